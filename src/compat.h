@@ -1,0 +1,150 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  Differences between server and library versions; the only file with
+ *	  PG_VERSION_NUM or RD_KAFKA_VERSION.
+ *
+ * Newer names are made available on older servers, or a static inline function
+ * with the suffix _compat hides what changed.  Never is a core name redefined
+ * with another meaning.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_COMPAT_H
+#define SI_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "stream_ingest needs PostgreSQL 15 or later"
+#endif
+
+#include "catalog/pg_database.h"
+#include "catalog/pg_foreign_server.h"
+#include "executor/executor.h"
+#include "nodes/parsenodes.h"
+#include "postmaster/bgworker.h"
+#include "utils/acl.h"
+
+/* SET ROLE became a right of its own in 16 */
+static inline bool
+member_can_set_role_compat(Oid member, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return member_can_set_role(member, role);
+#else
+	return is_member_of_role(member, role);
+#endif
+}
+
+static inline void
+check_can_set_role_compat(Oid member, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	check_can_set_role(member, role);
+#else
+	check_is_member_of_role(member, role);
+#endif
+}
+
+/* permissions moved out of the range table in 16 */
+static inline void
+check_query_permissions_compat(Query *query)
+{
+#if PG_VERSION_NUM >= 160000
+	(void) ExecCheckPermissions(query->rtable, query->rteperminfos, true);
+#else
+	(void) ExecCheckRTPerms(query->rtable, true);
+#endif
+}
+
+/* a role without LOGIN can own a worker since 17 */
+static inline uint32
+worker_connect_flags_compat(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return BGWORKER_BYPASS_ROLELOGINCHECK;
+#else
+	return 0;
+#endif
+}
+
+/* object privileges have one function for all kinds since 16 */
+static inline bool
+has_database_connect_compat(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(DatabaseRelationId, database, role, ACL_CONNECT) == ACLCHECK_OK;
+#else
+	return pg_database_aclcheck(database, role, ACL_CONNECT) == ACLCHECK_OK;
+#endif
+}
+
+static inline bool
+has_server_usage_compat(Oid server, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ForeignServerRelationId, server, role, ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_foreign_server_aclcheck(server, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+/* workers that DROP DATABASE and its like may end by themselves, since 19 */
+static inline int
+worker_flags_compat(void)
+{
+#ifdef BGWORKER_INTERRUPTIBLE
+	return BGWORKER_INTERRUPTIBLE;
+#else
+	return 0;
+#endif
+}
+
+/* soft errors of input functions (16); before, the call throws */
+#include "fmgr.h"
+#if PG_VERSION_NUM >= 160000
+#define SI_HAVE_SOFT_ERRORS 1
+#include "nodes/miscnodes.h"
+#else
+#include "nodes/nodes.h"
+
+#define T_ErrorSaveContext T_Invalid
+
+typedef struct ErrorSaveContext
+{
+	NodeTag		type;
+	bool		error_occurred;
+	bool		details_wanted;
+	ErrorData  *error_data;
+} ErrorSaveContext;
+
+static inline bool
+InputFunctionCallSafe(FmgrInfo *flinfo, char *str, Oid typioparam,
+					  int32 typmod, fmNodePtr escontext, Datum *result)
+{
+	*result = InputFunctionCall(flinfo, str, typioparam, typmod);
+	return true;
+}
+#endif
+
+/* librdkafka, for those who include rdkafka.h before this file */
+#ifdef RD_KAFKA_VERSION
+
+#if RD_KAFKA_VERSION < 0x020002ff
+#error "stream_ingest needs librdkafka 2.0.2 or later"
+#endif
+
+/* rd_kafka_message_leader_epoch() and its like */
+#if RD_KAFKA_VERSION >= 0x020100ff
+#define SI_RDKAFKA_HAS_LEADER_EPOCH 1
+#endif
+
+/* rd_kafka_DescribeTopics(), which knows a topic's id */
+#if RD_KAFKA_VERSION >= 0x020300ff
+#define SI_RDKAFKA_HAS_TOPIC_ID 1
+#endif
+
+#endif							/* RD_KAFKA_VERSION */
+
+#endif							/* SI_COMPAT_H */

@@ -1,0 +1,191 @@
+/*-------------------------------------------------------------------------
+ *
+ * consumer.h
+ *	  Reading from Kafka: the only door to librdkafka's consumer.
+ *
+ * One consumer per process, for all of its partitions, with offsets that the
+ * caller gives (never Kafka's own).  Nothing here blocks the calling thread
+ * but si_consumer_close, which is bounded: what librdkafka can only do by
+ * blocking (metadata, offsets for times) runs in the consumer's helper thread,
+ * which also writes the watermarks.  No ERROR is thrown below one of the
+ * library's frames.  Everything is signalled through one descriptor.
+ *
+ * Called by the worker (and by functions that look into a topic).
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_CONSUMER_H
+#define SI_CONSUMER_H
+
+#include "message.h"
+#include "port/atomics.h"
+
+/* Special offsets, Kafka's own numbers. */
+#define SI_OFFSET_BEGINNING	INT64CONST(-2)
+#define SI_OFFSET_END		INT64CONST(-1)
+#define SI_OFFSET_UNKNOWN	INT64CONST(-1001)
+
+/* A property for librdkafka, by its own name (with dots). */
+typedef struct SiProperty
+{
+	const char *name;
+	const char *value;
+} SiProperty;
+
+typedef struct SiConsumer SiConsumer;
+
+/* What one fetched item is. */
+typedef enum SiFetchKind
+{
+	SI_FETCH_MESSAGE,
+	SI_FETCH_END,				/* the partition's end: message.offset is the
+								 * next offset to be written */
+	SI_FETCH_OUT_OF_RANGE,		/* the broker does not have the offset we
+								 * asked for, or the log was truncated below
+								 * it; the partition delivers nothing until
+								 * assigned anew */
+	SI_FETCH_CORRUPT,			/* unreadable data: nothing after it may be
+								 * taken from this partition */
+	SI_FETCH_ERROR				/* anything else; the library tries again */
+} SiFetchKind;
+
+typedef struct SiFetched
+{
+	SiFetchKind kind;
+	SiMessage	message;		/* partition and offset are always set */
+	const char *error;			/* librdkafka's words, for the error kinds;
+								 * valid until the item is released */
+} SiFetched;
+
+/* A failure that concerns brokers or the whole topic, not one message. */
+typedef enum SiTroubleKind
+{
+	SI_TROUBLE_NONE,
+	SI_TROUBLE_BROKER,			/* no connection to (some or all) brokers */
+	SI_TROUBLE_AUTHENTICATION,
+	SI_TROUBLE_AUTHORIZATION,
+	SI_TROUBLE_TOPIC,			/* unknown topic or partition */
+	SI_TROUBLE_FATAL			/* the consumer is of no use any more */
+} SiTroubleKind;
+
+typedef struct SiTrouble
+{
+	SiTroubleKind kind;
+	char		words[256];		/* librdkafka's words */
+} SiTrouble;
+
+/*
+ * Where the helper thread writes what it learns of a partition: atomics in
+ * shared memory (or anywhere), -1001 while unknown.  asked_at is a
+ * TimestampTz: when the question was sent.
+ */
+typedef struct SiWatermarkSink
+{
+	int32_t		partition;
+	pg_atomic_uint64 *low;
+	pg_atomic_uint64 *high;
+	pg_atomic_uint64 *asked_at;
+} SiWatermarkSink;
+
+/* What the brokers say of the topic; answered by the helper thread. */
+typedef struct SiTopicInfo
+{
+	bool		valid;			/* false: see trouble */
+	int			partitions;		/* how many there are */
+	char		cluster_id[64]; /* empty if unknown */
+	char		topic_id[64];	/* empty where the library cannot tell (< 2.3) */
+	SiTrouble	trouble;
+} SiTopicInfo;
+
+/* A question about an offset, and its answer. */
+typedef struct SiOffsetQuery
+{
+	int32_t		partition;
+	int64_t		at;				/* SI_OFFSET_BEGINNING, SI_OFFSET_END, or
+								 * milliseconds since 1970 */
+	int64_t		offset;			/* the answer (END's offset if nothing is that
+								 * new); SI_OFFSET_UNKNOWN if it failed */
+	char		error[128];		/* why, if it failed */
+} SiOffsetQuery;
+
+/*
+ * Open a consumer of a topic and start its helper thread.  The properties
+ * come on top of our own settings.  Errors: 22023 when librdkafka refuses a
+ * property (its words), 53000 when a thread or descriptor cannot be had.
+ * Must be closed with si_consumer_close before the process exits; the caller
+ * registers that (before_shmem_exit), since the helper writes to the sinks.
+ */
+extern SiConsumer *si_consumer_open(const SiProperty *properties, int nproperties,
+									const char *topic, const char *group_id,
+									const char *client_id, bool want_headers);
+
+/*
+ * Readable whenever there may be something to fetch, trouble or an answer.
+ * Read until the calls below return nothing before waiting on it again.
+ */
+extern int	si_consumer_fd(const SiConsumer *consumer);
+
+/* Empty the descriptor; call after waking up by it. */
+extern void si_consumer_drain_fd(SiConsumer *consumer);
+
+/* Start (or move) partitions at the given offsets; others are not touched. */
+extern void si_consumer_assign(SiConsumer *consumer, const int32_t *partitions,
+							   const int64_t *offsets, const int32_t *leader_epochs, int n);
+
+/* Stop fetching these partitions.  Already queued items may still come. */
+extern void si_consumer_unassign(SiConsumer *consumer, const int32_t *partitions, int n);
+
+/*
+ * Take up to max items without waiting; returns how many.  They stay valid
+ * until released.
+ */
+extern int	si_consumer_fetch(SiConsumer *consumer, SiFetched *items, int max);
+extern void si_consumer_release(SiConsumer *consumer, SiFetched *items, int n);
+
+/* The newest trouble since the last call; false if there was none. */
+extern bool si_consumer_trouble(SiConsumer *consumer, SiTrouble *trouble);
+
+/*
+ * Ask the helper for the topic's description, or for offsets.  One question
+ * of each kind at a time; asking again replaces one not yet taken up.  The
+ * answer is taken once: false while there is none.
+ */
+extern void si_consumer_ask_topic(SiConsumer *consumer);
+extern bool si_consumer_topic_answer(SiConsumer *consumer, SiTopicInfo *info);
+extern void si_consumer_ask_offsets(SiConsumer *consumer, const SiOffsetQuery *queries, int n);
+extern bool si_consumer_offsets_answer(SiConsumer *consumer, SiOffsetQuery *queries, int n);
+
+/*
+ * Have the watermarks of these partitions asked for every interval_ms from now
+ * on (the first time at once).  Replaces the former list; n = 0 ends it, and
+ * when that call returns the old sinks are never written again.
+ */
+extern void si_consumer_watch(SiConsumer *consumer, const SiWatermarkSink *sinks, int n,
+							  int interval_ms);
+
+/* Publish offsets (the next ones to be read) under the group; returns at once. */
+extern void si_consumer_publish(SiConsumer *consumer, const int32_t *partitions,
+								const int64_t *offsets, int n);
+
+/*
+ * Why publishing fails.  Each reason is told once, until a publication
+ * succeeds; false if there is nothing new.
+ */
+extern bool si_consumer_publish_error(SiConsumer *consumer, char *text, size_t size);
+
+/*
+ * Stop everything within timeout_ms: the helper ends, writes no sink any more
+ * and destroys the library's handle.  False if the library did not stop in
+ * time (its threads then end with the process).
+ */
+extern bool si_consumer_close(SiConsumer *consumer, int timeout_ms);
+
+/*
+ * Would librdkafka take this value?  NULL if so, else its own words (palloc'd).
+ * An unknown name is an error too.
+ */
+extern char *si_consumer_check_property(const char *name, const char *value);
+
+#endif							/* SI_CONSUMER_H */

@@ -1,0 +1,1227 @@
+/*-------------------------------------------------------------------------
+ *
+ * decode_json.c
+ *	  JSON messages to records.
+ *
+ * The plan's paths become a tree of names, one for the value and one for the
+ * key of a message, and a message is read once, front to back, by walking text
+ * and tree together: a member that is in the tree is taken or entered, any
+ * other is passed over, which checks it all the same.  Members mostly come in
+ * the order of the message before, so each is first compared, quotes and all,
+ * with the one that followed last time; only where that fails is its name read
+ * and looked up.
+ *
+ * Of equal keys the last wins, with all that is in it: entering a member again
+ * first forgets everything that was taken from its predecessor.
+ *
+ * No message is called bad on the scanner's word alone.  What it refuses is
+ * given to jansson: its verdict words the error, and if it accepts the
+ * document, its reading counts.  Where the two are known to differ:
+ *
+ * - Integers beyond 64 bits and numbers beyond double (1e400): the scanner
+ *	 accepts them, digit for digit; jansson refuses the document, which is
+ *	 therefore only asked about what the scanner refused.
+ * - \u0000: accepted by both, but jansson refuses it in a key.  Where a string
+ *	 that holds it is taken as a field it is an error (22P05), for no text can
+ *	 hold it.  In a value that nobody takes it does no harm.  In an object or
+ *	 array that is taken as a whole it is left to the type that reads it.
+ * - A NUL byte behind a number or a word: jansson (2.14) overlooks it, so that
+ *	 "1<NUL>" is 1 to it.  No JSON has NUL bytes, nor could the server take
+ *	 them: where the scanner meets one, jansson is not asked.
+ * - Depth: the scanner ends at 1,000, jansson at 2,048.  Its reading of a
+ *	 document between the two is scanned in turn, and refused for its depth.
+ *
+ * So where jansson objects to something that the scanner does not mind, while
+ * the scanner objects to something else, the scanner's words are used.
+ *
+ * jansson's function json_object() must not be called: the server exports a
+ * function of that name, which would be run instead.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+#include <jansson.h>
+
+#include "decoder.h"
+#include "json_scan.h"
+
+/* ---- the wanted paths, as a tree ---- */
+
+/* A named child of a node. */
+typedef struct Member
+{
+	char	   *quoted;			/* within quotes, as most messages write it,
+								 * with room for 16 bytes at least */
+	size_t		quoted_len;		/* 0 if they would write it with escapes */
+	int			first_bytes;	/* a set bit for each byte of it, of 16 */
+	const char *name;			/* without its quotes, in quoted */
+	size_t		name_len;
+	uint32_t	hash;
+	int			node;
+	int			only_field;		/* in the plan, if a single field and nothing
+								 * else takes it, else -1 */
+	int			follower;		/* member that came next in the last message
+								 * that had this one, -1 if not known */
+} Member;
+
+/* A numbered child of a node. */
+typedef struct Element
+{
+	int			index;
+	int			node;
+} Element;
+
+/*
+ * A place in a document.  Nodes are in preorder and fields in the order of
+ * their paths, so that the fields at a node and those below it are ranges.
+ */
+typedef struct Node
+{
+	const SiPathStep *step;		/* from the parent; NULL for the root */
+	int			parent;
+	int			first_field;	/* in the tree's fields */
+	int			end_own;		/* the end of those at the node itself */
+	int			end_below;		/* the end of those at and below it */
+	int			first_member;	/* in the tree's members */
+	int			nmembers;
+	int			first_element;	/* in the tree's elements, ascending */
+	int			nelements;
+	int		   *slots;			/* hash table of the members, open addressing;
+								 * -1 for a free slot */
+	uint32_t	slot_mask;
+	uint64_t	name_lengths;	/* a set bit for each length of a member's
+								 * name, modulo 64 */
+	int			first_seen;		/* member that came first in the last message,
+								 * -1 if not known */
+	bool		branch;			/* is it looked into? */
+	uint64_t	visit;			/* last reading in which it was entered */
+} Node;
+
+typedef struct Field
+{
+	const SiWantedField *wanted;
+	int			number;			/* in the plan */
+} Field;
+
+typedef struct Tree
+{
+	Field	   *fields;
+	int			nfields;
+	Node	   *nodes;			/* the root first */
+	int			nnodes;
+	Member	   *members;
+	Element    *elements;
+	int			rest_field;		/* the plan's, -1 in a key's tree */
+	bool		watch;			/* are top-level members that nobody takes of
+								 * interest? */
+	bool		find_unknown;
+	bool		by_name;		/* is anything asked for by name? */
+	uint64_t	readings;		/* documents read so far */
+	const char *prefix;			/* of messages */
+} Tree;
+
+typedef struct JsonDecoder
+{
+	Tree		value;
+	Tree		key;
+} JsonDecoder;
+
+/* ---- one reading of a document ---- */
+
+/* A top-level member for $rest. */
+typedef struct RestMember
+{
+	const char *key;			/* escapes resolved */
+	size_t		key_len;
+	const char *text;			/* key, colon and value as written */
+	size_t		text_len;
+	bool		superseded;		/* by a later one of the same key */
+} RestMember;
+
+typedef struct Walk
+{
+	SiJsonScan	scan;
+	Tree	   *tree;
+	SiArena    *arena;
+	SiRecord   *record;
+	SiValueKind top_kind;
+	bool		out_of_memory;
+	bool		nul_taken;		/* was a string with \u0000 taken? */
+	RestMember *rest;
+	size_t		nrest;
+	size_t		rest_room;
+} Walk;
+
+static bool build_tree(Tree *tree, const SiDecodePlan *plan, bool of_key);
+static void free_tree(Tree *tree);
+static bool decode_document(Tree *tree, const char *data, size_t len,
+							SiArena *arena, SiRecord *record,
+							SiDecodeError *error);
+static const char *walk_branch(Walk *walk, Node *node, const char *p,
+							   SiJsonToken *token);
+static bool finish_walk(Walk *walk, SiDecodeError *error);
+static bool ask_jansson(Walk *walk, SiDecodeError *error);
+
+/* ---- the routine ---- */
+
+static void
+json_destroy(void *state)
+{
+	JsonDecoder *decoder = state;
+
+	free_tree(&decoder->value);
+	free_tree(&decoder->key);
+	free(decoder);
+}
+
+static void *
+json_create(const SiDecodePlan *plan, const SiFormatOptions *options)
+{
+	JsonDecoder *decoder = calloc(1, sizeof(JsonDecoder));
+
+	if (decoder == NULL)
+		return NULL;
+	if (!build_tree(&decoder->value, plan, false) ||
+		!build_tree(&decoder->key, plan, true))
+	{
+		json_destroy(decoder);
+		return NULL;
+	}
+	return decoder;
+}
+
+static bool
+json_decode(void *state, const SiMessage *message, SiArena *arena,
+			SiRecord *record, SiDecodeError *error)
+{
+	JsonDecoder *decoder = state;
+
+	return decode_document(&decoder->value, message->value,
+						   message->value_len, arena, record, error);
+}
+
+static bool
+json_decode_key(void *state, const SiMessage *message, SiArena *arena,
+				SiRecord *record, SiDecodeError *error)
+{
+	JsonDecoder *decoder = state;
+
+	return decode_document(&decoder->key, message->key, message->key_len,
+						   arena, record, error);
+}
+
+const SiDecoderRoutine si_decoder_json = {
+	.format = "json",
+	.create = json_create,
+	.decode = json_decode,
+	.destroy = json_destroy,
+	.decode_key = json_decode_key
+};
+
+/* ---- building a tree ---- */
+
+/* Any total order does; that of elements must be ascending. */
+static int
+compare_steps(const SiPathStep *a, const SiPathStep *b)
+{
+	if (a->key == NULL || b->key == NULL)
+	{
+		if (a->key != NULL || b->key != NULL)
+			return a->key != NULL ? 1 : -1;
+		return (a->index > b->index) - (a->index < b->index);
+	}
+	if (a->key_len != b->key_len)
+		return a->key_len > b->key_len ? 1 : -1;
+	return memcmp(a->key, b->key, a->key_len);
+}
+
+/* How many steps do two paths share? */
+static int
+shared_steps(const SiWantedField *a, const SiWantedField *b)
+{
+	int			n = 0;
+
+	while (n < a->nsteps && n < b->nsteps &&
+		   compare_steps(&a->steps[n], &b->steps[n]) == 0)
+		n++;
+	return n;
+}
+
+/* A path comes before those that begin with it. */
+static int
+compare_fields(const void *left, const void *right)
+{
+	const Field *a = left;
+	const Field *b = right;
+	int			shared = shared_steps(a->wanted, b->wanted);
+
+	if (shared < a->wanted->nsteps && shared < b->wanted->nsteps)
+		return compare_steps(&a->wanted->steps[shared],
+							 &b->wanted->steps[shared]);
+	if (a->wanted->nsteps != b->wanted->nsteps)
+		return a->wanted->nsteps > b->wanted->nsteps ? 1 : -1;
+	return (a->number > b->number) - (a->number < b->number);
+}
+
+/* Collect and sort the fields that look into the key, or into the value. */
+static bool
+collect_fields(Tree *tree, const SiDecodePlan *plan, bool of_key)
+{
+	int			i;
+
+	tree->fields = calloc((size_t) plan->nfields + 1, sizeof(Field));
+	if (tree->fields == NULL)
+		return false;
+	for (i = 0; i < plan->nfields; i++)
+	{
+		if (i == plan->rest_field || plan->fields[i].of_key != of_key)
+			continue;
+		tree->fields[tree->nfields].wanted = &plan->fields[i];
+		tree->fields[tree->nfields].number = i;
+		tree->nfields++;
+	}
+	qsort(tree->fields, (size_t) tree->nfields, sizeof(Field),
+		  compare_fields);
+	return true;
+}
+
+static int
+add_node(Tree *tree, int parent, const SiPathStep *step, int field)
+{
+	Node	   *node = &tree->nodes[tree->nnodes];
+
+	node->step = step;
+	node->parent = parent;
+	node->first_field = field;
+	node->end_own = field;
+	node->first_seen = -1;
+	return tree->nnodes++;
+}
+
+/*
+ * Make the nodes, in preorder.  path is the way from the root to the field
+ * before, as nodes.
+ */
+static bool
+make_nodes(Tree *tree)
+{
+	size_t		nsteps = 0;
+	int		   *path;
+	int			i;
+
+	for (i = 0; i < tree->nfields; i++)
+		nsteps += (size_t) tree->fields[i].wanted->nsteps;
+	tree->nodes = calloc(nsteps + 1, sizeof(Node));
+	path = calloc(nsteps + 1, sizeof(int));
+	if (tree->nodes == NULL || path == NULL)
+	{
+		free(path);
+		return false;
+	}
+	path[0] = add_node(tree, -1, NULL, 0);
+	for (i = 0; i < tree->nfields; i++)
+	{
+		const SiWantedField *wanted = tree->fields[i].wanted;
+		int			depth = 0;
+
+		if (i > 0)
+			depth = shared_steps(tree->fields[i - 1].wanted, wanted);
+		for (; depth < wanted->nsteps; depth++)
+			path[depth + 1] = add_node(tree, path[depth],
+									   &wanted->steps[depth], i);
+		tree->nodes[path[depth]].end_own = i + 1;
+		for (; depth >= 0; depth--)
+			tree->nodes[path[depth]].end_below = i + 1;
+	}
+	free(path);
+	return true;
+}
+
+/* Eight bytes at a time: names are short and differ anywhere. */
+static uint32_t
+hash_name(const char *name, size_t len)
+{
+	const uint64_t factor = UINT64_C(0x9E3779B97F4A7C15);
+	uint64_t	hash = len * factor;
+	uint64_t	word;
+
+	for (; len >= 8; len -= 8, name += 8)
+	{
+		memcpy(&word, name, 8);
+		hash = (hash ^ word) * factor;
+		hash ^= hash >> 32;
+	}
+	word = 0;
+	memcpy(&word, name, len);
+	hash = (hash ^ word) * factor;
+	return (uint32_t) (hash >> 32);
+}
+
+/* Can this name stand between quotes as it is? */
+static bool
+is_plain(const char *name, size_t len)
+{
+	size_t		i;
+
+	for (i = 0; i < len; i++)
+	{
+		if ((unsigned char) name[i] < ' ' || name[i] == '"' ||
+			name[i] == '\\')
+			return false;
+	}
+	return si_json_is_utf8(name, len);
+}
+
+static bool
+make_member(Member *member, const SiPathStep *step, int node)
+{
+	size_t		quoted_len = step->key_len + 2;
+
+	member->quoted = calloc(1, quoted_len < 16 ? 16 : quoted_len);
+	if (member->quoted == NULL)
+		return false;
+	member->quoted[0] = '"';
+	memcpy(member->quoted + 1, step->key, step->key_len);
+	member->quoted[quoted_len - 1] = '"';
+	member->name = member->quoted + 1;
+	member->name_len = step->key_len;
+	if (is_plain(step->key, step->key_len))
+		member->quoted_len = quoted_len;
+	member->first_bytes = quoted_len < 16 ? (1 << quoted_len) - 1 : 0xFFFF;
+	member->hash = hash_name(step->key, step->key_len);
+	member->node = node;
+	member->follower = -1;
+	return true;
+}
+
+/* Give every node its members and elements, which are ranges of two arrays. */
+static bool
+make_children(Tree *tree)
+{
+	int			nmembers = 0;
+	int			nelements = 0;
+	int			i;
+
+	tree->members = calloc((size_t) tree->nnodes, sizeof(Member));
+	tree->elements = calloc((size_t) tree->nnodes, sizeof(Element));
+	if (tree->members == NULL || tree->elements == NULL)
+		return false;
+	for (i = 1; i < tree->nnodes; i++)
+	{
+		Node	   *parent = &tree->nodes[tree->nodes[i].parent];
+
+		if (tree->nodes[i].step->key != NULL)
+			parent->nmembers++;
+		else
+			parent->nelements++;
+	}
+	for (i = 0; i < tree->nnodes; i++)
+	{
+		Node	   *node = &tree->nodes[i];
+
+		node->first_member = nmembers;
+		nmembers += node->nmembers;
+		node->nmembers = 0;
+		node->first_element = nelements;
+		nelements += node->nelements;
+		node->nelements = 0;
+	}
+	for (i = 1; i < tree->nnodes; i++)
+	{
+		const SiPathStep *step = tree->nodes[i].step;
+		Node	   *parent = &tree->nodes[tree->nodes[i].parent];
+
+		if (step->key == NULL)
+		{
+			Element    *element = &tree->elements[parent->first_element +
+												  parent->nelements++];
+
+			element->index = step->index;
+			element->node = i;
+		}
+		else if (!make_member(&tree->members[parent->first_member +
+											 parent->nmembers++], step, i))
+			return false;
+	}
+	return true;
+}
+
+/* Make the hash table of a node's members. */
+static bool
+make_slots(const Tree *tree, Node *node)
+{
+	size_t		nslots = 4;
+	size_t		i;
+	int			m;
+
+	while (nslots < (size_t) node->nmembers * 2)
+		nslots *= 2;
+	node->slots = malloc(nslots * sizeof(int));
+	if (node->slots == NULL)
+		return false;
+	node->slot_mask = (uint32_t) (nslots - 1);
+	for (i = 0; i < nslots; i++)
+		node->slots[i] = -1;
+	for (m = node->first_member; m < node->first_member + node->nmembers; m++)
+	{
+		uint32_t	slot = tree->members[m].hash & node->slot_mask;
+
+		while (node->slots[slot] >= 0)
+			slot = (slot + 1) & node->slot_mask;
+		node->slots[slot] = m;
+		node->name_lengths |=
+			UINT64_C(1) << (tree->members[m].name_len & 63);
+	}
+	return true;
+}
+
+static void
+set_only_fields(Tree *tree)
+{
+	int			i;
+
+	for (i = 0; i < tree->nnodes && tree->members[i].quoted != NULL; i++)
+	{
+		const Node *node = &tree->nodes[tree->members[i].node];
+		bool		only = !node->branch &&
+			node->end_own == node->first_field + 1;
+
+		tree->members[i].only_field =
+			only ? tree->fields[node->first_field].number : -1;
+	}
+}
+
+static bool
+build_tree(Tree *tree, const SiDecodePlan *plan, bool of_key)
+{
+	Node	   *root;
+	int			i;
+
+	tree->prefix = of_key ? "message key: " : "";
+	tree->rest_field = of_key ? -1 : plan->rest_field;
+	if (!collect_fields(tree, plan, of_key) || !make_nodes(tree) ||
+		!make_children(tree))
+		return false;
+	for (i = 0; i < tree->nnodes; i++)
+	{
+		Node	   *node = &tree->nodes[i];
+
+		node->branch = node->nmembers > 0 || node->nelements > 0;
+		if (!make_slots(tree, node))
+			return false;
+	}
+	set_only_fields(tree);
+
+	/* nothing is unknown where somebody takes the whole or the rest */
+	root = &tree->nodes[0];
+	tree->find_unknown = !of_key && plan->find_unknown &&
+		tree->rest_field < 0 && root->end_own == root->first_field;
+	tree->watch = tree->find_unknown || tree->rest_field >= 0;
+	root->branch |= tree->watch;
+	tree->by_name = root->nmembers > 0 || tree->rest_field >= 0;
+	return true;
+}
+
+static void
+free_tree(Tree *tree)
+{
+	int			i;
+
+	/* every member but the unused ones behind the last belongs to a node */
+	for (i = 0; tree->members != NULL && i < tree->nnodes; i++)
+		free(tree->members[i].quoted);
+	for (i = 0; i < tree->nnodes; i++)
+		free(tree->nodes[i].slots);
+	free(tree->members);
+	free(tree->elements);
+	free(tree->nodes);
+	free(tree->fields);
+}
+
+/* ---- taking values ---- */
+
+static void *
+walk_alloc(Walk *walk, size_t size)
+{
+	void	   *memory = si_arena_alloc(walk->arena, size);
+
+	if (memory == NULL)
+		walk->out_of_memory = true;
+	return memory;
+}
+
+/* Resolve a string's escapes, where it has any. */
+static bool
+resolve(Walk *walk, const SiJsonToken *token, const char **data, size_t *len)
+{
+	char	   *text;
+
+	*data = token->data;
+	*len = token->len;
+	if (!token->escaped)
+		return true;
+	text = walk_alloc(walk, token->len);
+
+	if (text == NULL)
+		return false;
+	*len = si_json_unescape(token->data, token->len, text);
+	*data = text;
+
+	return true;
+}
+
+/*
+ * Give a value to the fields at a node.  A string with \u0000 is only marked,
+ * by a null pointer with its position as length: a later member of the same
+ * key may still replace it.
+ */
+static bool
+take_value(Walk *walk, const Node *node, const SiJsonToken *token)
+{
+	const Field *field = &walk->tree->fields[node->first_field];
+	const Field *end = &walk->tree->fields[node->end_own];
+	SiValue		value;
+
+	value.kind = token->kind;
+	value.data = token->data;
+	value.len = token->len;
+	if (token->kind == SI_VALUE_STRING && token->escaped && field < end)
+	{
+		if (token->nul)
+		{
+			walk->nul_taken = true;
+			value.data = NULL;
+			value.len = (size_t) (token->data - walk->scan.start);
+		}
+		else if (!resolve(walk, token, &value.data, &value.len))
+			return false;
+	}
+	for (; field < end; field++)
+		walk->record->fields[field->number] = value;
+	return true;
+}
+
+/* Forget what was taken at a node and below it. */
+static void
+forget_values(Walk *walk, const Node *node)
+{
+	int			i;
+
+	for (i = node->first_field; i < node->end_below; i++)
+		memset(&walk->record->fields[walk->tree->fields[i].number], 0,
+			   sizeof(SiValue));
+}
+
+/* ---- walking a document ---- */
+
+/* Does the key of a member stand at p, as most messages write it? */
+static inline bool
+begins_with_key(const char *p, const char *end, const Member *member)
+{
+	size_t		len = member->quoted_len;
+
+	if ((size_t) (end - p) < len || len == 0)
+		return false;
+#ifdef __SSE2__
+	/* names are too short, and too different in length, for memcmp */
+	if (end - p >= 16)
+	{
+		__m128i		bytes = _mm_loadu_si128((const __m128i *) p);
+		__m128i		wanted = _mm_loadu_si128((const __m128i *)
+											 member->quoted);
+		int			same = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, wanted));
+
+		if ((~same & member->first_bytes) != 0)
+			return false;
+		return len <= 16 || memcmp(p + 16, member->quoted + 16, len - 16) == 0;
+	}
+#endif
+	return memcmp(p, member->quoted, len) == 0;
+}
+
+/* The member of a node by its name, or -1. */
+static int
+find_member(const Tree *tree, const Node *node, const char *name, size_t len)
+{
+	uint32_t	hash;
+	uint32_t	slot;
+
+	if ((node->name_lengths >> (len & 63) & 1) == 0)
+		return -1;
+	hash = hash_name(name, len);
+	for (slot = hash & node->slot_mask; node->slots[slot] >= 0;
+		 slot = (slot + 1) & node->slot_mask)
+	{
+		const Member *member = &tree->members[node->slots[slot]];
+
+		if (member->hash == hash && member->name_len == len &&
+			memcmp(member->name, name, len) == 0)
+			return node->slots[slot];
+	}
+	return -1;
+}
+
+/*
+ * Pass the key at p and set *found to the member it names, or -1.  *guess is
+ * the member that is expected, and learns which one it was.
+ */
+static inline const char *
+pass_key(Walk *walk, const Node *node, const char *p, int *guess, int *found,
+		 SiJsonToken *key)
+{
+	SiJsonScan *scan = &walk->scan;
+	const char *name;
+	size_t		len;
+
+	if (*guess >= 0)
+	{
+		const Member *member = &walk->tree->members[*guess];
+
+		if (begins_with_key(p, scan->end, member))
+		{
+			*found = *guess;
+			return p + member->quoted_len;
+		}
+	}
+	p = si_json_read_key(scan, p, key);
+	if (p == NULL || !resolve(walk, key, &name, &len))
+		return NULL;
+	*found = find_member(walk->tree, node, name, len);
+	if (*found >= 0)
+		*guess = *found;
+	return p;
+}
+
+/* Remember a top-level member that no field takes, and that ends at p. */
+static bool
+take_unclaimed(Walk *walk, const SiJsonToken *key, const char *p)
+{
+	RestMember *member;
+	SiValue    *unknown = &walk->record->unknown;
+
+	if (walk->tree->find_unknown)
+	{
+		if (unknown->kind != SI_VALUE_ABSENT)
+			return true;
+		unknown->kind = SI_VALUE_STRING;
+
+		/* a name that no text can hold is told as it was written */
+		if (!key->nul)
+			return resolve(walk, key, &unknown->data, &unknown->len);
+		unknown->data = key->data;
+		unknown->len = key->len;
+		return true;
+	}
+	if (walk->nrest == walk->rest_room)
+	{
+		size_t		room = walk->rest_room > 0 ? walk->rest_room * 2 : 16;
+		RestMember *larger = walk_alloc(walk, room * sizeof(RestMember));
+
+		if (larger == NULL)
+			return false;
+		if (walk->nrest > 0)
+			memcpy(larger, walk->rest, walk->nrest * sizeof(RestMember));
+		walk->rest = larger;
+		walk->rest_room = room;
+	}
+	member = &walk->rest[walk->nrest++];
+	member->text = key->data - 1;
+	member->text_len = (size_t) (p - member->text);
+	member->superseded = false;
+	return resolve(walk, key, &member->key, &member->key_len);
+}
+
+/*
+ * Read the value at p and give it to the fields at and below a node.
+ */
+static inline const char *
+walk_node(Walk *walk, Node *node, const char *p, SiJsonToken *token)
+{
+	if (node->branch)
+		return walk_branch(walk, node, p, token);
+	p = si_json_read_value(&walk->scan, p, token);
+	if (p == NULL || !take_value(walk, node, token))
+		return NULL;
+	return p;
+}
+
+/* Read the value of a member at p. */
+static inline const char *
+walk_member(Walk *walk, const Member *member, const char *p)
+{
+	SiJsonToken token;
+	SiValue    *value;
+
+	if (member->only_field < 0)
+		return walk_node(walk, &walk->tree->nodes[member->node], p, &token);
+
+	/* the usual case, without a look at the node */
+	p = si_json_read_value(&walk->scan, p, &token);
+	if (p == NULL)
+		return NULL;
+	if (token.escaped)
+		return take_value(walk, &walk->tree->nodes[member->node], &token) ?
+			p : NULL;
+	value = &walk->record->fields[member->only_field];
+	value->kind = token.kind;
+	value->data = token.data;
+	value->len = token.len;
+	return p;
+}
+
+/* Walk through the object at p. */
+static const char *
+walk_object(Walk *walk, Node *node, const char *p)
+{
+	SiJsonScan *scan = &walk->scan;
+	Tree	   *tree = walk->tree;
+	bool		watch = tree->watch && node == tree->nodes;
+	int		   *guess = &node->first_seen;
+	bool		more;
+
+	p = si_json_enter(scan, p, '}', &more);
+	while (p != NULL && more)
+	{
+		SiJsonToken key;
+		SiJsonToken token;
+		int			found;
+
+		p = pass_key(walk, node, p, guess, &found, &key);
+		if (p == NULL || (p = si_json_pass_colon(scan, p)) == NULL)
+			return NULL;
+		if (found >= 0)
+		{
+			p = walk_member(walk, &tree->members[found], p);
+			guess = &tree->members[found].follower;
+		}
+		else
+		{
+			p = si_json_read_value(scan, p, &token);
+			if (p != NULL && watch && !take_unclaimed(walk, &key, p))
+				return NULL;
+		}
+		if (p != NULL)
+			p = si_json_next(scan, p, '}', &more);
+	}
+	return p;
+}
+
+/* Walk through the array at p. */
+static const char *
+walk_array(Walk *walk, Node *node, const char *p)
+{
+	SiJsonScan *scan = &walk->scan;
+	const Element *next = &walk->tree->elements[node->first_element];
+	const Element *end = next + node->nelements;
+	bool		more;
+	int			index;
+
+	p = si_json_enter(scan, p, ']', &more);
+	for (index = 0; p != NULL && more; index += index < INT_MAX)
+	{
+		SiJsonToken token;
+
+		while (next < end && next->index < index)
+			next++;
+		if (next < end && next->index == index)
+			p = walk_node(walk, &walk->tree->nodes[next->node], p, &token);
+		else
+			p = si_json_read_value(scan, p, &token);
+		if (p != NULL)
+			p = si_json_next(scan, p, ']', &more);
+	}
+	return p;
+}
+
+/*
+ * walk_node for a node that is looked into.  Recurses no deeper than paths and
+ * document both are.
+ */
+static const char *
+walk_branch(Walk *walk, Node *node, const char *p, SiJsonToken *token)
+{
+	const char *begin = p;
+	char		c = p < walk->scan.end ? *p : '\0';
+
+	if (node->visit == walk->tree->readings)
+		forget_values(walk, node);
+	node->visit = walk->tree->readings;
+
+	/* only the root can be of interest without having members */
+	if (c == '{' && (node->nmembers > 0 || node == walk->tree->nodes))
+	{
+		p = walk_object(walk, node, p);
+		token->kind = SI_VALUE_OBJECT;
+	}
+	else if (c == '[' && node->nelements > 0)
+	{
+		p = walk_array(walk, node, p);
+		token->kind = SI_VALUE_ARRAY;
+	}
+	else
+	{
+		p = si_json_read_value(&walk->scan, p, token);
+		if (p == NULL || !take_value(walk, node, token))
+			return NULL;
+		return p;
+	}
+	if (p == NULL)
+		return NULL;
+	token->escaped = false;
+	token->data = begin;
+	token->len = (size_t) (p - begin);
+	if (!take_value(walk, node, token))
+		return NULL;
+	return p;
+}
+
+/*
+ * Read a whole document, from p.  False with the scan's fault set, or
+ * out_of_memory.
+ */
+static bool
+walk_document(Walk *walk, const char *p)
+{
+	SiJsonToken token;
+
+	walk->tree->readings++;
+	p = walk_node(walk, walk->tree->nodes, p, &token);
+	if (p == NULL || !si_json_finish(&walk->scan, p))
+		return false;
+	walk->top_kind = token.kind;
+	return true;
+}
+
+/* ---- what is left when a document is read ---- */
+
+/* By key, and equal ones in the order of the document. */
+static int
+compare_rest(const void *left, const void *right)
+{
+	const RestMember *a = *(RestMember *const *) left;
+	const RestMember *b = *(RestMember *const *) right;
+	int			result;
+
+	if (a->key_len != b->key_len)
+		return a->key_len > b->key_len ? 1 : -1;
+	result = memcmp(a->key, b->key, a->key_len);
+	if (result != 0)
+		return result;
+	return (a->text >b->text) -(a->text <b->text);
+}
+
+/* Mark the members that a later one of the same key replaces. */
+static bool
+mark_superseded(Walk *walk)
+{
+	RestMember **sorted;
+	size_t		i;
+
+	if (walk->nrest < 2)
+		return true;
+	sorted = walk_alloc(walk, walk->nrest * sizeof(RestMember *));
+	if (sorted == NULL)
+		return false;
+	for (i = 0; i < walk->nrest; i++)
+		sorted[i] = &walk->rest[i];
+	qsort(sorted, walk->nrest, sizeof(RestMember *), compare_rest);
+	for (i = 1; i < walk->nrest; i++)
+	{
+		if (sorted[i - 1]->key_len == sorted[i]->key_len &&
+			memcmp(sorted[i - 1]->key, sorted[i]->key,
+				   sorted[i]->key_len) == 0)
+			sorted[i - 1]->superseded = true;
+	}
+	return true;
+}
+
+/* Make the object that "$rest" is. */
+static bool
+make_rest(Walk *walk)
+{
+	SiValue    *value = &walk->record->fields[walk->tree->rest_field];
+	size_t		size = 2;
+	char	   *begin;
+	char	   *out;
+	size_t		i;
+
+	if (!mark_superseded(walk))
+		return false;
+	for (i = 0; i < walk->nrest; i++)
+		size += walk->rest[i].text_len + 1;
+	begin = out = walk_alloc(walk, size);
+	if (begin == NULL)
+		return false;
+	*out++ = '{';
+	for (i = 0; i < walk->nrest; i++)
+	{
+		if (walk->rest[i].superseded)
+			continue;
+		if (out > begin + 1)
+			*out++ = ',';
+		memcpy(out, walk->rest[i].text, walk->rest[i].text_len);
+		out += walk->rest[i].text_len;
+	}
+	*out++ = '}';
+	value->kind = SI_VALUE_OBJECT;
+	value->data = begin;
+	value->len = (size_t) (out - begin);
+	return true;
+}
+
+static const char *
+kind_name(SiValueKind kind)
+{
+	switch (kind)
+	{
+		case SI_VALUE_NULL:
+			return "null";
+		case SI_VALUE_TRUE:
+		case SI_VALUE_FALSE:
+			return "a boolean";
+		case SI_VALUE_NUMBER:
+			return "a number";
+		case SI_VALUE_STRING:
+			return "a string";
+		case SI_VALUE_ARRAY:
+			return "an array";
+		case SI_VALUE_OBJECT:
+			return "an object";
+		default:
+			return "something else";
+	}
+}
+
+/* Refuse a document of which a string with \u0000 was taken, and stayed. */
+static bool
+check_nul(const Walk *walk, SiDecodeError *error)
+{
+	const Tree *tree = walk->tree;
+	int			i;
+
+	for (i = 0; walk->nul_taken && i < tree->nfields; i++)
+	{
+		const SiValue *value = &walk->record->fields[tree->fields[i].number];
+		size_t		line;
+		size_t		column;
+
+		if (value->kind != SI_VALUE_STRING || value->data != NULL)
+			continue;
+		si_json_locate(&walk->scan, walk->scan.start + value->len, &line,
+					   &column);
+		si_decoder_fail(error, "22P05",
+						"%sunsupported Unicode escape sequence in the JSON "
+						"string at line %zu, column %zu",
+						tree->prefix, line, column);
+		snprintf(error->detail, sizeof(error->detail),
+				 "\\u0000 cannot be converted to text.");
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Complete the record of a document that was read.  That it is no object
+ * where names are asked for is what jsonb_populate_record calls 22023.
+ */
+static bool
+finish_walk(Walk *walk, SiDecodeError *error)
+{
+	if (walk->tree->by_name && walk->top_kind != SI_VALUE_OBJECT)
+		return si_decoder_fail(error, "22023",
+							   "%sJSON value is %s, not an object with "
+							   "named fields",
+							   walk->tree->prefix, kind_name(walk->top_kind));
+	if (!check_nul(walk, error))
+		return false;
+	if (walk->tree->rest_field >= 0 && !make_rest(walk))
+		return si_decoder_fail(error, "53200", "out of memory");
+	return true;
+}
+
+/* Returns where to begin. */
+static const char *
+begin_walk(Walk *walk, Tree *tree, const char *data, size_t len,
+		   SiArena *arena, SiRecord *record)
+{
+	walk->tree = tree;
+	walk->arena = arena;
+	walk->record = record;
+	walk->out_of_memory = false;
+	walk->nul_taken = false;
+	walk->rest = NULL;
+	walk->nrest = 0;
+	walk->rest_room = 0;
+	return si_json_begin(&walk->scan, data, len);
+}
+
+static bool
+decode_document(Tree *tree, const char *data, size_t len, SiArena *arena,
+				SiRecord *record, SiDecodeError *error)
+{
+	Walk		walk;
+	const char *p = begin_walk(&walk, tree, data, len, arena, record);
+
+	if (walk_document(&walk, p))
+		return finish_walk(&walk, error);
+	if (walk.out_of_memory)
+		return si_decoder_fail(error, "53200", "out of memory");
+	return ask_jansson(&walk, error);
+}
+
+/* ---- the second opinion ---- */
+
+static bool
+refuse_document(const Tree *tree, SiJsonFault fault, size_t line,
+				size_t column, SiDecodeError *error)
+{
+	const char *sqlstate = "22P02";
+	const char *words = "invalid JSON";
+
+	switch (fault)
+	{
+		case SI_JSON_INCOMPLETE:
+			words = "incomplete JSON";
+			break;
+		case SI_JSON_BAD_UTF8:
+			sqlstate = "22021";
+			words = "invalid UTF-8 in JSON";
+			break;
+		case SI_JSON_TOO_DEEP:
+			sqlstate = "54001";
+			words = "JSON is nested too deeply";
+			break;
+		default:
+			break;
+	}
+	si_decoder_fail(error, sqlstate, "%s%s at line %zu, column %zu",
+					tree->prefix, words, line, column);
+	if (fault == SI_JSON_TOO_DEEP)
+		snprintf(error->detail, sizeof(error->detail),
+				 "At most %d levels are supported.", SI_JSON_MAX_DEPTH);
+	return false;
+}
+
+/* Refuse a document in the words of the scanner. */
+static bool
+refuse_as_scanned(const Walk *walk, SiDecodeError *error)
+{
+	size_t		line;
+	size_t		column;
+
+	si_json_locate(&walk->scan, walk->scan.fault_pos, &line, &column);
+	return refuse_document(walk->tree, walk->scan.fault, line, column, error);
+}
+
+/*
+ * Refuse a document with jansson's verdict.  Its text quotes the document, so
+ * that it may only be the detail.
+ */
+static bool
+refuse_as_judged(const Walk *walk, const json_error_t *verdict,
+				 SiDecodeError *error)
+{
+	SiJsonFault fault;
+	size_t		column;
+	char	   *c;
+
+	switch (json_error_code(verdict))
+	{
+		case json_error_out_of_memory:
+			return si_decoder_fail(error, "53200", "out of memory");
+		case json_error_premature_end_of_input:
+			fault = SI_JSON_INCOMPLETE;
+			break;
+		case json_error_invalid_utf8:
+			fault = SI_JSON_BAD_UTF8;
+			break;
+		case json_error_stack_overflow:
+			fault = SI_JSON_TOO_DEEP;
+			break;
+		case json_error_invalid_syntax:
+		case json_error_end_of_input_expected:
+			fault = SI_JSON_BAD_SYNTAX;
+			break;
+		default:
+
+			/* such as a large number, at which the scanner went on */
+			return refuse_as_scanned(walk, error);
+	}
+
+	/* jansson counts the characters that it has read */
+	column = verdict->column > 0 ? (size_t) verdict->column : 1;
+	refuse_document(walk->tree, fault, (size_t) verdict->line, column, error);
+	snprintf(error->detail, sizeof(error->detail),
+			 "The JSON library says: %s.", verdict->text);
+	for (c = error->detail; *c != '\0'; c++)
+	{
+		/* what it quotes may be cut within a character */
+		if ((unsigned char) *c >= 0x7F || (unsigned char) *c < ' ')
+			*c = '?';
+	}
+	return false;
+}
+
+/* A document of jansson's as text in the arena; NULL when out of memory. */
+static char *
+canonical_text(const json_t *json, SiArena *arena, size_t *len)
+{
+	const size_t flags = JSON_ENCODE_ANY | JSON_COMPACT |
+		JSON_REAL_PRECISION(17);
+	char	   *text;
+
+	*len = json_dumpb(json, NULL, 0, flags);
+	if (*len == 0)
+		return NULL;
+	text = si_arena_alloc(arena, *len);
+
+	if (text !=NULL && json_dumpb(json, text, *len, flags) != *len)
+		return NULL;
+	return text;
+}
+
+/* Decide about a document that the scanner refused. */
+static bool
+ask_jansson(Walk *walk, SiDecodeError *error)
+{
+	Walk		again;
+	json_error_t verdict;
+	json_t	   *json;
+	char	   *text;
+	const char *p;
+	size_t		len;
+
+	if (walk->scan.fault_pos < walk->scan.end &&
+		*walk->scan.fault_pos == '\0')
+		return refuse_as_scanned(walk, error);
+	json = json_loadb(walk->scan.start,
+					  (size_t) (walk->scan.end - walk->scan.start),
+					  JSON_DECODE_ANY | JSON_ALLOW_NUL, &verdict);
+	if (json == NULL)
+		return refuse_as_judged(walk, &verdict, error);
+	text = canonical_text(json, walk->arena, &len);
+
+	json_decref(json);
+	if (text == NULL)
+		return si_decoder_fail(error, "53200", "out of memory");
+
+	forget_values(walk, walk->tree->nodes);
+	memset(&walk->record->unknown, 0, sizeof(SiValue));
+	p = begin_walk(&again, walk->tree, text, len, walk->arena, walk->record);
+	if (walk_document(&again, p))
+		return finish_walk(&again, error);
+	if (again.out_of_memory)
+		return si_decoder_fail(error, "53200", "out of memory");
+
+	/* positions are those of the message, not of jansson's text */
+	return refuse_as_scanned(walk, error);
+}

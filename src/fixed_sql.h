@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ *
+ * fixed_sql.h
+ *	  The extension's own statements on its own tables: constant text,
+ *	  prepared once a session, run elevated.
+ *
+ * si_fixed_sql_begin();
+ * n = si_fixed_sql_run(&statement, values, nulls);
+ * ... si_fixed_sql_text(row, column) ...
+ * si_fixed_sql_end();
+ *
+ * Between begin and end nothing may run that a user wrote.  What the column
+ * readers return is in the memory context that was current at begin.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_FIXED_SQL_H
+#define SI_FIXED_SQL_H
+
+#include "executor/spi.h"
+
+#define SI_FIXED_SQL_MAX_ARGS 24
+
+typedef struct SiFixedSql
+{
+	const char *text;
+	int			nargs;
+	Oid			types[SI_FIXED_SQL_MAX_ARGS];
+	SPIPlanPtr	plan;			/* NULL until first used */
+} SiFixedSql;
+
+extern void si_fixed_sql_begin(void);
+extern void si_fixed_sql_end(void);
+
+/*
+ * Run a statement with the newest committed data in sight (also in a
+ * transaction with an older snapshot if read_only).  nulls is as SPI's, NULL
+ * for none.  Returns the number of rows processed or returned.
+ */
+extern uint64 si_fixed_sql_run(SiFixedSql *statement, Datum *values, const char *nulls);
+extern uint64 si_fixed_sql_read(SiFixedSql *statement, Datum *values, const char *nulls);
+
+/* A column of the last result, from 0 and 1; NULL or the default where null. */
+extern char *si_fixed_sql_text(uint64 row, int column);
+extern Datum si_fixed_sql_datum(uint64 row, int column, bool *isnull);
+extern int64 si_fixed_sql_int(uint64 row, int column, int64 if_null);
+
+#endif							/* SI_FIXED_SQL_H */

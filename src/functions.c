@@ -1,0 +1,734 @@
+/*-------------------------------------------------------------------------
+ *
+ * functions.c
+ *	  The SQL functions that make, change and steer subscriptions.
+ *
+ * Everything is checked when it is said: a mistake is an error here, with a
+ * hint, and never a worker that fails later.  Kafka itself is not asked, since
+ * a broker may be down when a migration runs.  What is said takes effect at
+ * commit (ddl.c); every change raises the subscription's epoch, which fences
+ * its workers (progress.h).
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_foreign_server.h"
+#include "fmgr.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "ddl.h"
+#include "decoder.h"
+#include "ingest.h"
+#include "progress.h"
+#include "server_options.h"
+#include "session.h"
+
+PG_FUNCTION_INFO_V1(si_sql_create_subscription);
+PG_FUNCTION_INFO_V1(si_sql_alter_subscription);
+PG_FUNCTION_INFO_V1(si_sql_drop_subscription);
+PG_FUNCTION_INFO_V1(si_sql_set_owner);
+PG_FUNCTION_INFO_V1(si_sql_enable);
+PG_FUNCTION_INFO_V1(si_sql_disable);
+PG_FUNCTION_INFO_V1(si_sql_seek_position);
+PG_FUNCTION_INFO_V1(si_sql_seek_offset);
+PG_FUNCTION_INFO_V1(si_sql_wait_until_caught_up);
+
+/* Kafka's own limit for a topic's name. */
+#define MAX_TOPIC_LEN	249
+
+/* Looks at the progress while waiting this often. */
+#define POLL_MS			10
+
+/* ---- arguments ---- */
+
+/* A text argument, NULL where it is null. */
+static char *
+text_argument(FunctionCallInfo fcinfo, int i)
+{
+	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
+}
+
+/* The text of a JSON argument, NULL where it is null. */
+static char *
+jsonb_argument(FunctionCallInfo fcinfo, int i)
+{
+	Jsonb	   *value;
+
+	if (PG_ARGISNULL(i))
+		return NULL;
+	value = PG_GETARG_JSONB_P(i);
+	return JsonbToCString(NULL, &value->root, VARSIZE(value));
+}
+
+static void
+require_argument(FunctionCallInfo fcinfo, int i, const char *name)
+{
+	if (PG_ARGISNULL(i))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", name)));
+}
+
+static bool
+is_empty_object(const char *json)
+{
+	return strcmp(json, "{}") == 0;
+}
+
+static void
+not_supported(const char *argument, const char *value)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 value != NULL
+			 ? errmsg("%s \"%s\" is not supported yet", argument, value)
+			 : errmsg("argument \"%s\" is not supported yet", argument)));
+}
+
+/* One of the words that an argument can have. */
+static void
+check_word(const char *argument, const char *value, const char *const *words, int nwords,
+		   const char *supported)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < nwords; i++)
+	{
+		if (strcmp(value, words[i]) == 0)
+		{
+			if (strcmp(value, supported) != 0)
+				not_supported(argument, value);
+			return;
+		}
+		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : i == nwords - 1 ? " and " : ", ",
+						 words[i]);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for argument \"%s\": \"%s\"", argument, value),
+			 errhint("Valid values are %s.", list.data)));
+}
+
+/* ---- what a subscription must fulfil ---- */
+
+static void
+check_topic(const char *topic)
+{
+	if (topic[0] == '\0' || strlen(topic) > MAX_TOPIC_LEN ||
+		strcmp(topic, ".") == 0 || strcmp(topic, "..") == 0 ||
+		topic[strspn(topic, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid topic name \"%s\"", topic),
+				 errhint("A topic's name has 1 to %d letters, digits, dots, underscores and hyphens.",
+						 MAX_TOPIC_LEN)));
+}
+
+static void
+check_words(const SiSubscription *s)
+{
+	static const char *const formats[] = {"json", "text", "csv", "raw"};
+	static const char *const modes[] = {"insert", "upsert", "ignore"};
+
+	check_word("format", s->format, formats, lengthof(formats), "json");
+	check_word("insert_mode", s->insert_mode, modes, lengthof(modes), "insert");
+	if (s->apply != NULL)
+		not_supported("apply", NULL);
+	if (s->fields != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"fields\" goes with \"apply\" only"),
+				 errhint("A target's own columns say what its messages hold; use \"mapping\" to take other fields.")));
+	if (s->key_columns != (Datum) 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"key_columns\" goes with insert_mode \"upsert\" only")));
+}
+
+/* The server must be there, be ours, and be open to the owner. */
+static void
+check_server(const SiSubscription *s)
+{
+	SiServerProperties *server = si_server_properties(s->server, s->owner);
+
+	if (!has_server_usage_compat(server->server, s->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for foreign server %s", s->server),
+				 errhint("Grant USAGE on the server to role \"%s\".", s->owner_name)));
+}
+
+static void
+check_owner_can_login(Oid owner)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(owner));
+	bool		can_login;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role with OID %u does not exist", owner)));
+	can_login = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	ReleaseSysCache(tuple);
+	if (!can_login && worker_connect_flags_compat() == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("role \"%s\" cannot own a subscription because it is not permitted to log in",
+						GetUserNameFromId(owner, false)),
+				 errdetail("Its worker connects as this role."),
+				 errhint("Use ALTER ROLE ... LOGIN; a password is not needed.")));
+}
+
+static void
+check_target(const SiSubscription *s)
+{
+	Relation	target = table_open(s->target, AccessShareLock);
+	char		kind = target->rd_rel->relkind;
+
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE &&
+		kind != RELKIND_VIEW && kind != RELKIND_FOREIGN_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" cannot be the target of a subscription",
+						RelationGetRelationName(target)),
+				 errhint("A target is a table, a view or a foreign table.")));
+	if (target->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("temporary table \"%s\" cannot be the target of a subscription",
+						RelationGetRelationName(target)),
+				 errdetail("Workers cannot see the temporary tables of other sessions.")));
+	table_close(target, NoLock);
+}
+
+/* Everything that can be checked before the first message comes. */
+static void
+check_subscription(SiSubscription *s)
+{
+	SiOptions  *options = si_options_parse(s->options_text);
+	SiIngest   *ingest;
+
+	check_topic(s->topic);
+	check_words(s);
+	check_owner_can_login(s->owner);
+	check_server(s);
+	if (options->workers > si_guc_max_workers)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"workers\" is %d, but stream_ingest.max_workers is %d",
+						options->workers, si_guc_max_workers)));
+
+	check_target(s);
+	s->target_name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(s->target)),
+												get_rel_name(s->target));
+	ingest = si_ingest_create(s, options);
+	si_ingest_check(ingest);
+	si_ingest_destroy(ingest);
+}
+
+/* Where the subscription is at home, so that a copy can tell that it is one. */
+static void
+make_at_home(SiSubscription *s)
+{
+	s->system_identifier = (int64) GetSystemIdentifier();
+	s->database = MyDatabaseId;
+	s->extension = si_catalog_extension();
+}
+
+/* ---- create ---- */
+
+static void
+require_name(FunctionCallInfo fcinfo)
+{
+	require_argument(fcinfo, 0, "name");
+	if (NameStr(*PG_GETARG_NAME(0))[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("a subscription's name must not be empty")));
+}
+
+/* The arguments of create_subscription as a subscription. */
+static SiSubscription *
+read_arguments(FunctionCallInfo fcinfo)
+{
+	SiSubscription *s = palloc0(sizeof(SiSubscription));
+	char	   *options = jsonb_argument(fcinfo, 10);
+
+	s->name = *PG_GETARG_NAME(0);
+	s->owner = GetUserId();
+	s->owner_name = GetUserNameFromId(s->owner, false);
+	s->server = pstrdup(NameStr(*PG_GETARG_NAME(1)));
+	s->topic = text_argument(fcinfo, 2);
+	s->target = PG_ARGISNULL(3) ? InvalidOid : PG_GETARG_OID(3);
+	s->apply = text_argument(fcinfo, 4);
+	s->format = PG_ARGISNULL(5) ? "json" : text_argument(fcinfo, 5);
+	s->fields = text_argument(fcinfo, 6);
+	s->mapping = jsonb_argument(fcinfo, 7);
+	s->insert_mode = PG_ARGISNULL(8) ? "insert" : text_argument(fcinfo, 8);
+	s->key_columns = PG_ARGISNULL(9) ? (Datum) 0 : PG_GETARG_DATUM(9);
+	s->options_text = si_options_merge("{}", options ? options : "{}");
+	s->enabled = PG_ARGISNULL(11) || PG_GETARG_BOOL(11);
+	s->first_partitions = -1;
+	return s;
+}
+
+Datum
+si_sql_create_subscription(PG_FUNCTION_ARGS)
+{
+	SiSubscription *s;
+
+	si_slots_require();
+	PreventCommandIfReadOnly("create_subscription()");
+	require_name(fcinfo);
+	require_argument(fcinfo, 1, "server");
+	require_argument(fcinfo, 2, "topic");
+	if (PG_ARGISNULL(3) == PG_ARGISNULL(4))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("exactly one of \"target\" and \"apply\" must be given")));
+
+	if (!PG_ARGISNULL(12) && PG_GETARG_BOOL(12) &&
+		si_catalog_find(NameStr(*PG_GETARG_NAME(0)), false) != NULL)
+	{
+		ereport(NOTICE,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("subscription \"%s\" already exists, skipping",
+						NameStr(*PG_GETARG_NAME(0)))));
+		PG_RETURN_VOID();
+	}
+
+	s = read_arguments(fcinfo);
+	si_session_pinned_for(s->owner, s->pinned);
+	make_at_home(s);
+	check_subscription(s);
+	si_catalog_insert(s);
+	si_ddl_scan_at_commit();
+	PG_RETURN_VOID();
+}
+
+/* ---- changes ---- */
+
+/*
+ * Lock a subscription for a change by the current role.  NULL if there is none
+ * and missing_ok.
+ */
+static SiSubscription *
+lock_subscription(FunctionCallInfo fcinfo, const char *function, bool missing_ok)
+{
+	SiSubscription *s;
+	const char *name;
+
+	si_slots_require();
+	PreventCommandIfReadOnly(function);
+	require_argument(fcinfo, 0, "name");
+	name = NameStr(*PG_GETARG_NAME(0));
+	s = si_catalog_find(name, true);
+	if (s == NULL && missing_ok)
+		return NULL;
+	if (s == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("subscription \"%s\" does not exist", name)));
+	if (!has_privs_of_role(GetUserId(), s->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of subscription \"%s\"", name)));
+	return s;
+}
+
+static void
+store_change(SiSubscription *s)
+{
+	si_catalog_update(s);
+	si_ddl_scan_at_commit();
+}
+
+/* The server's or the topic's change begins anew there. */
+static void
+change_source(SiSubscription *s, FunctionCallInfo fcinfo)
+{
+	char	   *server = PG_ARGISNULL(1) ? s->server : NameStr(*PG_GETARG_NAME(1));
+	char	   *topic = PG_ARGISNULL(2) ? s->topic : text_argument(fcinfo, 2);
+
+	if (strcmp(server, s->server) == 0 && strcmp(topic, s->topic) == 0)
+		return;
+	if (s->enabled)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot change the %s of an enabled subscription",
+						strcmp(topic, s->topic) == 0 ? "server" : "topic"),
+				 errhint("Use stream_ingest.disable first; the subscription then begins anew there.")));
+	s->server = pstrdup(server);
+	s->topic = topic;
+	s->first_partitions = -1;
+	s->pending_position = NULL;
+	s->stop_state = s->stop_reason = NULL;
+	si_progress_delete(s->id);
+}
+
+/* Arguments of alter_subscription that are texts: '' resets, NULL leaves. */
+static char *
+changed_text(FunctionCallInfo fcinfo, int i, char *now, char *when_reset)
+{
+	char	   *value = text_argument(fcinfo, i);
+
+	if (value == NULL)
+		return now;
+	return value[0] == '\0' ? when_reset : value;
+}
+
+static void
+change_arguments(SiSubscription *s, FunctionCallInfo fcinfo)
+{
+	char	   *mapping = jsonb_argument(fcinfo, 7);
+	char	   *options = jsonb_argument(fcinfo, 10);
+
+	if (!PG_ARGISNULL(3) && !PG_ARGISNULL(4))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"target\" and \"apply\" cannot both be given")));
+	if (!PG_ARGISNULL(3))
+		s->target = PG_GETARG_OID(3);
+	s->apply = changed_text(fcinfo, 4, s->apply, NULL);
+	s->format = changed_text(fcinfo, 5, s->format, "json");
+	s->fields = changed_text(fcinfo, 6, s->fields, NULL);
+	if (mapping != NULL)
+		s->mapping = is_empty_object(mapping) ? NULL : mapping;
+	s->insert_mode = changed_text(fcinfo, 8, s->insert_mode, "insert");
+	if (!PG_ARGISNULL(9))
+		s->key_columns = ArrayGetNItems(ARR_NDIM(PG_GETARG_ARRAYTYPE_P(9)),
+										ARR_DIMS(PG_GETARG_ARRAYTYPE_P(9))) == 0
+			? (Datum) 0 : PG_GETARG_DATUM(9);
+	if (options != NULL)
+		s->options_text = is_empty_object(options) ? options
+			: si_options_merge(s->options_text, options);
+}
+
+Datum
+si_sql_alter_subscription(PG_FUNCTION_ARGS)
+{
+	SiSubscription *s = lock_subscription(fcinfo, "alter_subscription()", false);
+
+	change_arguments(s, fcinfo);
+	change_source(s, fcinfo);
+	check_subscription(s);
+	store_change(s);
+	PG_RETURN_VOID();
+}
+
+Datum
+si_sql_drop_subscription(PG_FUNCTION_ARGS)
+{
+	bool		if_exists = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+	SiSubscription *s = lock_subscription(fcinfo, "drop_subscription()", if_exists);
+	uint64		gaps;
+
+	if (s == NULL)
+	{
+		ereport(NOTICE,
+				(errmsg("subscription \"%s\" does not exist, skipping",
+						NameStr(*PG_GETARG_NAME(0)))));
+		PG_RETURN_VOID();
+	}
+	gaps = si_catalog_delete(s->id);
+	if (gaps > 0)
+		ereport(NOTICE,
+				(errmsg_plural("%llu recorded gap of subscription \"%s\" was deleted",
+							   "%llu recorded gaps of subscription \"%s\" were deleted",
+							   gaps, (unsigned long long) gaps, NameStr(s->name))));
+	si_ddl_scan_at_commit();
+	PG_RETURN_VOID();
+}
+
+Datum
+si_sql_set_owner(PG_FUNCTION_ARGS)
+{
+	SiSubscription *s = lock_subscription(fcinfo, "set_owner()", false);
+	char	   *pinned[SI_NPINNED];
+	Oid			owner;
+
+	require_argument(fcinfo, 1, "owner");
+	owner = PG_GETARG_OID(1);
+	check_can_set_role_compat(GetUserId(), owner);
+
+	s->owner = owner;
+	s->owner_name = GetUserNameFromId(owner, false);
+	si_session_pinned_for(owner, pinned);
+	s->pinned[SI_PINNED_SEARCH_PATH] = pinned[SI_PINNED_SEARCH_PATH];
+	check_subscription(s);
+	store_change(s);
+	PG_RETURN_VOID();
+}
+
+/* ---- steering ---- */
+
+/* Whatever had stopped it does so no more. */
+static void
+clear_stop(SiSubscription *s)
+{
+	s->stop_state = NULL;
+	s->stop_reason = NULL;
+}
+
+Datum
+si_sql_enable(PG_FUNCTION_ARGS)
+{
+	SiSubscription *s = lock_subscription(fcinfo, "enable()", false);
+
+	/* what it stopped for is accepted by enabling it */
+	s->adopt_log = (s->stop_state != NULL && s->stop_sqlstate != NULL &&
+					strcmp(s->stop_sqlstate, SI_GAP_SQLSTATE) == 0);
+	clear_stop(s);
+	make_at_home(s);
+	s->enabled = true;
+	store_change(s);
+	PG_RETURN_VOID();
+}
+
+Datum
+si_sql_disable(PG_FUNCTION_ARGS)
+{
+	SiSubscription *s = lock_subscription(fcinfo, "disable()", false);
+
+	s->enabled = false;
+	store_change(s);
+	PG_RETURN_VOID();
+}
+
+Datum
+si_sql_seek_position(PG_FUNCTION_ARGS)
+{
+	SiSubscription *s = lock_subscription(fcinfo, "seek()", false);
+	SiStart		start;
+	char	   *position;
+
+	require_argument(fcinfo, 1, "position");
+	start = si_options_parse_position(text_argument(fcinfo, 1));
+	position = si_options_position_text(&start);
+
+	/* partitions that have no row yet begin there */
+	if (s->first_partitions < 0)
+		s->pending_position = position;
+	clear_stop(s);
+	store_change(s);
+	(void) si_progress_set_seek(s->id, s->topic, -1, position);
+	PG_RETURN_VOID();
+}
+
+Datum
+si_sql_seek_offset(PG_FUNCTION_ARGS)
+{
+	SiSubscription *s = lock_subscription(fcinfo, "seek()", false);
+	int32		partition;
+	int64		offset;
+
+	require_argument(fcinfo, 1, "partition");
+	require_argument(fcinfo, 2, "message_offset");
+	partition = PG_GETARG_INT32(1);
+	offset = PG_GETARG_INT64(2);
+	if (partition < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("partition must not be negative")));
+	if (offset < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("message_offset must not be negative")));
+
+	clear_stop(s);
+	store_change(s);
+	if (si_progress_set_seek(s->id, s->topic, partition, psprintf(INT64_FORMAT, offset)) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("subscription \"%s\" has not read partition %d of topic \"%s\" yet",
+						NameStr(s->name), partition, s->topic),
+				 errhint("Option \"start\" says where a partition begins.")));
+	PG_RETURN_VOID();
+}
+
+/* ---- waiting ---- */
+
+/* What wait_until_caught_up waits for: a partition's end. */
+typedef struct End
+{
+	int32		partition;
+	int64		offset;			/* SI_OFFSET_UNKNOWN until it was told */
+} End;
+
+/* Ask the workers of a subscription for fresh watermarks. */
+static void
+request_watermarks(int32 id)
+{
+	si_slots_lock(LW_EXCLUSIVE);
+	for (int i = 0; i < si_guc_max_workers; i++)
+	{
+		SiWorkerSlot *worker = si_slots_worker(i);
+
+		if (!worker->in_use || worker->pid == 0 || worker->subscription != id ||
+			worker->database != MyDatabaseId)
+			continue;
+		worker->refresh_watermarks = true;
+		si_slots_wake(worker->pid);
+	}
+	si_slots_unlock();
+}
+
+/* Take what was told since then; false while an end is not known. */
+static bool
+take_ends(int32 id, TimestampTz since, End *ends, int n)
+{
+	bool		complete = true;
+
+	si_slots_lock(LW_SHARED);
+	for (int i = 0; i < n; i++)
+	{
+		SiPartitionSlot *slot;
+
+		if (ends[i].offset != SI_OFFSET_UNKNOWN)
+			continue;
+		slot = si_slots_find_partition(MyDatabaseId, id, ends[i].partition);
+		if (slot != NULL && (TimestampTz) pg_atomic_read_u64(&slot->asked_at) >= since)
+			ends[i].offset = (int64) pg_atomic_read_u64(&slot->high);
+		if (ends[i].offset == SI_OFFSET_UNKNOWN)
+			complete = false;
+	}
+	si_slots_unlock();
+	return complete;
+}
+
+/* Have all rows passed the ends, with no seek to be carried out? */
+static bool
+passed_ends(const SiProgress *rows, int nrows, const End *ends)
+{
+	for (int i = 0; i < nrows; i++)
+	{
+		if (rows[i].seek_position != NULL || rows[i].next_offset < ends[i].offset)
+			return false;
+	}
+	return true;
+}
+
+/* Wait a little, or less if somebody wants us. */
+static void
+wait_a_little(void)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS,
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* The rows of the partitions that the subscription takes. */
+static SiProgress *
+load_taken(const SiSubscription *s, int *n)
+{
+	SiOptions  *options = si_options_parse(s->options_text);
+	SiProgress *rows;
+	int			nrows;
+
+	rows = si_progress_load(s->id, s->topic, &nrows);
+	*n = 0;
+	for (int i = 0; i < nrows; i++)
+	{
+		if (si_options_takes(options, rows[i].partition))
+			rows[(*n)++] = rows[i];
+	}
+	return rows;
+}
+
+/*
+ * One look: has the subscription, as it is now, reached the ends of all its
+ * partitions as they were at the call?  ends is made, in that context, once
+ * there are partitions.
+ */
+static bool
+caught_up(const char *name, TimestampTz since, End **ends, int *nends, MemoryContext context)
+{
+	SiSubscription *s = si_catalog_find(name, false);
+	SiProgress *rows;
+	int			n;
+
+	if (s == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("subscription \"%s\" does not exist", name)));
+	if (s->first_partitions < 0)
+		return false;
+	rows = load_taken(s, &n);
+	if (*ends == NULL || n != *nends)
+	{
+		*ends = MemoryContextAlloc(context, sizeof(End) * Max(n, 1));
+		*nends = n;
+		for (int i = 0; i < n; i++)
+		{
+			(*ends)[i].partition = rows[i].partition;
+			(*ends)[i].offset = SI_OFFSET_UNKNOWN;
+		}
+		request_watermarks(s->id);
+	}
+	return take_ends(s->id, since, *ends, n) && passed_ends(rows, n, *ends);
+}
+
+Datum
+si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz until;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext scratch;
+	SiSubscription *s;
+	End		   *ends = NULL;
+	int			nends = 0;
+	bool		reached;
+
+	si_slots_require();
+	require_argument(fcinfo, 0, "name");
+	require_argument(fcinfo, 1, "timeout");
+	until = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+													TimestampTzGetDatum(start),
+													PG_GETARG_DATUM(1)));
+	s = si_catalog_find(NameStr(*PG_GETARG_NAME(0)), false);
+	if (s != NULL && !has_privs_of_role(GetUserId(), s->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of subscription \"%s\"", NameStr(s->name))));
+
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest wait",
+									ALLOCSET_DEFAULT_SIZES);
+	for (;;)
+	{
+		MemoryContextReset(scratch);
+		MemoryContextSwitchTo(scratch);
+		reached = caught_up(NameStr(*PG_GETARG_NAME(0)), start, &ends, &nends, caller);
+		MemoryContextSwitchTo(caller);
+		if (reached || GetCurrentTimestamp() >= until)
+			break;
+		wait_a_little();
+	}
+	MemoryContextDelete(scratch);
+	PG_RETURN_BOOL(reached);
+}

@@ -1,0 +1,21 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.h
+ *	  The extension's settings.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_GUC_H
+#define SI_GUC_H
+
+extern bool si_guc_enabled;
+extern int	si_guc_max_subscriptions;
+extern int	si_guc_max_workers;
+extern int	si_guc_max_partitions;
+
+/* Define the settings; called by _PG_init. */
+extern void si_guc_init(void);
+
+#endif							/* SI_GUC_H */

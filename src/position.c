@@ -1,0 +1,367 @@
+/*-------------------------------------------------------------------------
+ *
+ * position.c
+ *	  Where each partition goes on.
+ *
+ * The cases, for a partition that the subscription takes:
+ *
+ *	no row yet, known at first contact	"start" (or a seek that came before)
+ *	no row yet, created later			offset 0: every message in it is new
+ *	a seek is pending					there, if the broker has that offset
+ *	another cluster or topic id,
+ *	or our offset beyond the end		another log: gap without an end; stops,
+ *										enable() adopts it from its beginning
+ *	our offset below the first one		gap; on_gap decides
+ *	else								as stored
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "position.h"
+
+/* What is needed to decide about one partition. */
+typedef struct Context
+{
+	const SiSubscription *subscription;
+	const SiOptions *options;
+	const SiProgressKey *key;
+	const SiTopicInfo *info;
+	const SiPositionQuestions *answered;
+	char	  **reason;
+} Context;
+
+static SiProgress *
+find_row(SiProgress *rows, int n, int32 partition)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (rows[i].partition == partition)
+			return &rows[i];
+	}
+	return NULL;
+}
+
+/* Was this partition there at first contact? */
+static bool
+known_at_first_contact(const SiSubscription *subscription, int32 partition)
+{
+	return subscription->first_partitions < 0 || partition < subscription->first_partitions;
+}
+
+/* A stored position: an offset, or what seek() and "start" take. */
+static SiStart
+parse_stored_position(const char *text)
+{
+	SiStart		start = {-1, SI_START_OFFSET, 0};
+	char	   *end;
+
+	start.value = strtoi64(text, &end, 10);
+	if (*end == '\0' && end != text)
+		return start;
+	return si_options_parse_position(text);
+}
+
+/*
+ * The position that a partition is to be moved to: that of a pending seek, or
+ * where a new row starts.  False if it just goes on.
+ */
+static bool
+wanted_position(const SiSubscription *subscription, const SiOptions *options,
+				const SiProgress *row, int32 partition, SiStart *start)
+{
+	if (row != NULL)
+	{
+		if (row->seek_position == NULL)
+			return false;
+		*start = parse_stored_position(row->seek_position);
+		return true;
+	}
+	if (!known_at_first_contact(subscription, partition))
+	{
+		start->kind = SI_START_OFFSET;
+		start->value = 0;
+	}
+	else if (subscription->pending_position != NULL)
+		*start = parse_stored_position(subscription->pending_position);
+	else
+		*start = si_options_start(options, partition);
+	return true;
+}
+
+static void
+add_question(SiOffsetQuery *queries, int *n, int32 partition, int64 at)
+{
+	SiOffsetQuery *query = &queries[(*n)++];
+
+	memset(query, 0, sizeof(SiOffsetQuery));
+	query->partition = partition;
+	query->at = at;
+	query->offset = SI_OFFSET_UNKNOWN;
+}
+
+SiPositionQuestions *
+si_position_questions(const SiSubscription *subscription, const SiOptions *options,
+					  const SiTopicInfo *info)
+{
+	SiPositionQuestions *questions = palloc0(sizeof(SiPositionQuestions));
+	SiOffsetQuery *queries = palloc(sizeof(SiOffsetQuery) * 3 * Max(info->partitions, 1));
+	int		   *n = &questions->nqueries;
+
+	questions->queries = queries;
+	questions->rows = si_progress_load(subscription->id, subscription->topic,
+									   &questions->nrows);
+	for (int32 p = 0; p < info->partitions; p++)
+	{
+		SiProgress *row = find_row(questions->rows, questions->nrows, p);
+		SiStart		start;
+
+		if (!si_options_takes(options, p))
+			continue;
+		add_question(queries, n, p, SI_OFFSET_BEGINNING);
+		add_question(queries, n, p, SI_OFFSET_END);
+		if (wanted_position(subscription, options, row, p, &start) &&
+			start.kind == SI_START_TIMESTAMP)
+			add_question(queries, n, p, start.value);
+	}
+	return questions;
+}
+
+/* The answer to a question; false if there is none. */
+static bool
+find_answer(const Context *context, int32 partition, int64 at, int64 *offset)
+{
+	for (int i = 0; i < context->answered->nqueries; i++)
+	{
+		const SiOffsetQuery *answer = &context->answered->queries[i];
+
+		if (answer->partition == partition && answer->at == at)
+		{
+			*offset = answer->offset;
+			return answer->offset != SI_OFFSET_UNKNOWN;
+		}
+	}
+	return false;
+}
+
+/* Resolve a position to a number. */
+static bool
+resolve_position(const Context *context, int32 partition, const SiStart *start, int64 *offset)
+{
+	switch (start->kind)
+	{
+		case SI_START_EARLIEST:
+			return find_answer(context, partition, SI_OFFSET_BEGINNING, offset);
+		case SI_START_LATEST:
+			return find_answer(context, partition, SI_OFFSET_END, offset);
+		case SI_START_TIMESTAMP:
+			return find_answer(context, partition, start->value, offset);
+		case SI_START_OFFSET:
+			*offset = start->value;
+			return true;
+	}
+	return false;
+}
+
+static void
+record_gap(const Context *context, int32 partition, int64 from, int64 to, const char *reason)
+{
+	si_catalog_add_gap(context->subscription->id, context->subscription->topic, partition,
+					   from, to, reason);
+}
+
+/*
+ * Lock and move a row.  A gap of messages that the broker no longer had is
+ * counted; a seek is not.
+ */
+static SiPositionEnd
+move_row(const Context *context, SiProgress *row, int64 offset, int64 lost)
+{
+	if (!si_progress_lock(context->key, &row, 1) ||
+		!si_progress_move(context->key, row, offset, lost, context->info->cluster_id,
+						  context->info->topic_id))
+		return SI_POSITION_FENCED;
+	return SI_POSITION_READY;
+}
+
+/* An explicit offset must be one that the broker has (or its end). */
+static SiPositionEnd
+check_range(const Context *context, int32 partition, int64 offset, int64 low, int64 high)
+{
+	if (offset >= low && offset <= high)
+		return SI_POSITION_READY;
+	*context->reason =
+		psprintf("offset " INT64_FORMAT " of topic \"%s\", partition %d does not exist: the broker has "
+				 INT64_FORMAT " to " INT64_FORMAT,
+				 offset, context->subscription->topic, partition, low, high);
+	return SI_POSITION_STOP;
+}
+
+/* A partition without a row gets one. */
+static SiPositionEnd
+begin_partition(const Context *context, int32 partition, int64 low, int64 high)
+{
+	const SiSubscription *s = context->subscription;
+	SiStart		start;
+	int64		offset;
+	SiPositionEnd end;
+
+	(void) wanted_position(s, context->options, NULL, partition, &start);
+	if (!resolve_position(context, partition, &start, &offset))
+		return SI_POSITION_AGAIN;
+	if (start.kind == SI_START_OFFSET && known_at_first_contact(s, partition))
+	{
+		end = check_range(context, partition, offset, low, high);
+		if (end != SI_POSITION_READY)
+			return end;
+	}
+	si_progress_insert(context->key, partition, offset, context->info->cluster_id,
+					   context->info->topic_id);
+	return SI_POSITION_READY;
+}
+
+/* A seek is pending. */
+static SiPositionEnd
+carry_out_seek(const Context *context, SiProgress *row, int64 low, int64 high)
+{
+	SiStart		start;
+	int64		offset;
+	SiPositionEnd end;
+
+	(void) wanted_position(context->subscription, context->options, row, row->partition, &start);
+	if (!resolve_position(context, row->partition, &start, &offset))
+		return SI_POSITION_AGAIN;
+	end = check_range(context, row->partition, offset, low, high);
+	if (end != SI_POSITION_READY)
+		return end;
+	if (offset > row->next_offset)
+		record_gap(context, row->partition, row->next_offset, offset, "seek");
+	return move_row(context, row, offset, 0);
+}
+
+/* Does the offset belong to another log than the brokers have now? */
+static const char *
+another_log(const Context *context, const SiProgress *row, int64 high)
+{
+	const SiTopicInfo *info = context->info;
+
+	if (row->cluster_id[0] && info->cluster_id[0] &&
+		strcmp(row->cluster_id, info->cluster_id) != 0)
+		return "another cluster";
+	if (row->topic_id[0] && info->topic_id[0] && strcmp(row->topic_id, info->topic_id) != 0)
+		return "topic recreated";
+	if (row->next_offset > high)
+		return "log truncated or topic recreated";
+	return NULL;
+}
+
+static SiPositionEnd
+adopt_log(const Context *context, SiProgress *row, int64 low, const char *why)
+{
+	record_gap(context, row->partition, row->next_offset, -1, why);
+	if (context->subscription->adopt_log)
+		return move_row(context, row, low, 0);
+	*context->reason =
+		psprintf("%s: topic \"%s\", partition %d no longer holds the log that offset "
+				 INT64_FORMAT " belongs to; enable the subscription to begin with the new one",
+				 why, context->subscription->topic, row->partition, row->next_offset);
+	return SI_POSITION_GAP;
+}
+
+static SiPositionEnd
+pass_gap(const Context *context, SiProgress *row, int64 low)
+{
+	record_gap(context, row->partition, row->next_offset, low, "deleted at the broker");
+	if (context->subscription->adopt_log || context->options->on_gap == SI_ON_GAP_CONTINUE)
+		return move_row(context, row, low, low - row->next_offset);
+	*context->reason =
+		psprintf("messages " INT64_FORMAT " to " INT64_FORMAT " of topic \"%s\", partition %d "
+				 "were deleted at the broker before they were read; enable the subscription to go on behind them",
+				 row->next_offset, low - 1, context->subscription->topic, row->partition);
+	return SI_POSITION_GAP;
+}
+
+/*
+ * Has the row moved since the question was asked?  Then another worker is
+ * reading that partition, and the answer says nothing about its offset.
+ */
+static bool
+moved_since(const Context *context, const SiProgress *row)
+{
+	SiProgress *before = find_row(context->answered->rows, context->answered->nrows,
+								  row->partition);
+
+	return before == NULL || before->next_offset != row->next_offset;
+}
+
+static SiPositionEnd
+resolve_partition(const Context *context, SiProgress *row, int32 partition)
+{
+	int64		low,
+				high;
+	const char *why;
+
+	if (!find_answer(context, partition, SI_OFFSET_BEGINNING, &low) ||
+		!find_answer(context, partition, SI_OFFSET_END, &high))
+		return SI_POSITION_AGAIN;
+	if (row == NULL)
+		return begin_partition(context, partition, low, high);
+	if (row->seek_position != NULL)
+		return carry_out_seek(context, row, low, high);
+	if (moved_since(context, row))
+		return SI_POSITION_READY;
+	why = another_log(context, row, high);
+	if (why != NULL)
+		return adopt_log(context, row, low, why);
+	if (row->next_offset < low)
+		return pass_gap(context, row, low);
+	return SI_POSITION_READY;
+}
+
+/* A row of a partition that the topic does not have. */
+static SiPositionEnd
+check_partition_exists(const Context *context, const SiProgress *row)
+{
+	if (row->partition < context->info->partitions ||
+		!si_options_takes(context->options, row->partition))
+		return SI_POSITION_READY;
+	*context->reason = psprintf("topic \"%s\" has no partition %d: it has %d",
+								context->subscription->topic, row->partition,
+								context->info->partitions);
+	return SI_POSITION_STOP;
+}
+
+SiPositionEnd
+si_position_resolve(const SiSubscription *subscription, const SiOptions *options,
+					const SiProgressKey *key, const SiTopicInfo *info,
+					const SiPositionQuestions *answered, char **reason)
+{
+	Context		context = {subscription, options, key, info, answered, reason};
+	SiPositionEnd end = SI_POSITION_READY;
+	SiProgress *rows;
+	int			nrows;
+
+	if (!si_catalog_hold(subscription->id, subscription->epoch))
+		return SI_POSITION_FENCED;
+	rows = si_progress_load(subscription->id, subscription->topic, &nrows);
+
+	for (int i = 0; i < nrows && end == SI_POSITION_READY; i++)
+		end = check_partition_exists(&context, &rows[i]);
+	for (int32 p = 0; p < info->partitions; p++)
+	{
+		SiPositionEnd this_end;
+
+		if (!si_options_takes(options, p))
+			continue;
+		this_end = resolve_partition(&context, find_row(rows, nrows, p), p);
+		if (this_end == SI_POSITION_FENCED || this_end == SI_POSITION_AGAIN)
+			return this_end;
+		if (end == SI_POSITION_READY)
+			end = this_end;
+	}
+	if (end == SI_POSITION_READY)
+		si_catalog_set_first_partitions(subscription->id, info->partitions);
+	return end;
+}

@@ -1,0 +1,102 @@
+/*-------------------------------------------------------------------------
+ *
+ * progress.h
+ *	  The next offset of each partition, exact counts, and the fence.
+ *
+ * A batch first locks the rows of its partitions, with epoch and next offset
+ * as expected, and at its end advances them by compare-and-set.  A miss means
+ * that somebody else owns or moved the partition: the caller rolls back and
+ * reads anew.  Whoever changes a subscription raises the epoch in all of its
+ * rows, and so waits for the running batch and fences the next one.
+ *
+ * Rows are found by ctid: under an old snapshot an update by key would walk
+ * all the dead versions of the row.
+ *
+ * Called by ingest and worker, the fence by catalog.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_PROGRESS_H
+#define SI_PROGRESS_H
+
+#include "datatype/timestamp.h"
+#include "storage/itemptr.h"
+
+/* Whose rows. */
+typedef struct SiProgressKey
+{
+	int32		subscription;
+	const char *topic;
+	int64		epoch;
+} SiProgressKey;
+
+/* A row, as it was when last read or written. */
+typedef struct SiProgress
+{
+	int32		partition;
+	ItemPointerData row;
+	int64		next_offset;
+	int32		leader_epoch;	/* of the last message applied, -1 unknown */
+	int64		gap_messages;
+	char	   *cluster_id;		/* the log that the offset belongs to; empty
+								 * if */
+	char	   *topic_id;		/* it is not known */
+	char	   *seek_position;	/* a seek to be carried out, or NULL */
+} SiProgress;
+
+/* What a batch adds to a row. */
+typedef struct SiAdvance
+{
+	int64		next_offset;
+	int32		leader_epoch;
+	int64		messages;
+	int64		bytes;
+	int64		batches;
+	int64		applied;
+	int64		inserted;
+	int64		updated;
+	int64		deleted;
+	int64		superseded;
+	int64		ignored;
+	int64		dead_letters;
+	TimestampTz last_message_at;	/* 0: as it is */
+	ItemPointerData row;		/* out: where the row is after the commit */
+} SiAdvance;
+
+/* All rows of a subscription's topic by partition; palloc'd, *n of them. */
+extern SiProgress *si_progress_load(int32 subscription, const char *topic, int *n);
+
+/*
+ * Lock rows (in partition order, as the array must be) and compare.  False if
+ * one is not as expected.
+ */
+extern bool si_progress_lock(const SiProgressKey *key, SiProgress **rows, int n);
+
+/* Advance locked rows.  False if one was missed. */
+extern bool si_progress_advance(const SiProgressKey *key, SiProgress **rows,
+								SiAdvance *advances, int n);
+
+/* Make a row; one that is there already is left alone. */
+extern void si_progress_insert(const SiProgressKey *key, int32 partition,
+							   int64 next_offset, const char *cluster_id,
+							   const char *topic_id);
+
+/*
+ * Move a locked row: another offset, the log that it belongs to, and no seek
+ * pending; gap_messages is added to the count.  False if it was missed.
+ */
+extern bool si_progress_move(const SiProgressKey *key, const SiProgress *row,
+							 int64 next_offset, int64 gap_messages,
+							 const char *cluster_id, const char *topic_id);
+
+/* Record a seek; partition < 0 for all.  Returns the number of rows. */
+extern uint64 si_progress_set_seek(int32 subscription, const char *topic,
+								   int32 partition, const char *position);
+
+/* Raise the epoch in all rows: waits for the running batch. */
+extern void si_progress_fence(int32 subscription, int64 epoch);
+extern void si_progress_delete(int32 subscription);
+
+#endif							/* SI_PROGRESS_H */

@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * record.h
+ *	  A decoded message, as a value: an operation and the fields that were
+ *	  asked for.
+ *
+ * Values point into the message or into the batch's arena.  Text is in the
+ * messages' encoding and never NUL-terminated.  The file needs no server
+ * header.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_RECORD_H
+#define SI_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum SiOperation
+{
+	SI_OP_WRITE,
+	SI_OP_DELETE				/* a tombstone, or a decoder's own delete */
+} SiOperation;
+
+typedef enum SiValueKind
+{
+	SI_VALUE_ABSENT,			/* the message has no such field */
+	SI_VALUE_NULL,
+	SI_VALUE_TRUE,
+	SI_VALUE_FALSE,
+	SI_VALUE_NUMBER,			/* data: the number as written, every digit */
+	SI_VALUE_STRING,			/* data: the text, escapes resolved */
+	SI_VALUE_OBJECT,			/* data: JSON text */
+	SI_VALUE_ARRAY,				/* data: JSON text */
+	SI_VALUE_BYTES				/* data: bytes without an encoding */
+} SiValueKind;
+
+typedef struct SiValue
+{
+	SiValueKind kind;
+	const char *data;
+	size_t		len;
+} SiValue;
+
+typedef struct SiRecord
+{
+	SiOperation op;
+	int			nfields;
+	SiValue    *fields;			/* by the number of the wanted field */
+	bool		any_field;		/* is one of them present? */
+	SiValue		unknown;		/* name of a top-level field that nobody
+								 * takes; ABSENT if none, or if not asked for */
+} SiRecord;
+
+#endif							/* SI_RECORD_H */

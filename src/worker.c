@@ -1,0 +1,1308 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  The process that applies batches.
+ *
+ * A worker connects as its subscription's owner and goes through three phases:
+ *
+ *	PREPARE		read the subscription, check the plan, open the consumer
+ *	CONTACT		ask the brokers about the topic; make or move the rows of
+ *				progress; assign its own partitions
+ *	STREAM		fetch, apply, wait
+ *
+ * An error in a phase is shown in status, waited out and the phase tried
+ * again; messages in hand stay in hand.  Whatever changes the ground (the
+ * subscription, the server's options, partitions, an offset that is gone) ends
+ * the process, and the launcher starts another: there is no half-changed
+ * state.  What must survive: SIGTERM anywhere (die), SIGSTOP anywhere (the
+ * fence in progress), brokers gone for any time.
+ *
+ * No transaction is open while waiting, and the only waits are on the latch
+ * and the consumer's descriptor.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#include "access/xact.h"
+#include "commands/dbcommands.h"
+#include "common/pg_prng.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/ps_status.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "ingest.h"
+#include "position.h"
+#include "server_options.h"
+#include "session.h"
+#include "worker.h"
+
+#define TOPIC_CHECK_MS		30000	/* partitions added, topic gone */
+#define TROUBLE_CHECK_MS	2000	/* the same while something is wrong */
+#define WATERMARK_MS		5000
+#define RETRY_MIN_MS		1000
+#define RETRY_MAX_MS		60000
+#define CLOSE_MS			3000	/* most that the end of a worker may take */
+#define FETCH_CHUNK			1000
+
+typedef enum Phase
+{
+	PHASE_PREPARE,
+	PHASE_CONTACT,
+	PHASE_STREAM
+} Phase;
+
+/* One of our partitions. */
+typedef struct Partition
+{
+	SiProgress	progress;
+	int64		expected;		/* next offset to take; lower ones are dropped */
+	int64		end;			/* its end, if seen behind what is in hand; -1 */
+	bool		at_end;			/* nothing came since its end was seen */
+	bool		in_batch;
+} Partition;
+
+typedef struct Worker
+{
+	int			slot;
+	Phase		phase;
+	MemoryContext context;		/* as long as the process */
+	MemoryContext plan_context; /* what PREPARE and CONTACT found out */
+	MemoryContext scratch;		/* reset before each turn of the loop */
+	SiSubscription *stub;		/* id and name, all there is before PREPARE */
+	SiSubscription *subscription;
+	SiOptions  *options;
+	SiProgressKey key;
+	SiIngest   *ingest;
+	SiConsumer *consumer;
+	WaitEventSet *events;
+	int			number;			/* which of the subscription's workers */
+
+	Partition  *partitions;
+	int			npartitions;
+	int			topic_partitions;
+
+	/* messages in hand: items[first .. nitems) */
+	SiFetched  *items;
+	SiMessage  *messages;		/* the same, as a batch wants them */
+	int			first;
+	int			nitems;
+	int64		bytes;			/* of those */
+	TimestampTz oldest;			/* when the first of them was taken */
+	int			limit;			/* most messages of the next batch */
+	char	   *broken;			/* why a partition cannot go on, or NULL */
+
+	/* waiting and looking around */
+	TimestampTz next_topic_check;
+	bool		topic_asked;
+	bool		troubled;
+	int			retry_ms;
+	TimestampTz rate_since;
+	int64		rate_messages;
+	double		rate;
+} Worker;
+
+/* The worker of this process; reached by exit callbacks only. */
+static Worker *my_worker = NULL;
+static int	my_slot = -1;
+
+/* The server's options or the user mapping may have changed. */
+static volatile sig_atomic_t server_changed = false;
+
+static void wait_for_something(Worker *worker, long timeout_ms);
+
+/* ---- the slot ---- */
+
+/* Tell what we are doing; announced in the log when the state changes. */
+static void
+set_state(Worker *worker, SiState state, const char *reason)
+{
+	SiWorkerSlot *slot;
+	bool		changed;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_worker(my_slot);
+	changed = (slot->state != state ||
+			   (reason != NULL && strncmp(slot->reason, reason, SI_REASON_LEN - 1) != 0));
+	if (slot->state != state)
+		slot->since = GetCurrentTimestamp();
+	slot->state = state;
+	strlcpy(slot->reason, reason ? reason : "", SI_REASON_LEN);
+	if (state != SI_STATE_RETRYING && state != SI_STATE_STOPPED)
+		slot->retry_at = 0;
+	si_slots_unlock();
+
+	if (!changed)
+		return;
+	if (reason != NULL)
+		ereport(LOG,
+				(errmsg("subscription \"%s\" is %s: %s", NameStr(worker->subscription->name),
+						si_slots_state_name(state), reason)));
+	else
+		ereport(DEBUG1,
+				(errmsg_internal("subscription \"%s\" is %s", NameStr(worker->subscription->name),
+								 si_slots_state_name(state))));
+}
+
+static void
+set_error(int sqlerrcode, const char *text)
+{
+	SiWorkerSlot *slot;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_worker(my_slot);
+	strlcpy(slot->last_error, text, SI_REASON_LEN);
+	slot->last_error_sqlstate = sqlerrcode;
+	slot->last_error_at = GetCurrentTimestamp();
+	slot->retries++;
+	si_slots_unlock();
+}
+
+static void
+set_retry_at(TimestampTz at)
+{
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(my_slot)->retry_at = at;
+	si_slots_unlock();
+}
+
+/*
+ * Leave.  asked: because somebody wants us to, or the ground has changed, so
+ * that a successor may start at once.
+ */
+static void
+leave(bool asked)
+{
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(my_slot)->left = asked;
+	si_slots_unlock();
+	proc_exit(0);
+}
+
+/* Last thing of all: the process is gone, its locks and transaction too. */
+static void
+detach_slot(int code, Datum arg)
+{
+	SiWorkerSlot *slot;
+	int			launcher;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_worker(my_slot);
+	slot->pid = 0;
+	launcher = si_shared->launcher_pid;
+	si_slots_free_partitions(my_slot);
+	si_slots_unlock();
+	si_slots_wake(launcher);
+	ereport(LOG,
+			(errmsg("worker %d of subscription \"%s\" has stopped", my_worker->number,
+					NameStr(my_worker->stub->name))));
+}
+
+/*
+ * Close the consumer before shared memory goes: its helper thread writes
+ * there.  Bounded, so that a broker that is gone cannot hold up a shutdown.
+ */
+static void
+close_consumer(int code, Datum arg)
+{
+	SiConsumer *consumer = my_worker->consumer;
+
+	if (consumer == NULL)
+		return;
+	my_worker->consumer = NULL;
+	si_consumer_release(consumer, my_worker->items + my_worker->first,
+						my_worker->nitems - my_worker->first);
+	if (!si_consumer_close(consumer, CLOSE_MS))
+		ereport(LOG,
+				(errmsg("the Kafka consumer of subscription \"%s\" did not stop in time",
+						NameStr(my_worker->subscription->name))));
+}
+
+/* ---- retrying ---- */
+
+/* Wait before trying again, a little longer each time. */
+static void
+back_off(Worker *worker)
+{
+	TimestampTz until;
+
+	worker->retry_ms = (worker->retry_ms == 0) ? RETRY_MIN_MS
+		: Min(worker->retry_ms * 2, RETRY_MAX_MS);
+	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), worker->retry_ms);
+	set_retry_at(until);
+	for (;;)
+	{
+		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+		if (left <= 0)
+			break;
+		wait_for_something(worker, left);
+	}
+	set_retry_at(0);
+}
+
+/* Brokers or topic are not as they should be. */
+static void
+report_trouble(Worker *worker, const SiTrouble *trouble)
+{
+	bool		repairable = trouble->kind == SI_TROUBLE_TOPIC ||
+		trouble->kind == SI_TROUBLE_AUTHORIZATION;
+
+	worker->troubled = true;
+	set_error(ERRCODE_CONNECTION_FAILURE, trouble->words);
+	set_state(worker, repairable ? SI_STATE_STOPPED : SI_STATE_RETRYING, trouble->words);
+}
+
+/*
+ * Is the subscription still what we work for?  Asked before trying again: what
+ * failed may have failed because it is gone.
+ */
+static void
+leave_if_changed(Worker *worker)
+{
+	SiSubscription *now = NULL;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (OidIsValid(si_catalog_extension()))
+		now = si_catalog_get(worker->subscription->id);
+	if (now == NULL || now->epoch != worker->key.epoch || !now->enabled ||
+		now->stop_state != NULL)
+	{
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		leave(true);
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* Stop the subscription until somebody enables it, and leave. */
+static void
+stop_subscription(Worker *worker, const char *state, const char *reason, const char *sqlstate)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	(void) si_catalog_stop(worker->subscription->id, worker->key.epoch, state, reason, sqlstate);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+
+	set_state(worker, strcmp(state, "finished") == 0 ? SI_STATE_FINISHED : SI_STATE_STOPPED,
+			  reason);
+	si_slots_request_scan(MyDatabaseId);
+	leave(true);
+}
+
+/* ---- PREPARE ---- */
+
+/* The group's name only serves Kafka's own tools. */
+static char *
+group_id(Worker *worker, const SiServerProperties *server)
+{
+	return psprintf("%s%s.%s", server->group_prefix, get_database_name(MyDatabaseId),
+					NameStr(worker->subscription->name));
+}
+
+static void
+open_consumer(Worker *worker)
+{
+	SiSubscription *s = worker->subscription;
+	SiServerProperties *server = si_server_properties(s->server, s->owner);
+	int			n = server->nproperties + worker->options->nproperties;
+	SiProperty *properties = palloc(sizeof(SiProperty) * Max(n, 1));
+	char	   *client_id = psprintf("stream_ingest/%s/%s", get_database_name(MyDatabaseId),
+									 NameStr(s->name));
+
+	if (server->nproperties > 0)
+		memcpy(properties, server->properties, sizeof(SiProperty) * server->nproperties);
+	if (worker->options->nproperties > 0)
+		memcpy(properties + server->nproperties, worker->options->properties,
+			   sizeof(SiProperty) * worker->options->nproperties);
+
+	worker->consumer = si_consumer_open(properties, n, s->topic, group_id(worker, server),
+										client_id, si_ingest_wants_headers(worker->ingest));
+	worker->events = CreateWaitEventSet(worker->context, 3);
+	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(worker->events, WL_SOCKET_READABLE, si_consumer_fd(worker->consumer),
+					  NULL, NULL);
+}
+
+/* Read the subscription, or leave if there is nothing to do for it. */
+static void
+read_subscription(Worker *worker)
+{
+	MemoryContext old = MemoryContextSwitchTo(worker->plan_context);
+	SiSubscription *s = NULL;
+
+	if (OidIsValid(si_catalog_extension()))
+		s = si_catalog_get(worker->subscription->id);
+	if (s == NULL || !s->enabled || s->stop_state != NULL)
+		leave(true);
+	worker->subscription = s;
+	worker->options = si_options_parse(s->options_text);
+	worker->key.subscription = s->id;
+	worker->key.topic = s->topic;
+	worker->key.epoch = s->epoch;
+	MemoryContextSwitchTo(old);
+
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(my_slot)->epoch = s->epoch;
+	si_slots_unlock();
+}
+
+static void
+prepare(Worker *worker)
+{
+	MemoryContext old;
+
+	if (worker->ingest != NULL)
+		si_ingest_destroy(worker->ingest);
+	worker->ingest = NULL;
+	worker->subscription = worker->stub;
+	MemoryContextReset(worker->plan_context);
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	read_subscription(worker);
+	SetConfigOption("synchronous_commit", worker->options->synchronous_commit,
+					PGC_USERSET, PGC_S_OVERRIDE);
+	old = MemoryContextSwitchTo(worker->plan_context);
+	worker->ingest = si_ingest_create(worker->subscription, worker->options);
+	MemoryContextSwitchTo(old);
+	si_ingest_check(worker->ingest);
+	if (worker->consumer == NULL)
+		open_consumer(worker);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+
+	worker->items = MemoryContextAllocHuge(worker->context,
+										   sizeof(SiFetched) * worker->options->batch_size);
+	worker->messages = MemoryContextAllocHuge(worker->context,
+											  sizeof(SiMessage) * worker->options->batch_size);
+	worker->limit = worker->options->batch_size;
+	worker->phase = PHASE_CONTACT;
+	worker->retry_ms = 0;
+}
+
+/* ---- CONTACT ---- */
+
+/* Wait for what the brokers say of the topic; false if they say it is bad. */
+static bool
+ask_topic(Worker *worker, SiTopicInfo *info)
+{
+	si_consumer_ask_topic(worker->consumer);
+	while (!si_consumer_topic_answer(worker->consumer, info))
+		wait_for_something(worker, -1);
+	if (!info->valid)
+		report_trouble(worker, &info->trouble);
+	return info->valid;
+}
+
+/* The same for offsets. */
+static bool
+ask_offsets(Worker *worker, SiPositionQuestions *questions)
+{
+	si_consumer_ask_offsets(worker->consumer, questions->queries, questions->nqueries);
+	while (!si_consumer_offsets_answer(worker->consumer, questions->queries, questions->nqueries))
+		wait_for_something(worker, -1);
+	for (int i = 0; i < questions->nqueries; i++)
+	{
+		SiOffsetQuery *query = &questions->queries[i];
+		SiTrouble	trouble = {SI_TROUBLE_BROKER};
+
+		if (query->offset != SI_OFFSET_UNKNOWN)
+			continue;
+		snprintf(trouble.words, sizeof(trouble.words),
+				 "could not get offsets of topic \"%s\", partition %d: %s",
+				 worker->subscription->topic, query->partition, query->error);
+		report_trouble(worker, &trouble);
+		return false;
+	}
+	return true;
+}
+
+static SiPositionQuestions *
+make_questions(Worker *worker, const SiTopicInfo *info)
+{
+	MemoryContext old;
+	SiPositionQuestions *questions;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	old = MemoryContextSwitchTo(worker->scratch);
+	questions = si_position_questions(worker->subscription, worker->options, info);
+	MemoryContextSwitchTo(old);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return questions;
+}
+
+/* Make and move rows of progress; false to ask once more. */
+static bool
+resolve_positions(Worker *worker, const SiTopicInfo *info, SiPositionQuestions *answered)
+{
+	char	   *reason = NULL;
+	SiPositionEnd end;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	end = si_position_resolve(worker->subscription, worker->options, &worker->key, info,
+							  answered, &reason);
+	if (end == SI_POSITION_STOP || end == SI_POSITION_GAP)
+	{
+		/* in this transaction: the gaps that it tells of are in it, too */
+		reason = MemoryContextStrdup(worker->scratch, reason);
+		(void) si_catalog_stop(worker->subscription->id, worker->key.epoch, "stopped", reason,
+							   end == SI_POSITION_GAP ? SI_GAP_SQLSTATE : NULL);
+	}
+	if (end == SI_POSITION_FENCED || end == SI_POSITION_AGAIN)
+	{
+		AbortCurrentTransaction();
+		if (end == SI_POSITION_FENCED)
+			leave(true);
+		return false;
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+
+	if (end == SI_POSITION_STOP || end == SI_POSITION_GAP)
+	{
+		set_state(worker, SI_STATE_STOPPED, reason);
+		si_slots_request_scan(MyDatabaseId);
+		leave(true);
+	}
+	return true;
+}
+
+/*
+ * Which partitions are ours: those that the subscription takes are dealt out
+ * in turn, so that a partition that is added changes nothing for the others.
+ */
+static void
+load_partitions(Worker *worker)
+{
+	SiProgress *rows;
+	int			nrows,
+				rank = 0;
+	MemoryContext old;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	old = MemoryContextSwitchTo(worker->plan_context);
+	rows = si_progress_load(worker->subscription->id, worker->subscription->topic, &nrows);
+	worker->partitions = palloc0(sizeof(Partition) * Max(nrows, 1));
+	worker->npartitions = 0;
+	for (int i = 0; i < nrows; i++)
+	{
+		Partition  *partition;
+
+		if (!si_options_takes(worker->options, rows[i].partition))
+			continue;
+		if (rank++ % worker->options->workers != worker->number)
+			continue;
+		partition = &worker->partitions[worker->npartitions++];
+		partition->progress = rows[i];
+		partition->expected = rows[i].next_offset;
+		partition->end = -1;
+	}
+	MemoryContextSwitchTo(old);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* Have the watermarks of our partitions written to shared memory. */
+static void
+watch_watermarks(Worker *worker)
+{
+	SiWatermarkSink *sinks = palloc(sizeof(SiWatermarkSink) * Max(worker->npartitions, 1));
+	int			n = 0;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(my_slot)->partitions = worker->npartitions;
+	for (int i = 0; i < worker->npartitions; i++)
+	{
+		int32		partition = worker->partitions[i].progress.partition;
+		SiPartitionSlot *slot = si_slots_make_partition(MyDatabaseId, worker->subscription->id,
+														partition, my_slot);
+
+		if (slot == NULL)
+			break;
+		sinks[n].partition = partition;
+		sinks[n].low = &slot->low;
+		sinks[n].high = &slot->high;
+		sinks[n].asked_at = &slot->asked_at;
+		n++;
+	}
+	si_slots_unlock();
+	si_consumer_watch(worker->consumer, sinks, n, WATERMARK_MS);
+	pfree(sinks);
+}
+
+static void
+assign_partitions(Worker *worker)
+{
+	int			n = worker->npartitions;
+	int32	   *partitions = palloc(sizeof(int32) * Max(n, 1));
+	int64	   *offsets = palloc(sizeof(int64) * Max(n, 1));
+	int32	   *epochs = palloc(sizeof(int32) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		partitions[i] = worker->partitions[i].progress.partition;
+		offsets[i] = worker->partitions[i].progress.next_offset;
+		epochs[i] = worker->partitions[i].progress.leader_epoch;
+	}
+	if (n > 0)
+		si_consumer_assign(worker->consumer, partitions, offsets, epochs, n);
+	pfree(partitions);
+	pfree(offsets);
+	pfree(epochs);
+}
+
+static void
+contact(Worker *worker)
+{
+	SiTopicInfo info;
+	SiPositionQuestions *questions;
+
+	if (!worker->troubled)
+		set_state(worker, SI_STATE_CONNECTING, NULL);
+	if (!ask_topic(worker, &info))
+	{
+		back_off(worker);
+		leave_if_changed(worker);
+		return;
+	}
+	questions = make_questions(worker, &info);
+	if (!ask_offsets(worker, questions) || !resolve_positions(worker, &info, questions))
+	{
+		back_off(worker);
+		leave_if_changed(worker);
+		return;
+	}
+	load_partitions(worker);
+	watch_watermarks(worker);
+	assign_partitions(worker);
+
+	worker->topic_partitions = info.partitions;
+	worker->troubled = false;
+	worker->retry_ms = 0;
+	worker->next_topic_check =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TOPIC_CHECK_MS);
+	worker->phase = PHASE_STREAM;
+	set_state(worker, worker->npartitions > 0 ? SI_STATE_CATCHING_UP : SI_STATE_STREAMING,
+			  worker->npartitions > 0 ? NULL : "there are more workers than partitions");
+}
+
+/* ---- STREAM: fetching ---- */
+
+static Partition *
+find_partition(Worker *worker, int32 number)
+{
+	int			low = 0,
+				high = worker->npartitions - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+		Partition  *partition = &worker->partitions[middle];
+
+		if (partition->progress.partition == number)
+			return partition;
+		if (partition->progress.partition < number)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return NULL;
+}
+
+/* Take one fetched item; true if it is a message for the batch. */
+static bool
+take_item(Worker *worker, const SiFetched *item)
+{
+	Partition  *partition = find_partition(worker, item->message.partition);
+
+	if (partition == NULL)
+		return false;
+	switch (item->kind)
+	{
+		case SI_FETCH_MESSAGE:
+			/* the library may deliver again what it has delivered */
+			if (item->message.offset < partition->expected)
+				return false;
+			partition->expected = item->message.offset + 1;
+			partition->at_end = false;
+			return true;
+		case SI_FETCH_END:
+			partition->at_end = true;
+			if (item->message.offset > partition->expected)
+				partition->expected = item->message.offset;
+			if (partition->expected > partition->progress.next_offset)
+				partition->end = partition->expected;
+			return false;
+		case SI_FETCH_OUT_OF_RANGE:
+		case SI_FETCH_CORRUPT:
+			/* nothing behind it may be taken; see abandon */
+			partition->expected = PG_INT64_MAX;
+			worker->broken = MemoryContextStrdup(worker->plan_context, psprintf("topic \"%s\", partition %d, offset " INT64_FORMAT ": %s",
+																				worker->subscription->topic, item->message.partition,
+																				item->message.offset, item->error));
+			return false;
+		case SI_FETCH_ERROR:
+			set_error(ERRCODE_CONNECTION_FAILURE, item->error);
+			return false;
+	}
+	return false;
+}
+
+/* Move what is in hand to the front of the arrays. */
+static void
+compact_items(Worker *worker)
+{
+	int			n = worker->nitems - worker->first;
+
+	if (worker->first == 0)
+		return;
+	memmove(worker->items, worker->items + worker->first, sizeof(SiFetched) * n);
+	memmove(worker->messages, worker->messages + worker->first, sizeof(SiMessage) * n);
+	worker->first = 0;
+	worker->nitems = n;
+}
+
+/*
+ * Fetch until the batch is full or there is nothing more.  The descriptor
+ * fires again only after the queue was found empty, so we must not stop before
+ * and then wait.  Returns false if something may be left.
+ */
+static bool
+fetch(Worker *worker)
+{
+	int64		most_bytes = worker->options->batch_bytes;
+
+	compact_items(worker);
+	while (worker->nitems < worker->options->batch_size && worker->bytes < most_bytes)
+	{
+		int			room = Min(FETCH_CHUNK, worker->options->batch_size - worker->nitems);
+		SiFetched  *chunk = worker->items + worker->nitems;
+		int			n = si_consumer_fetch(worker->consumer, chunk, room);
+
+		if (n == 0)
+			return true;
+		if (worker->nitems == 0)
+			worker->oldest = GetCurrentTimestamp();
+		for (int i = 0; i < n; i++)
+		{
+			SiFetched	item = chunk[i];
+
+			if (!take_item(worker, &item))
+			{
+				si_consumer_release(worker->consumer, &item, 1);
+				continue;
+			}
+			/* nitems never overtakes i: items move to the front, if at all */
+			worker->items[worker->nitems] = item;
+			worker->messages[worker->nitems] = item.message;
+			worker->bytes += item.message.key_len + item.message.value_len;
+			worker->nitems++;
+		}
+	}
+	return false;
+}
+
+/* ---- STREAM: applying ---- */
+
+/* Messages of the next batch: as many as its limits allow. */
+static int
+batch_messages(Worker *worker)
+{
+	int			n = worker->nitems - worker->first;
+	int64		bytes = 0;
+
+	n = Min(n, worker->limit);
+	if (worker->bytes <= worker->options->batch_bytes)
+		return n;
+	for (int i = 0; i < n; i++)
+	{
+		const SiMessage *message = &worker->messages[worker->first + i];
+
+		bytes += message->key_len + message->value_len;
+		if (bytes > worker->options->batch_bytes)
+			return Max(i, 1);
+	}
+	return n;
+}
+
+/* The rows of progress that a batch of n messages touches. */
+static void
+make_request(Worker *worker, int n, SiBatchRequest *request)
+{
+	bool		all = (n == worker->nitems - worker->first);
+	int			last = -1;
+
+	request->messages = worker->messages + worker->first;
+	request->nmessages = n;
+	request->rows = palloc(sizeof(SiProgress *) * worker->npartitions);
+	request->ends = palloc(sizeof(int64) * worker->npartitions);
+	request->nrows = 0;
+
+	for (int i = 0; i < worker->npartitions; i++)
+		worker->partitions[i].in_batch = all && worker->partitions[i].end >= 0;
+	for (int i = 0; i < n; i++)
+	{
+		if (request->messages[i].partition != last)
+			find_partition(worker, request->messages[i].partition)->in_batch = true;
+		last = request->messages[i].partition;
+	}
+	for (int i = 0; i < worker->npartitions; i++)
+	{
+		Partition  *partition = &worker->partitions[i];
+
+		if (!partition->in_batch)
+			continue;
+		request->rows[request->nrows] = &partition->progress;
+		request->ends[request->nrows] = all ? partition->end : -1;
+		request->nrows++;
+	}
+}
+
+/* Let go of the first n messages in hand. */
+static void
+release_messages(Worker *worker, int n)
+{
+	for (int i = worker->first; i < worker->first + n; i++)
+		worker->bytes -= worker->messages[i].key_len + worker->messages[i].value_len;
+	si_consumer_release(worker->consumer, worker->items + worker->first, n);
+	worker->first += n;
+	if (worker->first == worker->nitems)
+		worker->first = worker->nitems = 0;
+}
+
+/* The messages per second of the last second or more. */
+static void
+update_rate(Worker *worker, int64 messages)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	long		ms = TimestampDifferenceMilliseconds(worker->rate_since, now);
+
+	worker->rate_messages += messages;
+	if (ms < 1000)
+		return;
+	worker->rate = worker->rate_messages * 1000.0 / ms;
+	worker->rate_messages = 0;
+	worker->rate_since = now;
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(my_slot)->messages_per_second = worker->rate;
+	si_slots_unlock();
+}
+
+static bool
+all_at_end(const Worker *worker)
+{
+	for (int i = 0; i < worker->npartitions; i++)
+	{
+		if (!worker->partitions[i].at_end)
+			return false;
+	}
+	return true;
+}
+
+/* What went on after a batch. */
+static void
+report_batch(Worker *worker, int messages, instr_time duration)
+{
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(my_slot)->batch_messages = messages;
+	si_slots_worker(my_slot)->batch_ms = INSTR_TIME_GET_MILLISEC(duration);
+	si_slots_unlock();
+	update_rate(worker, messages);
+
+	/* the collector never learns of our rows otherwise, nor does autovacuum */
+	pgstat_report_stat(false);
+	worker->retry_ms = 0;
+}
+
+/* A message cannot be applied, and the subscription says to stop there. */
+static void
+stop_at_message(Worker *worker, const SiFailure *failure)
+{
+	char	   *reason = si_failure_describe(failure, worker->subscription->topic,
+											 &worker->messages[worker->first]);
+
+	set_error(failure->sqlerrcode, reason);
+	stop_subscription(worker, "stopped", reason, unpack_sql_state(failure->sqlerrcode));
+}
+
+/* The batch was refused as a whole by the fence. */
+static void
+leave_fenced(Worker *worker)
+{
+	leave_if_changed(worker);
+
+	/* the epoch is ours: somebody else moved the rows; begin anew, but slowly */
+	set_error(ERRCODE_T_R_SERIALIZATION_FAILURE, "progress was changed by somebody else");
+	leave(false);
+}
+
+static void
+apply(Worker *worker)
+{
+	int			n = batch_messages(worker);
+	SiBatchRequest request;
+	SiBatchResult result;
+	instr_time	start,
+				duration;
+
+	make_request(worker, n, &request);
+	pgstat_report_activity(STATE_RUNNING, "applying a batch");
+	INSTR_TIME_SET_CURRENT(start);
+	si_ingest_batch(worker->ingest, &worker->key, &request, &result);
+	INSTR_TIME_SET_CURRENT(duration);
+	INSTR_TIME_SUBTRACT(duration, start);
+	if (result.end == SI_BATCH_FENCED)
+		leave_fenced(worker);
+
+	for (int i = 0; i < request.nrows && result.done == n; i++)
+	{
+		if (request.ends[i] >= 0)
+			find_partition(worker, request.rows[i]->partition)->end = -1;
+	}
+	release_messages(worker, result.done);
+	worker->limit = worker->options->batch_size;
+	report_batch(worker, result.done, duration);
+	if (result.end == SI_BATCH_STOPPED)
+		stop_at_message(worker, result.failure);
+	if (!worker->troubled)
+		set_state(worker, all_at_end(worker) ? SI_STATE_STREAMING : SI_STATE_CATCHING_UP, NULL);
+}
+
+/* Is there something to apply, and is it time? */
+static bool
+batch_due(Worker *worker, bool drained, long *wait_ms)
+{
+	int			n = worker->nitems - worker->first;
+	bool		full = !drained || n >= worker->limit;
+	long		age;
+
+	*wait_ms = -1;
+	if (n == 0)
+	{
+		for (int i = 0; i < worker->npartitions; i++)
+		{
+			if (worker->partitions[i].end > worker->partitions[i].progress.next_offset)
+				return true;
+		}
+		return false;
+	}
+	if (full || worker->options->batch_interval == 0)
+		return true;
+	age = TimestampDifferenceMilliseconds(worker->oldest, GetCurrentTimestamp());
+	*wait_ms = worker->options->batch_interval - age;
+	return *wait_ms <= 0;
+}
+
+/* ---- STREAM: looking around ---- */
+
+/*
+ * Take what the brokers said of the topic.  Partitions that were added, and a
+ * topic that was away, want a new contact: by a new process.
+ */
+static void
+take_topic_info(Worker *worker)
+{
+	SiTopicInfo info;
+
+	if (!si_consumer_topic_answer(worker->consumer, &info))
+		return;
+	worker->topic_asked = false;
+	worker->next_topic_check =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									info.valid ? TOPIC_CHECK_MS : TROUBLE_CHECK_MS);
+	if (!info.valid)
+	{
+		report_trouble(worker, &info.trouble);
+		return;
+	}
+	if (info.partitions != worker->topic_partitions)
+		leave(true);
+	if (worker->troubled)
+	{
+		/* whether it is still the log that we know is asked at contact */
+		leave(true);
+	}
+}
+
+static void
+look_around(Worker *worker)
+{
+	SiTrouble	trouble;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (si_consumer_trouble(worker->consumer, &trouble) && !worker->troubled)
+	{
+		/* is it one broker, or all? */
+		worker->next_topic_check = now;
+		if (trouble.kind == SI_TROUBLE_FATAL)
+		{
+			report_trouble(worker, &trouble);
+			leave(false);
+		}
+		set_error(ERRCODE_CONNECTION_FAILURE, trouble.words);
+	}
+	take_topic_info(worker);
+	if (!worker->topic_asked && now >= worker->next_topic_check)
+	{
+		si_consumer_ask_topic(worker->consumer);
+		worker->topic_asked = true;
+	}
+}
+
+/* How long there is nothing to do unless something happens. */
+static long
+idle_ms(Worker *worker, long batch_ms)
+{
+	long		ms = worker->topic_asked ? TOPIC_CHECK_MS
+		: TimestampDifferenceMilliseconds(GetCurrentTimestamp(), worker->next_topic_check);
+
+	if (worker->rate > 0)
+		ms = Min(ms, 1000);
+	if (batch_ms >= 0)
+		ms = Min(ms, batch_ms);
+	return ms;
+}
+
+/*
+ * A partition cannot go on from where it is.  What is in hand is given up: it
+ * is all still at the broker, and a new process begins at the stored offset.
+ */
+static void
+abandon(Worker *worker)
+{
+	set_error(ERRCODE_DATA_CORRUPTED, worker->broken);
+	set_state(worker, SI_STATE_RETRYING, worker->broken);
+	leave(false);
+}
+
+static void
+stream(Worker *worker)
+{
+	bool		drained;
+	long		batch_ms;
+
+	look_around(worker);
+	drained = fetch(worker);
+	if (worker->broken != NULL && worker->first == worker->nitems)
+		abandon(worker);
+	if (batch_due(worker, drained, &batch_ms))
+	{
+		apply(worker);
+		return;
+	}
+	if (!drained)
+		return;
+	if (!worker->troubled && all_at_end(worker) && worker->npartitions > 0)
+		set_state(worker, SI_STATE_STREAMING, NULL);
+	update_rate(worker, 0);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	(void) pgstat_report_stat(false);
+	wait_for_something(worker, idle_ms(worker, batch_ms));
+}
+
+/* ---- waiting ---- */
+
+static void
+take_requests(Worker *worker)
+{
+	SiWorkerSlot *slot;
+	bool		stop,
+				refresh;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_worker(my_slot);
+	stop = slot->stop;
+	refresh = slot->refresh_watermarks;
+	slot->refresh_watermarks = false;
+	si_slots_unlock();
+
+	if (stop || server_changed)
+		leave(true);
+	if (refresh && worker->phase == PHASE_STREAM)
+		watch_watermarks(worker);
+}
+
+/*
+ * Wait for the latch, the consumer or the time.  Everything that may come from
+ * outside is looked at here.
+ */
+static void
+wait_for_something(Worker *worker, long timeout_ms)
+{
+	WaitEvent	occurred[3];
+	int			n;
+
+	Assert(!IsTransactionState());
+	if (worker->events != NULL)
+		n = WaitEventSetWait(worker->events, timeout_ms, occurred, lengthof(occurred),
+							 PG_WAIT_EXTENSION);
+	else
+		n = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					  timeout_ms, PG_WAIT_EXTENSION) ? 1 : 0;
+	if (n > 0)
+		ResetLatch(MyLatch);
+	if (worker->consumer != NULL)
+		si_consumer_drain_fd(worker->consumer);
+
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+	AcceptInvalidationMessages();
+	take_requests(worker);
+}
+
+/* ---- errors ---- */
+
+/*
+ * An error at COMMIT, or another that no message could be told by: the batch
+ * is split into transactions until the message at fault stands alone.
+ */
+static void
+split_batch(Worker *worker, const SiFailure *failure)
+{
+	int			n = batch_messages(worker);
+
+	if (n <= 1)
+	{
+		stop_at_message(worker, failure);
+		return;
+	}
+	worker->limit = n / 2;
+}
+
+/*
+ * Deal with an error that a phase threw: show it, wait, and let the phase be
+ * tried again.  The text of a passing error may come from a user's function
+ * and quote a payload, so it is not shown.
+ */
+static void
+handle_error(Worker *worker, ErrorData *edata)
+{
+	SiFailure  *failure = si_failure_from_error(edata);
+	bool		passing = (si_failure_kind(failure->sqlerrcode) == SI_ERROR_PASSING);
+	bool		plan = (worker->phase != PHASE_STREAM || si_ingest_plan_failed(worker->ingest));
+	char	   *text;
+
+	if (!passing && !plan && worker->first < worker->nitems)
+	{
+		split_batch(worker, failure);
+		return;
+	}
+	failure->safe = plan;
+	text = si_failure_describe(failure, NULL, NULL);
+
+	set_error(failure->sqlerrcode, text);
+	set_state(worker, passing ? SI_STATE_RETRYING : SI_STATE_STOPPED, text);
+	if (si_failure_retry_at_once(failure->sqlerrcode))
+	{
+		set_retry_at(0);
+		wait_for_something(worker, 10 + pg_prng_uint64_range(&pg_global_prng_state, 0, 100));
+	}
+	else
+		back_off(worker);
+	if (worker->phase != PHASE_PREPARE)
+		leave_if_changed(worker);
+}
+
+static void
+run_phase(Worker *worker)
+{
+	switch (worker->phase)
+	{
+		case PHASE_PREPARE:
+			prepare(worker);
+			break;
+		case PHASE_CONTACT:
+			contact(worker);
+			break;
+		case PHASE_STREAM:
+			stream(worker);
+			break;
+	}
+}
+
+/* Run a phase; the error that it threw, if it did, in the scratch context. */
+static ErrorData *
+try_phase(Worker *worker)
+{
+	ErrorData  *volatile edata = NULL;
+
+	/* the worker outlives errors, and keeps the messages that it has in hand */
+	PG_TRY();
+	{
+		run_phase(worker);
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(worker->scratch);
+		edata = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		LWLockReleaseAll();
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(worker->scratch);
+	return edata;
+}
+
+/* ---- the process ---- */
+
+static void
+server_options_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	server_changed = true;
+}
+
+/* Make the slot ours, or go: it may have been given to somebody else. */
+static void
+attach_slot(int index, Worker *worker, Oid *database, Oid *owner)
+{
+	SiWorkerArgs args;
+	SiWorkerSlot *slot;
+
+	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_worker(index);
+	if (!slot->in_use || slot->generation != args.generation || slot->pid != 0)
+	{
+		si_slots_unlock();
+		proc_exit(0);
+	}
+	slot->pid = MyProcPid;
+	slot->launching = false;
+	slot->left = false;
+	worker->stub->id = slot->subscription;
+	worker->stub->name = slot->name;
+	worker->number = slot->number;
+	*database = slot->database;
+	*owner = slot->owner;
+	si_slots_unlock();
+
+	my_slot = index;
+	my_worker = worker;
+	before_shmem_exit(detach_slot, (Datum) 0);
+}
+
+/*
+ * The allocator gives memory back to the system after each batch, and takes it
+ * again for the next one; measured, that costs a tenth of the throughput and
+ * more.
+ */
+static void
+keep_memory(void)
+{
+#ifdef __GLIBC__
+	(void) mallopt(M_MMAP_THRESHOLD, 64 * 1024 * 1024);
+	(void) mallopt(M_TRIM_THRESHOLD, 256 * 1024 * 1024);
+	(void) mallopt(M_TOP_PAD, 4 * 1024 * 1024);
+#endif
+}
+
+/* A FATAL while connecting leaves its reason in the slot. */
+static emit_log_hook_type prev_emit_log_hook = NULL;
+
+static void
+note_fatal(ErrorData *edata)
+{
+	if (edata->elevel == FATAL && edata->sqlerrcode != ERRCODE_ADMIN_SHUTDOWN &&
+		!LWLockHeldByMe(si_shared->lock))
+	{
+		set_error(edata->sqlerrcode, edata->message);
+		si_slots_lock(LW_EXCLUSIVE);
+		strlcpy(si_slots_worker(my_slot)->reason, edata->message, SI_REASON_LEN);
+		si_slots_unlock();
+	}
+	if (prev_emit_log_hook)
+		prev_emit_log_hook(edata);
+}
+
+static void
+connect_database(Oid database, Oid owner)
+{
+	prev_emit_log_hook = emit_log_hook;
+	emit_log_hook = note_fatal;
+	BackgroundWorkerInitializeConnectionByOid(database, owner, worker_connect_flags_compat());
+	emit_log_hook = prev_emit_log_hook;
+}
+
+void
+si_worker_main(Datum arg)
+{
+	Worker	   *worker;
+	SiSubscription *stub;
+	Oid			database,
+				owner;
+
+	worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
+	stub = MemoryContextAllocZero(TopMemoryContext, sizeof(SiSubscription));
+	worker->stub = worker->subscription = stub;
+	attach_slot(DatumGetInt32(arg), worker, &database, &owner);
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	connect_database(database, owner);
+	before_shmem_exit(close_consumer, (Datum) 0);
+
+	pgstat_report_appname(psprintf("stream_ingest %s", NameStr(stub->name)));
+	si_session_init_worker();
+	keep_memory();
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, server_options_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(USERMAPPINGOID, server_options_changed, (Datum) 0);
+
+	worker->context = AllocSetContextCreate(TopMemoryContext, "stream_ingest worker",
+											ALLOCSET_DEFAULT_SIZES);
+	worker->plan_context = AllocSetContextCreate(worker->context, "stream_ingest worker plan",
+												 ALLOCSET_DEFAULT_SIZES);
+	worker->scratch = AllocSetContextCreate(worker->context, "stream_ingest worker scratch",
+											ALLOCSET_DEFAULT_SIZES);
+	worker->rate_since = GetCurrentTimestamp();
+	ereport(LOG,
+			(errmsg("worker %d of subscription \"%s\" has started", worker->number,
+					NameStr(stub->name))));
+	for (;;)
+	{
+		ErrorData  *edata;
+
+		MemoryContextReset(worker->scratch);
+		MemoryContextSwitchTo(worker->scratch);
+		edata = try_phase(worker);
+		CHECK_FOR_INTERRUPTS();
+		if (edata != NULL)
+			handle_error(worker, edata);
+	}
+}

@@ -1,0 +1,1088 @@
+/*-------------------------------------------------------------------------
+ *
+ * decoder_test.c
+ *	  Tests of the decoders as a plain library: no server, no Kafka.
+ *
+ * Prints TAP.  Every message is decoded from a buffer of exactly its size, so
+ * that a build with -fsanitize=address sees a read beyond the end.  With a
+ * directory as argument (such as json_cases.py writes) each file in it is
+ * decoded too: names that begin with y_ must be accepted, n_ refused, i_ only
+ * survived.
+ *
+ *	  cc -g -fsanitize=address,undefined -Isrc test/decoder_test.c \
+ *		src/decoder.c src/json_scan.c src/decode_json.c -ljansson \
+ *		-o decoder_test
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <dirent.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "decoder.h"
+#include "json_scan.h"
+
+#define MAX_FIELDS	64
+#define MAX_STEPS	2048
+
+/* A plan made from text, see make_plan. */
+typedef struct Plan
+{
+	SiDecodePlan plan;
+	SiWantedField fields[MAX_FIELDS];
+	SiPathStep *steps;
+	char	   *text;
+} Plan;
+
+/* A decoding and what comes of it, see render. */
+typedef struct Case
+{
+	const char *name;
+	const char *fields;
+	const char *value;			/* NULL for a tombstone */
+	const char *key;
+	const char *expected;
+} Case;
+
+static int	ntests;
+static int	nfailed;
+
+/* Under AddressSanitizer, too, malloc may fail: test_arena asks for it. */
+extern const char *__asan_default_options(void);
+
+const char *
+__asan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
+
+static void
+ok(bool passed, const char *format,...)
+{
+	va_list		arguments;
+
+	ntests++;
+	if (!passed)
+		nfailed++;
+	printf("%sok %d - ", passed ? "" : "not ", ntests);
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	printf("\n");
+}
+
+static void
+is(const char *got, const char *expected, const char *name)
+{
+	bool		same = strcmp(got, expected) == 0;
+
+	ok(same, "%s", name);
+	if (!same)
+		printf("#      got: %s\n# expected: %s\n", got, expected);
+}
+
+/* ---- plans and results as text ---- */
+
+/* Cut the steps of a path such as a.b[0] out of text; returns their number. */
+static int
+cut_path(char *text, SiPathStep *steps)
+{
+	int			n = 0;
+
+	while (*text !='\0')
+	{
+		memset(&steps[n], 0, sizeof(SiPathStep));
+		if (*text == '[')
+		{
+			steps[n++].index = atoi(text +1);
+			text = strchr(text, ']') + 1;
+
+			continue;
+		}
+		if (*text == '.')
+			*text ++= '\0';
+		steps[n].key = text;
+
+		steps[n].key_len = strcspn(text, ".[");
+		text	  +=steps[n++].key_len;
+	}
+	return n;
+}
+
+/*
+ * Fields are separated by single spaces; one is a path, $value, $rest, $key or
+ * $key.path.  The pseudo-field ? asks for unknown fields.
+ */
+static void
+make_plan(Plan *plan, const char *fields)
+{
+	char	   *field;
+	char	   *save = NULL;
+	int			nsteps = 0;
+
+	memset(plan, 0, sizeof(*plan));
+	plan->plan.fields = plan->fields;
+	plan->plan.rest_field = -1;
+	plan->steps = calloc(MAX_STEPS, sizeof(SiPathStep));
+	plan->text = strdup(fields);
+	for (field = strtok_r(plan->text, " ", &save); field != NULL;
+		 field = strtok_r(NULL, " ", &save))
+	{
+		SiWantedField *wanted = &plan->fields[plan->plan.nfields];
+
+		if (strcmp(field, "?") == 0)
+		{
+			plan->plan.find_unknown = true;
+			continue;
+		}
+		if (strcmp(field, "$rest") == 0)
+			plan->plan.rest_field = plan->plan.nfields;
+		else if (strncmp(field, "$key", 4) == 0)
+		{
+			wanted->of_key = true;
+			field += field[4] == '.' ? 5 : 4;
+			wanted->nsteps = cut_path(field, &plan->steps[nsteps]);
+		}
+		else if (strcmp(field, "$value") != 0)
+			wanted->nsteps = cut_path(field, &plan->steps[nsteps]);
+		wanted->steps = &plan->steps[nsteps];
+		nsteps += wanted->nsteps;
+		plan->plan.nfields++;
+	}
+}
+
+static void
+free_plan(Plan *plan)
+{
+	free(plan->steps);
+	free(plan->text);
+}
+
+static void
+append(char *out, size_t size, const char *text, size_t len)
+{
+	size_t		used = strlen(out);
+	size_t		i;
+
+	for (i = 0; i < len && used + 5 < size; i++)
+	{
+		/* make what a terminal or strcmp does not show visible */
+		if (text[i] == '\0' || (unsigned char) text[i] < ' ')
+			used += (size_t) snprintf(out + used, size - used, "<%02x>",
+									  (unsigned char) text[i]);
+		else
+			out[used++] = text[i];
+	}
+	out[used] = '\0';
+}
+
+static void
+render_value(char *out, size_t size, const SiValue *value)
+{
+	static const char *const marks[] = {
+		"-", "null", "true", "false", "#", "'", "", "", "bytes "
+	};
+
+	append(out, size, marks[value->kind], strlen(marks[value->kind]));
+	if (value->kind >= SI_VALUE_NUMBER)
+		append(out, size, value->data, value->len);
+	if (value->kind == SI_VALUE_STRING)
+		append(out, size, "'", 1);
+}
+
+/*
+ * A record: "D " if it is a delete, then the fields between bars: - for
+ * ABSENT, #1 a number, 'x' a string, and "? name" for an unknown field.  An
+ * error: ! SQLSTATE message.
+ */
+static void
+render(char *out, size_t size, bool decoded, const SiRecord *record,
+	   const SiDecodeError *error)
+{
+	bool		any = false;
+	int			i;
+
+	if (!decoded)
+	{
+		snprintf(out, size, "! %s %s", error->sqlstate, error->message);
+		return;
+	}
+	snprintf(out, size, "%s", record->op == SI_OP_DELETE ? "D " : "");
+	for (i = 0; i < record->nfields; i++)
+	{
+		if (i > 0)
+			append(out, size, "|", 1);
+		render_value(out, size, &record->fields[i]);
+		any |= record->fields[i].kind != SI_VALUE_ABSENT;
+	}
+	if (record->unknown.kind != SI_VALUE_ABSENT)
+	{
+		append(out, size, "? ", 2);
+		append(out, size, record->unknown.data, record->unknown.len);
+	}
+	if (any != record->any_field)
+		append(out, size, "(any_field is wrong)", 20);
+}
+
+/* A copy that ends where its memory ends. */
+static char *
+exact_copy(const char *data, size_t len)
+{
+	char	   *copy = malloc(len > 0 ? len : 1);
+
+	memcpy(copy, data, len);
+	return copy;
+}
+
+static bool
+decode_bytes(SiDecoder *decoder, const char *value, size_t value_len,
+			 const char *key, char *out, size_t size)
+{
+	SiArena    *arena = si_arena_create();
+	SiMessage	message = {0};
+	SiRecord	record;
+	SiDecodeError error;
+	char	   *value_copy = value ? exact_copy(value, value_len) : NULL;
+	char	   *key_copy = key ? exact_copy(key, strlen(key)) : NULL;
+	bool		decoded;
+
+	message.value = value_copy;
+	message.value_len = value_len;
+	message.key = key_copy;
+	message.key_len = key ? strlen(key) : 0;
+	decoded = si_decoder_decode(decoder, &message, arena, &record, &error);
+	render(out, size, decoded, &record, &error);
+	free(value_copy);
+	free(key_copy);
+	si_arena_destroy(arena);
+	return decoded;
+}
+
+/* Decode once with a decoder of its own. */
+static bool
+decode_once(const char *fields, const char *value, size_t value_len,
+			const char *key, char *out, size_t size)
+{
+	Plan		plan;
+	SiDecoder  *decoder;
+	bool		decoded;
+
+	make_plan(&plan, fields);
+	decoder = si_decoder_create("json", &plan.plan, NULL);
+	decoded = decode_bytes(decoder, value, value_len, key, out, size);
+	si_decoder_destroy(decoder);
+	free_plan(&plan);
+	return decoded;
+}
+
+/* ---- a table of decodings ---- */
+
+static const Case cases[] = {
+	/* values */
+	{"kinds", "a b c d e f g",
+		"{\"a\":null,\"b\":true,\"c\":false,\"d\":-1.50,\"e\":\"x\",\"f\":{\"y\": [1 ]},\"g\":[ {}]}",
+	NULL, "null|true|false|#-1.50|'x'|{\"y\": [1 ]}|[ {}]"},
+	{"missing field", "a b", "{\"b\":1}", NULL, "-|#1"},
+	{"empty object", "a", "{}", NULL, "-"},
+	{"no field wanted", "", "{\"a\":1}", NULL, ""},
+	{"white space", "a b", " \t\r\n{ \"a\" : 1 , \"b\"\n:\t2 } \n", NULL, "#1|#2"},
+	{"case matters", "a", "{\"A\":1}", NULL, "-"},
+	{"empty name", ". a", "{\"\":1}", NULL, "#1|-"},
+	{"empty string", "a", "{\"a\":\"\"}", NULL, "''"},
+	{"names that differ late", "name_of_a_column_1 name_of_a_column_2",
+	"{\"name_of_a_column_2\":2,\"name_of_a_column_3\":3}", NULL, "-|#2"},
+	{"names of other length", "a aa aaa", "{\"aaa\":3,\"aaaa\":4,\"a\":1}", NULL, "#1|-|#3"},
+	{"escaped name", "ab c", "{\"\\u0061b\":1,\"\\u0063\":\"\\u0063\"}", NULL, "#1|'c'"},
+	{"name that needs escapes", "a\"\\b", "{\"a\\\"\\\\b\":1}", NULL, "#1"},
+	{"name that is not ASCII", "\xc3\xa9", "{\"\xc3\xa9\":1}", NULL, "#1"},
+	{"the same escaped", "\xc3\xa9", "{\"\\u00e9\":1}", NULL, "#1"},
+
+	/* paths */
+	{"path", "a.b.c", "{\"a\":{\"x\":0,\"b\":{\"c\":7}}}", NULL, "#7"},
+	{"shared prefix", "a.b a.c d", "{\"a\":{\"c\":2,\"b\":1},\"d\":3}", NULL, "#1|#2|#3"},
+	{"same path twice", "a.b a.b", "{\"a\":{\"b\":\"\\n\"}}", NULL, "'<0a>'|'<0a>'"},
+	{"object and path inside", "a.b a a.b.c", "{\"a\":{\"b\":{\"c\":1}}}", NULL,
+	"{\"c\":1}|{\"b\":{\"c\":1}}|#1"},
+	{"array element", "a[1]", "{\"a\":[1,\"two\",3]}", NULL, "'two'"},
+	{"elements, and the array", "a[2] a[0] a a[9]", "{\"a\":[1,2,3]}", NULL,
+	"#3|#1|[1,2,3]|-"},
+	{"element of element", "a[1][0] a[1][1].x", "{\"a\":[[],[5,{\"x\":6}]]}", NULL, "#5|#6"},
+	{"member of element", "a[0].b a[1].b", "{\"a\":[{\"b\":1},{\"b\":2}]}", NULL, "#1|#2"},
+	{"element of an object", "a[0]", "{\"a\":{\"0\":1}}", NULL, "-"},
+	{"member of an array", "a.b", "{\"a\":[{\"b\":1}]}", NULL, "-"},
+	{"number on the way", "a.b a", "{\"a\":1}", NULL, "-|#1"},
+	{"string on the way", "a.b", "{\"a\":\"b\"}", NULL, "-"},
+	{"null on the way", "a.b a", "{\"a\":null}", NULL, "-|null"},
+	{"null at the end", "a.b", "{\"a\":{\"b\":null}}", NULL, "null"},
+	{"empty containers on the way", "a.b c[0]", "{\"a\":{},\"c\":[]}", NULL, "-|-"},
+	{"negative index", "a[-1]", "{\"a\":[1]}", NULL, "-"},
+
+	/* equal keys */
+	{"last of equal keys", "a", "{\"a\":1,\"a\":2}", NULL, "#2"},
+	{"last of equal keys, escaped", "a", "{\"a\":1,\"\\u0061\":\"x\"}", NULL, "'x'"},
+	{"equal keys, other between", "a b", "{\"a\":1,\"b\":3,\"a\":2}", NULL, "#2|#3"},
+	{"last container wins whole", "a.b a.c", "{\"a\":{\"b\":1,\"c\":2},\"a\":{\"c\":3}}", NULL, "-|#3"},
+	{"scalar replaces container", "a.b a", "{\"a\":{\"b\":1},\"a\":5}", NULL, "-|#5"},
+	{"container replaces scalar", "a.b a", "{\"a\":5,\"a\":{\"b\":1}}", NULL, "#1|{\"b\":1}"},
+	{"null replaces container", "a.b a", "{\"a\":{\"b\":1},\"a\":null}", NULL, "-|null"},
+	{"array replaced", "a[0].x a[1]", "{\"a\":[{\"x\":1},2],\"a\":[{}]}", NULL, "-|-"},
+	{"inner equal keys", "a.b.c a.b.d", "{\"a\":{\"b\":{\"c\":1,\"d\":2},\"b\":{\"d\":4}}}", NULL, "-|#4"},
+	{"object replaces array", "a[0] a.x", "{\"a\":[1],\"a\":{\"x\":2}}", NULL, "-|#2"},
+
+	/* the rest, the unknown */
+	{"rest", "a $rest", "{\"a\":1,\"b\":\"x\\ny\",\"c\":[ 1 ] }", NULL,
+	"#1|{\"b\":\"x\\ny\",\"c\":[ 1 ]}"},
+	{"a path takes its first name", "a.b $rest", "{\"a\":{\"c\":1},\"d\":2}", NULL, "-|{\"d\":2}"},
+	{"empty rest", "a $rest", "{\"a\":1}", NULL, "#1|{}"},
+	{"rest of all", "$rest", "{\"a\" : 1, \"b\":2}", NULL, "{\"a\" : 1,\"b\":2}"},
+	{"rest of an empty object", "$rest", "{}", NULL, "{}"},
+	{"equal keys in the rest", "$rest", "{\"a\":1,\"b\":2,\"a\":3,\"\\u0061\":4}", NULL,
+	"{\"b\":2,\"\\u0061\":4}"},
+	{"inner names are not the rest's", "a.x $rest", "{\"a\":{\"y\":1},\"b\":{\"a\":1}}", NULL,
+	"-|{\"b\":{\"a\":1}}"},
+	{"rest beside the whole", "$value $rest", "{\"a\":1}", NULL, "{\"a\":1}|{\"a\":1}"},
+	{"unknown field", "a ?", "{\"a\":1,\"b\":2,\"c\":3}", NULL, "#1? b"},
+	{"no unknown field", "a b.c ?", "{\"a\":1,\"b\":2}", NULL, "#1|-"},
+	{"unknown escaped", "a ?", "{\"\\u0062\":1}", NULL, "-? b"},
+	{"unknown with NUL", "a ?", "{\"b\\u0000\":1}", NULL, "-? b\\u0000"},
+	{"unknown, but not asked", "a", "{\"b\":1}", NULL, "-"},
+	{"unknown, but the rest takes it", "a $rest ?", "{\"b\":1}", NULL, "-|{\"b\":1}"},
+	{"unknown, but the whole is taken", "a $value ?", "{\"b\":1}", NULL, "-|{\"b\":1}"},
+	{"unknown where nothing is wanted", "?", "{\"b\":1}", NULL, "? b"},
+
+	/* the whole */
+	{"whole object", "$value", " {\"a\": 1} ", NULL, "{\"a\": 1}"},
+	{"whole array", "$value", "[1, 2]\n", NULL, "[1, 2]"},
+	{"whole string", "$value", "\"a\\tb\"", NULL, "'a<09>b'"},
+	{"whole number", "$value", " 1e400 ", NULL, "#1e400"},
+	{"whole null", "$value", "null", NULL, "null"},
+	{"whole true", "$value", "true", NULL, "true"},
+	{"whole and field", "$value a", "{\"a\":1}", NULL, "{\"a\":1}|#1"},
+	{"element of the whole", "[1] [0].a", "[{\"a\":1},2]", NULL, "#2|#1"},
+	{"element, but an object", "[1]", "{\"a\":1}", NULL, "-"},
+	{"name, but an array", "a", "[1]", NULL,
+	"! 22023 JSON value is an array, not an object with named fields"},
+	{"name, but null", "a $value", "null", NULL,
+	"! 22023 JSON value is null, not an object with named fields"},
+	{"name, but a string", "a.b", "\"x\"", NULL,
+	"! 22023 JSON value is a string, not an object with named fields"},
+	{"rest, but a number", "$rest", "1", NULL,
+	"! 22023 JSON value is a number, not an object with named fields"},
+	{"unknown, but a boolean", "$value ?", "true", NULL, "true"},
+
+	/* keys of messages */
+	{"field of the key", "$key.id a", "{\"a\":1}", "{\"id\":7}", "#7|#1"},
+	{"key alone", "$key.id.x $key.id[0]", "1", "{\"id\":{\"x\":\"\\u0041\"}}", "'A'|-"},
+	{"whole key", "$key", "1", " \"k\" ", "'k'"},
+	{"null key", "$key.id a", "{\"a\":1}", NULL, "-|#1"},
+	{"key and value of one name", "id $key.id", "{\"id\":1}", "{\"id\":2}", "#1|#2"},
+	{"rest is the value's", "$key.id $rest", "{\"id\":1}", "{\"id\":2,\"x\":3}", "#2|{\"id\":1}"},
+	{"unknown is the value's", "$key.id a ?", "{\"a\":1}", "{\"id\":2,\"x\":3}", "#2|#1"},
+	{"key that is not JSON", "$key.id", "{}", "abc",
+	"! 22P02 message key: invalid JSON at line 1, column 3"},
+	{"key that is not JSON, unread", "a", "{\"a\":1}", "abc", "#1"},
+	{"empty key", "$key.id", "{}", "", "! 22P02 message key: incomplete JSON at line 1, column 1"},
+	{"key that is no object", "$key.id", "{}", "42",
+	"! 22023 message key: JSON value is a number, not an object with named fields"},
+	{"tombstone", "a $key.id $rest", NULL, "{\"id\":7}", "D -|#7|-"},
+	{"tombstone without key", "a $key.id", NULL, NULL, "D -|-"},
+	{"tombstone with a bad key", "$key.id", NULL, "{", "! 22P02 message key: incomplete JSON at line 1, column 1"},
+
+	/* \u0000 */
+	{"NUL taken", "a", "{\n \"a\":\"x\\u0000\"}", NULL,
+	"! 22P05 unsupported Unicode escape sequence in the JSON string at line 2, column 7"},
+	{"NUL not taken", "b", "{\"a\":\"\\u0000\",\"b\":1}", NULL, "#1"},
+	{"NUL replaced", "a", "{\"a\":\"\\u0000\",\"a\":1}", NULL, "#1"},
+	{"NUL replaced with its parent", "a.b", "{\"a\":{\"b\":\"\\u0000\"},\"a\":2}", NULL, "-"},
+	{"NUL in a container", "a", "{\"a\":[\"\\u0000\"]}", NULL, "[\"\\u0000\"]"},
+	{"NUL in a name", "a", "{\"a\\u0000\":1,\"a\":2}", NULL, "#2"},
+	{"NUL in a key", "$key.a", "{}", "{\"a\":\"\\u0000\"}",
+	"! 22P05 message key: unsupported Unicode escape sequence in the JSON string at line 1, column 7"},
+	{"no NUL, a backslash", "a", "{\"a\":\"\\\\u0000\"}", NULL, "'\\u0000'"},
+
+	/* where scanner and jansson differ */
+	{"large integer", "a", "{\"a\":123456789012345678901234567890}", NULL,
+	"#123456789012345678901234567890"},
+	{"the scanner's words where jansson minds only a large integer", "a",
+		"{\"a\":123456789012345678901234567890,\n\"b\":tru}", NULL,
+	"! 22P02 invalid JSON at line 2, column 8"},
+};
+
+static void
+test_cases(void)
+{
+	size_t		i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		const Case *c = &cases[i];
+		char		out[4096];
+
+		decode_once(c->fields, c->value, c->value ? strlen(c->value) : 0,
+					c->key, out, sizeof(out));
+		is(out, c->expected, c->name);
+	}
+}
+
+/* ---- numbers ---- */
+
+static void
+test_numbers(void)
+{
+	static const char *const good[] = {
+		"0", "-0", "7", "-12", "0.0", "1.10", "-0.00", "1e5", "1E+5", "1e-5",
+		"0e0", "1e400", "-1.5e-400", "9223372036854775808",
+		"12345678901234567890.10", "1234567890123456", "12345678901234567",
+		"-123456789012345678901234567890123456789012345678901234567890",
+		"0.12345678901234567890123456789012345678901234567890"
+	};
+	static const char *const bad[] = {
+		"-", "+1", "01", "-01", "1.", ".5", "-.5", "1.e5", "1e", "1e+", "1E-",
+		"0x1", "1_000", "1e5.5", "--1", "NaN", "Infinity", "-Infinity", "1a",
+		"00", "1 2", "1..2", "\xef\xbc\x91", "1e\xc3\xa9", "1\x80"
+	};
+	char text[	256];
+	char		out[512];
+	char		expected[256];
+	size_t		i;
+
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+	{
+		snprintf(text, sizeof(text), "{\"a\":%s,\"b\":%s}", good[i], good[i]);
+		snprintf(expected, sizeof(expected), "#%s|#%s", good[i], good[i]);
+		decode_once("a b", text, strlen(text), NULL, out, sizeof(out));
+		ok(strcmp(out, expected) == 0, "digit for digit: %s", good[i]);
+		snprintf(expected, sizeof(expected), "#%s", good[i]);
+		decode_once("$value", good[i], strlen(good[i]), NULL, out, sizeof(out));
+		ok(strcmp(out, expected) == 0, "on its own: %s", good[i]);
+	}
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	{
+		bool		alone = decode_once("$value", bad[i], strlen(bad[i]), NULL,
+										out, sizeof(out));
+		bool		within;
+
+		snprintf(text, sizeof(text), "[%s, 1, 2, 3, 4, 5, 6]", bad[i]);
+		within = decode_once("", text, strlen(text), NULL, out, sizeof(out));
+		ok(!alone && !within, "no number: case %d", (int) i);
+	}
+}
+
+/* ---- strings ---- */
+
+static void
+test_escapes(void)
+{
+	static const char *const good[][2] = {
+		{"\\\"\\\\\\/\\b\\f\\n\\r\\t", "\"\\/\b\f\n\r\t"},
+		{"\\u0041\\u00e9\\u20AC", "A\xc3\xa9\xe2\x82\xac"},
+		{"\\uD83D\\uDE00", "\xf0\x9f\x98\x80"},
+		{"\\ud800\\udc00", "\xf0\x90\x80\x80"},
+		{"\\uDBFF\\uDFFF", "\xf4\x8f\xbf\xbf"},
+		{"\\uFFFF\\u007f\\u0080\\u07ff\\u0800", "\xef\xbf\xbf\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80"},
+		{"a\\nb\\nc", "a\nb\nc"},
+		{"\\u005c\\u0022\\u0001", "\\\"\x01"},
+		{"before \xd0\xb6 \\t after", "before \xd0\xb6 \t after"}
+	};
+	static const char *const bad[] = {
+		"\\", "\\a", "\\x41", "\\u", "\\u0", "\\u00", "\\u004", "\\u004g",
+		"\\u 041", "\\U0041", "\\uD800", "\\uD800x", "\\uD800\\n",
+		"\\uD800\\u", "\\uD800\\u0041", "\\uD800\\uD800", "\\uDC00",
+		"\\uDC00\\uD800", "\\uDBFF\\uE000", "\\\n", "\\0", "\\'", "\\\xc3\xa9"
+	};
+	char text[	256];
+	char		out[512];
+	size_t		i;
+
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+	{
+		SiValue		value = {SI_VALUE_STRING, good[i][1], strlen(good[i][1])};
+		char		expected[256] = "";
+
+		snprintf(text, sizeof(text), "{\"a\":\"%s\"}", good[i][0]);
+		render_value(expected, sizeof(expected), &value);
+		decode_once("a", text, strlen(text), NULL, out, sizeof(out));
+		is(out, expected, good[i][0]);
+	}
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	{
+		snprintf(text, sizeof(text), "[\"%s\"]", bad[i]);
+		ok(!decode_once("", text, strlen(text), NULL, out, sizeof(out)) &&
+		   strncmp(out, "! 22P02", 7) == 0, "refused: case %d", (int) i);
+	}
+}
+
+/* Every byte, in a string and outside, at every place of a 16-byte step. */
+static void
+test_bytes(void)
+{
+	int			wrong = 0;
+	int			byte;
+	int			at;
+
+	for (byte = 0; byte < 256; byte++)
+	{
+		for (at = 0; at < 40; at++)
+		{
+			char text[	64] = "[\"";
+			char		out[256];
+			bool		good = byte >= 0x20 && byte < 0x80 && byte != '\\';
+
+			memset(text +2, 'x', 40);
+			text[		2 + at] = (char) byte;
+
+			if (byte == '\\')
+				good = false;	/* \x is no escape */
+			if (byte == '"')
+				good = false;	/* more follows */
+			strcpy(text +42, "\"]");
+			if (at == 39 && byte == '\\')
+				good = false;	/* the closing quote is escaped */
+			if (decode_once("", text, 44, NULL, out, sizeof(out)) != good)
+				wrong++;
+		}
+	}
+	ok(wrong == 0, "every byte at every place of a string (%d wrong)", wrong);
+
+	wrong = 0;
+	for (byte = 0; byte < 256; byte++)
+	{
+		char text[] = "[1, ]";
+		char		out[256];
+		bool		good = byte >= '0' && byte <= '9';
+
+		text[		3] = (char) byte;
+
+		if (decode_once("", text, 5, NULL, out, sizeof(out)) != good)
+			wrong++;
+	}
+	ok(wrong == 0, "every byte where a value is expected (%d wrong)", wrong);
+}
+
+/* The code point of a sequence by arithmetic alone, or -1. */
+static long
+reference_decode(const unsigned char *s, int len)
+{
+	static const long least[] = {0, 0, 0x80, 0x800, 0x10000};
+	long		code;
+	int			i;
+
+	if (len == 2 && (s[0] & 0xE0) == 0xC0)
+		code = s[0] & 0x1F;
+	else if (len == 3 && (s[0] & 0xF0) == 0xE0)
+		code = s[0] & 0x0F;
+	else if (len == 4 && (s[0] & 0xF8) == 0xF0)
+		code = s[0] & 0x07;
+	else
+		return -1;
+	for (i = 1; i < len; i++)
+	{
+		if ((s[i] & 0xC0) != 0x80)
+			return -1;
+		code = code << 6 | (s[i] & 0x3F);
+	}
+	if (code < least[len] || code > 0x10FFFF ||
+		(code >= 0xD800 && code <= 0xDFFF))
+		return -1;
+	return code;
+}
+
+static void
+test_utf8(void)
+{
+	static const unsigned char edges[] = {
+		0x00, 0x22, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xff
+	};
+	const int	nedges = sizeof(edges);
+	int			wrong = 0;
+	int			first;
+	int			n;
+
+	for (first = 0x80; first < 256; first++)
+	{
+		for (n = 0; n < nedges * nedges * nedges; n++)
+		{
+			unsigned char s[4] = {(unsigned char) first, edges[n % nedges],
+			edges[n / nedges % nedges], edges[n / nedges / nedges]};
+			int			len;
+
+			for (len = 1; len <= 4; len++)
+			{
+				char	   *copy = exact_copy((char *) s, (size_t) len);
+				bool		good = len > 1 && reference_decode(s, len) >= 0;
+
+				/* behind a shorter good sequence there may be ASCII */
+				if (!good && len > 2 && reference_decode(s, 2) >= 0)
+					good = s[2] < 0x80 && (len < 4 || s[3] < 0x80);
+				if (!good && len > 3 && reference_decode(s, 3) >= 0)
+					good = s[3] < 0x80;
+				if (!good && len == 4 && reference_decode(s, 2) >= 0)
+					good = reference_decode(s + 2, 2) >= 0;
+				if (si_json_is_utf8(copy, (size_t) len) != good)
+					wrong++;
+				free(copy);
+			}
+		}
+	}
+	ok(wrong == 0, "UTF-8 against a plain reference (%d wrong)", wrong);
+}
+
+static void
+test_utf8_words(void)
+{
+	char		out[512];
+	const char	bad[] = "{\"a\":\"\xc3\xa9\xc0\xaf\"}";
+
+	decode_once("a", bad, sizeof(bad) - 1, NULL, out, sizeof(out));
+	ok(strncmp(out, "! 22021 invalid UTF-8 in JSON at line 1", 39) == 0,
+	   "bad UTF-8 has its SQLSTATE (%s)", out);
+	ok(!decode_once("a", "\xef\xbb\xbf{}", 5, NULL, out, sizeof(out)),
+	   "a byte order mark is refused (%s)", out);
+	ok(!decode_once("", "[1\0]", 4, NULL, out, sizeof(out)) &&
+	   strcmp(out, "! 22P02 invalid JSON at line 1, column 3") == 0,
+	   "a NUL byte that jansson overlooks is refused (%s)", out);
+	ok(!decode_once("", "\xff\xfe{\0}\0", 6, NULL, out, sizeof(out)),
+	   "UTF-16 is refused");
+}
+
+/* ---- depth, length ---- */
+
+/* A document of n nested arrays or objects, as text that must be freed. */
+static char *
+nested(int n, bool objects, bool closed)
+{
+	const char *open = objects ? "{\"a\":" : "[";
+	size_t		step = strlen(open);
+	char	   *text = malloc((size_t) n * (step + 1) + 2);
+	char	   *out = text;
+	int			i;
+
+	for (i = 0; i < n; i++, out += step)
+		memcpy(out, open, step);
+	*out++ = '1';
+	for (i = 0; closed && i < n; i++)
+		*out++ = objects ? '}' : ']';
+	*out = '\0';
+	return text;
+}
+
+static void
+test_depth_of(int n, bool objects, bool closed, const char *fields,
+			  const char *expected)
+{
+	char	   *text = nested(n, objects, closed);
+	char		out[256];
+
+	decode_once(fields, text, strlen(text), NULL, out, sizeof(out));
+	ok(strncmp(out, expected, strlen(expected)) == 0,
+	   "%d %s%s, fields \"%.10s\" (%.60s)", n, objects ? "objects" : "arrays",
+	   closed ? "" : ", not closed", fields, out);
+	free(text);
+}
+
+static void
+test_depth(void)
+{
+	char		path[4096] = "a";
+	int			i;
+
+	test_depth_of(1000, false, true, "", "");
+	test_depth_of(1001, false, true, "", "! 54001");
+	test_depth_of(1000, true, true, "a.a", "{\"a\":");
+	test_depth_of(1001, true, true, "a.a", "! 54001");
+	test_depth_of(2048, false, true, "$value", "! 54001");
+	test_depth_of(2049, false, true, "$value", "! 54001");
+	test_depth_of(100000, false, false, "", "! 54001");
+	test_depth_of(100000, true, false, "a", "! 54001");
+	test_depth_of(500, false, false, "", "! 22P02");
+
+	/* a path as long as documents are deep */
+	for (i = 1; i < 1000; i++)
+		strcat(path, ".a");
+	test_depth_of(1000, true, true, path, "#1");
+	test_depth_of(1001, true, true, path, "! 54001");
+	strcat(path, ".a");
+	test_depth_of(1000, true, true, path, "-");
+	test_depth_of(1001, true, true, path, "! 54001");
+}
+
+static const char *const sample =
+"{\"id\": 12.5e1, \"name\": \"J\\u00f6rg \\ud83d\\ude00 \xc3\xb6\xe2\x82\xac\","
+" \"ok\": true, \"no\": false, \"nil\": null, \"tags\": [\"a\", {\"b\": [1, {}]}],"
+" \"where\": {\"city\": \"K\xc3\xb6ln\", \"at\": [50.9, -6.96]}, \"x\": \"\"}";
+
+static const char *const sample_fields =
+"id name ok nil tags[1].b where.city where.at[1] $rest $value";
+
+/* Every beginning of a document, and every byte of it replaced, is survived. */
+static void
+test_broken(void)
+{
+	size_t		len = strlen(sample);
+	char		out[4096];
+	int			accepted = 0;
+	int			odd = 0;
+	size_t		i;
+
+	ok(decode_once(sample_fields, sample, len, NULL, out, sizeof(out)),
+	   "the sample: %.60s", out);
+	for (i = 0; i < len; i++)
+	{
+		if (decode_once(sample_fields, sample, i, NULL, out, sizeof(out)))
+			accepted++;
+		if (strncmp(out, "! 22P02", 7) != 0 && strncmp(out, "! 22021", 7) != 0)
+			odd++;
+		if (decode_once("", sample, i, NULL, out, sizeof(out)))
+			accepted++;
+	}
+	ok(accepted == 0, "no beginning of the sample is accepted (%d)", accepted);
+	ok(odd == 0, "all are 22P02, or 22021 within a character (%d not)", odd);
+
+	for (i = 0; i < len; i++)
+	{
+		static const char others[] = "\"\\{}[],:0e- \n\xff\xc3";
+		size_t		o;
+
+		for (o = 0; o < sizeof(others); o++)
+		{
+			char	   *copy = exact_copy(sample, len);
+
+			copy[i] = others[o];
+			decode_once(sample_fields, copy, len, NULL, out, sizeof(out));
+			free(copy);
+		}
+	}
+	ok(true, "every byte of the sample was replaced");
+}
+
+/* ---- errors ---- */
+
+static void
+test_errors(void)
+{
+	static const char *const bad =
+		"{\"a\": 1,\n \"secret\": confidential}";
+	Plan		plan;
+	SiDecoder  *decoder;
+	SiArena    *arena = si_arena_create();
+	SiMessage	message = {0};
+	SiRecord	record;
+	SiDecodeError error;
+
+	make_plan(&plan, "a");
+	decoder = si_decoder_create("json", &plan.plan, NULL);
+	message.value = bad;
+	message.value_len = strlen(bad);
+	ok(!si_decoder_decode(decoder, &message, arena, &record, &error),
+	   "a bad message is a return value");
+	is(error.sqlstate, "22P02", "SQLSTATE");
+	ok(strncmp(error.message, "invalid JSON at line 2, column ", 31) == 0,
+	   "jansson's position in our words: %s", error.message);
+	ok(strstr(error.message, "conf") == NULL, "without a byte of the payload");
+	ok(strstr(error.detail, "confidential") != NULL,
+	   "jansson's words are the detail: %s", error.detail);
+
+	/* the quotation is cut, or not, but never half a character */
+	message.value = "[\xc3\xa9";
+	message.value_len = 3;
+	ok(!si_decoder_decode(decoder, &message, arena, &record, &error) &&
+	   si_json_is_utf8(error.detail, strlen(error.detail)),
+	   "the detail is text: %s", error.detail);
+	si_decoder_destroy(decoder);
+	free_plan(&plan);
+	si_arena_destroy(arena);
+}
+
+/* ---- prediction ---- */
+
+/* One decoder, messages whose members come in ever new orders. */
+static void
+test_prediction(void)
+{
+	static const char *const members[] = {
+		"\"a\":1", "\"bb\":2", "\"name_of_a_column_1\":3",
+		"\"name_of_a_column_2\":4", "\"x\":0", "\"name_of_a_column_10\":5",
+		"\"name_of_a_column_\":0", "\"c\":{\"d\":6,\"e\":7}"
+	};
+	static const char *const fields =
+		"a bb name_of_a_column_1 name_of_a_column_2 name_of_a_column_10 c.d c.e";
+	const int	n = sizeof(members) / sizeof(members[0]);
+	Plan		plan;
+	SiDecoder  *decoder;
+	unsigned	seed = 42;
+	int			wrong = 0;
+	int			round;
+
+	make_plan(&plan, fields);
+	decoder = si_decoder_create("json", &plan.plan, NULL);
+	for (round = 0; round < 2000; round++)
+	{
+		char text[	512] = "{";
+		char		out[512];
+		char		expected[64];
+		int			order[8];
+		int			left_out = round % 5 == 0 ? 1 : -1;
+		int			i;
+
+		for (i = 0; i < n; i++)
+		{
+			int			j;
+
+			seed = seed * 1103515245 + 12345;
+			j = round % 3 == 0 ? i : (int) (seed >> 16) % (i + 1);
+			order[i] = order[j];
+			order[j] = i;
+		}
+		for (i = 0; i < n; i++)
+		{
+			if (order[i] == left_out)
+				continue;
+			if (text[1] != '\0')
+				strcat(text, round % 2 ? "," : " , ");
+			strcat(text, members[order[i]]);
+		}
+		strcat(text, "}");
+		snprintf(expected, sizeof(expected), "#1|%s|#3|#4|#5|#6|#7",
+				 left_out == 1 ? "-" : "#2");
+		decode_bytes(decoder, text, strlen(text), NULL, out, sizeof(out));
+		if (strcmp(out, expected) != 0)
+			wrong++;
+	}
+	ok(wrong == 0, "2000 orders of members with one decoder (%d wrong)", wrong);
+	si_decoder_destroy(decoder);
+	free_plan(&plan);
+}
+
+/*
+ * Names that differ from the expected one in a single byte, or in length,
+ * around the 16 bytes that are compared at once.
+ */
+static void
+test_near_names(void)
+{
+	int			wrong = 0;
+	int			len;
+
+	for (len = 1; len < 40; len++)
+	{
+		char		name[64];
+		char text[	128];
+		char		out[128];
+		Plan		plan;
+		SiDecoder  *decoder;
+		int			at;
+
+		memset(name, 'n', sizeof(name));
+		name[len] = '\0';
+		make_plan(&plan, name);
+		decoder = si_decoder_create("json", &plan.plan, NULL);
+		for (at = -2; at < len; at++)
+		{
+			snprintf(text, sizeof(text), "{\"%s\":1}", name);
+			decode_bytes(decoder, text, strlen(text), NULL, out, sizeof(out));
+			wrong += strcmp(out, "#1") != 0;
+			if (at >= 0)
+				text[		at + 2] = 'm';
+
+			else
+				snprintf(text, sizeof(text), "{\"%s%s\":1}",
+						 name + (at == -2), at == -1 ? "n" : "");
+			decode_bytes(decoder, text, strlen(text), NULL, out, sizeof(out));
+			wrong += strcmp(out, "-") != 0;
+		}
+		si_decoder_destroy(decoder);
+		free_plan(&plan);
+	}
+	ok(wrong == 0, "names that are nearly the expected one (%d wrong)", wrong);
+}
+
+/* What a bad message leaves behind must not be seen in the next one. */
+static void
+test_after_errors(void)
+{
+	static const char *const values[] = {
+		"{\"a\":{\"b\":1},\"d\":1,\"c\":\"\\u0000\"}",
+		"{\"a\":{\"b\":1},\"c\":2,\"e\":3",
+		"{\"c\":4}"
+	};
+	Plan		plan;
+	SiDecoder  *decoder;
+	char		out[512];
+	int			i;
+
+	make_plan(&plan, "a.b c $rest");
+	decoder = si_decoder_create("json", &plan.plan, NULL);
+	for (i = 0; i < 3; i++)
+		decode_bytes(decoder, values[i], strlen(values[i]), NULL, out,
+					 sizeof(out));
+	is(out, "-|#4|{}", "a good message after bad ones");
+	si_decoder_destroy(decoder);
+	free_plan(&plan);
+}
+
+/* Many members that nobody takes, with and without equal keys. */
+static void
+test_large_rest(void)
+{
+	const int	n = 20000;
+	size_t		size = (size_t) n * 24;
+	char	   *text = malloc(size);
+	char	   *out = malloc(size * 2);
+	size_t		len = 1;
+	int			commas = 0;
+	char	   *c;
+	int			i;
+
+	text[		0] = '{';
+
+	for (i = 0; i < n; i++)
+		len += (size_t) sprintf(text +len, "\"k%d\":%d,", i % (n / 2), i);
+	text[		len - 1] = '}';
+
+	decode_once("$rest", text, len, NULL, out, size * 2);
+	for (c = out; *c != '\0'; c++)
+		commas += *c == ',';
+	ok(commas == n / 2 - 1, "of %d members half are superseded (%d commas)",
+	   n, commas);
+	ok(strncmp(out, "{\"k0\":10000,\"k1\":10001,", 23) == 0,
+	   "and the last ones stay (%.23s)", out);
+	free(text);
+	free(out);
+}
+
+/* ---- arena ---- */
+
+static void
+test_arena(void)
+{
+	SiArena    *arena = si_arena_create();
+	char	   *first;
+	int			round;
+	int			misplaced = 0;
+
+	first = si_arena_alloc(arena, 1);
+	for (round = 0; round < 3; round++)
+	{
+		size_t		size;
+
+		for (size = 0; size < 5000; size += 7)
+		{
+			char	   *memory = si_arena_alloc(arena, size);
+
+			if (memory == NULL || (uintptr_t) memory % 16 != 0)
+				misplaced++;
+			else
+				memset(memory, 0x5a, size);
+		}
+		memset(si_arena_alloc(arena, 10 * 1024 * 1024), 1, 10 * 1024 * 1024);
+		memset(si_arena_alloc(arena, 100 * 1024 * 1024), 1, 100);
+		si_arena_reset(arena);
+	}
+	ok(misplaced == 0, "allocations are aligned");
+	ok(si_arena_alloc(arena, 1) == first, "a reset keeps the memory");
+	ok(si_arena_alloc(arena, SIZE_MAX) == NULL, "more than there is: NULL");
+	ok(si_arena_alloc(arena, SIZE_MAX - 40) == NULL, "also nearly so");
+	ok(si_arena_alloc(arena, SIZE_MAX / 4) == NULL, "also a quarter of it");
+	ok(si_arena_alloc(arena, 100) != NULL, "and it goes on");
+	si_arena_destroy(arena);
+	si_arena_destroy(NULL);
+}
+
+static void
+test_formats(void)
+{
+	Plan		plan;
+
+	make_plan(&plan, "a");
+	ok(si_decoder_known("json"), "json is known");
+	ok(!si_decoder_known("xml"), "xml is not");
+	ok(si_decoder_create("xml", &plan.plan, NULL) == NULL,
+	   "and makes no decoder");
+	si_decoder_destroy(NULL);
+	free_plan(&plan);
+}
+
+/* ---- files ---- */
+
+static void
+test_file(const char *directory, const char *name)
+{
+	char		path[4096];
+	char		out[256];
+	char	   *data = malloc(1024 * 1024);
+	size_t		len;
+	FILE	   *file;
+	bool		accepted;
+	bool		looked_into;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	file = fopen(path, "rb");
+	if (file == NULL)
+	{
+		ok(false, "could not open %s", name);
+		free(data);
+		return;
+	}
+	len = fread(data, 1, 1024 * 1024, file);
+	fclose(file);
+	accepted = decode_once("", data, len, NULL, out, sizeof(out));
+
+	/* the same by the other way, which enters arrays and objects */
+	looked_into = decode_once("$value [0].a.b [0][0][0] [1]", data, len, NULL,
+							  out, sizeof(out));
+	ok((accepted || name[0] != 'y') && (!accepted || name[0] != 'n') &&
+	   (accepted == looked_into || strncmp(out, "! 22P05", 7) == 0),
+	   "%s: %s", name, accepted ? "accepted" : "refused");
+	free(data);
+}
+
+static int
+test_directory(const char *directory)
+{
+	struct dirent **names;
+	int			n = scandir(directory, &names, NULL, alphasort);
+	int			i;
+
+	if (n < 0)
+	{
+		printf("Bail out! no directory %s\n", directory);
+		return 1;
+	}
+	for (i = 0; i < n; i++)
+	{
+		if (strchr("yni", names[i]->d_name[0]) != NULL &&
+			names[i]->d_name[1] == '_')
+			test_file(directory, names[i]->d_name);
+		free(names[i]);
+	}
+	free(names);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	test_formats();
+	test_arena();
+	test_cases();
+	test_numbers();
+	test_escapes();
+	test_bytes();
+	test_utf8();
+	test_utf8_words();
+	test_depth();
+	test_broken();
+	test_errors();
+	test_prediction();
+	test_near_names();
+	test_after_errors();
+	test_large_rest();
+	if (argc > 1 && test_directory(argv[1]) != 0)
+		return 1;
+	printf("1..%d\n", ntests);
+	return nfailed > 0;
+}

@@ -1,0 +1,339 @@
+# Helpers of the TAP tests: a real Kafka broker, a server with the extension,
+# and waiting with a limit.
+#
+# Used with PostgreSQL::Test::Cluster and PostgreSQL::Test::Utils of the server:
+#
+#	use FindBin;
+#	use lib "$FindBin::RealBin/../lib";
+#	use StreamIngest;
+#	use Test::More;
+#
+#	my $kafka = StreamIngest::start_kafka();
+#	my $node = StreamIngest::new_node('main', kafka => $kafka);
+#	$kafka->create_topic('t', 3);
+#	$kafka->produce('t', [ '{"a": 1}', '{"a": 2}' ], partition => 0);
+#	ok(StreamIngest::poll_until($node, 'SELECT count(*) FROM t', 2));
+#
+# What fails here dies with the command's own words.  Brokers are killed when
+# the test ends, however it ends; a failed test keeps its broker's directory.
+# A broker needs test/kafka_admin and test/produce (make test-programs).
+
+package StreamIngest;
+
+use strict;
+use warnings;
+
+use File::Basename qw(basename dirname);
+use File::Path qw(rmtree);
+use File::Spec;
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Time::HiRes qw(time);
+
+my $test_dir = File::Spec->rel2abs(dirname(__FILE__) . '/..');
+my $poll_interval = 0.05;
+my %brokers;
+
+# Runs a command with an empty standard input; returns its output.
+sub _run
+{
+	my (@command) = @_;
+	my ($out, $err) = ('', '');
+
+	IPC::Run::run(\@command, '<', \'', '>', \$out, '2>', \$err)
+	  or die "command failed (status $?): @command\n$out$err";
+	chomp $out;
+	return $out;
+}
+
+# start_kafka(name => 'main', config => ['server.properties line', ...])
+#
+# Starts an empty broker and returns its object.
+sub start_kafka
+{
+	my (%opt) = @_;
+	my $name = basename($0, '.pl') . '_' . ($opt{name} // 'main');
+	my $self = bless {
+		dir => "$PostgreSQL::Test::Utils::tmp_check/kafka_$name",
+		config => $opt{config} // []
+	}, __PACKAGE__;
+
+	rmtree($self->{dir});
+	$brokers{ $self->{dir} } = $self;
+	$self->start;
+	return $self;
+}
+
+sub _kafka_sh
+{
+	my ($self, $command, @args) = @_;
+
+	return _run('bash', "$test_dir/kafka.sh", $command, $self->{dir}, @args);
+}
+
+# The broker's address, the same for all its lives.
+sub bootstrap
+{
+	my ($self) = @_;
+	my $bootstrap = slurp_file("$self->{dir}/bootstrap");
+
+	chomp $bootstrap;
+	return $bootstrap;
+}
+
+# Starts the broker again with its data; returns when it answers.
+sub start
+{
+	my ($self) = @_;
+
+	# kafka.sh leaves the broker behind, which must not hold our pipes
+	system_or_bail('bash', "$test_dir/kafka.sh", 'start', $self->{dir}, @{ $self->{config} });
+	return;
+}
+
+sub stop { my ($self) = @_; $self->_kafka_sh('stop'); return; }
+sub kill9 { my ($self) = @_; $self->_kafka_sh('kill'); return; }
+
+sub _admin
+{
+	my ($self, @args) = @_;
+
+	return _run("$test_dir/kafka_admin", '-b', $self->bootstrap, @args);
+}
+
+# create_topic('t', 3, 'cleanup.policy=compact', ...)
+sub create_topic { my ($self, @args) = @_; $self->_admin('create', @args); return; }
+sub delete_topic { my ($self, $topic) = @_; $self->_admin('delete', $topic); return; }
+
+# Lets the topic grow to so many partitions.
+sub add_partitions
+{
+	my ($self, $topic, $count) = @_;
+
+	$self->_admin('partitions', $topic, $count);
+	return;
+}
+
+# Makes the broker forget what lies below the offset.
+sub delete_records
+{
+	my ($self, $topic, $partition, $offset) = @_;
+
+	$self->_admin('delete-records', $topic, $partition, $offset);
+	return;
+}
+
+sub begin_offset
+{
+	my ($self, $topic, $partition) = @_;
+
+	return (split ' ', $self->_admin('offsets', $topic, $partition))[0];
+}
+
+sub end_offset
+{
+	my ($self, $topic, $partition) = @_;
+
+	return (split ' ', $self->_admin('offsets', $topic, $partition))[1];
+}
+
+# produce's options by their names here
+my %produce_option = (
+	partition => '-p',
+	round_robin => '-r',
+	file => '-f',
+	key_separator => '-K',
+	transaction => '-T',
+	count => '-n',
+	first => '-i',
+	size => '-s',
+	codec => '-c');
+
+sub _produce_command
+{
+	my ($self, $topic, %opt) = @_;
+	my @command = ("$test_dir/produce", '-b', $self->bootstrap, '-t', $topic);
+
+	push @command, '-Z' if delete $opt{tombstones};
+	push @command, map { ('-H', $_) } @{ delete $opt{headers} // [] };
+	push @command, map { ('-X', $_) } @{ delete $opt{properties} // [] };
+	foreach my $name (sort keys %opt)
+	{
+		die "unknown option of produce: $name" unless $produce_option{$name};
+		push @command, $produce_option{$name}, $opt{$name};
+	}
+	return @command;
+}
+
+# produce('t', \@lines, %opt) or produce('t', count => 1000, %opt)
+#
+# Sends and waits for all acknowledgements; returns how many there were.
+# Options: partition, round_robin, key_separator, transaction, first, size,
+# codec, file; tombstones => 1, headers => ['a=1', ...],
+# properties => ['linger.ms=0', ...].  See test/produce.c.
+sub produce
+{
+	my ($self, $topic, @args) = @_;
+	my $input = '';
+	my $out = '';
+	my $err = '';
+
+	if (ref $args[0])
+	{
+		$input = join('', map { "$_\n" } @{ shift @args });
+		utf8::encode($input) if utf8::is_utf8($input);
+	}
+	my @command = $self->_produce_command($topic, @args);
+	IPC::Run::run(\@command, '<', \$input, '>', \$out, '2>', \$err)
+	  or die "command failed (status $?): @command\n$out$err";
+	return $out + 0;
+}
+
+# The same without waiting, for made-up messages or a file; returns what
+# produce_wait wants.
+sub produce_start
+{
+	my ($self, $topic, %opt) = @_;
+	my $job = { out => '', err => '' };
+
+	$job->{command} = [ $self->_produce_command($topic, %opt) ];
+	$job->{harness} =
+	  IPC::Run::start($job->{command}, '<', \'', '>', \$job->{out}, '2>', \$job->{err});
+	return $job;
+}
+
+# Waits for a producer; returns how many messages were acknowledged.
+sub produce_wait
+{
+	my ($job) = @_;
+
+	IPC::Run::finish($job->{harness})
+	  or die "command failed (status $?): @{ $job->{command} }\n$job->{out}$job->{err}";
+	return $job->{out} + 0;
+}
+
+# new_node('main', kafka => $kafka, conf => { name => value, ... })
+#
+# A running server with the extension and, if there is a broker (an object, or
+# an address as bootstrap => '...'), the foreign server "kafka".  It restarts
+# itself after a crash; fsync is off unless conf says otherwise.
+sub new_node
+{
+	my ($name, %opt) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	my %conf = (
+		shared_preload_libraries => 'stream_ingest',
+		restart_after_crash => 'on',
+		max_worker_processes => 24,
+		max_connections => 50,
+		timezone => 'UTC',
+		%{ $opt{conf} // {} });
+	my $bootstrap = $opt{kafka} ? $opt{kafka}->bootstrap : $opt{bootstrap};
+
+	$node->init;
+	$node->append_conf('postgresql.conf', "$_ = '$conf{$_}'") foreach sort keys %conf;
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION stream_ingest');
+	$node->safe_psql('postgres',
+		"CREATE SERVER kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '$bootstrap')")
+	  if defined $bootstrap;
+	return $node;
+}
+
+# Kills the postmaster and waits until its children have noticed and are gone:
+# until then the shared memory is in use and the server would not start again.
+sub crash
+{
+	my ($node) = @_;
+	my @pidfile = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
+	my $postmaster = $pidfile[0];
+	my $segment = (split ' ', $pidfile[6])[1];
+	my $deadline = time() + $PostgreSQL::Test::Utils::timeout_default;
+
+	$node->kill9;
+	while (kill(0, $postmaster) || _segment_in_use($segment))
+	{
+		die 'processes of server "' . $node->name . '" do not end' if time() > $deadline;
+		select(undef, undef, undef, $poll_interval);
+	}
+	return;
+}
+
+# Is a process attached to the System V shared memory segment?
+sub _segment_in_use
+{
+	my ($segment) = @_;
+
+	foreach my $line (split /\n/, slurp_file('/proc/sysvipc/shm'))
+	{
+		my @field = split ' ', $line;
+		return $field[6] > 0 if $field[1] eq $segment;
+	}
+	return 0;
+}
+
+# Asks until the answer is the expected one; returns whether it came within
+# the limit, and says what came instead.  Errors count as another answer: the
+# server may be restarting.
+sub poll_until
+{
+	my ($node, $sql, $expected, $timeout) = @_;
+	my $deadline = time() + ($timeout // $PostgreSQL::Test::Utils::timeout_default);
+	my ($out, $err);
+
+	$expected //= 't';
+	while (1)
+	{
+		$out = $err = '';
+		$node->psql('postgres', $sql, stdout => \$out, stderr => \$err);
+		return 1 if $out eq $expected && $err eq '';
+		last if time() > $deadline;
+		select(undef, undef, undef, $poll_interval);
+	}
+	_say_why($node, "gave up waiting for: $sql\nexpected: $expected\nlast answer: $out\n$err");
+	return 0;
+}
+
+# What one wants to know when a test has waited in vain.
+sub _say_why
+{
+	my ($node, $text) = @_;
+	my $status = '';
+
+	$node->psql('postgres', 'SELECT * FROM stream_ingest.status',
+		stdout => \$status, extra_params => ['-x']);
+	my @log = split /\n/, slurp_file($node->logfile);
+	@log = grep { !/LOG:  statement: / } @log;
+	splice(@log, 0, -20) if @log > 20;
+	Test::More::diag(join("\n", $text, 'status:', $status, 'end of the log:', @log));
+	return;
+}
+
+# The process of a subscription's worker (the first one), awaited.
+sub worker_pid
+{
+	my ($node, $subscription, $timeout) = @_;
+	my $sql = "SELECT pid FROM stream_ingest.status"
+	  . " WHERE name = '$subscription' AND pid IS NOT NULL ORDER BY worker LIMIT 1";
+
+	poll_until($node, "SELECT count(*) FROM ($sql) p", 1, $timeout)
+	  or die "subscription \"$subscription\" has no worker";
+	return $node->safe_psql('postgres', $sql);
+}
+
+END
+{
+	# take care not to change the script's exit value
+	my $exit_code = $?;
+
+	foreach my $broker (values %brokers)
+	{
+		eval { $broker->kill9; };
+		rmtree($broker->{dir})
+		  if $exit_code == 0 && PostgreSQL::Test::Utils::all_tests_passing();
+	}
+	$? = $exit_code;
+}
+
+1;

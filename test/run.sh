@@ -1,0 +1,212 @@
+#!/usr/bin/env bash
+# All tests.  What CI calls and the README names.
+#
+#   run.sh                  everything
+#   run.sh unit             the decoders, without a server
+#   run.sh regress          the SQL tests, on the embedded broker
+#   run.sh tap [FILE...]    the TAP tests of test/t, on real brokers
+#   run.sh lint             compilers, format, rules of the house
+#
+# On a Debian machine with nothing but itself it installs the packages that
+# are missing (as root, or with sudo; else it needs neither), fetches Kafka,
+# copies the tree to a scratch directory, builds there, and installs into a
+# copy of the server's programs.  So it may run from any directory, beside
+# running servers and beside itself, and leaves nothing behind but a cache.
+# Root runs the servers as user postgres.
+#
+# The last line is "N passed, N failed"; the exit status is 0 when none failed
+# and all ran.  PG_CONFIG chooses the server.  KEEP=1 keeps the scratch
+# directory when something failed.  TEST_TIMEOUT limits a TAP file (seconds).
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+
+passed=0
+failed=0
+test_timeout=${TEST_TIMEOUT:-900}
+
+# count PASSED FAILED
+count()
+{
+	passed=$((passed + $1))
+	failed=$((failed + $2))
+}
+
+# report LOG NAME PASSED FAILED SECONDS: counts, and shows what failed.
+report()
+{
+	count "$3" "$4"
+	if [ "$4" -eq 0 ]; then
+		printf 'ok      %-32s %5d passed %14d s\n' "$2" "$3" "$5"
+	else
+		printf 'FAILED  %-32s %5d passed %5d failed %d s\n' "$2" "$3" "$4" "$5"
+		tail -n "${SHOW_LINES:-40}" "$1" | sed 's/^/    /'
+	fi
+}
+
+# step NAME COMMAND...: one test that passes when the command succeeds.
+step()
+{
+	local name=$1 log=$scratch/log.step began=$SECONDS
+
+	shift
+	if "$@" >"$log" 2>&1; then
+		report "$log" "$name" 1 0 $((SECONDS - began))
+	else
+		report "$log" "$name" 0 1 $((SECONDS - began))
+		return 1
+	fi
+}
+
+# lines PATTERN FILE: how many match.
+lines()
+{
+	grep -cE "$1" "$2" || true
+}
+
+build_with_clang()
+{
+	local clang
+
+	clang=$(command -v clang || compgen -c clang- | grep -E '^clang-[0-9]+$' | head -n 1)
+	as_server_user nice make -C "$scratch/clang" -s -j"$(nproc)" MAINTAINER=1 CC="$clang" all test-programs
+}
+
+run_lint()
+{
+	step 'build with clang' build_with_clang || true
+	step 'format' bash "$tree/test/indent.sh" --check || true
+	step 'lint' as_server_user bash "$tree/test/lint.sh" || true
+}
+
+run_regress()
+{
+	local log=$scratch/log.regress began=$SECONDS status=0 good bad
+
+	as_server_user make -C "$tree" -s installcheck TAP_TESTS= >"$log" 2>&1 || status=$?
+	good=$(lines '\.\.\. +ok|^ok +[0-9]' "$log")
+	bad=$(lines '\.\.\. +FAILED|^not ok ' "$log")
+	[ "$status" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+	[ $((good + bad)) -gt 0 ] || bad=1
+	if [ "$bad" -gt 0 ]; then
+		tail -n 200 "$tree/regression.diffs" >>"$log" 2>/dev/null || true
+		tail -n 20 "$tree"/tmp_check_regress/log/*.log "$tree"/log/*.log >>"$log" 2>/dev/null || true
+	fi
+	SHOW_LINES=300 report "$log" pg_regress "$good" "$bad" $((SECONDS - began))
+}
+
+# report_tap LOG NAME STATUS BEGAN: counts the assertions of a TAP program.
+report_tap()
+{
+	local good bad
+
+	good=$(lines '^ok [0-9]' "$1")
+	bad=$(lines '^not ok [0-9]' "$1")
+	[ "$3" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+	# one that skips itself has not run
+	[ $((good + bad)) -gt 0 ] || bad=1
+	[ "$3" -ne 124 ] || echo "stopped after $test_timeout s" >>"$1"
+	SHOW_LINES=150 report "$1" "$2" "$good" "$bad" $((SECONDS - $4))
+}
+
+run_unit()
+{
+	local log=$scratch/log.unit began=$SECONDS status=0
+
+	{
+		as_server_user nice make -C "$tree" -s MAINTAINER=1 test/decoder_test &&
+			as_server_user timeout -k 10 "$test_timeout" "$tree/test/decoder_test"
+	} >"$log" 2>&1 || status=$?
+	report_tap "$log" decoder_test "$status" "$began"
+}
+
+# run_tap FILE: in a directory of its own, with the environment that PGXS
+# would make.
+run_tap()
+{
+	local name log dir pgxs began=$SECONDS status=0
+
+	name=$(basename "$1" .pl)
+	log=$scratch/log.$name
+	dir=$scratch/tap/$name
+	pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/..
+	as_server_user mkdir -p "$dir"
+	(cd "$tree" && as_server_user env PATH="$("$PG_CONFIG" --bindir):$PATH" TESTDIR="$dir" \
+		PG_REGRESS="$pgxs/test/regress/pg_regress" PGPORT=65432 \
+		timeout -k 10 "$test_timeout" \
+		prove -v -I "$pgxs/test/perl" "test/t/$name.pl") >"$log" 2>&1 || status=$?
+	if [ "$status" -ne 0 ]; then
+		tail -n 20 "$dir"/tmp_check/log/*.log "$dir"/tmp_check/kafka_*/log >>"$log" 2>/dev/null || true
+		stop_all
+	fi
+	report_tap "$log" "$name" "$status" "$began"
+}
+
+run_all_tap()
+{
+	local file
+
+	for file in "$@"; do
+		run_tap "$file"
+	done
+}
+
+get_packages()
+{
+	need_build_packages
+	need_packages \
+		'binutils: command -v nm' \
+		'kcat: command -v kcat' \
+		'perl: command -v prove' \
+		'libipc-run-perl: perl -MIPC::Run -e 1' \
+		'default-jre-headless: command -v java' \
+		'maven: command -v mvn' \
+		'python3: command -v python3' \
+		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
+}
+
+finish()
+{
+	local status=$?
+
+	trap - EXIT
+	if [ "$status" -ne 0 ] && [ -n "${KEEP:-}" ]; then
+		stop_all
+		say "kept: $scratch"
+	else
+		remove_scratch
+	fi
+	exit "$status"
+}
+
+part=${1:-all}
+[ $# -eq 0 ] || shift
+case $part in
+	all | unit | regress | tap | lint) ;;
+	*) sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+esac
+
+get_packages
+make_scratch
+trap finish EXIT
+trap 'exit 130' INT TERM
+share_cache
+tree=$scratch/tree
+copy_tree "$tree"
+cp -a "$tree" "$scratch/clang"
+private_server "$scratch/server"
+
+if step 'build with gcc' build_extension "$tree" MAINTAINER=1; then
+	case $part in all | lint) run_lint ;; esac
+	case $part in all | unit) run_unit ;; esac
+	case $part in all | regress) run_regress ;; esac
+	case $part in
+		all | tap)
+			jars=$("$tree/test/kafka.sh" jars)
+			as_server_user test -r "$jars" || die "user $server_user cannot read $jars"
+			[ $# -gt 0 ] || set -- "$tree"/test/t/*.pl
+			run_all_tap "$@"
+			;;
+	esac
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
