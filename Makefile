@@ -8,23 +8,28 @@ DATA = sql/stream_ingest--1.0.sql
 OBJS = \
 	src/stream_ingest.o \
 	src/batch.o \
+	src/bytes.o \
 	src/catalog.o \
 	src/consumer.o \
 	src/convert.o \
 	src/ddl.o \
+	src/dead_letter.o \
 	src/decode_json.o \
 	src/decoder.o \
 	src/failure.o \
 	src/fixed_sql.o \
 	src/functions.o \
+	src/functions_dead_letters.o \
 	src/guc.o \
 	src/ingest.o \
+	src/isolate.o \
 	src/json_scan.o \
 	src/launcher.o \
 	src/mapping.o \
 	src/options.o \
 	src/position.o \
 	src/progress.o \
+	src/retry.o \
 	src/scanner.o \
 	src/server_options.o \
 	src/session.o \

@@ -12,10 +12,33 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/queryenvironment.h"
 
 #include "batch.h"
+
+PG_FUNCTION_INFO_V1(si_sql_batch_row);
+
+/* Rows that the statement has read of what is offered. */
+static int	rows_read = 0;
+
+/*
+ * Always true; counts the rows that pass.  A statement processes one row after
+ * the other, so that the count names the suspect when it fails.
+ */
+Datum
+si_sql_batch_row(PG_FUNCTION_ARGS)
+{
+	rows_read++;
+	PG_RETURN_BOOL(true);
+}
+
+int
+si_batch_current_row(void)
+{
+	return rows_read - 1;
+}
 
 TupleDesc
 si_batch_desc(const SiMapping *mapping)
@@ -94,6 +117,7 @@ si_batch_offer(SiBatch *batch, int from, int n)
 	EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
 	int			rc;
 
+	rows_read = 0;
 	batch->slice = NULL;
 	if (from != 0 || n != batch->nrows)
 		batch->slice = copy_slice(batch, from, n);

@@ -49,4 +49,11 @@ extern void si_batch_destroy(SiBatch *batch);
 extern void si_batch_offer(SiBatch *batch, int from, int n);
 extern void si_batch_withdraw(SiBatch *batch);
 
+/*
+ * The row, from 0 within those offered, that the statement read last; -1 if it
+ * has read none or does not tell (it does by calling stream_ingest.batch_row()
+ * for each row).
+ */
+extern int	si_batch_current_row(void);
+
 #endif							/* SI_BATCH_H */

@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 
 #include "catalog.h"
+#include "dead_letter.h"
 #include "fixed_sql.h"
 #include "progress.h"
 
@@ -99,6 +100,11 @@ static SiFixedSql first_partitions_sql = {
 	"UPDATE stream_ingest.subscription s SET first_partitions = COALESCE(s.first_partitions, $2), "
 	" pending_position = NULL, adopt_log = false WHERE s.id = $1",
 	2, {INT4OID, INT4OID}
+};
+
+static SiFixedSql counts_since_sql = {
+	"UPDATE stream_ingest.subscription s SET counts_since = clock_timestamp() WHERE s.id = $1",
+	1, {INT4OID}
 };
 
 static SiFixedSql gap_sql = {
@@ -310,12 +316,13 @@ si_catalog_update(SiSubscription *subscription)
 }
 
 uint64
-si_catalog_delete(int32 id)
+si_catalog_delete(int32 id, uint64 *dead_letters)
 {
 	Datum		argument = Int32GetDatum(id);
 	uint64		gaps;
 
 	si_progress_delete(id);
+	*dead_letters = si_dead_letter_delete_all(id);
 	si_fixed_sql_begin();
 	gaps = si_fixed_sql_run(&delete_gaps_sql, &argument, NULL);
 	(void) si_fixed_sql_run(&delete_sql, &argument, NULL);
@@ -362,6 +369,16 @@ si_catalog_set_first_partitions(int32 id, int partitions)
 
 	si_fixed_sql_begin();
 	(void) si_fixed_sql_run(&first_partitions_sql, values, NULL);
+	si_fixed_sql_end();
+}
+
+void
+si_catalog_set_counts_since(int32 id)
+{
+	Datum		value = Int32GetDatum(id);
+
+	si_fixed_sql_begin();
+	(void) si_fixed_sql_run(&counts_since_sql, &value, NULL);
 	si_fixed_sql_end();
 }
 

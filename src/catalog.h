@@ -82,8 +82,11 @@ extern void si_catalog_insert(SiSubscription *subscription);
  */
 extern void si_catalog_update(SiSubscription *subscription);
 
-/* Delete one with all that belongs to it; returns the number of its gaps. */
-extern uint64 si_catalog_delete(int32 id);
+/*
+ * Delete one with all that belongs to it; returns the number of its gaps, and
+ * of its dead letters.
+ */
+extern uint64 si_catalog_delete(int32 id, uint64 *dead_letters);
 
 /*
  * Stop a subscription until somebody enables it, if it still has this epoch.
@@ -100,6 +103,9 @@ extern bool si_catalog_hold(int32 id, int64 epoch);
 
 /* Remember how many partitions there were at first contact. */
 extern void si_catalog_set_first_partitions(int32 id, int partitions);
+
+/* The counts begin anew now. */
+extern void si_catalog_set_counts_since(int32 id);
 
 /* Record a range of offsets that was passed over; to < 0: not known. */
 extern void si_catalog_add_gap(int32 id, const char *topic, int32 partition,

@@ -817,10 +817,15 @@ si_consumer_fetch(SiConsumer *consumer, SiFetched *items, int max)
 		reserve_slots(consumer, want);
 		got = rd_kafka_consume_batch_queue(consumer->messages, 0,
 										   consumer->chunk, want);
-		if (got <= 0)
-			break;
-		n += take_chunk(consumer, got, items + n);
-		if (got < want)
+		if (got > 0)
+			n += take_chunk(consumer, got, items + n);
+
+		/*
+		 * What came while the library found its queue empty may not have
+		 * written to the descriptor.
+		 */
+		if (got < 0 ||
+			(got < want && rd_kafka_queue_length(consumer->messages) == 0))
 			break;
 	}
 	if (n > 0 && items[n - 1].kind <= SI_FETCH_END)
@@ -939,6 +944,16 @@ fill_item(SiConsumer *consumer, int slot, SiFetched *item)
 	consumer->taken_messages++;
 	consumer->taken_bytes += rkmessage->len;
 	return !consumer->want_headers || read_headers(held, message);
+}
+
+bool
+si_consumer_read_headers(SiConsumer *consumer, SiMessage *message)
+{
+	HeldMessage *held = &consumer->held[(int) (intptr_t) message->handle - 1];
+
+	if (held->headers == NULL)
+		return read_headers(held, message);
+	return true;
 }
 
 /* The library parses headers only now, when they are asked for. */
@@ -1089,16 +1104,25 @@ serve_events(SiConsumer *consumer)
 	}
 }
 
-/* Serious lines only, and not those that come as an error event too. */
+/*
+ * A serious line, unless a broker's failure is known: then it is more of the
+ * same, without its kind.
+ */
 static void
 note_log(SiConsumer *consumer, rd_kafka_event_t *event)
 {
 	const char *facility;
 	const char *text;
 	int			level;
+	bool		known;
 
-	if (rd_kafka_event_log(event, &facility, &text, &level) == 0 &&
-		level <= LOG_ERR && strcmp(facility, "FAIL") != 0)
+	if (rd_kafka_event_log(event, &facility, &text, &level) != 0 ||
+		level > LOG_ERR || strcmp(facility, "FAIL") == 0)
+		return;
+	pthread_mutex_lock(&consumer->lock);
+	known = consumer->last_failure.kind != SI_TROUBLE_NONE;
+	pthread_mutex_unlock(&consumer->lock);
+	if (!known)
 		set_trouble(consumer, SI_TROUBLE_BROKER, text);
 }
 

@@ -130,21 +130,37 @@ extern int	si_consumer_fd(const SiConsumer *consumer);
 /* Empty the descriptor; call after waking up by it. */
 extern void si_consumer_drain_fd(SiConsumer *consumer);
 
-/* Start (or move) partitions at the given offsets; others are not touched. */
+/*
+ * Start (or move) partitions at the given offsets; others are not touched.  An
+ * offset is a number or one of BEGINNING and END, where a broker's failure to
+ * say which number that is counts as OUT_OF_RANGE.  leader_epochs may be NULL,
+ * an epoch -1.  No message queued before is delivered any more; an
+ * OUT_OF_RANGE from before may be, with the offset that was asked for then.
+ */
 extern void si_consumer_assign(SiConsumer *consumer, const int32_t *partitions,
 							   const int64_t *offsets, const int32_t *leader_epochs, int n);
 
-/* Stop fetching these partitions.  Already queued items may still come. */
+/* Stop fetching these partitions.  Errors already queued may still come. */
 extern void si_consumer_unassign(SiConsumer *consumer, const int32_t *partitions, int n);
 
 /*
  * Take up to max items without waiting; returns how many.  They stay valid
- * until released.
+ * until released.  After an ERROR (out of memory) items may be lost: the
+ * consumer can only be closed.
  */
 extern int	si_consumer_fetch(SiConsumer *consumer, SiFetched *items, int max);
 extern void si_consumer_release(SiConsumer *consumer, SiFetched *items, int n);
 
-/* The newest trouble since the last call; false if there was none. */
+/*
+ * Fill in the headers of a fetched message whose consumer was not opened with
+ * want_headers; valid until it is released.  False when out of memory.
+ */
+extern bool si_consumer_read_headers(SiConsumer *consumer, SiMessage *message);
+
+/*
+ * The gravest trouble since the last call, and of equals the newest; false if
+ * there was none.  Call it after si_consumer_fetch, which may find some.
+ */
 extern bool si_consumer_trouble(SiConsumer *consumer, SiTrouble *trouble);
 
 /*
@@ -165,7 +181,10 @@ extern bool si_consumer_offsets_answer(SiConsumer *consumer, SiOffsetQuery *quer
 extern void si_consumer_watch(SiConsumer *consumer, const SiWatermarkSink *sinks, int n,
 							  int interval_ms);
 
-/* Publish offsets (the next ones to be read) under the group; returns at once. */
+/*
+ * Publish offsets (the next ones to be read) under the group; returns at once.
+ * What failed is sent again with the next call, for which n may be 0.
+ */
 extern void si_consumer_publish(SiConsumer *consumer, const int32_t *partitions,
 								const int64_t *offsets, int n);
 
@@ -178,13 +197,16 @@ extern bool si_consumer_publish_error(SiConsumer *consumer, char *text, size_t s
 /*
  * Stop everything within timeout_ms: the helper ends, writes no sink any more
  * and destroys the library's handle.  False if the library did not stop in
- * time (its threads then end with the process).
+ * time (its threads then end with the process).  The helper may be in a call
+ * that takes three seconds, so give it four or more: a process that exits in
+ * the middle of TLS may crash.
  */
 extern bool si_consumer_close(SiConsumer *consumer, int timeout_ms);
 
 /*
  * Would librdkafka take this value?  NULL if so, else its own words (palloc'd).
- * An unknown name is an error too.
+ * An unknown name is an error too.  Only for names that are allowed: of some
+ * the library makes use at once (plugin.library.paths is loaded).
  */
 extern char *si_consumer_check_property(const char *name, const char *value);
 

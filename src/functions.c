@@ -445,7 +445,8 @@ si_sql_drop_subscription(PG_FUNCTION_ARGS)
 {
 	bool		if_exists = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 	SiSubscription *s = lock_subscription(fcinfo, "drop_subscription()", if_exists);
-	uint64		gaps;
+	uint64		gaps,
+				letters;
 
 	if (s == NULL)
 	{
@@ -454,7 +455,12 @@ si_sql_drop_subscription(PG_FUNCTION_ARGS)
 						NameStr(*PG_GETARG_NAME(0)))));
 		PG_RETURN_VOID();
 	}
-	gaps = si_catalog_delete(s->id);
+	gaps = si_catalog_delete(s->id, &letters);
+	if (letters > 0)
+		ereport(NOTICE,
+				(errmsg_plural("%llu dead letter of subscription \"%s\" was deleted",
+							   "%llu dead letters of subscription \"%s\" were deleted",
+							   letters, (unsigned long long) letters, NameStr(s->name))));
 	if (gaps > 0)
 		ereport(NOTICE,
 				(errmsg_plural("%llu recorded gap of subscription \"%s\" was deleted",
@@ -506,6 +512,7 @@ si_sql_enable(PG_FUNCTION_ARGS)
 	make_at_home(s);
 	s->enabled = true;
 	store_change(s);
+	si_progress_forget_rejected(s->id);
 	PG_RETURN_VOID();
 }
 
@@ -535,6 +542,7 @@ si_sql_seek_position(PG_FUNCTION_ARGS)
 		s->pending_position = position;
 	clear_stop(s);
 	store_change(s);
+	si_progress_forget_rejected(s->id);
 	(void) si_progress_set_seek(s->id, s->topic, -1, position);
 	PG_RETURN_VOID();
 }
@@ -561,6 +569,7 @@ si_sql_seek_offset(PG_FUNCTION_ARGS)
 
 	clear_stop(s);
 	store_change(s);
+	si_progress_forget_rejected(s->id);
 	if (si_progress_set_seek(s->id, s->topic, partition, psprintf(INT64_FORMAT, offset)) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

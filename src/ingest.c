@@ -5,10 +5,10 @@
  *
  * Whatever a user wrote (triggers, constraints, domains, types) runs in a
  * subtransaction, as the identity that the subscription gives, with its pinned
- * settings; see run_protected.  When the statement over the batch fails, its
- * rows are halved in the order of their messages until the one at fault stands
- * alone.  An error is a message's fault only if the same statement works over
- * no rows at all; else it is the plan's, and thrown.
+ * settings; see run_protected.  When the statement over the batch fails, the
+ * rows at fault are searched for (isolate.c).  An error is a message's fault
+ * only if the same statement works over no rows at all, and if not all
+ * messages of a large batch fail alike; else it is the plan's, and thrown.
  *
  * Locks are taken in one order: the target, then the rows of progress.  So a
  * worker that waits for somebody's ALTER TABLE holds nothing that this
@@ -40,13 +40,31 @@
 
 #include "batch.h"
 #include "convert.h"
+#include "dead_letter.h"
 #include "decoder.h"
 #include "ingest.h"
+#include "isolate.h"
 #include "session.h"
 #include "statement.h"
 
+/* So many messages refused alike are not the messages' fault. */
+#define MIN_ALIKE		100
+
+/* When an orphan is tried again for the first time. */
+#define FIRST_RETRY_MS	1000
+
+/* Where to stop before the end of a batch. */
+typedef struct Limits
+{
+	bool		stop_at_first;	/* what comes behind a bad message is left */
+	int			max_writes;		/* subtransactions that may succeed */
+	int			breaker;		/* bad messages in a row; 0: any number */
+} Limits;
+
 struct SiIngest
 {
+	SiIngest   *next_live;
+	bool		stale;			/* the target has changed: make the plan anew */
 	const SiSubscription *subscription;
 	const SiOptions *options;
 	MemoryContext context;		/* as long as this struct */
@@ -63,19 +81,25 @@ struct SiIngest
 	SiConverter *converter;
 	SiStatement *statement;
 	bool		planning;		/* an error now is the plan's */
+	bool		probed;			/* the statement is known to work over nothing */
 
 	/* the batch at hand, in batch_context */
-	const SiBatchRequest *request;
+	const SiMessage *messages;
+	int			nmessages;
+	Limits		limits;
+	SiFailure **failures;		/* by message: why it is refused, or NULL */
 	SiBatch    *batch;
 	int		   *row_message;	/* by row: index of its message */
+	SiFailure **row_failures;	/* by row */
 	int			nconverted;		/* messages looked at */
-	SiFailure  *failure;		/* of the message at nconverted */
 	SiWritten	written;
+	SiFaultRun	fault_run;		/* of this batch: in conversion, then in
+								 * writing */
+	SiFaultRate fault_rate;		/* kept from batch to batch */
 };
 
-/* The one plan of this process may be out of date: its target has changed. */
-static bool plan_is_stale = true;
-static Oid	plan_target = InvalidOid;
+/* All there are in this process, for the callbacks that make them stale. */
+static SiIngest *live = NULL;
 
 static void build_plan(SiIngest *ingest, Relation target);
 
@@ -84,15 +108,18 @@ static void build_plan(SiIngest *ingest, Relation target);
 static void
 relation_changed(Datum arg, Oid relid)
 {
-	if (relid == plan_target || relid == InvalidOid)
-		plan_is_stale = true;
+	for (SiIngest *ingest = live; ingest != NULL; ingest = ingest->next_live)
+	{
+		if (relid == ingest->subscription->target || relid == InvalidOid)
+			ingest->stale = true;
+	}
 }
 
-/* Schemas renamed, types altered, casts and operators made. */
+/* Schemas renamed, types altered, roles changed. */
 static void
 catalog_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
-	plan_is_stale = true;
+	relation_changed(arg, InvalidOid);
 }
 
 static void
@@ -112,6 +139,47 @@ watch_catalogs(void)
 
 /* ---- life ---- */
 
+/* What is not palloc'd goes with the context, also when an ERROR takes it. */
+static void
+release_ingest(void *arg)
+{
+	SiIngest   *ingest = arg;
+	SiIngest  **link = &live;
+
+	while (*link != NULL && *link != ingest)
+		link = &(*link)->next_live;
+	if (*link == ingest)
+		*link = ingest->next_live;
+	if (ingest->arena != NULL)
+		si_arena_destroy(ingest->arena);
+}
+
+static void
+release_plan(void *arg)
+{
+	SiIngest   *ingest = arg;
+
+	if (ingest->statement)
+		si_statement_destroy(ingest->statement);
+	ingest->statement = NULL;
+	if (ingest->decoder)
+		si_decoder_destroy(ingest->decoder);
+	ingest->decoder = NULL;
+	ingest->plan_context = NULL;
+}
+
+/* Have a function called when a context is deleted. */
+static void
+on_delete(MemoryContext context, MemoryContextCallbackFunction function, void *arg)
+{
+	MemoryContextCallback *callback = MemoryContextAllocZero(context,
+															 sizeof(MemoryContextCallback));
+
+	callback->func = function;
+	callback->arg = arg;
+	MemoryContextRegisterResetCallback(context, callback);
+}
+
 SiIngest *
 si_ingest_create(const SiSubscription *subscription, const SiOptions *options)
 {
@@ -126,28 +194,23 @@ si_ingest_create(const SiSubscription *subscription, const SiOptions *options)
 												  ALLOCSET_DEFAULT_SIZES);
 	ingest->row_context = AllocSetContextCreate(context, "stream_ingest row",
 												ALLOCSET_DEFAULT_SIZES);
+	ingest->stale = true;
+	on_delete(context, release_ingest, ingest);
+	ingest->next_live = live;
+	live = ingest;
 	ingest->arena = si_arena_create();
 	if (ingest->arena == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
-
 	watch_catalogs();
-	plan_target = subscription->target;
-	plan_is_stale = true;
 	return ingest;
 }
 
 static void
 drop_plan(SiIngest *ingest)
 {
-	if (ingest->statement)
-		si_statement_destroy(ingest->statement);
-	ingest->statement = NULL;
-	if (ingest->decoder)
-		si_decoder_destroy(ingest->decoder);
-	ingest->decoder = NULL;
-	if (ingest->plan_context)
+	if (ingest->plan_context != NULL)
 		MemoryContextDelete(ingest->plan_context);
 	ingest->plan_context = NULL;
 }
@@ -155,8 +218,6 @@ drop_plan(SiIngest *ingest)
 void
 si_ingest_destroy(SiIngest *ingest)
 {
-	drop_plan(ingest);
-	si_arena_destroy(ingest->arena);
 	MemoryContextDelete(ingest->context);
 }
 
@@ -252,6 +313,7 @@ build_plan(SiIngest *ingest, Relation target)
 	drop_plan(ingest);
 	ingest->plan_context = AllocSetContextCreate(ingest->context, "stream_ingest mapping",
 												 ALLOCSET_DEFAULT_SIZES);
+	on_delete(ingest->plan_context, release_plan, ingest);
 	old = MemoryContextSwitchTo(ingest->plan_context);
 	ingest->identity = si_session_identity(s->owner, target->rd_rel->relowner,
 										   ingest->options->run_as_owner);
@@ -290,10 +352,10 @@ lock_target(SiIngest *ingest)
 						s->target_name, NameStr(s->name)),
 				 errhint("Use stream_ingest.alter_subscription to name another target, or drop the subscription.")));
 
-	if (plan_is_stale || ingest->statement == NULL)
+	if (ingest->stale || ingest->statement == NULL)
 	{
 		target = table_open(s->target, NoLock);
-		plan_is_stale = false;
+		ingest->stale = false;
 		build_plan(ingest, target);
 		table_close(target, NoLock);
 	}
@@ -303,8 +365,6 @@ lock_target(SiIngest *ingest)
 void
 si_ingest_check(SiIngest *ingest)
 {
-	/* the caller's memory of what is stale is not ours */
-	plan_is_stale = true;
 	lock_target(ingest);
 }
 
@@ -344,10 +404,10 @@ keep_failure(SiIngest *ingest, const SiFailure *failure)
 }
 
 /*
- * Make a row of one message; false with ingest->failure set if it is bad.
- * values and nulls have room for a row.
+ * Make a row of one message.  Returns NULL, or why the message is bad.  values
+ * and nulls have room for a row.
  */
-static bool
+static SiFailure *
 convert_message(SiIngest *ingest, const SiMessage *message, Datum *values, bool *nulls)
 {
 	SiRecord	record;
@@ -357,67 +417,78 @@ convert_message(SiIngest *ingest, const SiMessage *message, Datum *values, bool 
 	if (message->value == NULL)
 	{
 		/* in insert mode a tombstone means nothing; it counts as ignored */
-		return true;
+		return NULL;
 	}
 	if (!si_decoder_decode(ingest->decoder, message, ingest->arena, &record, &error))
-	{
-		ingest->failure = decode_failure(ingest, &error);
-		return false;
-	}
+		return decode_failure(ingest, &error);
 
 	MemoryContextReset(ingest->row_context);
 	MemoryContextSwitchTo(ingest->row_context);
 	if (!si_convert_row(ingest->converter, message, &record, values, nulls, &failure))
-	{
-		ingest->failure = keep_failure(ingest, &failure);
-		return false;
-	}
+		return keep_failure(ingest, &failure);
 	MemoryContextSwitchTo(ingest->batch_context);
 	ingest->row_message[ingest->batch->nrows] = ingest->nconverted;
 	si_batch_put(ingest->batch, values, nulls);
-	return true;
+	return NULL;
 }
 
-/* Convert from ingest->nconverted on, until the end or a bad message. */
+/*
+ * Note how a message converted; true if what comes behind it is left to
+ * another batch.
+ */
+static bool
+enough(SiIngest *ingest, const SiFailure *failure)
+{
+	bool		too_long = si_fault_run_note(&ingest->fault_run, failure);
+
+	if (too_long || (failure != NULL && ingest->limits.stop_at_first))
+		ingest->nmessages = ingest->nconverted;
+	return ingest->nconverted >= ingest->nmessages;
+}
+
+/* Convert from ingest->nconverted on. */
 static void
 convert_messages(SiIngest *ingest, void *arg)
 {
-	const SiBatchRequest *request = ingest->request;
 	Datum	   *values = palloc(sizeof(Datum) * ingest->desc->natts);
 	bool	   *nulls = palloc(sizeof(bool) * ingest->desc->natts);
 
-	while (ingest->nconverted < request->nmessages)
+	while (ingest->nconverted < ingest->nmessages)
 	{
-		if (ingest->nconverted % 256 == 0)
+		int			i = ingest->nconverted;
+
+		if (i % 256 == 0)
 			CHECK_FOR_INTERRUPTS();
-		if (!convert_message(ingest, &request->messages[ingest->nconverted], values, nulls))
-			break;
+		ingest->failures[i] = convert_message(ingest, &ingest->messages[i], values, nulls);
 		ingest->nconverted++;
+		if (enough(ingest, ingest->failures[i]))
+			break;
 	}
 }
 
 /*
- * Convert the batch up to the first bad message, which ingest->nconverted and
- * ingest->failure then name.
+ * Convert the batch.  What a type's input function throws ends the
+ * subtransaction; the loop's index names the message, and we go on behind it.
  */
 static void
 convert_batch(SiIngest *ingest)
 {
-	SiFailure  *failure;
-	const SiColumn *column;
+	SiFailure  *thrown;
 
-	failure = run_protected(ingest, convert_messages, NULL);
-	if (failure == NULL)
-		return;
-
-	/* thrown by a type's input function: the loop's index names the message */
-	column = si_convert_column(ingest->converter);
-	if (column != NULL && failure->column == NULL)
+	si_fault_run_begin(&ingest->fault_run, ingest->limits.breaker);
+	while ((thrown = run_protected(ingest, convert_messages, NULL)) != NULL)
 	{
-		failure->column = pstrdup(column->name);
-		failure->type = format_type_be(column->type);
+		const SiColumn *column = si_convert_column(ingest->converter);
+
+		if (column != NULL && thrown->column == NULL)
+		{
+			thrown->column = pstrdup(column->name);
+			thrown->type = format_type_be(column->type);
+		}
+		ingest->failures[ingest->nconverted++] = thrown;
+		if (enough(ingest, thrown))
+			break;
 	}
-	ingest->failure = failure;
 }
 
 /* ---- write ---- */
@@ -459,20 +530,6 @@ write_rows(SiIngest *ingest, void *arg)
 		set_constraints(false);
 }
 
-/* The same, with the counts put back if it fails. */
-static SiFailure *
-try_rows(SiIngest *ingest, int from, int n)
-{
-	SiWritten	before = ingest->written;
-	RowRange	range = {from, n};
-	SiFailure  *failure;
-
-	failure = run_protected(ingest, write_rows, &range);
-	if (failure != NULL)
-		ingest->written = before;
-	return failure;
-}
-
 /*
  * Throw if the statement cannot even be run over nothing: then no message is
  * at fault.
@@ -480,46 +537,235 @@ try_rows(SiIngest *ingest, int from, int n)
 static void
 throw_if_lasting(SiIngest *ingest)
 {
-	SiFailure  *failure = try_rows(ingest, 0, 0);
+	SiWritten	before = ingest->written;
+	RowRange	nothing = {0, 0};
+	SiFailure  *failure = run_protected(ingest, write_rows, &nothing);
 
+	ingest->written = before;
 	if (failure == NULL)
 		return;
-	plan_is_stale = true;
+	ingest->stale = true;
 	ingest->planning = true;
 	ereport(ERROR,
 			(errcode(failure->sqlerrcode),
 			 errmsg("%s", failure->message)));
 }
 
+/* Write a range of rows, with the counts put back if it fails. */
+static SiFailure *
+try_rows(void *arg, int from, int n, int *at)
+{
+	SiIngest   *ingest = arg;
+	SiWritten	before = ingest->written;
+	RowRange	range = {from, n};
+	SiFailure  *failure;
+
+	failure = run_protected(ingest, write_rows, &range);
+	if (failure == NULL)
+		return NULL;
+	*at = si_batch_current_row();
+	ingest->written = before;
+	if (!ingest->probed)
+	{
+		ingest->probed = true;
+		throw_if_lasting(ingest);
+	}
+	return failure;
+}
+
 /*
- * Write rows up to the first one that is refused alone; its index is returned
- * and *failure tells why.  Returns from + n if all were written.
+ * Write the rows, and find those at fault.  Returns how many messages are
+ * dealt with, from the first on.
  */
 static int
-write_until_failure(SiIngest *ingest, int from, int n, SiFailure **failure)
+write_batch(SiIngest *ingest)
 {
-	SiFailure  *why;
-	int			half,
-				end;
+	int			nrows = ingest->batch->nrows;
+	int			written;
 
-	if (n == 0)
-		return from;
-	CHECK_FOR_INTERRUPTS();
-	why = try_rows(ingest, from, n);
-	if (why == NULL)
-		return from + n;
-	if (n == ingest->batch->nrows)
-		throw_if_lasting(ingest);
-	if (n == 1)
+	si_fault_run_begin(&ingest->fault_run, ingest->limits.breaker);
+	written = si_isolate(try_rows, ingest, nrows, ingest->row_failures, &ingest->fault_rate,
+						 &ingest->fault_run, ingest->limits.max_writes,
+						 ingest->limits.stop_at_first);
+	for (int row = 0; row < nrows; row++)
 	{
-		*failure = why;
-		return from;
+		if (ingest->row_failures[row] != NULL)
+			ingest->failures[ingest->row_message[row]] = ingest->row_failures[row];
 	}
-	half = n / 2;
-	end = write_until_failure(ingest, from, half, failure);
-	if (end < from + half)
-		return end;
-	return write_until_failure(ingest, from + half, n - half, failure);
+	return (written < nrows) ? ingest->row_message[written] : ingest->nmessages;
+}
+
+/*
+ * If all messages of a large batch are refused alike, it is the table or the
+ * mapping that is wrong, and no message.
+ */
+static void
+throw_if_all_alike(SiIngest *ingest, int done)
+{
+	SiFailure  *first = ingest->failures[0];
+
+	if (done < MIN_ALIKE)
+		return;
+	for (int i = 0; i < done; i++)
+	{
+		if (ingest->failures[i] == NULL ||
+			ingest->failures[i]->sqlerrcode != first->sqlerrcode)
+			return;
+	}
+	ingest->planning = true;
+	ereport(ERROR,
+			(errcode(first->sqlerrcode),
+			 errmsg("all %d messages of a batch were refused alike: %s", done,
+					si_failure_describe(first, ingest->subscription->topic,
+										&ingest->messages[0]))));
+}
+
+static void
+begin_batch(SiIngest *ingest, const SiMessage *messages, int n, const Limits *limits)
+{
+	MemoryContextSwitchTo(ingest->batch_context);
+	ingest->messages = messages;
+	ingest->nmessages = n;
+	ingest->limits = *limits;
+	ingest->failures = palloc0(sizeof(SiFailure *) * Max(n, 1));
+	ingest->nconverted = 0;
+	ingest->probed = false;
+	memset(&ingest->written, 0, sizeof(SiWritten));
+	ingest->row_message = palloc(sizeof(int) * Max(n, 1));
+	ingest->batch = si_batch_create(ingest->desc, ingest->options->batch_bytes / 1024 * 4 + 65536);
+}
+
+/* What was written, as counts; the rest of what was not refused is ignored. */
+static void
+count_outcome(SiIngest *ingest, SiOutcome *outcome)
+{
+	int64		good;
+
+	outcome->failures = ingest->failures;
+	outcome->refused = 0;
+	for (int i = 0; i < outcome->done; i++)
+	{
+		if (ingest->failures[i] != NULL)
+			outcome->refused++;
+	}
+	good = outcome->done - outcome->refused;
+	outcome->inserted = Min(ingest->written.inserted, good);
+	outcome->updated = ingest->written.updated;
+	outcome->deleted = ingest->written.deleted;
+	outcome->superseded = 0;
+	outcome->applied = outcome->inserted + outcome->updated + outcome->deleted +
+		outcome->superseded;
+	outcome->ignored = good - outcome->applied;
+}
+
+/*
+ * Apply messages within the current transaction.  All that has an effect is a
+ * prefix of them: outcome->done tells how long it is.
+ */
+static void
+apply_messages(SiIngest *ingest, const SiMessage *messages, int n, const Limits *limits,
+			   SiOutcome *outcome)
+{
+	begin_batch(ingest, messages, n, limits);
+	convert_batch(ingest);
+	ingest->row_failures = palloc0(sizeof(SiFailure *) * Max(ingest->batch->nrows, 1));
+	outcome->done = write_batch(ingest);
+
+	/* the message that everything stops at is not dealt with */
+	if (limits->stop_at_first && outcome->done > 0 && ingest->failures[outcome->done - 1] != NULL)
+		outcome->done--;
+	count_outcome(ingest, outcome);
+}
+
+/* ---- dead letters ---- */
+
+/* By message: is it a dead letter already, met again after a seek? */
+static bool *
+find_met_again(SiIngest *ingest, const SiBatchRequest *request)
+{
+	bool	   *met = palloc0(sizeof(bool) * Max(request->nmessages, 1));
+
+	for (int row = 0; row < request->nrows; row++)
+	{
+		const SiProgress *progress = request->rows[row];
+		int64	   *known;
+		int			nknown,
+					k = 0;
+
+		if (progress->next_offset > progress->last_dead_letter)
+			continue;
+		known = si_dead_letter_known(ingest->subscription->id, ingest->subscription->topic,
+									 progress->partition, progress->next_offset,
+									 progress->last_dead_letter, &nknown);
+		for (int i = 0; i < request->nmessages && k < nknown; i++)
+		{
+			const SiMessage *message = &request->messages[i];
+
+			if (message->partition != progress->partition)
+				continue;
+			while (k < nknown && known[k] < message->offset)
+				k++;
+			met[i] = (k < nknown && known[k] == message->offset);
+		}
+	}
+	return met;
+}
+
+/* When an orphan is tried again by itself; 0 for what is no orphan. */
+static TimestampTz
+first_retry(SiIngest *ingest, const SiFailure *failure)
+{
+	if (ingest->options->fk_retries == 0 ||
+		failure->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION)
+		return 0;
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_RETRY_MS);
+}
+
+/* Store what was refused. */
+static void
+store_dead_letters(SiIngest *ingest, const SiBatchRequest *request, const SiOutcome *outcome)
+{
+	SiDeadLetter *letters = palloc(sizeof(SiDeadLetter) * Max(outcome->refused, 1));
+	int			n = 0;
+
+	for (int i = 0; i < outcome->done; i++)
+	{
+		SiMessage  *message;
+
+		if (outcome->failures[i] == NULL)
+			continue;
+		message = palloc(sizeof(SiMessage));
+		*message = request->messages[i];
+		if (message->headers == NULL && request->consumer != NULL)
+			si_consumer_read_headers(request->consumer, message);
+		letters[n].message = message;
+		letters[n].failure = outcome->failures[i];
+		letters[n].retry_at = first_retry(ingest, outcome->failures[i]);
+		n++;
+	}
+	if (n > 0)
+		si_dead_letter_store(ingest->subscription->id, ingest->subscription->topic, letters, n);
+}
+
+/* Take away the dead letters of messages that are now done with. */
+static int64
+remove_dead_letters(SiIngest *ingest, const SiBatchRequest *request, const SiOutcome *outcome,
+					const bool *met)
+{
+	SiPlace    *places = palloc(sizeof(SiPlace) * Max(outcome->done, 1));
+	bool		ignore = (ingest->options->on_error == SI_ON_ERROR_IGNORE);
+	int			n = 0;
+
+	for (int i = 0; i < outcome->done; i++)
+	{
+		if (!met[i] || (outcome->failures[i] != NULL && !ignore))
+			continue;
+		places[n].partition = request->messages[i].partition;
+		places[n].offset = request->messages[i].offset;
+		n++;
+	}
+	return si_dead_letter_remove(ingest->subscription->id, ingest->subscription->topic,
+								 places, n);
 }
 
 /* ---- progress ---- */
@@ -551,11 +797,13 @@ timestamp_of_message(int64 milliseconds)
 		((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
 }
 
-/* What the messages dealt with add to each row. */
+/*
+ * Where the messages dealt with lead each row.  A message that was a dead
+ * letter before has been counted.
+ */
 static SiAdvance *
-count_messages(SiIngest *ingest, int done)
+count_messages(const SiBatchRequest *request, const SiOutcome *outcome, const bool *met)
 {
-	const SiBatchRequest *request = ingest->request;
 	SiAdvance  *advances = palloc0(sizeof(SiAdvance) * request->nrows);
 	int			row = 0;
 
@@ -564,7 +812,7 @@ count_messages(SiIngest *ingest, int done)
 		advances[i].next_offset = request->rows[i]->next_offset;
 		advances[i].leader_epoch = request->rows[i]->leader_epoch;
 	}
-	for (int i = 0; i < done; i++)
+	for (int i = 0; i < outcome->done; i++)
 	{
 		const SiMessage *message = &request->messages[i];
 		SiAdvance  *advance;
@@ -574,13 +822,13 @@ count_messages(SiIngest *ingest, int done)
 		advance = &advances[row];
 		advance->next_offset = message->offset + 1;
 		advance->leader_epoch = message->leader_epoch;
-		advance->messages++;
-		advance->bytes += message->key_len + message->value_len;
+		advance->messages += met[i] ? 0 : 1;
+		advance->bytes += met[i] ? 0 : message->key_len + message->value_len;
 		if (message->timestamp >= 0)
 			advance->last_message_at = Max(advance->last_message_at,
 										   timestamp_of_message(message->timestamp));
 	}
-	if (done == request->nmessages)
+	if (outcome->done == request->nmessages)
 	{
 		for (int i = 0; i < request->nrows; i++)
 			advances[i].next_offset = Max(advances[i].next_offset, request->ends[i]);
@@ -588,59 +836,47 @@ count_messages(SiIngest *ingest, int done)
 	return advances;
 }
 
+/* Messages refused that were no dead letters before. */
+static int64
+count_new_refusals(const SiOutcome *outcome, const bool *met)
+{
+	int64		n = 0;
+
+	for (int i = 0; i < outcome->done; i++)
+	{
+		if (outcome->failures[i] != NULL && !met[i])
+			n++;
+	}
+	return n;
+}
+
 /*
  * Counts of the whole batch stand in the row of its first partition: what a
  * statement over several partitions did cannot be told apart, and what is
  * promised is the sum.
  */
-static SiAdvance *
-count_batch(SiIngest *ingest, int done)
+static void
+count_batch(SiIngest *ingest, const SiOutcome *outcome, int64 fresh, int64 removed,
+			SiAdvance *first)
 {
-	SiAdvance  *advances = count_messages(ingest, done);
-	SiAdvance  *first = &advances[0];
-
-	if (done > 0)
+	first->batches = 1;
+	first->applied = outcome->applied;
+	first->inserted = outcome->inserted;
+	first->updated = outcome->updated;
+	first->deleted = outcome->deleted;
+	first->superseded = outcome->superseded;
+	first->ignored = outcome->ignored;
+	first->dead_letters = -removed;
+	if (ingest->options->on_error == SI_ON_ERROR_IGNORE)
+		first->ignored += outcome->refused;
+	else
 	{
-		first->batches = 1;
-		first->inserted = Min(ingest->written.inserted, done);
-		first->applied = first->inserted;
-		first->ignored = done - first->applied;
+		first->dead_letters += fresh;
+		first->rejected = fresh;
 	}
-	return advances;
 }
 
 /* ---- a batch ---- */
-
-static void
-begin_batch(SiIngest *ingest, const SiBatchRequest *request)
-{
-	MemoryContextSwitchTo(ingest->batch_context);
-	ingest->request = request;
-	ingest->nconverted = 0;
-	ingest->failure = NULL;
-	memset(&ingest->written, 0, sizeof(SiWritten));
-	ingest->row_message = palloc(sizeof(int) * Max(request->nmessages, 1));
-	ingest->batch = si_batch_create(ingest->desc, ingest->options->batch_bytes / 1024 * 4 + 65536);
-}
-
-/*
- * Apply the request's messages within the current transaction.  Returns how
- * many were dealt with; ingest->failure is why no more.
- */
-static int
-apply_messages(SiIngest *ingest, const SiBatchRequest *request)
-{
-	SiFailure  *failure = NULL;
-	int			end;
-
-	begin_batch(ingest, request);
-	convert_batch(ingest);
-	end = write_until_failure(ingest, 0, ingest->batch->nrows, &failure);
-	if (failure == NULL)
-		return ingest->nconverted;
-	ingest->failure = failure;
-	return ingest->row_message[end];
-}
 
 static void
 end_batch(SiIngest *ingest)
@@ -653,7 +889,8 @@ end_batch(SiIngest *ingest)
 
 /* After the commit: the rows of progress are what was written. */
 static void
-update_rows(SiBatchRequest *request, const SiAdvance *advances)
+update_rows(SiIngest *ingest, SiBatchRequest *request, const SiBatchResult *result,
+			const SiAdvance *advances)
 {
 	for (int i = 0; i < request->nrows; i++)
 	{
@@ -661,6 +898,46 @@ update_rows(SiBatchRequest *request, const SiAdvance *advances)
 		request->rows[i]->next_offset = advances[i].next_offset;
 		request->rows[i]->leader_epoch = advances[i].leader_epoch;
 	}
+	for (int i = 0; i < result->done; i++)
+	{
+		const SiMessage *message = &request->messages[i];
+		SiProgress *row;
+
+		if (result->failures[i] == NULL)
+			continue;
+		row = request->rows[row_of_partition(request, message->partition)];
+		row->last_dead_letter = Max(row->last_dead_letter, message->offset);
+	}
+}
+
+/* Apply a request's messages, and what follows from that but the progress. */
+static SiAdvance *
+apply_request(SiIngest *ingest, SiBatchRequest *request, SiBatchResult *result)
+{
+	bool		stop = (ingest->options->on_error == SI_ON_ERROR_STOP);
+	Limits		limits = {stop, SI_ISOLATE_MAX_WRITES, ingest->options->breaker};
+	bool	   *met = find_met_again(ingest, request);
+	SiOutcome	outcome;
+	SiAdvance  *advances;
+	int64		fresh,
+				removed;
+
+	apply_messages(ingest, request->messages, request->nmessages, &limits, &outcome);
+	if (!stop && outcome.done == request->nmessages)
+		throw_if_all_alike(ingest, outcome.done);
+
+	if (ingest->options->on_error == SI_ON_ERROR_DEAD_LETTER)
+		store_dead_letters(ingest, request, &outcome);
+	removed = remove_dead_letters(ingest, request, &outcome, met);
+	fresh = count_new_refusals(&outcome, met);
+	advances = count_messages(request, &outcome, met);
+	if (outcome.done > 0)
+		count_batch(ingest, &outcome, fresh, removed, &advances[0]);
+
+	result->done = outcome.done;
+	result->failures = outcome.failures;
+	result->dead_letters = (ingest->options->on_error == SI_ON_ERROR_DEAD_LETTER) ? fresh : 0;
+	return advances;
 }
 
 /* The part of a batch inside its transaction; false if we are fenced off. */
@@ -668,15 +945,20 @@ static bool
 run_batch(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *request,
 		  SiBatchResult *result, SiAdvance **advances)
 {
+	static const SiOutcome nothing = {0};
+
 	MemoryContextSwitchTo(ingest->batch_context);
 	if (request->nmessages > 0)
 		lock_target(ingest);
 	if (!si_progress_lock(key, request->rows, request->nrows))
 		return false;
-	if (request->nmessages > 0)
-		result->done = apply_messages(ingest, request);
-	*advances = count_batch(ingest, result->done);
-	return si_progress_advance(key, request->rows, *advances, request->nrows);
+	*advances = request->nmessages > 0 ? apply_request(ingest, request, result)
+		: count_messages(request, &nothing, NULL);
+	if (!si_progress_advance(key, request->rows, *advances, request->nrows))
+		return false;
+	if (result->dead_letters > 0 && ingest->options->reject_limit.count > 0)
+		result->rejected = si_progress_rejected(key->subscription);
+	return true;
 }
 
 void
@@ -686,10 +968,9 @@ si_ingest_batch(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *requ
 	MemoryContext caller = CurrentMemoryContext;
 	SiAdvance  *advances = NULL;
 
-	result->done = 0;
-	result->failure = NULL;
+	memset(result, 0, sizeof(SiBatchResult));
 	ingest->planning = false;
-	end_batch(ingest);			/* what an error may have left */
+	end_batch(ingest);			/* what the last one, or an error, has left */
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -705,11 +986,27 @@ si_ingest_batch(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *requ
 	CommitTransactionCommand();
 
 	MemoryContextSwitchTo(caller);
-	update_rows(request, advances);
+	update_rows(ingest, request, result, advances);
 	result->end = SI_BATCH_DONE;
-	if (ingest->failure != NULL && result->done < request->nmessages)
-	{
+	if (result->done < request->nmessages && result->failures[result->done] != NULL)
 		result->end = SI_BATCH_STOPPED;
-		result->failure = ingest->failure;
-	}
+}
+
+/*
+ * In somebody else's transaction deferred constraints must not wait for its
+ * end, or a message's fault would become the whole transaction's.  What the
+ * caller has pending himself is fired first, as him.
+ */
+void
+si_ingest_apply(SiIngest *ingest, const SiMessage *messages, int n, SiOutcome *outcome)
+{
+	static const Limits none = {false, INT_MAX, 0};
+	MemoryContext caller = CurrentMemoryContext;
+
+	ingest->planning = false;
+	end_batch(ingest);
+	set_constraints(false);
+	lock_target(ingest);
+	apply_messages(ingest, messages, n, &none, outcome);
+	MemoryContextSwitchTo(caller);
 }

@@ -18,6 +18,7 @@
 #define SI_INGEST_H
 
 #include "catalog.h"
+#include "consumer.h"
 #include "failure.h"
 #include "progress.h"
 
@@ -32,24 +33,43 @@ typedef struct SiBatchRequest
 	int			nmessages;
 	SiProgress **rows;			/* in partition order */
 	int			nrows;
+	SiConsumer *consumer;		/* whose messages they are, for their headers */
 	int64	   *ends;			/* per row: where the partition ends, when
 								 * that was seen behind the messages; else -1 */
 } SiBatchRequest;
 
 typedef enum SiBatchEnd
 {
-	SI_BATCH_DONE,				/* all messages are dealt with */
+	SI_BATCH_DONE,				/* as many messages as `done` are dealt with;
+								 * the others want another transaction */
 	SI_BATCH_FENCED,			/* nothing done: the subscription has changed */
 	SI_BATCH_STOPPED			/* dealt with up to the message at fault */
 } SiBatchEnd;
 
+/* What became of a batch; the pointers are valid until the next one. */
 typedef struct SiBatchResult
 {
 	SiBatchEnd	end;
 	int			done;			/* messages dealt with, from the first on */
-	SiFailure  *failure;		/* STOPPED: what is wrong with the next one;
-								 * valid until the next batch */
+	SiFailure **failures;		/* by message: why it was refused, or NULL */
+	int			dead_letters;	/* new ones among them */
+	int64		rejected;		/* dead letters of the subscription since it
+								 * was enabled, where there is a limit to them */
 } SiBatchResult;
+
+/* What became of messages that were applied in the caller's transaction. */
+typedef struct SiOutcome
+{
+	int			done;
+	SiFailure **failures;		/* by message, as above */
+	int			refused;		/* how many have one, among the first `done` */
+	int64		applied;
+	int64		inserted;
+	int64		updated;
+	int64		deleted;
+	int64		superseded;
+	int64		ignored;
+} SiOutcome;
 
 /*
  * Prepare for a subscription, in a context below the current one.  Does not
@@ -82,6 +102,14 @@ extern bool si_ingest_wants_headers(const SiIngest *ingest);
  */
 extern void si_ingest_batch(SiIngest *ingest, const SiProgressKey *key,
 							SiBatchRequest *request, SiBatchResult *result);
+
+/*
+ * Apply messages in the caller's transaction, each on its own merits: all of
+ * them are dealt with, those refused have a failure.  Touches no progress.
+ * Throws as si_ingest_batch does.
+ */
+extern void si_ingest_apply(SiIngest *ingest, const SiMessage *messages, int n,
+							SiOutcome *outcome);
 extern void si_ingest_destroy(SiIngest *ingest);
 
 #endif							/* SI_INGEST_H */

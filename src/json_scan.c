@@ -21,6 +21,9 @@
 
 #include "json_scan.h"
 
+/* Keeps what is rare from making its caller save registers. */
+#define OUT_OF_LINE __attribute__((noinline))
+
 /* The open containers of si_json_read_value: a set bit is an object. */
 typedef struct OpenContainers
 {
@@ -29,15 +32,17 @@ typedef struct OpenContainers
 
 static const char *read_string(SiJsonScan *scan, const char *p,
 							   SiJsonToken *token);
-static const char *read_odd_string(SiJsonScan *scan, const char *p,
-								   SiJsonToken *token);
+static OUT_OF_LINE const char *read_odd_string(SiJsonScan *scan,
+											   const char *p,
+											   SiJsonToken *token);
 static const char *read_number(SiJsonScan *scan, const char *p,
 							   SiJsonToken *token);
-static const char *read_word(SiJsonScan *scan, const char *p,
-							 SiJsonToken *token, const char *word,
-							 SiValueKind kind);
-static const char *read_container(SiJsonScan *scan, const char *p,
-								  SiJsonToken *token);
+static OUT_OF_LINE const char *read_word(SiJsonScan *scan, const char *p,
+										 SiJsonToken *token,
+										 const char *word, SiValueKind kind);
+static OUT_OF_LINE const char *read_container(SiJsonScan *scan,
+											  const char *p,
+											  SiJsonToken *token);
 static const char *pass_escape(SiJsonScan *scan, const char *p,
 							   SiJsonToken *token);
 static const char *pass_utf8(SiJsonScan *scan, const char *p);
@@ -198,8 +203,7 @@ read_string(SiJsonScan *scan, const char *p, SiJsonToken *token)
 }
 
 /* Go on with a string at a byte that may be anything. */
-static __attribute__((noinline))
-const char *
+static const char *
 read_odd_string(SiJsonScan *scan, const char *p, SiJsonToken *token)
 {
 	for (;;)

@@ -162,9 +162,9 @@ static const Keyword synchronous_commit_keywords[] = {
 };
 
 static const Keyword on_error_keywords[] = {
-	{"dead_letter", SI_ON_ERROR_DEAD_LETTER, false},
+	{"dead_letter", SI_ON_ERROR_DEAD_LETTER, true},
 	{"stop", SI_ON_ERROR_STOP, true},
-	{"ignore", SI_ON_ERROR_IGNORE, false},
+	{"ignore", SI_ON_ERROR_IGNORE, true},
 	{NULL}
 };
 
@@ -212,10 +212,10 @@ static const Option option_table[] = {
 	{"batch_bytes", &size_type, true, AT(batch_bytes), "16MB", 1024, 1024 * 1024 * 1024},
 	{"batch_interval", &duration_type, true, AT(batch_interval), "0 ms", 0, MS_PER_HOUR},
 	{"synchronous_commit", &setting_type, true, AT(synchronous_commit), "off", 0, 0, synchronous_commit_keywords},
-	{"on_error", &keyword_type, true, AT(on_error), "stop", 0, 0, on_error_keywords},
-	{"reject_limit", &reject_limit_type, false, AT(reject_limit), NULL, 1, INT_MAX},
-	{"breaker", &integer_type, false, AT(breaker), "1000", 0, INT_MAX},
-	{"fk_retries", &integer_type, false, AT(fk_retries), "0", 0, 100},
+	{"on_error", &keyword_type, true, AT(on_error), "dead_letter", 0, 0, on_error_keywords},
+	{"reject_limit", &reject_limit_type, true, AT(reject_limit), NULL, 1, INT_MAX},
+	{"breaker", &integer_type, true, AT(breaker), "1000", 0, INT_MAX},
+	{"fk_retries", &integer_type, true, AT(fk_retries), "0", 0, 100},
 	{"run_as_owner", &boolean_type, false, AT(run_as_owner), "false"},
 	{"on_gap", &keyword_type, true, AT(on_gap), "stop", 0, 0, on_gap_keywords},
 	{"missing_fields", &keyword_type, true, AT(missing_fields), "default", 0, 0, missing_fields_keywords},

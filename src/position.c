@@ -345,6 +345,7 @@ si_position_resolve(const SiSubscription *subscription, const SiOptions *options
 
 	if (!si_catalog_hold(subscription->id, subscription->epoch))
 		return SI_POSITION_FENCED;
+	si_progress_fold(subscription->id);
 	rows = si_progress_load(subscription->id, subscription->topic, &nrows);
 
 	for (int i = 0; i < nrows && end == SI_POSITION_READY; i++)

@@ -21,8 +21,10 @@
 #include "progress.h"
 
 static SiFixedSql load_sql = {
-	"SELECT p.partition, p.ctid, p.next_offset, p.leader_epoch, p.gap_messages, p.cluster_id, "
-	" p.topic_id, p.seek_position "
+	"SELECT p.partition, p.ctid, p.next_offset, p.leader_epoch, "
+	" (SELECT max(d.message_offset) FROM stream_ingest.dead_letter d "
+	"   WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = p.partition), "
+	" p.cluster_id, p.topic_id, p.seek_position "
 	"FROM stream_ingest.progress p WHERE p.subscription = $1 AND p.topic = $2 "
 	"ORDER BY p.partition",
 	2, {INT4OID, TEXTOID}
@@ -53,18 +55,19 @@ static SiFixedSql advance_sql = {
 	" inserted = p.inserted + u.inserted, updated = p.updated + u.updated, "
 	" deleted = p.deleted + u.deleted, superseded = p.superseded + u.superseded, "
 	" ignored = p.ignored + u.ignored, dead_letters = p.dead_letters + u.dead_letters, "
+	" rejected = p.rejected + u.rejected, "
 	" last_message_at = COALESCE(u.last_message_at, p.last_message_at), "
 	" applied_at = CASE WHEN u.messages > 0 THEN clock_timestamp() ELSE p.applied_at END "
-	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
+	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) "
 	" WITH ORDINALITY AS u(tid, old_offset, new_offset, leader_epoch, messages, bytes, batches, "
-	" applied, inserted, updated, deleted, superseded, ignored, dead_letters, "
+	" applied, inserted, updated, deleted, superseded, ignored, dead_letters, rejected, "
 	" last_message_at, n) "
-	"WHERE p.ctid = u.tid AND p.subscription = $16 AND p.epoch = $17 "
+	"WHERE p.ctid = u.tid AND p.subscription = $17 AND p.epoch = $18 "
 	" AND p.next_offset = u.old_offset "
 	"RETURNING u.n, p.ctid",
-	17, {TIDARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
+	18, {TIDARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
 		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-	INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4OID, INT8OID}
+	INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4OID, INT8OID}
 };
 
 static SiFixedSql insert_sql = {
@@ -86,6 +89,37 @@ static SiFixedSql seek_sql = {
 	"UPDATE stream_ingest.progress p SET seek_position = $4 "
 	"WHERE p.subscription = $1 AND p.topic = $2 AND ($3 < 0 OR p.partition = $3)",
 	4, {INT4OID, TEXTOID, INT4OID, TEXTOID}
+};
+
+static SiFixedSql rejected_sql = {
+	"SELECT COALESCE(sum(p.rejected), 0)::int8 FROM stream_ingest.progress p "
+	"WHERE p.subscription = $1",
+	1, {INT4OID}
+};
+
+static SiFixedSql forget_rejected_sql = {
+	"UPDATE stream_ingest.progress p SET rejected = 0 WHERE p.subscription = $1 AND p.rejected <> 0",
+	1, {INT4OID}
+};
+
+static SiFixedSql fold_sql = {
+	"WITH c AS (DELETE FROM stream_ingest.count_changes c WHERE c.subscription = $1 RETURNING c.*), "
+	" s AS (SELECT sum(c.messages) AS messages, sum(c.bytes) AS bytes, sum(c.batches) AS batches, "
+	"   sum(c.applied) AS applied, sum(c.inserted) AS inserted, sum(c.updated) AS updated, "
+	"   sum(c.deleted) AS deleted, sum(c.superseded) AS superseded, sum(c.ignored) AS ignored, "
+	"   sum(c.dead_letters) AS dead_letters, sum(c.gap_messages) AS gap_messages "
+	"   FROM c HAVING count(*) > 0) "
+	"UPDATE stream_ingest.progress p SET messages = p.messages + s.messages, "
+	" bytes = p.bytes + s.bytes, batches = p.batches + s.batches, "
+	" applied = p.applied + s.applied, inserted = p.inserted + s.inserted, "
+	" updated = p.updated + s.updated, deleted = p.deleted + s.deleted, "
+	" superseded = p.superseded + s.superseded, ignored = p.ignored + s.ignored, "
+	" dead_letters = p.dead_letters + s.dead_letters, "
+	" gap_messages = p.gap_messages + s.gap_messages "
+	"FROM s WHERE p.subscription = $1 AND (p.topic, p.partition) = "
+	" (SELECT q.topic, q.partition FROM stream_ingest.progress q WHERE q.subscription = $1 "
+	"  ORDER BY q.topic, q.partition LIMIT 1)",
+	1, {INT4OID}
 };
 
 static SiFixedSql fence_sql = {
@@ -123,7 +157,7 @@ si_progress_load(int32 subscription, const char *topic, int *n)
 		row->row = *(ItemPointer) DatumGetPointer(si_fixed_sql_datum(i, 2, &isnull));
 		row->next_offset = si_fixed_sql_int(i, 3, 0);
 		row->leader_epoch = si_fixed_sql_int(i, 4, -1);
-		row->gap_messages = si_fixed_sql_int(i, 5, 0);
+		row->last_dead_letter = si_fixed_sql_int(i, 5, -1);
 		row->cluster_id = si_fixed_sql_text(i, 6);
 		row->topic_id = si_fixed_sql_text(i, 7);
 		row->seek_position = si_fixed_sql_text(i, 8);
@@ -278,8 +312,9 @@ si_progress_advance(const SiProgressKey *key, SiProgress **rows, SiAdvance *adva
 		offsetof(SiAdvance, inserted), offsetof(SiAdvance, updated),
 		offsetof(SiAdvance, deleted), offsetof(SiAdvance, superseded),
 		offsetof(SiAdvance, ignored), offsetof(SiAdvance, dead_letters),
+		offsetof(SiAdvance, rejected),
 	};
-	Datum		values[17];
+	Datum		values[18];
 	uint64		advanced;
 
 	values[0] = tid_array(rows, n);
@@ -289,10 +324,10 @@ si_progress_advance(const SiProgressKey *key, SiProgress **rows, SiAdvance *adva
 						   advances, n);
 	for (int i = 0; i < lengthof(counters); i++)
 		values[4 + i] = counter_array(advances, counters[i], n);
-	values[14] = make_array(TIMESTAMPTZOID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+	values[15] = make_array(TIMESTAMPTZOID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
 							get_last_message_at, advances, n);
-	values[15] = Int32GetDatum(key->subscription);
-	values[16] = Int64GetDatum(key->epoch);
+	values[16] = Int32GetDatum(key->subscription);
+	values[17] = Int64GetDatum(key->epoch);
 
 	si_fixed_sql_begin();
 	advanced = si_fixed_sql_run(&advance_sql, values, NULL);
@@ -370,6 +405,42 @@ si_progress_set_seek(int32 subscription, const char *topic, int32 partition,
 	return n;
 }
 
+/* Run a statement whose argument is the subscription. */
+static void
+run_for_subscription(SiFixedSql *statement, int32 subscription)
+{
+	Datum		value = Int32GetDatum(subscription);
+
+	si_fixed_sql_begin();
+	(void) si_fixed_sql_run(statement, &value, NULL);
+	si_fixed_sql_end();
+}
+
+int64
+si_progress_rejected(int32 subscription)
+{
+	Datum		value = Int32GetDatum(subscription);
+	int64		rejected;
+
+	si_fixed_sql_begin();
+	(void) si_fixed_sql_run(&rejected_sql, &value, NULL);
+	rejected = si_fixed_sql_int(0, 1, 0);
+	si_fixed_sql_end();
+	return rejected;
+}
+
+void
+si_progress_forget_rejected(int32 subscription)
+{
+	run_for_subscription(&forget_rejected_sql, subscription);
+}
+
+void
+si_progress_fold(int32 subscription)
+{
+	run_for_subscription(&fold_sql, subscription);
+}
+
 void
 si_progress_fence(int32 subscription, int64 epoch)
 {
@@ -383,9 +454,5 @@ si_progress_fence(int32 subscription, int64 epoch)
 void
 si_progress_delete(int32 subscription)
 {
-	Datum		value = Int32GetDatum(subscription);
-
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&delete_sql, &value, NULL);
-	si_fixed_sql_end();
+	run_for_subscription(&delete_sql, subscription);
 }

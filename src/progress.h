@@ -39,7 +39,7 @@ typedef struct SiProgress
 	ItemPointerData row;
 	int64		next_offset;
 	int32		leader_epoch;	/* of the last message applied, -1 unknown */
-	int64		gap_messages;
+	int64		last_dead_letter;	/* offset; -1 if there is none */
 	char	   *cluster_id;		/* the log that the offset belongs to; empty
 								 * if */
 	char	   *topic_id;		/* it is not known */
@@ -61,6 +61,8 @@ typedef struct SiAdvance
 	int64		superseded;
 	int64		ignored;
 	int64		dead_letters;
+	int64		rejected;		/* dead letters, whatever becomes of them
+								 * later */
 	TimestampTz last_message_at;	/* 0: as it is */
 	ItemPointerData row;		/* out: where the row is after the commit */
 } SiAdvance;
@@ -94,6 +96,16 @@ extern bool si_progress_move(const SiProgressKey *key, const SiProgress *row,
 /* Record a seek; partition < 0 for all.  Returns the number of rows. */
 extern uint64 si_progress_set_seek(int32 subscription, const char *topic,
 								   int32 partition, const char *position);
+
+/* Dead letters since they were last forgotten. */
+extern int64 si_progress_rejected(int32 subscription);
+extern void si_progress_forget_rejected(int32 subscription);
+
+/*
+ * Fold changes of counts made elsewhere into a row (any); its ctid changes, so
+ * this comes before the rows are loaded.
+ */
+extern void si_progress_fold(int32 subscription);
 
 /* Raise the epoch in all rows: waits for the running batch. */
 extern void si_progress_fence(int32 subscription, int64 epoch);

@@ -68,7 +68,7 @@ insert_text(Relation target, const SiMapping *mapping)
 			appendStringInfoString(&sql, ", ");
 		append_value(&sql, target, &mapping->columns[i]);
 	}
-	appendStringInfoString(&sql, " FROM " SI_BATCH_NAME " AS b");
+	appendStringInfoString(&sql, " FROM " SI_BATCH_NAME " AS b WHERE stream_ingest.batch_row()");
 	return sql.data;
 }
 

@@ -52,6 +52,7 @@
 #include "compat.h"
 #include "ingest.h"
 #include "position.h"
+#include "retry.h"
 #include "server_options.h"
 #include "session.h"
 #include "worker.h"
@@ -63,6 +64,10 @@
 #define RETRY_MAX_MS		60000
 #define CLOSE_MS			3000	/* most that the end of a worker may take */
 #define FETCH_CHUNK			1000
+
+/* A reject limit in percent is of this many messages, kept in so many parts. */
+#define REJECT_WINDOW		10000
+#define REJECT_WINDOW_PARTS 10
 
 typedef enum Phase
 {
@@ -78,6 +83,7 @@ typedef struct Partition
 	int64		expected;		/* next offset to take; lower ones are dropped */
 	int64		end;			/* its end, if seen behind what is in hand; -1 */
 	bool		at_end;			/* nothing came since its end was seen */
+	int			refused;		/* messages refused in a row */
 	bool		in_batch;
 } Partition;
 
@@ -110,6 +116,13 @@ typedef struct Worker
 	TimestampTz oldest;			/* when the first of them was taken */
 	int			limit;			/* most messages of the next batch */
 	char	   *broken;			/* why a partition cannot go on, or NULL */
+
+	/* messages refused lately, for a limit in percent; see count_refusals */
+	int			window_messages[REJECT_WINDOW_PARTS];
+	int			window_refused[REJECT_WINDOW_PARTS];
+	int			window_part;
+	TimestampTz next_orphans;	/* when orphans are due to be tried again; 0:
+								 * there are none */
 
 	/* waiting and looking around */
 	TimestampTz next_topic_check;
@@ -527,6 +540,7 @@ load_partitions(Worker *worker)
 		partition->end = -1;
 	}
 	MemoryContextSwitchTo(old);
+	worker->next_orphans = si_dead_letter_next_retry(worker->subscription->id);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 }
@@ -761,6 +775,7 @@ make_request(Worker *worker, int n, SiBatchRequest *request)
 	bool		all = (n == worker->nitems - worker->first);
 	int			last = -1;
 
+	request->consumer = worker->consumer;
 	request->messages = worker->messages + worker->first;
 	request->nmessages = n;
 	request->rows = palloc(sizeof(SiProgress *) * worker->npartitions);
@@ -843,6 +858,8 @@ report_batch(Worker *worker, int messages, instr_time duration)
 	worker->retry_ms = 0;
 }
 
+/* ---- STREAM: messages that were refused ---- */
+
 /* A message cannot be applied, and the subscription says to stop there. */
 static void
 stop_at_message(Worker *worker, const SiFailure *failure)
@@ -852,6 +869,121 @@ stop_at_message(Worker *worker, const SiFailure *failure)
 
 	set_error(failure->sqlerrcode, reason);
 	stop_subscription(worker, "stopped", reason, unpack_sql_state(failure->sqlerrcode));
+}
+
+/*
+ * Count refusals in a row per partition.  Returns the partition whose run has
+ * reached the breaker, with the failure that did it, or NULL.
+ */
+static Partition *
+count_runs(Worker *worker, const SiBatchResult *result, int *at)
+{
+	int			breaker = worker->options->breaker;
+	Partition  *partition = NULL;
+
+	for (int i = 0; i < result->done; i++)
+	{
+		const SiMessage *message = &worker->messages[worker->first + i];
+
+		if (partition == NULL || partition->progress.partition != message->partition)
+			partition = find_partition(worker, message->partition);
+		partition->refused = (result->failures[i] != NULL) ? partition->refused + 1 : 0;
+		*at = i;
+		if (breaker > 0 && partition->refused >= breaker)
+			return partition;
+	}
+	return NULL;
+}
+
+/* Messages refused among the last REJECT_WINDOW or so. */
+static int
+count_window(Worker *worker, int messages, int refused)
+{
+	int			total = 0;
+
+	worker->window_messages[worker->window_part] += messages;
+	worker->window_refused[worker->window_part] += refused;
+	for (int i = 0; i < REJECT_WINDOW_PARTS; i++)
+		total += worker->window_refused[i];
+	if (worker->window_messages[worker->window_part] >= REJECT_WINDOW / REJECT_WINDOW_PARTS)
+	{
+		worker->window_part = (worker->window_part + 1) % REJECT_WINDOW_PARTS;
+		worker->window_messages[worker->window_part] = 0;
+		worker->window_refused[worker->window_part] = 0;
+	}
+	return total;
+}
+
+/* Has the reject limit been reached?  Then *why says how. */
+static bool
+limit_reached(Worker *worker, const SiBatchResult *result, char **why)
+{
+	const SiRejectLimit *limit = &worker->options->reject_limit;
+	int			recent = count_window(worker, result->done, result->dead_letters);
+
+	if (limit->count > 0 && result->rejected >= limit->count)
+	{
+		*why = psprintf("reject_limit reached: " INT64_FORMAT " dead letters since the subscription was enabled",
+						result->rejected);
+		return true;
+	}
+	if (limit->percent > 0 && recent >= limit->percent * REJECT_WINDOW / 100)
+	{
+		*why = psprintf("reject_limit reached: %d dead letters among the last %d messages",
+						recent, REJECT_WINDOW);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * The limits that keep a broken table from turning a topic into dead letters.
+ * What is refused is put away already; here it is decided whether to go on.
+ */
+static void
+check_limits(Worker *worker, const SiBatchResult *result)
+{
+	int			at = 0;
+	Partition  *partition = count_runs(worker, result, &at);
+	char	   *why = NULL;
+	const SiFailure *failure;
+
+	if (worker->options->on_error != SI_ON_ERROR_DEAD_LETTER)
+		return;
+	if (partition != NULL)
+	{
+		failure = result->failures[at];
+		why = psprintf("breaker: %d messages in a row were refused; %s", partition->refused,
+					   si_failure_describe(failure, worker->subscription->topic,
+										   &worker->messages[worker->first + at]));
+		stop_subscription(worker, "stopped", why, unpack_sql_state(failure->sqlerrcode));
+	}
+	if (limit_reached(worker, result, &why))
+		stop_subscription(worker, "stopped", why, NULL);
+	if (result->dead_letters > 0 && worker->options->fk_retries > 0)
+		worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														   RETRY_MIN_MS);
+}
+
+/*
+ * Try orphans again whose time has come: their parents may have arrived by
+ * another topic.  In a transaction of its own that touches no progress.
+ */
+static void
+retry_orphans(Worker *worker)
+{
+	SiDeadLetterFilter filter = {worker->subscription->id, worker->subscription->topic,
+	-1, 0, PG_INT64_MAX, true};
+
+	if (worker->next_orphans == 0 || GetCurrentTimestamp() < worker->next_orphans)
+		return;
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	(void) si_retry_dead_letters(worker->subscription, worker->options, &filter);
+	worker->next_orphans = si_dead_letter_next_retry(worker->subscription->id);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
 }
 
 /* The batch was refused as a whole by the fence. */
@@ -888,11 +1020,12 @@ apply(Worker *worker)
 		if (request.ends[i] >= 0)
 			find_partition(worker, request.rows[i]->partition)->end = -1;
 	}
+	report_batch(worker, result.done, duration);
+	check_limits(worker, &result);
 	release_messages(worker, result.done);
 	worker->limit = worker->options->batch_size;
-	report_batch(worker, result.done, duration);
 	if (result.end == SI_BATCH_STOPPED)
-		stop_at_message(worker, result.failure);
+		stop_at_message(worker, result.failures[result.done]);
 	if (!worker->troubled)
 		set_state(worker, all_at_end(worker) ? SI_STATE_STREAMING : SI_STATE_CATCHING_UP, NULL);
 }
@@ -989,6 +1122,9 @@ idle_ms(Worker *worker, long batch_ms)
 		ms = Min(ms, 1000);
 	if (batch_ms >= 0)
 		ms = Min(ms, batch_ms);
+	if (worker->next_orphans != 0)
+		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													 worker->next_orphans));
 	return ms;
 }
 
@@ -1011,6 +1147,7 @@ stream(Worker *worker)
 	long		batch_ms;
 
 	look_around(worker);
+	retry_orphans(worker);
 	drained = fetch(worker);
 	if (worker->broken != NULL && worker->first == worker->nitems)
 		abandon(worker);

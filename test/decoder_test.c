@@ -10,8 +10,7 @@
  * survived.
  *
  *	  cc -g -fsanitize=address,undefined -Isrc test/decoder_test.c \
- *		src/decoder.c src/json_scan.c src/decode_json.c -ljansson \
- *		-o decoder_test
+ *		src/decode*.c src/json_scan.c -ljansson -o decoder_test
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -59,6 +58,9 @@ __asan_default_options(void)
 {
 	return "allocator_may_return_null=1";
 }
+
+static void ok(bool passed, const char *format,...)
+			__attribute__((format(printf, 2, 3)));
 
 static void
 ok(bool passed, const char *format,...)

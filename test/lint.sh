@@ -21,7 +21,10 @@ worker 4
 functions 4
 views 4
 ddl 4
+functions_dead_letters 4
 ingest 3
+retry 3
+isolate 3
 catalog 2
 progress 2
 dead_letter 2
@@ -35,7 +38,7 @@ convert 2
 batch 2
 statement 2
 failure 2
-position 2
+position 3
 session 2
 fixed_sql 2
 consumer 1
@@ -43,6 +46,7 @@ producer 1
 options 1
 server_options 1
 slots 1
+bytes 1
 guc 1
 message 0
 record 0

@@ -3,13 +3,13 @@
  * json_scan_bench.c
  *	  What a JSON message costs: our decoder beside jansson.
  *
- * A record of 16 fields and about 500 bytes is decoded over and over, all
- * fields wanted, with other numbers in every message so that nothing is
- * learned by heart, and in variations.  jansson parses it, touches every field and frees it.
- * Each figure is the best of several rounds: the machine may be shared.
+ * A record of 16 fields and about 500 bytes is decoded over and over, with
+ * other numbers in every message so that nothing is learned by heart, and in
+ * variations.  jansson parses it, touches every field and frees it.  Each
+ * figure is the best of several rounds: the machine may be shared.
  *
- *	  cc -O2 -Isrc test/bench/json_scan_bench.c src/decoder.c \
- *		src/json_scan.c src/decode_json.c -ljansson -o json_scan_bench
+ *	  cc -O2 -Isrc test/bench/json_scan_bench.c src/decode*.c \
+ *		src/json_scan.c -ljansson -o json_scan_bench
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -30,10 +30,11 @@
 #define PASSES		20
 
 #define PROSE "The quick brown fox jumps over the lazy dog and runs on into " \
-	"the wood, where it sleeps"
+	"the wood, where it sleeps until the moon is up and the owl calls"
 #define ESCAPED "\\\"The quick brown fox\\\"\\njumps over the\\tlazy " \
 	"\\u0064og and runs on into the wood\\n"
-#define CYRILLIC "\xd0\x91\xd1\x8b\xd1\x81\xd1\x82\xd1\x80\xd0\xb0\xd1\x8f " \
+#define CYRILLIC \
+	"\xd0\x91\xd1\x8b\xd1\x81\xd1\x82\xd1\x80\xd0\xb0\xd1\x8f " \
 	"\xd0\xbb\xd0\xb8\xd1\x81\xd0\xb0 \xd0\xbf\xd1\x80\xd1\x8b\xd0\xb3\xd0\xb0" \
 	"\xd0\xb5\xd1\x82 \xd1\x87\xd0\xb5\xd1\x80\xd0\xb5\xd0\xb7 \xd1\x81\xd0\xbe" \
 	"\xd0\xb1\xd0\xb0\xd0\xba\xd1\x83"
