@@ -62,7 +62,7 @@
 #define WATERMARK_MS		5000
 #define RETRY_MIN_MS		1000
 #define RETRY_MAX_MS		60000
-#define CLOSE_MS			3000	/* most that the end of a worker may take */
+#define CLOSE_MS			5000	/* most that the end of a worker may take */
 #define FETCH_CHUNK			1000
 
 /* A reject limit in percent is of this many messages, kept in so many parts. */

@@ -265,7 +265,7 @@ start_server()
 	bin=$("$PG_CONFIG" --bindir)
 	as_server_user "$bin/initdb" -D "$dir" -A trust -U postgres -N >/dev/null
 	{
-		printf "%s\n" "listen_addresses = ''" "unix_socket_directories = '$scratch'" \
+		printf "%s\n" "port = 5432" "listen_addresses = ''" "unix_socket_directories = '$scratch'" \
 			"shared_preload_libraries = 'stream_ingest'" "max_worker_processes = 24" "fsync = off"
 		for setting in "$@"; do
 			printf "%s = '%s'\n" "${setting%%=*}" "${setting#*=}"
