@@ -10,6 +10,7 @@ OBJS = \
 	src/batch.o \
 	src/bytes.o \
 	src/catalog.o \
+	src/client.o \
 	src/consumer.o \
 	src/convert.o \
 	src/ddl.o \
