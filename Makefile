@@ -21,6 +21,7 @@ OBJS = \
 	src/fixed_sql.o \
 	src/functions.o \
 	src/functions_dead_letters.o \
+	src/functions_produce.o \
 	src/guc.o \
 	src/ingest.o \
 	src/isolate.o \
@@ -29,6 +30,7 @@ OBJS = \
 	src/mapping.o \
 	src/options.o \
 	src/position.o \
+	src/producer.o \
 	src/progress.o \
 	src/retry.o \
 	src/scanner.o \
