@@ -7,9 +7,10 @@
  * with its subtransaction.  So what is rolled back, halved by a worker or
  * previewed sends nothing.  At pre-commit, when all that can still fail is
  * rare, everything is handed to the library and its acknowledgement awaited;
- * a message that is not acknowledged is an ERROR of the COMMIT.  What a crash,
- * or one of the rare failures, leaves between the acknowledgement and the
- * commit is sent again by whoever tries again: at least once.
+ * a message that is not acknowledged is an ERROR of the COMMIT.  What was
+ * acknowledged before that message, and what a crash or one of the rare
+ * failures leaves between the acknowledgement and the commit, stays in Kafka
+ * and is sent again by whoever tries again: at least once.
  *
  * Producers belong to the backend and are kept: one for each server and user
  * mapping (a "destination").  Rights and mapping are those of the current user
