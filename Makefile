@@ -10,6 +10,7 @@ OBJS = \
 	src/batch.o \
 	src/bytes.o \
 	src/catalog.o \
+	src/client.o \
 	src/consumer.o \
 	src/convert.o \
 	src/ddl.o \
@@ -20,6 +21,7 @@ OBJS = \
 	src/fixed_sql.o \
 	src/functions.o \
 	src/functions_dead_letters.o \
+	src/functions_produce.o \
 	src/guc.o \
 	src/ingest.o \
 	src/isolate.o \
@@ -28,6 +30,7 @@ OBJS = \
 	src/mapping.o \
 	src/options.o \
 	src/position.o \
+	src/producer.o \
 	src/progress.o \
 	src/retry.o \
 	src/scanner.o \
@@ -41,7 +44,7 @@ OBJS = \
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = server_options options subscriptions ingest
+REGRESS = server_options options subscriptions ingest produce
 REGRESS_OPTS = --temp-instance=./tmp_check_regress --temp-config=test/regress.conf
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl

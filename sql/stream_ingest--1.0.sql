@@ -280,6 +280,19 @@ COMMENT ON FUNCTION stream_ingest.reset_counts(name) IS
 'sets all counts to zero, but for the dead letters that lie there';
 
 --
+-- Messages to Kafka
+--
+
+CREATE FUNCTION stream_ingest.produce(
+    server name, topic text, value text, key text DEFAULT NULL,
+    headers jsonb DEFAULT NULL, partition integer DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'si_sql_produce'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.produce(name, text, text, text, jsonb, integer) IS
+'sends a message to a Kafka topic when the transaction commits, which waits for the acknowledgement; a null value is a tombstone';
+
+--
 -- What one can see
 --
 

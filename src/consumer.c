@@ -37,8 +37,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/time.h>
 #include <syslog.h>
 #include <time.h>
@@ -46,10 +44,10 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "client.h"
 #include "compat.h"
 #include "consumer.h"
 #include "datatype/timestamp.h"
-#include "storage/fd.h"
 
 /* messages taken by one library call; more gains nothing and spoils caches */
 #define FETCH_CHUNK			1000
@@ -57,16 +55,8 @@
 /* the longest that the helper lets a call to the brokers take */
 #define LIBRARY_TIMEOUT_MS	3000
 
-/* a library's setting; optional ones are not known to every version or build */
-typedef struct Setting
-{
-	const char *name;
-	const char *value;
-	bool		optional;
-} Setting;
-
 /* Our defaults; the caller's properties may replace them. */
-static const Setting default_settings[] = {
+static const SiSetting default_settings[] = {
 	/* memory: about 60 to 80 MB at most, whatever the number of partitions */
 	{"queued.min.messages", "50000", false},
 	{"queued.max.messages.kbytes", "32768", false},
@@ -78,10 +68,6 @@ static const Setting default_settings[] = {
 	{"fetch.queue.backoff.ms", "5", true},
 	{"isolation.level", "read_committed", false},
 	{"check.crcs", "true", false},
-	{"socket.keepalive.enable", "true", false},
-	{"socket.nagle.disable", "true", false},
-	{"socket.timeout.ms", "10000", false},
-	{"reconnect.backoff.max.ms", "1000", false},
 	{"topic.metadata.refresh.interval.ms", "30000", false},
 	/* how long an unknown topic is taken for one that is just being made */
 	{"topic.metadata.propagation.max.ms", "2000", false},
@@ -91,21 +77,13 @@ static const Setting default_settings[] = {
 };
 
 /* What this module relies on; nobody may change it. */
-static const Setting fixed_settings[] = {
+static const SiSetting fixed_settings[] = {
 	{"enable.auto.commit", "false", false},
 	{"enable.auto.offset.store", "false", false},
 	/* never skip or rewind silently */
 	{"auto.offset.reset", "error", false},
 	{"enable.partition.eof", "true", false},
 	{"allow.auto.create.topics", "false", false},
-	{"statistics.interval.ms", "0", false},
-	{"log.queue", "true", false},
-	{"log_level", "3", false},
-	/* idle connections are closed by brokers all the time */
-	{"log.connection.close", "false", false},
-	{"enable.metrics.push", "false", true},
-	/* no kinit by system(), which ignores SIGINT for the whole process */
-	{"sasl.kerberos.min.time.before.relogin", "0", true},
 };
 
 /* A message that the caller has not released yet. */
@@ -186,43 +164,26 @@ struct SiConsumer
 	int64_t		watch_due;		/* in now_ms() */
 };
 
-/* Why si_consumer_open fails; reported when all is cleaned up. */
-typedef struct OpenFailure
-{
-	int			sqlstate;
-	const char *what;			/* a property's name, or NULL */
-	int			error_number;
-	char		words[512];
-} OpenFailure;
-
 /* opening and closing */
 static SiConsumer *create_consumer(const char *topic, bool want_headers,
-								   OpenFailure *failure);
+								   SiClientFailure *failure);
 static void init_synchronization(SiConsumer *consumer);
 static rd_kafka_conf_t *make_configuration(const SiProperty *properties,
 										   int nproperties,
 										   const char *group_id,
 										   const char *client_id,
-										   OpenFailure *failure);
-static bool apply_settings(rd_kafka_conf_t *conf, const Setting *settings,
-						   int n, OpenFailure *failure);
-static bool set_property(rd_kafka_conf_t *conf, const char *name,
-						 const char *value, OpenFailure *failure);
+										   SiClientFailure *failure);
 static bool create_handle(SiConsumer *consumer, rd_kafka_conf_t *conf,
-						  OpenFailure *failure);
+						  SiClientFailure *failure);
 static void open_queues(SiConsumer *consumer);
 static void close_queues(SiConsumer *consumer);
 static void watch_queue(SiConsumer *consumer, rd_kafka_queue_t *queue,
 						bool on);
 static void find_low_water(SiConsumer *consumer);
-static bool start_helper(SiConsumer *consumer, OpenFailure *failure);
-static void report_open_failure(const OpenFailure *failure);
+static bool start_helper(SiConsumer *consumer, SiClientFailure *failure);
 static void free_consumer(SiConsumer *consumer);
 static void release_fd(SiConsumer *consumer);
 static bool await_helper(SiConsumer *consumer, int timeout_ms);
-static bool is_secret(const char *name);
-static void describe_refusal(const char *name, const char *errstr, char *words,
-							 size_t size);
 
 /* fetching */
 static void change_assignment(SiConsumer *consumer,
@@ -300,21 +261,21 @@ si_consumer_open(const SiProperty *properties, int nproperties,
 				 const char *topic, const char *group_id,
 				 const char *client_id, bool want_headers)
 {
-	OpenFailure failure = {0};
+	SiClientFailure failure = {0};
 	SiConsumer *consumer;
 	rd_kafka_conf_t *conf;
 
 	conf = make_configuration(properties, nproperties, group_id, client_id,
 							  &failure);
 	if (conf == NULL)
-		report_open_failure(&failure);
+		si_client_report_failure(&failure, "consumer");
 	consumer = create_consumer(topic, want_headers, &failure);
 	if (consumer == NULL || !create_handle(consumer, conf, &failure))
 	{
 		rd_kafka_conf_destroy(conf);
 		if (consumer != NULL)
 			free_consumer(consumer);
-		report_open_failure(&failure);
+		si_client_report_failure(&failure, "consumer");
 	}
 	open_queues(consumer);
 	find_low_water(consumer);
@@ -324,7 +285,7 @@ si_consumer_open(const SiProperty *properties, int nproperties,
 		/* nothing was ever assigned: this takes milliseconds */
 		rd_kafka_destroy(consumer->rk);
 		free_consumer(consumer);
-		report_open_failure(&failure);
+		si_client_report_failure(&failure, "consumer");
 	}
 	return consumer;
 }
@@ -381,13 +342,13 @@ si_consumer_check_property(const char *name, const char *value)
 	rd_kafka_conf_destroy(conf);
 	if (result == RD_KAFKA_CONF_OK)
 		return NULL;
-	describe_refusal(name, errstr, words, sizeof(words));
+	si_client_describe_refusal(name, errstr, words, sizeof(words));
 	return pstrdup(words);
 }
 
 /* Allocate the struct and its descriptor; NULL on failure. */
 static SiConsumer *
-create_consumer(const char *topic, bool want_headers, OpenFailure *failure)
+create_consumer(const char *topic, bool want_headers, SiClientFailure *failure)
 {
 	SiConsumer *consumer = calloc(1, sizeof(SiConsumer));
 
@@ -401,13 +362,7 @@ create_consumer(const char *topic, bool want_headers, OpenFailure *failure)
 	consumer->want_headers = want_headers;
 	consumer->first_free = -1;
 	consumer->topic = strdup(topic);
-	consumer->fd = -1;
-	if (consumer->topic != NULL && AcquireExternalFD())
-	{
-		consumer->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		if (consumer->fd < 0)
-			ReleaseExternalFD();
-	}
+	consumer->fd = consumer->topic != NULL ? si_client_open_fd() : -1;
 	if (consumer->fd < 0)
 	{
 		failure->error_number = errno;
@@ -434,26 +389,21 @@ init_synchronization(SiConsumer *consumer)
 	pthread_condattr_destroy(&attributes);
 }
 
-/* Ours, then the caller's, then what nobody may change. */
+/* Without a group the library has no consumer. */
 static rd_kafka_conf_t *
 make_configuration(const SiProperty *properties, int nproperties,
 				   const char *group_id, const char *client_id,
-				   OpenFailure *failure)
+				   SiClientFailure *failure)
 {
-	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	bool		ok;
-	int			i;
+	rd_kafka_conf_t *conf;
 
-	ok = apply_settings(conf, default_settings, lengthof(default_settings),
-						failure);
-	for (i = 0; ok && i < nproperties; i++)
-		ok = set_property(conf, properties[i].name, properties[i].value,
-						  failure);
-	ok = ok && apply_settings(conf, fixed_settings, lengthof(fixed_settings),
-							  failure);
-	ok = ok && set_property(conf, "group.id", group_id, failure);
-	ok = ok && set_property(conf, "client.id", client_id, failure);
-	if (!ok)
+	conf = si_client_configure(default_settings, lengthof(default_settings),
+							   properties, nproperties,
+							   fixed_settings, lengthof(fixed_settings),
+							   client_id, failure);
+	if (conf == NULL)
+		return NULL;
+	if (!si_client_set(conf, "group.id", group_id, failure))
 	{
 		rd_kafka_conf_destroy(conf);
 		return NULL;
@@ -464,43 +414,10 @@ make_configuration(const SiProperty *properties, int nproperties,
 	return conf;
 }
 
-static bool
-apply_settings(rd_kafka_conf_t *conf, const Setting *settings, int n,
-			   OpenFailure *failure)
-{
-	int			i;
-
-	for (i = 0; i < n; i++)
-	{
-		if (settings[i].optional)
-			(void) rd_kafka_conf_set(conf, settings[i].name,
-									 settings[i].value, NULL, 0);
-		else if (!set_property(conf, settings[i].name, settings[i].value,
-							   failure))
-			return false;
-	}
-	return true;
-}
-
-static bool
-set_property(rd_kafka_conf_t *conf, const char *name, const char *value,
-			 OpenFailure *failure)
-{
-	char		errstr[512] = "";
-
-	if (rd_kafka_conf_set(conf, name, value, errstr,
-						  sizeof(errstr)) == RD_KAFKA_CONF_OK)
-		return true;
-	failure->sqlstate = ERRCODE_INVALID_PARAMETER_VALUE;
-	failure->what = name;
-	describe_refusal(name, errstr, failure->words, sizeof(failure->words));
-	return false;
-}
-
 /* The library's handle; it owns the configuration if this succeeds. */
 static bool
 create_handle(SiConsumer *consumer, rd_kafka_conf_t *conf,
-			  OpenFailure *failure)
+			  SiClientFailure *failure)
 {
 	rd_kafka_conf_set_opaque(conf, consumer);
 	consumer->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, failure->words,
@@ -579,45 +496,17 @@ find_low_water(SiConsumer *consumer)
 		consumer->low_bytes = Max(atoll(value) * 1024 / 2, 1);
 }
 
-/* With all signals blocked: the server's handlers are the main thread's. */
 static bool
-start_helper(SiConsumer *consumer, OpenFailure *failure)
+start_helper(SiConsumer *consumer, SiClientFailure *failure)
 {
-	sigset_t	all;
-	sigset_t	before;
-	int			rc;
+	int			rc = si_client_start_thread(&consumer->helper, helper_main, consumer);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&consumer->helper, NULL, helper_main, consumer);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (rc == 0)
 		return true;
 	failure->sqlstate = ERRCODE_INSUFFICIENT_RESOURCES;
 	failure->error_number = rc;
 	strlcpy(failure->words, "could not create thread", sizeof(failure->words));
 	return false;
-}
-
-static void
-report_open_failure(const OpenFailure *failure)
-{
-	if (failure->what != NULL)
-		ereport(ERROR,
-				(errcode(failure->sqlstate),
-				 errmsg("invalid Kafka property \"%s\"", failure->what),
-				 errdetail_internal("%s", failure->words)));
-
-	errno = failure->error_number;
-	if (errno != 0)
-		ereport(ERROR,
-				(errcode(failure->sqlstate),
-				 errmsg("could not create Kafka consumer"),
-				 errdetail_internal("%s: %m", failure->words)));
-	ereport(ERROR,
-			(errcode(failure->sqlstate),
-			 errmsg("could not create Kafka consumer"),
-			 errdetail_internal("%s", failure->words)));
 }
 
 /* By the main thread, or by a helper that was left alone. */
@@ -642,9 +531,8 @@ release_fd(SiConsumer *consumer)
 {
 	if (consumer->fd < 0)
 		return;
-	close(consumer->fd);
+	si_client_close_fd(consumer->fd);
 	consumer->fd = -1;
-	ReleaseExternalFD();
 }
 
 /*
@@ -674,35 +562,6 @@ await_helper(SiConsumer *consumer, int timeout_ms)
 	pthread_join(helper, NULL);
 	free_consumer(consumer);
 	return true;
-}
-
-/* Might this property's value be a secret?  Rather once too often. */
-static bool
-is_secret(const char *name)
-{
-	static const char *const marks[] = {
-		"username", "password", "passphrase", "secret", "token", "jwt",
-		".pem", ".key.", "oauthbearer.config"
-	};
-	int			i;
-
-	for (i = 0; i < lengthof(marks); i++)
-	{
-		if (strstr(name, marks[i]) != NULL)
-			return true;
-	}
-	return false;
-}
-
-/* The library's words about a property; some of them quote the value. */
-static void
-describe_refusal(const char *name, const char *errstr, char *words,
-				 size_t size)
-{
-	if (is_secret(name))
-		errstr = "librdkafka does not take the value.";
-	strlcpy(words, errstr, size);
-	words[strcspn(words, "\n")] = '\0';
 }
 
 

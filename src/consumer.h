@@ -19,6 +19,7 @@
 #ifndef SI_CONSUMER_H
 #define SI_CONSUMER_H
 
+#include "client.h"
 #include "message.h"
 #include "port/atomics.h"
 
@@ -26,13 +27,6 @@
 #define SI_OFFSET_BEGINNING	INT64CONST(-2)
 #define SI_OFFSET_END		INT64CONST(-1)
 #define SI_OFFSET_UNKNOWN	INT64CONST(-1001)
-
-/* A property for librdkafka, by its own name (with dots). */
-typedef struct SiProperty
-{
-	const char *name;
-	const char *value;
-} SiProperty;
 
 typedef struct SiConsumer SiConsumer;
 

@@ -60,6 +60,9 @@
 #define SUPERUSER_ONLY			0x02	/* reads files of the server */
 #define OURS					0x04	/* not a property of librdkafka */
 
+/* Kafka's own limit for a topic's name. */
+#define MAX_TOPIC_LEN			249
+
 /* How far a misspelt name may be from the one that is suggested. */
 #define NEAREST_MAX_DISTANCE	4
 
@@ -121,6 +124,8 @@ static const Property properties[] = {
 	{"connections.max.idle.ms", NULL, AT_SERVER, 0, 0, 0, NULL},
 	{"reconnect.backoff.max.ms", NULL, AT_SERVER, 0, 100, 60000, NULL},
 	{"api.version.request.timeout.ms", NULL, AT_SERVER, 0, 0, 0, NULL},
+	{"message.timeout.ms", NULL, AT_SERVER, 0, 1000, 600000, NULL},
+	{"delivery.timeout.ms", "message.timeout.ms", AT_SERVER, 0, 0, 0, NULL},
 
 	{"group_prefix", NULL, AT_SERVER, OURS, 0, 0, check_group_prefix},
 
@@ -346,6 +351,19 @@ si_server_properties(const char *server, Oid role)
  * Check a property of a subscription, or only its name where value is NULL:
  * see server_options.h.
  */
+void
+si_server_check_topic(const char *topic)
+{
+	if (topic[0] == '\0' || strlen(topic) > MAX_TOPIC_LEN ||
+		strcmp(topic, ".") == 0 || strcmp(topic, "..") == 0 ||
+		topic[strspn(topic, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid topic name \"%s\"", topic),
+				 errhint("A topic's name has 1 to %d letters, digits, dots, underscores and hyphens.",
+						 MAX_TOPIC_LEN)));
+}
+
 const char *
 si_server_check_subscription_property(const char *name, const char *value)
 {

@@ -30,6 +30,9 @@ typedef struct SiServerProperties
  */
 extern SiServerProperties *si_server_properties(const char *server, Oid role);
 
+/* Error 22023 unless Kafka could have a topic of that name. */
+extern void si_server_check_topic(const char *topic);
+
 /*
  * Check one property against the subscription's allow-list and librdkafka;
  * with value NULL only its name.  Returns the property's own name (dots, and

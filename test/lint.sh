@@ -19,6 +19,7 @@ launcher 4
 scanner 4
 worker 4
 functions 4
+functions_produce 4
 views 4
 ddl 4
 functions_dead_letters 4
@@ -43,6 +44,7 @@ session 2
 fixed_sql 2
 consumer 1
 producer 1
+client 1
 options 1
 server_options 1
 slots 1
@@ -87,7 +89,7 @@ done
 breach < <(for file in "${sources[@]}"; do
 	[ "$file" = src/compat.h ] || matches '\b(PG_VERSION_NUM|RD_KAFKA_VERSION)\b' "$file"
 	case $file in
-		src/consumer.[ch] | src/producer.[ch]) ;;
+		src/consumer.[ch] | src/producer.[ch] | src/client.[ch]) ;;
 		*) matches '#[[:space:]]*include.*rdkafka' "$file" ;;
 	esac
 done | sed 's/$/   (not the place for this)/')

@@ -1,0 +1,76 @@
+/*-------------------------------------------------------------------------
+ *
+ * client.h
+ *	  What the consumer and the producer have in common: configuration, the
+ *	  descriptor that wakes us, and threads of our own.
+ *
+ * Called by consumer.c and producer.c only.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_CLIENT_H
+#define SI_CLIENT_H
+
+#include <pthread.h>
+
+/* A property for librdkafka, by its own name (with dots). */
+typedef struct SiProperty
+{
+	const char *name;
+	const char *value;
+} SiProperty;
+
+/* A setting of ours; optional ones are not known to every version or build. */
+typedef struct SiSetting
+{
+	const char *name;
+	const char *value;
+	bool		optional;
+} SiSetting;
+
+/* Why a client could not be opened; reported when all is cleaned up. */
+typedef struct SiClientFailure
+{
+	int			sqlstate;
+	const char *what;			/* a property's name, or NULL */
+	int			error_number;
+	char		words[512];
+} SiClientFailure;
+
+struct rd_kafka_conf_s;
+
+/*
+ * A configuration: the defaults, then the caller's properties, then what
+ * nobody may change.  NULL, and why, if the library refuses one.
+ */
+extern struct rd_kafka_conf_s *si_client_configure(const SiSetting *defaults, int ndefaults,
+												   const SiProperty *properties, int nproperties,
+												   const SiSetting *fixed, int nfixed,
+												   const char *client_id,
+												   SiClientFailure *failure);
+
+/* Set one property; false, and why, if the library refuses it. */
+extern bool si_client_set(struct rd_kafka_conf_s *conf, const char *name, const char *value,
+						  SiClientFailure *failure);
+
+/* The library's words about a property, without the value if it is a secret. */
+extern void si_client_describe_refusal(const char *name, const char *errstr, char *words,
+									   size_t size);
+
+/* Raise the ERROR; kind is "consumer" or "producer". */
+extern void si_client_report_failure(const SiClientFailure *failure,
+									 const char *kind) pg_attribute_noreturn();
+
+/*
+ * A descriptor for rd_kafka_queue_io_event_enable(), counted by the server;
+ * -1, with errno, on failure.  Closing is for the main thread.
+ */
+extern int	si_client_open_fd(void);
+extern void si_client_close_fd(int fd);
+
+/* Start a thread with all signals blocked; returns an error number. */
+extern int	si_client_start_thread(pthread_t *thread, void *(*main) (void *), void *arg);
+
+#endif							/* SI_CLIENT_H */
