@@ -15,11 +15,15 @@ OBJS = \
 	src/ddl.o \
 	src/dead_letter.o \
 	src/decode_json.o \
+	src/decode_raw.o \
+	src/decode_text.o \
 	src/decoder.o \
 	src/failure.o \
 	src/fixed_sql.o \
+	src/format.o \
 	src/functions.o \
 	src/functions_dead_letters.o \
+	src/functions_decode.o \
 	src/guc.o \
 	src/ingest.o \
 	src/isolate.o \
@@ -35,6 +39,7 @@ OBJS = \
 	src/session.o \
 	src/slots.o \
 	src/statement.o \
+	src/transcode.o \
 	src/views.o \
 	src/worker.o
 
@@ -113,7 +118,7 @@ test/%: test/%.c
 		-o $@ $< $(shell $(PKG_CONFIG) --cflags --libs rdkafka)
 
 # The decoders need no server, so this one runs under the sanitizers.
-test/decoder_test: test/decoder_test.c src/decoder.c src/json_scan.c src/decode_json.c
+test/decoder_test: test/decoder_test.c src/decoder.c src/json_scan.c src/decode_json.c src/decode_text.c src/decode_raw.c
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -Isrc -o $@ $^ $(shell $(PKG_CONFIG) --cflags --libs jansson)
 

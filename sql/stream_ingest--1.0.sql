@@ -280,6 +280,18 @@ COMMENT ON FUNCTION stream_ingest.reset_counts(name) IS
 'sets all counts to zero, but for the dead letters that lie there';
 
 --
+-- Looking before one leaps
+--
+
+CREATE FUNCTION stream_ingest.decode(
+    format text, value bytea, key bytea DEFAULT NULL, options jsonb DEFAULT '{}')
+RETURNS TABLE (operation text, fields jsonb, error text)
+AS 'MODULE_PATHNAME', 'si_sql_decode'
+LANGUAGE C STABLE ROWS 1 PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.decode(text, bytea, bytea, jsonb) IS
+'what a message is to a subscription of this format: its operation and all its fields, or why it is bad';
+
+--
 -- What one can see
 --
 
