@@ -120,6 +120,34 @@ set_bytes(bool csv, const SiOptions *options, SiFormatOptions *result)
 
 /* ---- names of columns ---- */
 
+static bool
+takes_value(const SiMapping *mapping)
+{
+	for (int i = 0; i < mapping->ncolumns; i++)
+	{
+		if (mapping->columns[i].source == SI_SOURCE_VALUE)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * How many columns a message has by the destination's names.  Where a message
+ * is one value it goes to the only column, unless the mapping has given it to
+ * another.
+ */
+static int
+count_names(const char *format, const SiMapping *mapping)
+{
+	int			n = mapping->nnames;
+
+	if (format_bit(format) == FOR_RAW && n != 1)
+		return 0;
+	if (format_bit(format) != FOR_CSV && n == 1 && takes_value(mapping))
+		return 0;
+	return n;
+}
+
 static void
 set_columns(const char *format, const SiMapping *mapping, const SiOptions *options,
 			SiFormatOptions *result)
@@ -129,9 +157,7 @@ set_columns(const char *format, const SiMapping *mapping, const SiOptions *optio
 
 	if (n == 0 && mapping != NULL)
 	{
-		/* raw has one value, so that several names would say nothing */
-		if (format_bit(format) != FOR_RAW || mapping->nnames == 1)
-			result->ncolumns = mapping->nnames;
+		result->ncolumns = count_names(format, mapping);
 		result->columns = mapping->names;
 		return;
 	}
