@@ -16,12 +16,16 @@ OBJS = \
 	src/ddl.o \
 	src/dead_letter.o \
 	src/decode_json.o \
+	src/decode_raw.o \
+	src/decode_text.o \
 	src/decoder.o \
 	src/failure.o \
 	src/fixed_sql.o \
+	src/format.o \
 	src/functions.o \
 	src/functions_dead_letters.o \
 	src/functions_produce.o \
+	src/functions_decode.o \
 	src/guc.o \
 	src/ingest.o \
 	src/isolate.o \
@@ -38,14 +42,15 @@ OBJS = \
 	src/session.o \
 	src/slots.o \
 	src/statement.o \
+	src/transcode.o \
 	src/views.o \
 	src/worker.o
 
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = server_options options subscriptions ingest produce
-REGRESS_OPTS = --temp-instance=./tmp_check_regress --temp-config=test/regress.conf
+REGRESS = server_options options subscriptions ingest decode types produce
+REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=test/regress.conf
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
@@ -116,7 +121,7 @@ test/%: test/%.c
 		-o $@ $< $(shell $(PKG_CONFIG) --cflags --libs rdkafka)
 
 # The decoders need no server, so this one runs under the sanitizers.
-test/decoder_test: test/decoder_test.c src/decoder.c src/json_scan.c src/decode_json.c
+test/decoder_test: test/decoder_test.c src/decoder.c src/json_scan.c src/decode_json.c src/decode_text.c src/decode_raw.c
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -Isrc -o $@ $^ $(shell $(PKG_CONFIG) --cflags --libs jansson)
 

@@ -291,6 +291,16 @@ AS 'MODULE_PATHNAME', 'si_sql_produce'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.produce(name, text, text, text, jsonb, integer) IS
 'sends a message to a Kafka topic when the transaction commits, which waits for the acknowledgement; a null value is a tombstone';
+-- Looking before one leaps
+--
+
+CREATE FUNCTION stream_ingest.decode(
+    format text, value bytea, key bytea DEFAULT NULL, options jsonb DEFAULT '{}')
+RETURNS TABLE (operation text, fields jsonb, error text)
+AS 'MODULE_PATHNAME', 'si_sql_decode'
+LANGUAGE C STABLE ROWS 1 PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.decode(text, bytea, bytea, jsonb) IS
+'what a message is to a subscription of this format: its operation and all its fields, or why it is bad';
 
 --
 -- What one can see

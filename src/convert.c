@@ -24,6 +24,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -31,11 +33,13 @@
 #include "compat.h"
 #include "convert.h"
 #include "funcapi.h"
+#include "json_scan.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "nodes/value.h"
+#include "transcode.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
@@ -44,7 +48,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* The messages' encoding. */
+/* What decoders give, and what headers are in. */
 #define MESSAGE_ENCODING	PG_UTF8
 
 /* How much of a name from the payload a detail quotes. */
@@ -89,7 +93,10 @@ struct SiConverter
 	int			nabsent_words;
 	FmgrInfo	jsonb_input;	/* for $headers */
 
-	/* from the messages' encoding to the database's */
+	/* keys and values as they came, if they are not in UTF-8 */
+	SiTranscoder *transcoder;
+
+	/* from UTF-8 to the database's encoding */
 	int			verify_encoding;	/* what bytes must be valid in */
 	bool		transcode;
 	Oid			conversion;
@@ -152,6 +159,7 @@ static bool convert_json(SiConverter *converter, ColumnState *state,
 						 const SiValue *value, Datum *result);
 static bool convert_datetime(SiConverter *converter, ColumnState *state,
 							 const SiValue *value, Datum *result);
+static bool is_number(const char *text, size_t len);
 static bool parse_epoch(const char *text, size_t len, SiEpochUnit unit,
 						int64 *usecs);
 static int	read_exponent(const char *at, const char *end);
@@ -199,6 +207,7 @@ si_convert_create(const SiMapping *mapping, const char *topic)
 	fmgr_info(jsonb_input, &converter->jsonb_input);
 
 	set_encoding(converter);
+	converter->transcoder = si_transcode_create(mapping->encoding);
 	converter->soft.type = T_ErrorSaveContext;
 	converter->soft.details_wanted = true;
 	initStringInfo(&converter->scratch);
@@ -815,7 +824,10 @@ convert_datetime(SiConverter *converter, ColumnState *state,
 	SiEpochUnit unit = converter->mapping->epoch_unit;
 	int64		usecs;
 
-	if (value->kind != SI_VALUE_NUMBER)
+	/* a number in CSV is one only if somebody says what it counts */
+	if (value->kind != SI_VALUE_NUMBER &&
+		!(value->kind == SI_VALUE_TEXT && unit != SI_EPOCH_NONE &&
+		  !state->time_of_day && is_number(value->data, value->len)))
 		return convert_input(converter, state, value, result);
 
 	if (unit != SI_EPOCH_NONE && !state->time_of_day)
@@ -833,6 +845,20 @@ convert_datetime(SiConverter *converter, ColumnState *state,
 			pstrdup("What a bare number counts is said by the option \"epoch_unit\".");
 
 	return false;
+}
+
+/* Is this text a number as JSON has it? */
+static bool
+is_number(const char *text, size_t len)
+{
+	SiJsonScan	scan;
+	SiJsonToken token;
+	const char *p = si_json_begin(&scan, text, len);
+
+	if (p != text ||len == 0 || (*p != '-' && !isdigit((unsigned char) *p)))
+		return false;
+	return si_json_read_value(&scan, p, &token) == text +len &&
+				token.kind == SI_VALUE_NUMBER;
 }
 
 /*
@@ -1022,6 +1048,8 @@ static bool
 value_text(SiConverter *converter, ColumnState *state, const SiValue *value,
 		   const char **text, size_t *len)
 {
+	SiDecodeError error;
+
 	*text = value->data;
 	*len = value->len;
 
@@ -1045,6 +1073,17 @@ value_text(SiConverter *converter, ColumnState *state, const SiValue *value,
 						"column \"%s\" takes a text with the character U+0000, which a text cannot hold",
 						state->column->name);
 		case SI_VALUE_BYTES:
+			if (state->column->source != SI_SOURCE_HEADER &&
+				converter->transcoder != NULL)
+			{
+				if (si_transcode_text(converter->transcoder, text, len, &error))
+					break;
+				return fail(converter, state->column,
+							MAKE_SQLSTATE(error.sqlstate[0], error.sqlstate[1],
+										  error.sqlstate[2], error.sqlstate[3],
+										  error.sqlstate[4]),
+							"%s", error.message);
+			}
 			if (valid_bytes(converter, *text, *len))
 				break;
 			return fail(converter, state->column,

@@ -80,6 +80,9 @@ struct SiDecoder
 
 static const SiDecoderRoutine *const routines[] = {
 	&si_decoder_json,
+	&si_decoder_text,
+	&si_decoder_csv,
+	&si_decoder_raw,
 };
 
 static bool open_chunk(SiArena *arena, size_t size);

@@ -60,14 +60,23 @@ typedef struct SiDecodePlan
 	bool		find_unknown;	/* report a top-level field that nobody takes */
 } SiDecodePlan;
 
-/* Settings of the formats; a format ignores what is not its own. */
+/*
+ * Settings of the formats; a format ignores what is not its own.  Zero and
+ * NULL are what COPY has by default.  Texts are UTF-8.
+ */
 typedef struct SiFormatOptions
 {
 	char		delimiter;
 	char		quote;
 	char		escape;
 	const char *null_text;
-	int			ncolumns;		/* csv, text: names of the columns, in order */
+
+	/*
+	 * csv, text: names of the columns, in order.  raw: the name of the field
+	 * that the value is, if there is one.  None: csv and text take as many
+	 * columns as a message has, and name them column1 and so on.
+	 */
+	int			ncolumns;
 	const char *const *columns;
 } SiFormatOptions;
 
@@ -95,8 +104,8 @@ typedef struct SiDecoderRoutine
 	const char *format;
 
 	/*
-	 * Make a decoder for this plan, which must outlive it.  NULL when out of
-	 * memory.
+	 * Make a decoder for this plan, which must outlive it, as must all that
+	 * options point to.  NULL when out of memory.
 	 */
 	void	   *(*create) (const SiDecodePlan *plan, const SiFormatOptions *options);
 
@@ -141,5 +150,8 @@ extern void si_decoder_destroy(SiDecoder *decoder);
 
 /* The routines, one file each. */
 extern const SiDecoderRoutine si_decoder_json;
+extern const SiDecoderRoutine si_decoder_text;
+extern const SiDecoderRoutine si_decoder_csv;
+extern const SiDecoderRoutine si_decoder_raw;
 
 #endif							/* SI_DECODER_H */

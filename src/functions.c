@@ -105,7 +105,7 @@ not_supported(const char *argument, const char *value)
 			 : errmsg("argument \"%s\" is not supported yet", argument)));
 }
 
-/* One of the words that an argument can have. */
+/* One of the words that an argument can have; supported: NULL for all. */
 static void
 check_word(const char *argument, const char *value, const char *const *words, int nwords,
 		   const char *supported)
@@ -117,7 +117,7 @@ check_word(const char *argument, const char *value, const char *const *words, in
 	{
 		if (strcmp(value, words[i]) == 0)
 		{
-			if (strcmp(value, supported) != 0)
+			if (supported != NULL && strcmp(value, supported) != 0)
 				not_supported(argument, value);
 			return;
 		}
@@ -138,7 +138,7 @@ check_words(const SiSubscription *s)
 	static const char *const formats[] = {"json", "text", "csv", "raw"};
 	static const char *const modes[] = {"insert", "upsert", "ignore"};
 
-	check_word("format", s->format, formats, lengthof(formats), "json");
+	check_word("format", s->format, formats, lengthof(formats), NULL);
 	check_word("insert_mode", s->insert_mode, modes, lengthof(modes), "insert");
 	if (s->apply != NULL)
 		not_supported("apply", NULL);

@@ -25,6 +25,7 @@
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/lmgr.h"
@@ -42,10 +43,12 @@
 #include "convert.h"
 #include "dead_letter.h"
 #include "decoder.h"
+#include "format.h"
 #include "ingest.h"
 #include "isolate.h"
 #include "session.h"
 #include "statement.h"
+#include "transcode.h"
 
 /* So many messages refused alike are not the messages' fault. */
 #define MIN_ALIKE		100
@@ -77,6 +80,7 @@ struct SiIngest
 	SiIdentity	identity;
 	SiMapping  *mapping;
 	TupleDesc	desc;
+	SiTranscoder *transcoder;	/* NULL if messages are in UTF-8 */
 	SiDecoder  *decoder;
 	SiConverter *converter;
 	SiStatement *statement;
@@ -306,7 +310,7 @@ static void
 build_plan(SiIngest *ingest, Relation target)
 {
 	const SiSubscription *s = ingest->subscription;
-	SiFormatOptions format = {0};
+	SiFormatOptions format;
 	SiSavedSession saved;
 	MemoryContext old;
 
@@ -321,6 +325,9 @@ build_plan(SiIngest *ingest, Relation target)
 									   s->mapping, ingest->options, false, NULL);
 	ingest->desc = si_batch_desc(ingest->mapping);
 	ingest->converter = si_convert_create(ingest->mapping, pstrdup(s->topic));
+	ingest->transcoder = si_transcode_create(ingest->options->encoding);
+	si_format_options(s->format, ingest->mapping, RelationGetRelationName(target),
+					  ingest->options, &format);
 	ingest->decoder = si_decoder_create(s->format, &ingest->mapping->decode, &format);
 	if (ingest->decoder == NULL)
 		ereport(ERROR,
@@ -379,11 +386,29 @@ decode_failure(SiIngest *ingest, const SiDecodeError *error)
 	const char *c = error->sqlstate;
 
 	failure->sqlerrcode = MAKE_SQLSTATE(c[0], c[1], c[2], c[3], c[4]);
-	failure->message = pstrdup(error->message);
+	failure->message = pstrdup(pg_any_to_server(error->message, strlen(error->message),
+												PG_UTF8));
 	failure->detail = error->detail[0] ? pstrdup(error->detail) : NULL;
 	failure->safe = true;
 	MemoryContextSwitchTo(old);
 	return failure;
+}
+
+/* Decode a message, whatever its encoding is. */
+static bool
+decode_message(SiIngest *ingest, const SiMessage *message, SiRecord *record,
+			   SiDecodeError *error)
+{
+	SiMessage	utf8;
+
+	if (ingest->transcoder != NULL)
+	{
+		if (!si_transcode_message(ingest->transcoder, &ingest->mapping->decode, message,
+								  ingest->arena, &utf8, error))
+			return false;
+		message = &utf8;
+	}
+	return si_decoder_decode(ingest->decoder, message, ingest->arena, record, error);
 }
 
 /* Copy a failure that a row's conversion left in row_context. */
@@ -419,7 +444,7 @@ convert_message(SiIngest *ingest, const SiMessage *message, Datum *values, bool 
 		/* in insert mode a tombstone means nothing; it counts as ignored */
 		return NULL;
 	}
-	if (!si_decoder_decode(ingest->decoder, message, ingest->arena, &record, &error))
+	if (!decode_message(ingest, message, &record, &error))
 		return decode_failure(ingest, &error);
 
 	MemoryContextReset(ingest->row_context);

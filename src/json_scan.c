@@ -354,8 +354,20 @@ si_json_is_utf8(const char *data, size_t len)
 
 	while (p < end)
 	{
-		int			step = *p < 0x80 ? 1 : utf8_sequence(p, end - p);
+		uint64_t	word;
+		int			step;
 
+		/* most text is ASCII */
+		if (end - p >= 8)
+		{
+			memcpy(&word, p, 8);
+			if ((word & UINT64_C(0x8080808080808080)) == 0)
+			{
+				p += 8;
+				continue;
+			}
+		}
+		step = *p < 0x80 ? 1 : utf8_sequence(p, end - p);
 		if (step == 0)
 			return false;
 		p += step;

@@ -43,6 +43,7 @@ typedef struct Source
 	SourceState state;
 	SiSourceKind kind;
 	const char *text;			/* as the user wrote it */
+	bool		own_name;		/* not named in "mapping" */
 	bool		rest;			/* SI_SOURCE_FIELD: "$rest", no path */
 	SiWantedField path;			/* SI_SOURCE_FIELD */
 	const char *header;			/* SI_SOURCE_HEADER */
@@ -121,6 +122,7 @@ static void bad_source(const SourceReader *reader, const char *detail,
 					   const char *hint)
 			__attribute__((noreturn));
 static bool takes_by_name(Form_pg_attribute att);
+static bool takes_field(const Source *source);
 static void set_own_name(Source *source, const char *name);
 static void add_column(MappingBuilder *builder, int attidx);
 static bool wants_absent_bit(const MappingBuilder *builder,
@@ -151,9 +153,11 @@ si_mapping_build(TupleDesc desc, const char *relname, const char *json,
 	builder.fields = palloc0(sizeof(SiWantedField) * Max(desc->natts, 1));
 
 	mapping->columns = palloc0(sizeof(SiColumn) * Max(desc->natts, 1));
+	mapping->names = palloc0(sizeof(char *) * Max(desc->natts, 1));
 	mapping->missing_fields = options->missing_fields;
 	mapping->unknown_fields = options->unknown_fields;
 	mapping->epoch_unit = options->epoch_unit;
+	mapping->encoding = options->encoding;
 	mapping->decode.fields = builder.fields;
 	mapping->decode.rest_field = -1;
 
@@ -166,6 +170,8 @@ si_mapping_build(TupleDesc desc, const char *relname, const char *json,
 
 		if (builder.sources[i].state == SOURCE_UNSET && takes_by_name(att))
 			set_own_name(&builder.sources[i], NameStr(att->attname));
+		if (takes_by_name(att) && takes_field(&builder.sources[i]))
+			mapping->names[mapping->nnames++] = pstrdup(to_utf8(NameStr(att->attname)));
 		if (builder.sources[i].state == SOURCE_SET && !(skip && skip[i]))
 			add_column(&builder, i);
 	}
@@ -568,6 +574,14 @@ takes_by_name(Form_pg_attribute att)
 		att->attidentity == '\0';
 }
 
+/* Does this source look for a field of the value? */
+static bool
+takes_field(const Source *source)
+{
+	return source->state == SOURCE_SET && source->kind == SI_SOURCE_FIELD &&
+		!source->rest && !source->path.of_key;
+}
+
 /* A column's own name is one key, whatever characters it holds. */
 static void
 set_own_name(Source *source, const char *name)
@@ -578,6 +592,7 @@ set_own_name(Source *source, const char *name)
 	step->key_len = strlen(step->key);
 
 	source->state = SOURCE_SET;
+	source->own_name = true;
 	source->kind = SI_SOURCE_FIELD;
 	source->text = pstrdup(name);
 	source->path.nsteps = 1;
@@ -599,6 +614,7 @@ add_column(MappingBuilder *builder, int attidx)
 	column->typmod = att->atttypmod;
 	column->collation = att->attcollation;
 	column->source = source->kind;
+	column->mapped = !source->own_name;
 	column->source_text = source->text;
 	column->field = -1;
 	column->header = source->header;

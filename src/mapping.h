@@ -42,6 +42,8 @@ typedef struct SiColumn
 	int32		typmod;
 	Oid			collation;
 	SiSourceKind source;
+	bool		mapped;			/* is the source the mapping's, not just the
+								 * column's own name? */
 	const char *source_text;	/* as the user wrote it, for messages */
 	int			field;			/* SI_SOURCE_FIELD */
 	const char *header;			/* SI_SOURCE_HEADER */
@@ -61,7 +63,16 @@ typedef struct SiMapping
 	SiMissingFields missing_fields;
 	SiUnknownFields unknown_fields;
 	SiEpochUnit epoch_unit;		/* what a bare number in a date column counts */
+	int			encoding;		/* pg_enc, of keys and values */
 	SiDecodePlan decode;
+
+	/*
+	 * What the columns of a message are whose format does not name them:
+	 * those of the row type, but identity and generated columns and those
+	 * that the mapping gives something else than a field.  In UTF-8.
+	 */
+	int			nnames;
+	const char **names;
 } SiMapping;
 
 /*

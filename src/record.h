@@ -35,7 +35,9 @@ typedef enum SiValueKind
 	SI_VALUE_STRING,			/* data: the text, escapes resolved */
 	SI_VALUE_OBJECT,			/* data: JSON text */
 	SI_VALUE_ARRAY,				/* data: JSON text */
-	SI_VALUE_BYTES				/* data: bytes without an encoding */
+	SI_VALUE_BYTES,				/* data: bytes without an encoding */
+	SI_VALUE_TEXT				/* data: text in the notation of whatever type
+								 * takes it, as COPY has it */
 } SiValueKind;
 
 typedef struct SiValue

@@ -20,6 +20,7 @@ scanner 4
 worker 4
 functions 4
 functions_produce 4
+functions_decode 4
 views 4
 ddl 4
 functions_dead_letters 4
@@ -36,6 +37,8 @@ decode_text 2
 decode_raw 2
 mapping 2
 convert 2
+format 2
+transcode 2
 batch 2
 statement 2
 failure 2
