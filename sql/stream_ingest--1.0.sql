@@ -280,6 +280,34 @@ COMMENT ON FUNCTION stream_ingest.reset_counts(name) IS
 'sets all counts to zero, but for the dead letters that lie there';
 
 --
+-- Looking before one leaps
+--
+
+CREATE FUNCTION stream_ingest.topics(server name)
+RETURNS TABLE (topic text, partitions integer)
+AS 'MODULE_PATHNAME', 'si_sql_topics'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.topics(name) IS
+'all topics of a Kafka server, with the number of their partitions';
+
+CREATE FUNCTION stream_ingest.peek(
+    server name, topic text, max_messages integer DEFAULT 10, "position" text DEFAULT 'latest')
+RETURNS TABLE (partition integer, message_offset bigint, message_timestamp timestamptz,
+    key text, value text, headers jsonb)
+AS 'MODULE_PATHNAME', 'si_sql_peek'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.peek(name, text, integer, text) IS
+'messages of a topic, over all partitions: the newest, the earliest, or those from a timestamp on; bytes that are no text appear in hex';
+
+CREATE FUNCTION stream_ingest.infer_table(
+    server name, topic text, target text, format text DEFAULT 'json', max_messages integer DEFAULT 1000)
+RETURNS text
+AS 'MODULE_PATHNAME', 'si_sql_infer_table'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.infer_table(name, text, text, text, integer) IS
+'a CREATE TABLE that fits the topic''s newest messages, to be read, mended and run';
+
+--
 -- What one can see
 --
 

@@ -56,9 +56,6 @@ PG_FUNCTION_INFO_V1(si_sql_seek_position);
 PG_FUNCTION_INFO_V1(si_sql_seek_offset);
 PG_FUNCTION_INFO_V1(si_sql_wait_until_caught_up);
 
-/* Kafka's own limit for a topic's name. */
-#define MAX_TOPIC_LEN	249
-
 /* Looks at the progress while waiting this often. */
 #define POLL_MS			10
 
@@ -134,19 +131,6 @@ check_word(const char *argument, const char *value, const char *const *words, in
 }
 
 /* ---- what a subscription must fulfil ---- */
-
-static void
-check_topic(const char *topic)
-{
-	if (topic[0] == '\0' || strlen(topic) > MAX_TOPIC_LEN ||
-		strcmp(topic, ".") == 0 || strcmp(topic, "..") == 0 ||
-		topic[strspn(topic, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] != '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid topic name \"%s\"", topic),
-				 errhint("A topic's name has 1 to %d letters, digits, dots, underscores and hyphens.",
-						 MAX_TOPIC_LEN)));
-}
 
 static void
 check_words(const SiSubscription *s)
@@ -232,7 +216,7 @@ check_subscription(SiSubscription *s)
 	SiOptions  *options = si_options_parse(s->options_text);
 	SiIngest   *ingest;
 
-	check_topic(s->topic);
+	si_options_check_topic(s->topic);
 	check_words(s);
 	check_owner_can_login(s->owner);
 	check_server(s);

@@ -44,6 +44,9 @@
 /* How much of a value an error message quotes. */
 #define MAX_QUOTED		64
 
+/* Kafka's own limit for a topic's name. */
+#define MAX_TOPIC_LEN	249
+
 #define MS_PER_HOUR		INT64CONST(3600000)
 
 /* A JSON document that goes away with its own memory context. */
@@ -416,6 +419,22 @@ si_options_parse_position(const char *text)
 				 errdetail("%s", reason),
 				 errhint("Valid positions are \"earliest\", \"latest\" and timestamps.")));
 	return start;
+}
+
+/*
+ * The brokers refuse other names too, but only when they are asked.
+ */
+void
+si_options_check_topic(const char *topic)
+{
+	if (topic[0] == '\0' || strlen(topic) > MAX_TOPIC_LEN ||
+		strcmp(topic, ".") == 0 || strcmp(topic, "..") == 0 ||
+		topic[strspn(topic, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid topic name \"%s\"", topic),
+				 errhint("A topic's name has 1 to %d letters, digits, dots, underscores and hyphens.",
+						 MAX_TOPIC_LEN)));
 }
 
 /* The nearest of several names: see options.h. */

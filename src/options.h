@@ -181,6 +181,9 @@ extern SiStart si_options_parse_position(const char *text);
  */
 extern char *si_options_position_text(const SiStart *start);
 
+/* Error 22023 unless a topic can have this name. */
+extern void si_options_check_topic(const char *topic);
+
 /*
  * The candidate with the smallest edit distance to name, or NULL if none is
  * near.

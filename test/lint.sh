@@ -19,6 +19,7 @@ launcher 4
 scanner 4
 worker 4
 functions 4
+functions_look 4
 views 4
 ddl 4
 functions_dead_letters 4
@@ -41,6 +42,8 @@ failure 2
 position 3
 session 2
 fixed_sql 2
+look 2
+infer 2
 consumer 1
 producer 1
 options 1
