@@ -26,11 +26,14 @@ OBJS = \
 	src/functions_dead_letters.o \
 	src/functions_produce.o \
 	src/functions_decode.o \
+	src/functions_look.o \
 	src/guc.o \
+	src/infer.o \
 	src/ingest.o \
 	src/isolate.o \
 	src/json_scan.o \
 	src/launcher.o \
+	src/look.o \
 	src/mapping.o \
 	src/options.o \
 	src/position.o \
@@ -49,7 +52,7 @@ OBJS = \
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = server_options options subscriptions ingest decode types produce
+REGRESS = server_options options subscriptions ingest decode types produce look comments
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=test/regress.conf
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl

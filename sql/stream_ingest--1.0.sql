@@ -301,6 +301,32 @@ AS 'MODULE_PATHNAME', 'si_sql_decode'
 LANGUAGE C STABLE ROWS 1 PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.decode(text, bytea, bytea, jsonb) IS
 'what a message is to a subscription of this format: its operation and all its fields, or why it is bad';
+-- Looking before one leaps
+--
+
+CREATE FUNCTION stream_ingest.topics(server name)
+RETURNS TABLE (topic text, partitions integer)
+AS 'MODULE_PATHNAME', 'si_sql_topics'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.topics(name) IS
+'all topics of a Kafka server, with the number of their partitions';
+
+CREATE FUNCTION stream_ingest.peek(
+    server name, topic text, max_messages integer DEFAULT 10, "position" text DEFAULT 'latest')
+RETURNS TABLE (partition integer, message_offset bigint, message_timestamp timestamptz,
+    key text, value text, headers jsonb)
+AS 'MODULE_PATHNAME', 'si_sql_peek'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.peek(name, text, integer, text) IS
+'messages of a topic, over all partitions: the newest, the earliest, or those from a timestamp on; bytes that are no text appear in hex';
+
+CREATE FUNCTION stream_ingest.infer_table(
+    server name, topic text, target text, format text DEFAULT 'json', max_messages integer DEFAULT 1000)
+RETURNS text
+AS 'MODULE_PATHNAME', 'si_sql_infer_table'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.infer_table(name, text, text, text, integer) IS
+'a CREATE TABLE that fits the topic''s newest messages, to be read, mended and run';
 
 --
 -- What one can see
@@ -479,3 +505,356 @@ SELECT g.id, s.name, g.topic, g.partition, g.from_offset, g.to_offset, g.reason,
 GRANT USAGE ON SCHEMA stream_ingest TO PUBLIC;
 GRANT SELECT ON stream_ingest.subscriptions, stream_ingest.status, stream_ingest.offsets,
   stream_ingest.counts, stream_ingest.dead_letters, stream_ingest.gaps TO PUBLIC;
+
+--
+-- What psql's \d+ and pgAdmin say of all this
+--
+
+COMMENT ON SCHEMA stream_ingest IS
+'Kafka topics into tables, every message exactly once: begin with the views subscriptions and status';
+
+COMMENT ON VIEW stream_ingest.subscriptions IS
+'subscriptions with all that was said about them; its own for each role, all for members of pg_monitor';
+COMMENT ON COLUMN stream_ingest.subscriptions.id IS
+'number of the subscription, which never changes';
+COMMENT ON COLUMN stream_ingest.subscriptions.name IS
+'name of the subscription';
+COMMENT ON COLUMN stream_ingest.subscriptions.server IS
+'foreign server that says where Kafka is';
+COMMENT ON COLUMN stream_ingest.subscriptions.topic IS
+'topic that it reads';
+COMMENT ON COLUMN stream_ingest.subscriptions.target IS
+'table that takes its rows; null with apply';
+COMMENT ON COLUMN stream_ingest.subscriptions.apply IS
+'SQL that is run once per batch over the relation "batch"; null with a target';
+COMMENT ON COLUMN stream_ingest.subscriptions.format IS
+'how messages are read';
+COMMENT ON COLUMN stream_ingest.subscriptions.fields IS
+'columns of "batch" for apply, as they were defined';
+COMMENT ON COLUMN stream_ingest.subscriptions.mapping IS
+'which column takes what of a message, beside the fields of the columns'' own names';
+COMMENT ON COLUMN stream_ingest.subscriptions.insert_mode IS
+'insert, upsert or ignore';
+COMMENT ON COLUMN stream_ingest.subscriptions.key_columns IS
+'the columns by which upsert and deletes find a row; null: the target''s primary key';
+COMMENT ON COLUMN stream_ingest.subscriptions.options IS
+'the options that were set';
+COMMENT ON COLUMN stream_ingest.subscriptions.settings IS
+'every option with its effective value, and the session settings of its batches';
+COMMENT ON COLUMN stream_ingest.subscriptions.owner IS
+'role as which it runs, and which may steer it';
+COMMENT ON COLUMN stream_ingest.subscriptions.enabled IS
+'false after disable()';
+
+COMMENT ON VIEW stream_ingest.status IS
+'what each subscription does right now, and why: a row per worker, or one without a process';
+COMMENT ON COLUMN stream_ingest.status.id IS
+'number of the subscription';
+COMMENT ON COLUMN stream_ingest.status.name IS
+'name of the subscription';
+COMMENT ON COLUMN stream_ingest.status.worker IS
+'number of the worker among the subscription''s, from 0; null if there is none';
+COMMENT ON COLUMN stream_ingest.status.pid IS
+'process, as in pg_stat_activity';
+COMMENT ON COLUMN stream_ingest.status.state IS
+'disabled, starting, connecting, catching_up, streaming, retrying, stopped or finished';
+COMMENT ON COLUMN stream_ingest.status.reason IS
+'why it is in this state, in a sentence that never quotes a message';
+COMMENT ON COLUMN stream_ingest.status.since IS
+'when it came into this state';
+COMMENT ON COLUMN stream_ingest.status.partitions IS
+'how many partitions the worker reads';
+COMMENT ON COLUMN stream_ingest.status.messages_per_second IS
+'rate of the last seconds';
+COMMENT ON COLUMN stream_ingest.status.batch_messages IS
+'messages in the last batch';
+COMMENT ON COLUMN stream_ingest.status.batch_ms IS
+'how long the last batch took, commit included';
+COMMENT ON COLUMN stream_ingest.status.last_error IS
+'the last error, in our words: the place, never the message';
+COMMENT ON COLUMN stream_ingest.status.last_error_sqlstate IS
+'its SQLSTATE';
+COMMENT ON COLUMN stream_ingest.status.last_error_at IS
+'when it happened';
+COMMENT ON COLUMN stream_ingest.status.retries IS
+'how often the same has been tried again';
+COMMENT ON COLUMN stream_ingest.status.retry_at IS
+'when it is tried again';
+COMMENT ON COLUMN stream_ingest.status.catch_up_in IS
+'when the end is reached at this rate; null if nothing flows';
+COMMENT ON COLUMN stream_ingest.status.write_path IS
+'how rows are written';
+
+COMMENT ON VIEW stream_ingest.offsets IS
+'where each partition stands: exact after any crash, as stored with the rows';
+COMMENT ON COLUMN stream_ingest.offsets.name IS
+'name of the subscription';
+COMMENT ON COLUMN stream_ingest.offsets.topic IS
+'topic';
+COMMENT ON COLUMN stream_ingest.offsets.partition IS
+'partition of the topic';
+COMMENT ON COLUMN stream_ingest.offsets.next_offset IS
+'offset that is the next to be applied';
+COMMENT ON COLUMN stream_ingest.offsets.low_watermark IS
+'first offset that the broker has; null if it was not told recently';
+COMMENT ON COLUMN stream_ingest.offsets.high_watermark IS
+'offset that the broker gives to the next message; null if it was not told recently';
+COMMENT ON COLUMN stream_ingest.offsets.lag IS
+'how many offsets are still to come; null if the end is not known';
+COMMENT ON COLUMN stream_ingest.offsets.time_lag IS
+'age of the last applied message while there are more; 0 at the end';
+COMMENT ON COLUMN stream_ingest.offsets.last_message_at IS
+'timestamp of the last applied message, as Kafka has it';
+COMMENT ON COLUMN stream_ingest.offsets.applied_at IS
+'when the last batch was applied';
+
+COMMENT ON VIEW stream_ingest.counts IS
+'what became of the messages: messages = applied + ignored + dead_letters';
+COMMENT ON COLUMN stream_ingest.counts.name IS
+'name of the subscription';
+COMMENT ON COLUMN stream_ingest.counts.messages IS
+'messages that were read and dealt with';
+COMMENT ON COLUMN stream_ingest.counts.bytes IS
+'bytes of their values';
+COMMENT ON COLUMN stream_ingest.counts.batches IS
+'transactions in which that was done';
+COMMENT ON COLUMN stream_ingest.counts.applied IS
+'messages that became rows or changes of rows; with a target inserted + updated + deleted + superseded';
+COMMENT ON COLUMN stream_ingest.counts.inserted IS
+'rows inserted';
+COMMENT ON COLUMN stream_ingest.counts.updated IS
+'rows updated by upserts';
+COMMENT ON COLUMN stream_ingest.counts.deleted IS
+'rows deleted';
+COMMENT ON COLUMN stream_ingest.counts.superseded IS
+'messages of which a later one of the same key and batch won';
+COMMENT ON COLUMN stream_ingest.counts.ignored IS
+'messages that were left undone on purpose';
+COMMENT ON COLUMN stream_ingest.counts.dead_letters IS
+'messages that could not be applied and lie in dead_letters';
+COMMENT ON COLUMN stream_ingest.counts.gap_messages IS
+'offsets that the broker no longer had; not part of messages';
+COMMENT ON COLUMN stream_ingest.counts.since IS
+'when counting began';
+
+COMMENT ON VIEW stream_ingest.dead_letters IS
+'messages that could not be applied, kept whole: mend what is wrong, then retry_dead_letters or discard_dead_letters';
+COMMENT ON COLUMN stream_ingest.dead_letters.id IS
+'number of the dead letter';
+COMMENT ON COLUMN stream_ingest.dead_letters.name IS
+'name of the subscription';
+COMMENT ON COLUMN stream_ingest.dead_letters.topic IS
+'topic';
+COMMENT ON COLUMN stream_ingest.dead_letters.partition IS
+'partition of the topic';
+COMMENT ON COLUMN stream_ingest.dead_letters.message_offset IS
+'offset of the message';
+COMMENT ON COLUMN stream_ingest.dead_letters.message_timestamp IS
+'timestamp of the message, as Kafka has it';
+COMMENT ON COLUMN stream_ingest.dead_letters.key IS
+'key of the message; null for who has not the owner''s privileges, as all that may quote it';
+COMMENT ON COLUMN stream_ingest.dead_letters.value IS
+'value of the message, null for a tombstone';
+COMMENT ON COLUMN stream_ingest.dead_letters.headers IS
+'headers of the message, the last of equal names';
+COMMENT ON COLUMN stream_ingest.dead_letters.sqlstate IS
+'SQLSTATE of the error';
+COMMENT ON COLUMN stream_ingest.dead_letters.error IS
+'why it could not be applied, in the server''s words';
+COMMENT ON COLUMN stream_ingest.dead_letters.detail IS
+'the error''s detail, which may quote the message';
+COMMENT ON COLUMN stream_ingest.dead_letters.column_name IS
+'column at fault, if the error names one';
+COMMENT ON COLUMN stream_ingest.dead_letters.constraint_name IS
+'constraint at fault, if the error names one';
+COMMENT ON COLUMN stream_ingest.dead_letters.attempts IS
+'how often it was tried';
+COMMENT ON COLUMN stream_ingest.dead_letters.failed_at IS
+'when it failed last';
+
+COMMENT ON VIEW stream_ingest.gaps IS
+'ranges of offsets that were passed over';
+COMMENT ON COLUMN stream_ingest.gaps.id IS
+'number of the gap';
+COMMENT ON COLUMN stream_ingest.gaps.name IS
+'name of the subscription';
+COMMENT ON COLUMN stream_ingest.gaps.topic IS
+'topic';
+COMMENT ON COLUMN stream_ingest.gaps.partition IS
+'partition of the topic';
+COMMENT ON COLUMN stream_ingest.gaps.from_offset IS
+'first offset that is missing';
+COMMENT ON COLUMN stream_ingest.gaps.to_offset IS
+'first offset that is there again; null if not known';
+COMMENT ON COLUMN stream_ingest.gaps.reason IS
+'why they were passed over';
+COMMENT ON COLUMN stream_ingest.gaps.found_at IS
+'when that was found';
+
+-- API: private
+COMMENT ON COLUMN stream_ingest.subscription.id IS
+'number, as in all other tables';
+COMMENT ON COLUMN stream_ingest.subscription.name IS
+'name; unique';
+COMMENT ON COLUMN stream_ingest.subscription.owner IS
+'role as which it runs; no foreign key, since roles are shared';
+COMMENT ON COLUMN stream_ingest.subscription.owner_name IS
+'the owner''s name when it was last seen, for a restored dump';
+COMMENT ON COLUMN stream_ingest.subscription.server IS
+'name of the foreign server';
+COMMENT ON COLUMN stream_ingest.subscription.topic IS
+'topic that it reads';
+COMMENT ON COLUMN stream_ingest.subscription.target IS
+'table that takes the rows; null with apply';
+COMMENT ON COLUMN stream_ingest.subscription.apply IS
+'SQL run once per batch; null with a target';
+COMMENT ON COLUMN stream_ingest.subscription.format IS
+'how messages are read';
+COMMENT ON COLUMN stream_ingest.subscription.fields IS
+'columns of "batch" for apply';
+COMMENT ON COLUMN stream_ingest.subscription.mapping IS
+'column to source';
+COMMENT ON COLUMN stream_ingest.subscription.insert_mode IS
+'insert, upsert or ignore';
+COMMENT ON COLUMN stream_ingest.subscription.key_columns IS
+'key of upserts and deletes; null: the primary key';
+COMMENT ON COLUMN stream_ingest.subscription.options IS
+'options as set';
+COMMENT ON COLUMN stream_ingest.subscription.enabled IS
+'false after disable()';
+COMMENT ON COLUMN stream_ingest.subscription.stop_reason IS
+'why it was stopped';
+COMMENT ON COLUMN stream_ingest.subscription.stop_sqlstate IS
+'SQLSTATE of what stopped it';
+COMMENT ON COLUMN stream_ingest.subscription.stopped_at IS
+'when it was stopped';
+COMMENT ON COLUMN stream_ingest.subscription.system_identifier IS
+'cluster in which it is at home: elsewhere it is a copy';
+COMMENT ON COLUMN stream_ingest.subscription.database IS
+'database in which it is at home';
+COMMENT ON COLUMN stream_ingest.subscription.extension IS
+'extension by which it is at home';
+COMMENT ON COLUMN stream_ingest.subscription.counts_since IS
+'when counting began';
+
+COMMENT ON COLUMN stream_ingest.progress.subscription IS
+'subscription.id';
+COMMENT ON COLUMN stream_ingest.progress.partition IS
+'partition of the topic';
+COMMENT ON COLUMN stream_ingest.progress.leader_epoch IS
+'Kafka''s leader epoch of the last message; -1 if not known';
+COMMENT ON COLUMN stream_ingest.progress.epoch IS
+'the subscription''s epoch: a worker of an older one finds no row to advance';
+COMMENT ON COLUMN stream_ingest.progress.next_offset IS
+'next offset to apply';
+COMMENT ON COLUMN stream_ingest.progress.messages IS
+'messages dealt with';
+COMMENT ON COLUMN stream_ingest.progress.bytes IS
+'bytes of their values';
+COMMENT ON COLUMN stream_ingest.progress.batches IS
+'transactions';
+COMMENT ON COLUMN stream_ingest.progress.applied IS
+'messages applied';
+COMMENT ON COLUMN stream_ingest.progress.inserted IS
+'rows inserted';
+COMMENT ON COLUMN stream_ingest.progress.updated IS
+'rows updated';
+COMMENT ON COLUMN stream_ingest.progress.deleted IS
+'rows deleted';
+COMMENT ON COLUMN stream_ingest.progress.superseded IS
+'messages of which a later one of the same batch won';
+COMMENT ON COLUMN stream_ingest.progress.ignored IS
+'messages left undone on purpose';
+COMMENT ON COLUMN stream_ingest.progress.dead_letters IS
+'messages that became dead letters';
+COMMENT ON COLUMN stream_ingest.progress.gap_messages IS
+'offsets that the broker no longer had';
+COMMENT ON COLUMN stream_ingest.progress.rejected IS
+'dead letters since the subscription was enabled, for reject_limit';
+COMMENT ON COLUMN stream_ingest.progress.last_message_at IS
+'timestamp of the last applied message';
+COMMENT ON COLUMN stream_ingest.progress.applied_at IS
+'when the last batch was applied';
+COMMENT ON COLUMN stream_ingest.progress.topic IS
+'topic';
+COMMENT ON COLUMN stream_ingest.progress.cluster_id IS
+'Kafka cluster to whose log the offset belongs';
+COMMENT ON COLUMN stream_ingest.progress.topic_id IS
+'topic id to whose log the offset belongs; empty where librdkafka cannot tell';
+
+COMMENT ON COLUMN stream_ingest.gap.id IS
+'number of the gap';
+COMMENT ON COLUMN stream_ingest.gap.subscription IS
+'subscription.id';
+COMMENT ON COLUMN stream_ingest.gap.topic IS
+'topic';
+COMMENT ON COLUMN stream_ingest.gap.partition IS
+'partition of the topic';
+COMMENT ON COLUMN stream_ingest.gap.from_offset IS
+'first offset that is missing';
+COMMENT ON COLUMN stream_ingest.gap.to_offset IS
+'first offset that is there again; null if not known';
+COMMENT ON COLUMN stream_ingest.gap.reason IS
+'why they were passed over';
+COMMENT ON COLUMN stream_ingest.gap.found_at IS
+'when that was found';
+
+COMMENT ON COLUMN stream_ingest.dead_letter.id IS
+'number of the dead letter';
+COMMENT ON COLUMN stream_ingest.dead_letter.subscription IS
+'subscription.id';
+COMMENT ON COLUMN stream_ingest.dead_letter.topic IS
+'topic';
+COMMENT ON COLUMN stream_ingest.dead_letter.partition IS
+'partition of the topic';
+COMMENT ON COLUMN stream_ingest.dead_letter.message_offset IS
+'offset of the message';
+COMMENT ON COLUMN stream_ingest.dead_letter.message_timestamp IS
+'timestamp of the message';
+COMMENT ON COLUMN stream_ingest.dead_letter.key IS
+'key of the message';
+COMMENT ON COLUMN stream_ingest.dead_letter.value IS
+'value of the message; null for a tombstone';
+COMMENT ON COLUMN stream_ingest.dead_letter.header_names IS
+'names of its headers, in their order';
+COMMENT ON COLUMN stream_ingest.dead_letter.header_values IS
+'values of its headers, in the same order';
+COMMENT ON COLUMN stream_ingest.dead_letter.sqlstate IS
+'SQLSTATE of the error';
+COMMENT ON COLUMN stream_ingest.dead_letter.error IS
+'why it could not be applied';
+COMMENT ON COLUMN stream_ingest.dead_letter.detail IS
+'the error''s detail, which may quote the message';
+COMMENT ON COLUMN stream_ingest.dead_letter.column_name IS
+'column at fault';
+COMMENT ON COLUMN stream_ingest.dead_letter.constraint_name IS
+'constraint at fault';
+COMMENT ON COLUMN stream_ingest.dead_letter.attempts IS
+'how often it was tried';
+COMMENT ON COLUMN stream_ingest.dead_letter.failed_at IS
+'when it failed last';
+
+COMMENT ON COLUMN stream_ingest.count_changes.subscription IS
+'subscription.id';
+COMMENT ON COLUMN stream_ingest.count_changes.messages IS
+'change of progress.messages';
+COMMENT ON COLUMN stream_ingest.count_changes.bytes IS
+'change of progress.bytes';
+COMMENT ON COLUMN stream_ingest.count_changes.batches IS
+'change of progress.batches';
+COMMENT ON COLUMN stream_ingest.count_changes.applied IS
+'change of progress.applied';
+COMMENT ON COLUMN stream_ingest.count_changes.inserted IS
+'change of progress.inserted';
+COMMENT ON COLUMN stream_ingest.count_changes.updated IS
+'change of progress.updated';
+COMMENT ON COLUMN stream_ingest.count_changes.deleted IS
+'change of progress.deleted';
+COMMENT ON COLUMN stream_ingest.count_changes.superseded IS
+'change of progress.superseded';
+COMMENT ON COLUMN stream_ingest.count_changes.ignored IS
+'change of progress.ignored';
+COMMENT ON COLUMN stream_ingest.count_changes.dead_letters IS
+'change of progress.dead_letters';
+COMMENT ON COLUMN stream_ingest.count_changes.gap_messages IS
+'change of progress.gap_messages';

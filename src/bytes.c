@@ -31,9 +31,8 @@ to_hex(const char *data, size_t len)
 	return result;
 }
 
-/* The text in the database's encoding, or NULL if it has none there. */
-static char *
-to_server_encoding(const char *data, size_t len)
+char *
+si_bytes_to_text_strict(const char *data, size_t len)
 {
 	int			encoding = GetDatabaseEncoding();
 	int			converted;
@@ -59,7 +58,7 @@ to_server_encoding(const char *data, size_t len)
 char *
 si_bytes_to_text(const char *data, size_t len)
 {
-	char	   *result = to_server_encoding(data, len);
+	char	   *result = si_bytes_to_text_strict(data, len);
 
 	return (result != NULL) ? result : to_hex(data, len);
 }

@@ -16,7 +16,10 @@
  */
 extern char *si_bytes_to_text(const char *data, size_t len);
 
-/* Append the same to a JSON document, as a string. */
+/* The same, but NULL where they are no text in it. */
+extern char *si_bytes_to_text_strict(const char *data, size_t len);
+
+/* Append the first to a JSON document, as a string. */
 extern void si_bytes_append_json(StringInfo document, const char *data, size_t len);
 
 #endif							/* SI_BYTES_H */

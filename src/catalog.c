@@ -9,8 +9,10 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -119,6 +121,19 @@ Oid
 si_catalog_extension(void)
 {
 	return get_extension_oid("stream_ingest", true);
+}
+
+Oid
+si_catalog_lock_extension(void)
+{
+	Oid			extension = si_catalog_extension();
+
+	if (!OidIsValid(extension))
+		return InvalidOid;
+
+	/* whoever drops it locks it first; waiting, we see that it is gone */
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	return si_catalog_extension();
 }
 
 /* Make a struct of a row that COLUMNS selected. */

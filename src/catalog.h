@@ -61,6 +61,9 @@ typedef struct SiSubscription
 /* OID of the extension in this database, InvalidOid if it is not there. */
 extern Oid	si_catalog_extension(void);
 
+/* The same, and keep it from being dropped until the transaction ends. */
+extern Oid	si_catalog_lock_extension(void);
+
 /* One subscription, in the current memory context; NULL if there is none. */
 extern SiSubscription *si_catalog_get(int32 id);
 

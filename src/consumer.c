@@ -152,6 +152,10 @@ struct SiConsumer
 	bool		topic_answered;
 	SiTopicInfo topic_info;
 
+	bool		topics_asked;
+	bool		topics_answered;
+	SiTopicList topic_list;		/* written by the helper between the two */
+
 	SiOffsetQuery *offsets_asked;	/* NULL if nothing is asked */
 	int			noffsets_asked;
 	SiOffsetQuery *offsets_answered;	/* NULL if there is no answer */
@@ -163,6 +167,10 @@ struct SiConsumer
 	int			watch_interval;
 	int64_t		watch_due;		/* in now_ms() */
 };
+
+/* Helpers that were left alone and have not ended yet, in this process. */
+static pthread_mutex_t abandoned_lock = PTHREAD_MUTEX_INITIALIZER;
+static int	abandoned_helpers = 0;
 
 /* opening and closing */
 static SiConsumer *create_consumer(const char *topic, bool want_headers,
@@ -184,6 +192,7 @@ static bool start_helper(SiConsumer *consumer, SiClientFailure *failure);
 static void free_consumer(SiConsumer *consumer);
 static void release_fd(SiConsumer *consumer);
 static bool await_helper(SiConsumer *consumer, int timeout_ms);
+static int	count_abandoned(int change);
 
 /* fetching */
 static void change_assignment(SiConsumer *consumer,
@@ -227,6 +236,10 @@ static bool is_closing(SiConsumer *consumer);
 static void answer_topic(SiConsumer *consumer);
 static void describe_topic(SiConsumer *consumer, SiTopicInfo *info);
 static void identify_topic(SiConsumer *consumer, SiTopicInfo *info);
+static void answer_topics(SiConsumer *consumer);
+static void list_topics(SiConsumer *consumer, SiTopicList *list);
+static bool copy_topics(const struct rd_kafka_metadata *metadata,
+						SiTopicList *list);
 #ifdef SI_RDKAFKA_HAS_TOPIC_ID
 static void read_topic_id(SiConsumer *consumer, SiTopicInfo *info);
 #endif
@@ -519,6 +532,7 @@ free_consumer(SiConsumer *consumer)
 	pthread_mutex_destroy(&consumer->lock);
 	free(consumer->offsets_asked);
 	free(consumer->offsets_answered);
+	free(consumer->topic_list.topics);
 	free(consumer->sinks);
 	free(consumer->held);
 	free(consumer->topic);
@@ -552,6 +566,8 @@ await_helper(SiConsumer *consumer, int timeout_ms)
 		rc = pthread_cond_timedwait(&consumer->end, &consumer->lock, &until);
 	ended = consumer->ended;
 	consumer->abandoned = !ended;
+	if (!ended)
+		(void) count_abandoned(1);
 	pthread_mutex_unlock(&consumer->lock);
 
 	if (!ended)
@@ -561,6 +577,33 @@ await_helper(SiConsumer *consumer, int timeout_ms)
 	}
 	pthread_join(helper, NULL);
 	free_consumer(consumer);
+	return true;
+}
+
+/* Change the number of helpers left alone; returns it. */
+static int
+count_abandoned(int change)
+{
+	int			n;
+
+	pthread_mutex_lock(&abandoned_lock);
+	n = abandoned_helpers += change;
+	pthread_mutex_unlock(&abandoned_lock);
+	return n;
+}
+
+/* There is nothing to be woken by that outlives a helper, so look again. */
+bool
+si_consumer_await_abandoned(int timeout_ms)
+{
+	int64_t		until = now_ms() + timeout_ms;
+
+	while (count_abandoned(0) > 0)
+	{
+		if (now_ms() >= until)
+			return false;
+		pg_usleep(10 * 1000L);
+	}
 	return true;
 }
 
@@ -940,6 +983,25 @@ si_consumer_trouble(SiConsumer *consumer, SiTrouble *trouble)
 	return trouble->kind != SI_TROUBLE_NONE;
 }
 
+/*
+ * Libraries before 2.6.1 repeat the client's nonce in a way that Kafka 4 takes
+ * for an attack, and then says that the credentials are invalid.
+ */
+const char *
+si_consumer_hint(const SiConsumer *consumer, SiTroubleKind kind)
+{
+	char		mechanism[64];
+	size_t		size = sizeof(mechanism);
+
+	if (kind != SI_TROUBLE_AUTHENTICATION ||
+		rd_kafka_version() >= 0x020601ff ||
+		rd_kafka_conf_get(rd_kafka_conf(consumer->rk), "sasl.mechanisms",
+						  mechanism, &size) != RD_KAFKA_CONF_OK ||
+		strncmp(mechanism, "SCRAM", strlen("SCRAM")) != 0)
+		return NULL;
+	return "If the password is right: librdkafka older than 2.6.1 cannot use SCRAM with Kafka 4; update it, or use sasl_mechanism \"PLAIN\" over TLS.";
+}
+
 /* Empty the main and the log queue. */
 static void
 serve_events(SiConsumer *consumer)
@@ -1248,6 +1310,27 @@ si_consumer_topic_answer(SiConsumer *consumer, SiTopicInfo *info)
 }
 
 void
+si_consumer_ask_topics(SiConsumer *consumer)
+{
+	pthread_mutex_lock(&consumer->lock);
+	consumer->topics_asked = true;
+	consumer->topics_answered = false;
+	pthread_cond_signal(&consumer->work);
+	pthread_mutex_unlock(&consumer->lock);
+}
+
+const SiTopicList *
+si_consumer_topics_answer(SiConsumer *consumer)
+{
+	bool		answered;
+
+	pthread_mutex_lock(&consumer->lock);
+	answered = consumer->topics_answered;
+	pthread_mutex_unlock(&consumer->lock);
+	return answered ? &consumer->topic_list : NULL;
+}
+
+void
 si_consumer_ask_offsets(SiConsumer *consumer, const SiOffsetQuery *queries,
 						int n)
 {
@@ -1334,6 +1417,8 @@ helper_main(void *arg)
 	{
 		if (consumer->topic_asked)
 			answer_topic(consumer);
+		else if (consumer->topics_asked)
+			answer_topics(consumer);
 		else if (consumer->offsets_asked != NULL)
 			answer_offsets(consumer);
 		else if (consumer->nsinks > 0 && now_ms() >= consumer->watch_due)
@@ -1351,7 +1436,10 @@ helper_main(void *arg)
 	pthread_cond_signal(&consumer->end);
 	pthread_mutex_unlock(&consumer->lock);
 	if (abandoned)
+	{
 		free_consumer(consumer);
+		(void) count_abandoned(-1);
+	}
 	return NULL;
 }
 
@@ -1475,6 +1563,73 @@ identify_topic(SiConsumer *consumer, SiTopicInfo *info)
 #ifdef SI_RDKAFKA_HAS_TOPIC_ID
 	read_topic_id(consumer, info);
 #endif
+}
+
+/* Called, and returns, with the lock held. */
+static void
+answer_topics(SiConsumer *consumer)
+{
+	SiTopicList list;
+
+	consumer->topics_asked = false;
+	pthread_mutex_unlock(&consumer->lock);
+	list_topics(consumer, &list);
+	pthread_mutex_lock(&consumer->lock);
+
+	/* asked again meanwhile, this answer is too old */
+	if (consumer->topics_asked || consumer->closing)
+	{
+		free(list.topics);
+		return;
+	}
+	if (list.trouble.kind == SI_TROUBLE_BROKER &&
+		consumer->last_failure.kind != SI_TROUBLE_NONE)
+		list.trouble = consumer->last_failure;
+	free(consumer->topic_list.topics);
+	consumer->topic_list = list;
+	consumer->topics_answered = true;
+	notify(consumer);
+}
+
+static void
+list_topics(SiConsumer *consumer, SiTopicList *list)
+{
+	const struct rd_kafka_metadata *metadata = NULL;
+	rd_kafka_resp_err_t err;
+
+	memset(list, 0, sizeof(SiTopicList));
+	err = rd_kafka_metadata(consumer->rk, 1, NULL, &metadata,
+							LIBRARY_TIMEOUT_MS);
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR && !copy_topics(metadata, list))
+		err = RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
+	if (metadata != NULL)
+		rd_kafka_metadata_destroy(metadata);
+
+	list->valid = (err == RD_KAFKA_RESP_ERR_NO_ERROR);
+	if (list->valid)
+		return;
+	list->trouble.kind = trouble_kind(err);
+	strlcpy(list->trouble.words, rd_kafka_err2str(err),
+			sizeof(list->trouble.words));
+}
+
+/* False if there is no memory for them. */
+static bool
+copy_topics(const struct rd_kafka_metadata *metadata, SiTopicList *list)
+{
+	int			i;
+
+	list->topics = calloc(Max(metadata->topic_cnt, 1), sizeof(SiTopicName));
+	if (list->topics == NULL)
+		return false;
+	for (i = 0; i < metadata->topic_cnt; i++)
+	{
+		strlcpy(list->topics[i].name, metadata->topics[i].topic,
+				sizeof(list->topics[i].name));
+		list->topics[i].partitions = metadata->topics[i].partition_cnt;
+	}
+	list->n = metadata->topic_cnt;
+	return true;
 }
 
 #ifdef SI_RDKAFKA_HAS_TOPIC_ID

@@ -93,6 +93,22 @@ typedef struct SiTopicInfo
 	SiTrouble	trouble;
 } SiTopicInfo;
 
+/* One of the cluster's topics. */
+typedef struct SiTopicName
+{
+	char		name[250];		/* Kafka's limit is 249 */
+	int			partitions;
+} SiTopicName;
+
+/* All topics of the cluster; answered by the helper thread. */
+typedef struct SiTopicList
+{
+	bool		valid;			/* false: see trouble */
+	int			n;
+	SiTopicName *topics;
+	SiTrouble	trouble;
+} SiTopicList;
+
 /* A question about an offset, and its answer. */
 typedef struct SiOffsetQuery
 {
@@ -168,6 +184,13 @@ extern void si_consumer_ask_offsets(SiConsumer *consumer, const SiOffsetQuery *q
 extern bool si_consumer_offsets_answer(SiConsumer *consumer, SiOffsetQuery *queries, int n);
 
 /*
+ * Ask for the topics of the whole cluster.  The answer is NULL while there is
+ * none, and then stays until asked again or closed.
+ */
+extern void si_consumer_ask_topics(SiConsumer *consumer);
+extern const SiTopicList *si_consumer_topics_answer(SiConsumer *consumer);
+
+/*
  * Have the watermarks of these partitions asked for every interval_ms from now
  * on (the first time at once).  Replaces the former list; n = 0 ends it, and
  * when that call returns the old sinks are never written again.
@@ -196,6 +219,19 @@ extern bool si_consumer_publish_error(SiConsumer *consumer, char *text, size_t s
  * the middle of TLS may crash.
  */
 extern bool si_consumer_close(SiConsumer *consumer, int timeout_ms);
+
+/*
+ * Wait until the helpers that were left alone in this way have ended too.  Who
+ * closes with a short timeout calls this at the end of the process: exit()
+ * beside a living TLS connection can crash.
+ */
+extern bool si_consumer_await_abandoned(int timeout_ms);
+
+/*
+ * What may help against a trouble of this kind: a sentence for errhint, or
+ * NULL.
+ */
+extern const char *si_consumer_hint(const SiConsumer *consumer, SiTroubleKind kind);
 
 /*
  * Would librdkafka take this value?  NULL if so, else its own words (palloc'd).

@@ -128,7 +128,7 @@ examine(Finding *finding, Oid extension)
 static Finding *
 read_database(bool *has_extension, int *n)
 {
-	Oid			extension = si_catalog_extension();
+	Oid			extension = si_catalog_lock_extension();
 	List	   *subscriptions = NIL;
 	Finding    *findings;
 	ListCell   *lc;

@@ -296,7 +296,7 @@ leave_if_changed(Worker *worker)
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (OidIsValid(si_catalog_extension()))
+	if (OidIsValid(si_catalog_lock_extension()))
 		now = si_catalog_get(worker->subscription->id);
 	if (now == NULL || now->epoch != worker->key.epoch || !now->enabled ||
 		now->stop_state != NULL)
@@ -367,7 +367,7 @@ read_subscription(Worker *worker)
 	MemoryContext old = MemoryContextSwitchTo(worker->plan_context);
 	SiSubscription *s = NULL;
 
-	if (OidIsValid(si_catalog_extension()))
+	if (OidIsValid(si_catalog_lock_extension()))
 		s = si_catalog_get(worker->subscription->id);
 	if (s == NULL || !s->enabled || s->stop_state != NULL)
 		leave(true);

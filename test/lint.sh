@@ -21,6 +21,7 @@ worker 4
 functions 4
 functions_produce 4
 functions_decode 4
+functions_look 4
 views 4
 ddl 4
 functions_dead_letters 4
@@ -45,6 +46,8 @@ failure 2
 position 3
 session 2
 fixed_sql 2
+look 2
+infer 2
 consumer 1
 producer 1
 client 1

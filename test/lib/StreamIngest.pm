@@ -95,6 +95,36 @@ sub start
 sub stop { my ($self) = @_; $self->_kafka_sh('stop'); return; }
 sub kill9 { my ($self) = @_; $self->_kafka_sh('kill'); return; }
 
+# Adds lines to the broker's properties and starts it again.
+sub reconfigure
+{
+	my ($self, @lines) = @_;
+
+	$self->stop;
+	append_to_file("$self->{dir}/server.properties", join('', map { "$_\n" } @lines));
+	$self->start;
+	return;
+}
+
+# Opens a second door to the broker, for users with a password (SASL without
+# TLS); returns its address.  add_sasl('app', 'secret')
+sub add_sasl
+{
+	my ($self, $user, $password) = @_;
+	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	my ($listeners) =
+	  slurp_file("$self->{dir}/server.properties") =~ /^listeners=(.*)$/m;
+	my $jaas = 'org.apache.kafka.common.security';
+
+	$self->reconfigure(
+		"listeners=$listeners,SASL_PLAINTEXT://127.0.0.1:$port",
+		'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT',
+		'sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256',
+		"listener.name.sasl_plaintext.plain.sasl.jaas.config=$jaas.plain.PlainLoginModule required user_$user=\"$password\";",
+		"listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config=$jaas.scram.ScramLoginModule required;");
+	return "127.0.0.1:$port";
+}
+
 sub _admin
 {
 	my ($self, @args) = @_;
