@@ -416,7 +416,8 @@ SELECT s.id, s.name, w.worker, w.pid,
 CREATE VIEW stream_ingest.offsets WITH (security_barrier) AS
 SELECT s.name, p.topic, p.partition, p.next_offset,
        k.low_watermark, k.high_watermark,
-       GREATEST(k.high_watermark OPERATOR(pg_catalog.-) p.next_offset, 0) AS lag,
+       CASE WHEN k.high_watermark IS NOT NULL
+         THEN GREATEST(k.high_watermark OPERATOR(pg_catalog.-) p.next_offset, 0) END AS lag,
        CASE WHEN k.high_watermark OPERATOR(pg_catalog.<=) p.next_offset THEN interval '0'
             WHEN k.high_watermark IS NOT NULL
               THEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) p.last_message_at
