@@ -313,7 +313,7 @@ CREATE FUNCTION stream_ingest.worker_slots(
     OUT partitions integer, OUT messages_per_second double precision,
     OUT batch_messages bigint, OUT batch_ms double precision,
     OUT last_error text, OUT last_error_sqlstate text, OUT last_error_at timestamptz,
-    OUT retries bigint, OUT retry_at timestamptz)
+    OUT retries bigint, OUT retry_at timestamptz, OUT epoch bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'si_sql_worker_slots'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
@@ -382,11 +382,14 @@ SELECT s.id, s.name, s.server, s.topic, s.target::pg_catalog.regclass AS target,
 
 CREATE VIEW stream_ingest.status WITH (security_barrier) AS
 SELECT s.id, s.name, w.worker, w.pid,
-       CASE WHEN w.state IS NOT NULL AND s.enabled AND s.stop_state IS NULL THEN w.state
+       CASE WHEN w.state IS NOT NULL AND s.enabled AND s.stop_state IS NULL
+              THEN CASE WHEN w.epoch OPERATOR(pg_catalog.<) s.epoch THEN 'starting' ELSE w.state END
             WHEN NOT s.enabled THEN 'disabled'
             WHEN s.stop_state IS NOT NULL THEN s.stop_state
             ELSE b.state END AS state,
-       CASE WHEN w.state IS NOT NULL AND s.enabled AND s.stop_state IS NULL THEN w.reason
+       CASE WHEN w.state IS NOT NULL AND s.enabled AND s.stop_state IS NULL
+              THEN CASE WHEN w.epoch OPERATOR(pg_catalog.<) s.epoch
+                          THEN 'the subscription was changed' ELSE w.reason END
             WHEN NOT s.enabled THEN 'the subscription is disabled'
             WHEN s.stop_state IS NOT NULL THEN s.stop_reason
             ELSE b.reason END AS reason,
