@@ -36,6 +36,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "utils/varlena.h"
 
 #include "catalog.h"
 #include "compat.h"
@@ -498,6 +499,24 @@ clear_stop(SiSubscription *s)
 	s->stop_reason = NULL;
 }
 
+/*
+ * In a restored dump the target has another OID, which may even be that of an
+ * unrelated table: there its name counts.
+ */
+static void
+find_target_of_copy(SiSubscription *s)
+{
+	List	   *name;
+
+	if (s->target_name == NULL || (s->database == MyDatabaseId &&
+								   s->system_identifier == (int64) GetSystemIdentifier() &&
+								   s->extension == si_catalog_extension()))
+		return;
+	name = textToQualifiedNameList(cstring_to_text(s->target_name));
+	s->target = RangeVarGetRelid(makeRangeVarFromNameList(name), NoLock, true);
+	check_target(s);
+}
+
 Datum
 si_sql_enable(PG_FUNCTION_ARGS)
 {
@@ -507,6 +526,7 @@ si_sql_enable(PG_FUNCTION_ARGS)
 	s->adopt_log = (s->stop_state != NULL && s->stop_sqlstate != NULL &&
 					strcmp(s->stop_sqlstate, SI_GAP_SQLSTATE) == 0);
 	clear_stop(s);
+	find_target_of_copy(s);
 	make_at_home(s);
 	s->enabled = true;
 	store_change(s);
