@@ -551,7 +551,32 @@ SELECT stream_ingest.wait_until_caught_up('sub', '30 s');
 SELECT id FROM victims ORDER BY id;
 SELECT sqlstate FROM stream_ingest.dead_letters WHERE name = 'sub';
 SELECT counts('sub');
+-- the server is closed to the owner
+REVOKE USAGE ON FOREIGN SERVER si_kafka FROM regress_si_sub;
+SELECT stream_ingest.alter_subscription('sub', options => '{"batch_size": 1}');
+SELECT stream_ingest.enable('sub');
+SELECT wait_state('sub', 'stopped');
+SELECT reason FROM stream_ingest.status WHERE name = 'sub';
+GRANT USAGE ON FOREIGN SERVER si_kafka TO regress_si_sub;
+SELECT stream_ingest.enable('sub');
+SELECT stream_ingest.wait_until_caught_up('sub', '30 s');
 SELECT stream_ingest.drop_subscription('sub');
+-- a domain's check is as much the table owner's code as a trigger is
+SET ROLE regress_si_table;
+CREATE FUNCTION watch(int) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO public.attempts VALUES ('convert ' || $1, current_user);
+    RETURN true;
+END $$;
+CREATE DOMAIN watched AS int CHECK (watch(VALUE));
+CREATE TABLE watching (id watched);
+RESET ROLE;
+TRUNCATE attempts;
+SELECT stream_ingest.create_subscription('super', 'si_kafka', 'rights', 'watching', options => '{"start": {"0": 4}}');
+SELECT stream_ingest.wait_until_caught_up('super', '30 s');
+SELECT DISTINCT * FROM attempts;
+SELECT * FROM watching;
+SELECT stream_ingest.drop_subscription('super');
 
 --
 -- targets of other kinds
@@ -646,11 +671,11 @@ SELECT count(*) FROM load3;
 
 DROP EXTENSION stream_ingest CASCADE;
 DROP TABLE sources, kinds, defaults, columnless, tombstones, places, places_latest, places_each, places_some, batches,
-    bad, bad_parent, settings_seen, victims, attempts, parts, instead_of, under, load2, load3 CASCADE;
-DROP FUNCTION wait_for, wait_state, counts, next_offsets, bad_trigger, note_settings, stopped, malice, late, instead CASCADE;
+    bad, bad_parent, settings_seen, victims, attempts, watching, parts, instead_of, under, load2, load3 CASCADE;
+DROP FUNCTION wait_for, wait_state, counts, next_offsets, bad_trigger, note_settings, stopped, malice, late, watch, instead CASCADE;
 DROP PROCEDURE go_on;
 DROP VIEW instead;
 DROP SEQUENCE defaults_seq;
-DROP TYPE mood, pair, positive, with_default;
+DROP TYPE mood, pair, positive, with_default CASCADE;
 DROP OWNED BY regress_si_table, regress_si_sub;
 DROP ROLE regress_si_table, regress_si_sub;
