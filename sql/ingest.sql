@@ -321,6 +321,7 @@ BEGIN
         SET search_path = nowhere;
         PERFORM set_config('TimeZone', 'Asia/Tokyo', false);
         SET session_replication_role = replica;
+        SET statement_timeout = '12345';
     END IF;
     RETURN NEW;
 END $$;
@@ -423,11 +424,11 @@ SELECT stream_ingest.wait_until_caught_up('bad', '30 s');
 -- what a trigger sets does not last
 \! printf '%s\n' '{"id": 46, "t": "set"}' | test/produce -t bad -p 0 >/dev/null
 SELECT stream_ingest.wait_until_caught_up('bad', '30 s');
-CREATE TABLE settings_seen (id int, path text, zone text, role text);
+CREATE TABLE settings_seen (id int, path text, zone text, role text, timeout text);
 CREATE FUNCTION note_settings() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO public.settings_seen VALUES (NEW.id, current_setting('search_path'), current_setting('TimeZone'),
-        current_setting('session_replication_role'));
+        current_setting('session_replication_role'), current_setting('statement_timeout'));
     RETURN NEW;
 END $$;
 CREATE TRIGGER a_note BEFORE INSERT ON bad FOR EACH ROW EXECUTE FUNCTION note_settings();
