@@ -339,7 +339,7 @@ CREATE FUNCTION stream_ingest.worker_slots(
     OUT partitions integer, OUT messages_per_second double precision,
     OUT batch_messages bigint, OUT batch_ms double precision,
     OUT last_error text, OUT last_error_sqlstate text, OUT last_error_at timestamptz,
-    OUT retries bigint, OUT retry_at timestamptz)
+    OUT retries bigint, OUT retry_at timestamptz, OUT epoch bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'si_sql_worker_slots'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
@@ -408,11 +408,14 @@ SELECT s.id, s.name, s.server, s.topic, s.target::pg_catalog.regclass AS target,
 
 CREATE VIEW stream_ingest.status WITH (security_barrier) AS
 SELECT s.id, s.name, w.worker, w.pid,
-       CASE WHEN w.state IS NOT NULL AND s.enabled AND s.stop_state IS NULL THEN w.state
+       CASE WHEN w.state IS NOT NULL AND s.enabled AND s.stop_state IS NULL
+              THEN CASE WHEN w.epoch OPERATOR(pg_catalog.<) s.epoch THEN 'starting' ELSE w.state END
             WHEN NOT s.enabled THEN 'disabled'
             WHEN s.stop_state IS NOT NULL THEN s.stop_state
             ELSE b.state END AS state,
-       CASE WHEN w.state IS NOT NULL AND s.enabled AND s.stop_state IS NULL THEN w.reason
+       CASE WHEN w.state IS NOT NULL AND s.enabled AND s.stop_state IS NULL
+              THEN CASE WHEN w.epoch OPERATOR(pg_catalog.<) s.epoch
+                          THEN 'the subscription was changed' ELSE w.reason END
             WHEN NOT s.enabled THEN 'the subscription is disabled'
             WHEN s.stop_state IS NOT NULL THEN s.stop_reason
             ELSE b.reason END AS reason,
@@ -442,7 +445,8 @@ SELECT s.id, s.name, w.worker, w.pid,
 CREATE VIEW stream_ingest.offsets WITH (security_barrier) AS
 SELECT s.name, p.topic, p.partition, p.next_offset,
        k.low_watermark, k.high_watermark,
-       GREATEST(k.high_watermark OPERATOR(pg_catalog.-) p.next_offset, 0) AS lag,
+       CASE WHEN k.high_watermark IS NOT NULL
+         THEN GREATEST(k.high_watermark OPERATOR(pg_catalog.-) p.next_offset, 0) END AS lag,
        CASE WHEN k.high_watermark OPERATOR(pg_catalog.<=) p.next_offset THEN interval '0'
             WHEN k.high_watermark IS NOT NULL
               THEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) p.last_message_at

@@ -16,7 +16,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/table.h"
+#include "access/relation.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
@@ -36,6 +36,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "utils/varlena.h"
 
 #include "catalog.h"
 #include "compat.h"
@@ -190,9 +191,20 @@ check_owner_can_login(Oid owner)
 static void
 check_target(const SiSubscription *s)
 {
-	Relation	target = table_open(s->target, AccessShareLock);
-	char		kind = target->rd_rel->relkind;
+	Relation	target = try_relation_open(s->target, AccessShareLock);
+	char		kind;
 
+	if (target == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 s->target_name != NULL
+				 ? errmsg("target \"%s\" of subscription \"%s\" does not exist",
+						  s->target_name, NameStr(s->name))
+				 : errmsg("target with OID %u does not exist", s->target),
+				 s->target_name != NULL
+				 ? errhint("Use stream_ingest.alter_subscription to name another target, or drop the subscription.")
+				 : 0));
+	kind = target->rd_rel->relkind;
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE &&
 		kind != RELKIND_VIEW && kind != RELKIND_FOREIGN_TABLE)
 		ereport(ERROR,
@@ -206,7 +218,7 @@ check_target(const SiSubscription *s)
 				 errmsg("temporary table \"%s\" cannot be the target of a subscription",
 						RelationGetRelationName(target)),
 				 errdetail("Workers cannot see the temporary tables of other sessions.")));
-	table_close(target, NoLock);
+	relation_close(target, NoLock);
 }
 
 /* Everything that can be checked before the first message comes. */
@@ -396,7 +408,10 @@ change_arguments(SiSubscription *s, FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"target\" and \"apply\" cannot both be given")));
 	if (!PG_ARGISNULL(3))
+	{
 		s->target = PG_GETARG_OID(3);
+		s->target_name = NULL;	/* that of the old one */
+	}
 	s->apply = changed_text(fcinfo, 4, s->apply, NULL);
 	s->format = changed_text(fcinfo, 5, s->format, "json");
 	s->fields = changed_text(fcinfo, 6, s->fields, NULL);
@@ -484,6 +499,24 @@ clear_stop(SiSubscription *s)
 	s->stop_reason = NULL;
 }
 
+/*
+ * In a restored dump the target has another OID, which may even be that of an
+ * unrelated table: there its name counts.
+ */
+static void
+find_target_of_copy(SiSubscription *s)
+{
+	List	   *name;
+
+	if (s->target_name == NULL || (s->database == MyDatabaseId &&
+								   s->system_identifier == (int64) GetSystemIdentifier() &&
+								   s->extension == si_catalog_extension()))
+		return;
+	name = textToQualifiedNameList(cstring_to_text(s->target_name));
+	s->target = RangeVarGetRelid(makeRangeVarFromNameList(name), NoLock, true);
+	check_target(s);
+}
+
 Datum
 si_sql_enable(PG_FUNCTION_ARGS)
 {
@@ -493,6 +526,7 @@ si_sql_enable(PG_FUNCTION_ARGS)
 	s->adopt_log = (s->stop_state != NULL && s->stop_sqlstate != NULL &&
 					strcmp(s->stop_sqlstate, SI_GAP_SQLSTATE) == 0);
 	clear_stop(s);
+	find_target_of_copy(s);
 	make_at_home(s);
 	s->enabled = true;
 	store_change(s);

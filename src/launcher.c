@@ -527,6 +527,13 @@ launch(int index)
 	worker->stop = false;
 	worker->epoch = 0;
 	worker->started_at = GetCurrentTimestamp();
+	if (worker->failures == 0)
+	{
+		/* what its predecessor ended with is over */
+		worker->state = SI_STATE_STARTING;
+		worker->since = worker->started_at;
+		worker->reason[0] = '\0';
+	}
 	fill_registration(&registration, index, worker);
 	si_slots_unlock();
 
@@ -544,8 +551,6 @@ launch(int index)
 		strlcpy(worker->reason, "waiting for a background worker slot (see max_worker_processes)",
 				SI_REASON_LEN);
 	}
-	else if (worker->failures == 0 && worker->pid == 0)
-		worker->reason[0] = '\0';
 	si_slots_unlock();
 	return registered;
 }

@@ -279,8 +279,11 @@ si_slots_make_partition(Oid database, int32 subscription, int32 partition, int w
 		slot->database = database;
 		slot->subscription = subscription;
 		slot->partition = partition;
+		slot->worker = -1;
 	}
-	if (slot != NULL)
+
+	/* what its worker was told stays until it is told something newer */
+	if (slot != NULL && slot->worker != worker)
 	{
 		slot->worker = worker;
 		pg_atomic_write_u64(&slot->low, (uint64) SI_OFFSET_UNKNOWN);

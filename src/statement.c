@@ -55,13 +55,15 @@ insert_text(Relation target, const SiMapping *mapping)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "INSERT INTO %s (",
+	appendStringInfo(&sql, "INSERT INTO %s%s",
 					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(target)),
-												RelationGetRelationName(target)));
+												RelationGetRelationName(target)),
+					 mapping->ncolumns > 0 ? " (" : "");
 	for (int i = 0; i < mapping->ncolumns; i++)
 		appendStringInfo(&sql, "%s%s", i ? ", " : "",
 						 quote_identifier(mapping->columns[i].name));
-	appendStringInfoString(&sql, ") SELECT ");
+	/* without a column list, a row without columns is all defaults */
+	appendStringInfo(&sql, "%s SELECT ", mapping->ncolumns > 0 ? ")" : "");
 	for (int i = 0; i < mapping->ncolumns; i++)
 	{
 		if (i > 0)

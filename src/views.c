@@ -67,8 +67,8 @@ put_time(Datum *values, bool *nulls, int i, TimestampTz time)
 static void
 put_worker(ReturnSetInfo *rsinfo, const SiWorkerSlot *worker)
 {
-	Datum		values[15] = {0};
-	bool		nulls[15] = {0};
+	Datum		values[16] = {0};
+	bool		nulls[16] = {0};
 
 	values[0] = Int32GetDatum(worker->subscription);
 	values[1] = Int32GetDatum(worker->number);
@@ -88,6 +88,8 @@ put_worker(ReturnSetInfo *rsinfo, const SiWorkerSlot *worker)
 	put_time(values, nulls, 12, worker->last_error_at);
 	values[13] = Int64GetDatum(worker->retries);
 	put_time(values, nulls, 14, worker->retry_at);
+	values[15] = Int64GetDatum(worker->epoch);
+	nulls[15] = (worker->epoch == 0);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
