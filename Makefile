@@ -24,19 +24,25 @@ OBJS = \
 	src/ingest.o \
 	src/isolate.o \
 	src/json_scan.o \
+	src/key.o \
 	src/launcher.o \
 	src/mapping.o \
 	src/options.o \
 	src/position.o \
 	src/progress.o \
+	src/reduce.o \
 	src/retry.o \
+	src/row_notes.o \
 	src/scanner.o \
 	src/server_options.o \
 	src/session.o \
 	src/slots.o \
 	src/statement.o \
+	src/tombstone.o \
+	src/user_sql.o \
 	src/views.o \
-	src/worker.o
+	src/worker.o \
+	src/writer.o
 
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin
 

@@ -456,3 +456,42 @@ SELECT g.id, s.name, g.topic, g.partition, g.from_offset, g.to_offset, g.reason,
 GRANT USAGE ON SCHEMA stream_ingest TO PUBLIC;
 GRANT SELECT ON stream_ingest.subscriptions, stream_ingest.status, stream_ingest.offsets,
   stream_ingest.counts, stream_ingest.dead_letters, stream_ingest.gaps TO PUBLIC;
+
+--
+-- What our upserts call (API: private; outside of them these do nothing)
+--
+
+CREATE FUNCTION stream_ingest.note_row(word integer, absent bigint)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'si_sql_note_row'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.note_row(integer, bigint) IS
+'private: an upsert begins with a row; true';
+
+CREATE FUNCTION stream_ingest.row_lacks(field integer)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'si_sql_row_lacks'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.row_lacks(integer) IS
+'private: does the row of an upsert lack this field?';
+
+CREATE FUNCTION stream_ingest.note_conflict()
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'si_sql_note_conflict'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.note_conflict() IS
+'private: the row of an upsert is there already; true';
+
+CREATE FUNCTION stream_ingest.note_unchanged()
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'si_sql_note_unchanged'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.note_unchanged() IS
+'private: the row of an upsert is there already, and nothing of it is to be set; false';
+
+CREATE FUNCTION stream_ingest.note_written()
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'si_sql_note_written'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.note_written() IS
+'private: the row of an upsert is written; true';

@@ -30,11 +30,15 @@ static SiFixedSql load_sql = {
 	2, {INT4OID, TEXTOID}
 };
 
-/* the join goes by ctid; see si_session_elevate for what keeps the plan so */
+/*
+ * The join goes by ctid: si_session_elevate keeps the planner from anything
+ * but a nested loop, and the addition of zero from the primary key, which
+ * would be walked through all dead versions of the row.
+ */
 static SiFixedSql lock_sql = {
 	"SELECT u.n FROM unnest($1, $2) WITH ORDINALITY AS u(tid, next_offset, n), "
 	" stream_ingest.progress p "
-	"WHERE p.ctid = u.tid AND p.subscription = $3 AND p.epoch = $4 "
+	"WHERE p.ctid = u.tid AND p.subscription + 0 = $3 AND p.epoch = $4 "
 	" AND p.next_offset = u.next_offset "
 	"ORDER BY u.n FOR NO KEY UPDATE OF p",
 	4, {TIDARRAYOID, INT8ARRAYOID, INT4OID, INT8OID}
@@ -62,7 +66,7 @@ static SiFixedSql advance_sql = {
 	" WITH ORDINALITY AS u(tid, old_offset, new_offset, leader_epoch, messages, bytes, batches, "
 	" applied, inserted, updated, deleted, superseded, ignored, dead_letters, rejected, "
 	" last_message_at, n) "
-	"WHERE p.ctid = u.tid AND p.subscription = $17 AND p.epoch = $18 "
+	"WHERE p.ctid = u.tid AND p.subscription + 0 = $17 AND p.epoch = $18 "
 	" AND p.next_offset = u.old_offset "
 	"RETURNING u.n, p.ctid",
 	18, {TIDARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
