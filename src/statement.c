@@ -293,9 +293,11 @@ static SiStatement *
 prepare(StatementKind kind, const char *sql)
 {
 	SiStatement *statement = palloc0(sizeof(SiStatement));
+	MemoryContext context = CurrentMemoryContext;
 
 	statement->kind = kind;
 	statement->plan = SPI_prepare(sql, 0, NULL);
+	MemoryContextSwitchTo(context); /* SPI leaves its own behind */
 	if (statement->plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 	SPI_keepplan(statement->plan);
