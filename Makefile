@@ -32,6 +32,7 @@ OBJS = \
 	src/ingest.o \
 	src/isolate.o \
 	src/json_scan.o \
+	src/key.o \
 	src/launcher.o \
 	src/look.o \
 	src/mapping.o \
@@ -39,15 +40,20 @@ OBJS = \
 	src/position.o \
 	src/producer.o \
 	src/progress.o \
+	src/reduce.o \
 	src/retry.o \
+	src/row_notes.o \
 	src/scanner.o \
 	src/server_options.o \
 	src/session.o \
 	src/slots.o \
 	src/statement.o \
 	src/transcode.o \
+	src/tombstone.o \
+	src/user_sql.o \
 	src/views.o \
-	src/worker.o
+	src/worker.o \
+	src/writer.o
 
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin
 

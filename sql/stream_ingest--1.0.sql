@@ -862,3 +862,40 @@ COMMENT ON COLUMN stream_ingest.count_changes.dead_letters IS
 'change of progress.dead_letters';
 COMMENT ON COLUMN stream_ingest.count_changes.gap_messages IS
 'change of progress.gap_messages';
+-- What our upserts call (API: private; outside of them these do nothing)
+--
+
+CREATE FUNCTION stream_ingest.note_row(word integer, absent bigint)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'si_sql_note_row'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.note_row(integer, bigint) IS
+'private: an upsert begins with a row; true';
+
+CREATE FUNCTION stream_ingest.row_lacks(field integer)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'si_sql_row_lacks'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.row_lacks(integer) IS
+'private: does the row of an upsert lack this field?';
+
+CREATE FUNCTION stream_ingest.note_conflict()
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'si_sql_note_conflict'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.note_conflict() IS
+'private: the row of an upsert is there already; true';
+
+CREATE FUNCTION stream_ingest.note_unchanged()
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'si_sql_note_unchanged'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.note_unchanged() IS
+'private: the row of an upsert is there already, and nothing of it is to be set; false';
+
+CREATE FUNCTION stream_ingest.note_written()
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'si_sql_note_written'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.note_written() IS
+'private: the row of an upsert is written; true';

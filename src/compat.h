@@ -21,10 +21,12 @@
 
 #include "catalog/pg_database.h"
 #include "catalog/pg_foreign_server.h"
+#include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "postmaster/bgworker.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
 
 /* SET ROLE became a right of its own in 16 */
 static inline bool
@@ -56,6 +58,20 @@ check_query_permissions_compat(Query *query)
 #else
 	(void) ExecCheckRTPerms(query->rtable, true);
 #endif
+}
+
+static inline void
+check_execute_privilege_compat(Oid function, Oid role)
+{
+	AclResult	result;
+
+#if PG_VERSION_NUM >= 160000
+	result = object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE);
+#else
+	result = pg_proc_aclcheck(function, role, ACL_EXECUTE);
+#endif
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(function));
 }
 
 /* a role without LOGIN can own a worker since 17 */

@@ -41,6 +41,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "ddl.h"
+#include "dead_letter.h"
 #include "decoder.h"
 #include "ingest.h"
 #include "progress.h"
@@ -140,18 +141,39 @@ check_words(const SiSubscription *s)
 	static const char *const modes[] = {"insert", "upsert", "ignore"};
 
 	check_word("format", s->format, formats, lengthof(formats), NULL);
-	check_word("insert_mode", s->insert_mode, modes, lengthof(modes), "insert");
-	if (s->apply != NULL)
-		not_supported("apply", NULL);
-	if (s->fields != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"fields\" goes with \"apply\" only"),
-				 errhint("A target's own columns say what its messages hold; use \"mapping\" to take other fields.")));
-	if (s->key_columns != (Datum) 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"key_columns\" goes with insert_mode \"upsert\" only")));
+	check_word("insert_mode", s->insert_mode, modes, lengthof(modes), NULL);
+}
+
+static void
+only_with(const char *what, const char *with, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s goes with %s only", what, with),
+			 hint != NULL ? errhint("%s", hint) : 0));
+}
+
+/* Arguments and options that mean something beside certain others only. */
+static void
+check_combination(const SiSubscription *s, const SiOptions *options)
+{
+	if (s->apply == NULL && s->fields != NULL)
+		only_with("argument \"fields\"", "\"apply\"",
+				  "A target's own columns say what its messages hold; use \"mapping\" to take other fields.");
+	if (s->apply != NULL && strcmp(s->insert_mode, "insert") != 0)
+		only_with(psprintf("insert_mode \"%s\"", s->insert_mode), "\"target\"",
+				  "The statement in \"apply\" says itself what it does with the rows.");
+	if (s->apply != NULL && s->key_columns != (Datum) 0)
+		only_with("argument \"key_columns\"", "\"target\"", NULL);
+	if (s->apply != NULL && options->filter != NULL)
+		only_with("option \"filter\"", "\"target\"",
+				  "Put the condition into the statement's WHERE.");
+	if (options->version_column != NULL && strcmp(s->insert_mode, "upsert") != 0)
+		only_with("option \"version_column\"", "insert_mode \"upsert\"", NULL);
+	if (s->apply == NULL && s->key_columns != (Datum) 0 && strcmp(s->insert_mode, "insert") == 0 &&
+		options->tombstones != SI_TOMBSTONES_DELETE)
+		only_with("argument \"key_columns\"",
+				  "insert_mode \"upsert\" or \"ignore\", or tombstones \"delete\",", NULL);
 }
 
 /* The server must be there, be ours, and be open to the owner. */
@@ -230,6 +252,7 @@ check_subscription(SiSubscription *s)
 
 	si_server_check_topic(s->topic);
 	check_words(s);
+	check_combination(s, options);
 	check_owner_can_login(s->owner);
 	check_server(s);
 	if (options->workers > si_guc_max_workers)
@@ -238,9 +261,12 @@ check_subscription(SiSubscription *s)
 				 errmsg("option \"workers\" is %d, but stream_ingest.max_workers is %d",
 						options->workers, si_guc_max_workers)));
 
-	check_target(s);
-	s->target_name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(s->target)),
-												get_rel_name(s->target));
+	if (s->apply == NULL)
+	{
+		check_target(s);
+		s->target_name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(s->target)),
+													get_rel_name(s->target));
+	}
 	ingest = si_ingest_create(s, options);
 	si_ingest_check(ingest);
 	si_ingest_destroy(ingest);
@@ -397,6 +423,39 @@ changed_text(FunctionCallInfo fcinfo, int i, char *now, char *when_reset)
 	return value[0] == '\0' ? when_reset : value;
 }
 
+/*
+ * Another target, or another statement.  What goes with one sort of destination
+ * only does not outlive a change to the other.
+ */
+static void
+change_destination(SiSubscription *s, FunctionCallInfo fcinfo)
+{
+	bool		had_target = OidIsValid(s->target);
+
+	if (!PG_ARGISNULL(3))
+	{
+		s->target = PG_GETARG_OID(3);
+		s->apply = NULL;
+		s->fields = NULL;
+	}
+	s->apply = changed_text(fcinfo, 4, s->apply, NULL);
+	if (s->apply != NULL && !PG_ARGISNULL(4))
+	{
+		s->target = InvalidOid;
+		s->target_name = NULL;
+		if (had_target)
+		{
+			s->insert_mode = "insert";
+			s->key_columns = (Datum) 0;
+		}
+	}
+	if (s->apply == NULL && !OidIsValid(s->target))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("exactly one of \"target\" and \"apply\" must be given"),
+				 errhint("Giving one of them clears the other.")));
+}
+
 static void
 change_arguments(SiSubscription *s, FunctionCallInfo fcinfo)
 {
@@ -407,12 +466,7 @@ change_arguments(SiSubscription *s, FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"target\" and \"apply\" cannot both be given")));
-	if (!PG_ARGISNULL(3))
-	{
-		s->target = PG_GETARG_OID(3);
-		s->target_name = NULL;	/* that of the old one */
-	}
-	s->apply = changed_text(fcinfo, 4, s->apply, NULL);
+	change_destination(s, fcinfo);
 	s->format = changed_text(fcinfo, 5, s->format, "json");
 	s->fields = changed_text(fcinfo, 6, s->fields, NULL);
 	if (mapping != NULL)
@@ -431,11 +485,16 @@ Datum
 si_sql_alter_subscription(PG_FUNCTION_ARGS)
 {
 	SiSubscription *s = lock_subscription(fcinfo, "alter_subscription()", false);
+	bool		had_target = OidIsValid(s->target);
 
 	change_arguments(s, fcinfo);
 	change_source(s, fcinfo);
 	check_subscription(s);
 	store_change(s);
+
+	/* counts of a target and of apply have not the same equations */
+	if (had_target != OidIsValid(s->target))
+		si_dead_letter_reset_counts(s->id);
 	PG_RETURN_VOID();
 }
 

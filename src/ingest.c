@@ -47,8 +47,9 @@
 #include "ingest.h"
 #include "isolate.h"
 #include "session.h"
-#include "statement.h"
+#include "tombstone.h"
 #include "transcode.h"
+#include "writer.h"
 
 /* So many messages refused alike are not the messages' fault. */
 #define MIN_ALIKE		100
@@ -78,12 +79,13 @@ struct SiIngest
 	/* the plan, in a context of its own */
 	MemoryContext plan_context;
 	SiIdentity	identity;
-	SiMapping  *mapping;
-	TupleDesc	desc;
+	SiWriter   *writer;			/* NULL until there is a plan */
+	const SiMapping *mapping;	/* the writer's */
 	SiTranscoder *transcoder;	/* NULL if messages are in UTF-8 */
 	SiDecoder  *decoder;
+	SiDecoder  *unread_decoder; /* of fields that apply does not read */
 	SiConverter *converter;
-	SiStatement *statement;
+	SiTombstone *tombstone;		/* NULL where nothing is deleted by key */
 	bool		planning;		/* an error now is the plan's */
 	bool		probed;			/* the statement is known to work over nothing */
 
@@ -163,12 +165,14 @@ release_plan(void *arg)
 {
 	SiIngest   *ingest = arg;
 
-	if (ingest->statement)
-		si_statement_destroy(ingest->statement);
-	ingest->statement = NULL;
+	ingest->writer = NULL;
+	ingest->tombstone = NULL;
 	if (ingest->decoder)
 		si_decoder_destroy(ingest->decoder);
 	ingest->decoder = NULL;
+	if (ingest->unread_decoder)
+		si_decoder_destroy(ingest->unread_decoder);
+	ingest->unread_decoder = NULL;
 	ingest->plan_context = NULL;
 }
 
@@ -287,25 +291,21 @@ run_protected(SiIngest *ingest, protected_work work, void *arg)
 
 /* ---- the plan ---- */
 
-static void
-prepare_statement(SiIngest *ingest, Relation target)
+/* A decoder for the subscription's format. */
+static SiDecoder *
+make_decoder(const SiSubscription *s, const SiDecodePlan *plan,
+			 const SiFormatOptions *format)
 {
-	SiBatch    *empty;
-	MemoryContext old;
+	SiDecoder  *decoder = si_decoder_create(s->format, plan, format);
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	empty = si_batch_create(ingest->desc, work_mem);
-	si_batch_offer(empty, 0, 0);
-	old = MemoryContextSwitchTo(ingest->plan_context);
-	ingest->statement = si_statement_prepare(target, ingest->mapping);
-	MemoryContextSwitchTo(old);
-	si_statement_check_privileges(ingest->statement);
-	si_batch_withdraw(empty);
-	si_batch_destroy(empty);
-	SPI_finish();
+	if (decoder == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	return decoder;
 }
 
+/* Make the plan, for a target or (NULL) for apply. */
 static void
 build_plan(SiIngest *ingest, Relation target)
 {
@@ -319,25 +319,26 @@ build_plan(SiIngest *ingest, Relation target)
 												 ALLOCSET_DEFAULT_SIZES);
 	on_delete(ingest->plan_context, release_plan, ingest);
 	old = MemoryContextSwitchTo(ingest->plan_context);
-	ingest->identity = si_session_identity(s->owner, target->rd_rel->relowner,
+	ingest->identity = si_session_identity(s->owner, target ? target->rd_rel->relowner : s->owner,
 										   ingest->options->run_as_owner);
-	ingest->mapping = si_mapping_build(RelationGetDescr(target), RelationGetRelationName(target),
-									   s->mapping, ingest->options, false, NULL);
-	ingest->desc = si_batch_desc(ingest->mapping);
+
+	/* names are looked up as they are when it runs */
+	si_session_begin_batch(&saved, &ingest->identity, s->pinned);
+	ingest->writer = si_writer_create(target, s, ingest->options);
+	ingest->mapping = si_writer_mapping(ingest->writer);
 	ingest->converter = si_convert_create(ingest->mapping, pstrdup(s->topic));
 	ingest->transcoder = si_transcode_create(ingest->options->encoding);
-	si_format_options(s->format, ingest->mapping, RelationGetRelationName(target),
+	si_format_options(s->format, ingest->mapping,
+					  target ? RelationGetRelationName(target) : SI_BATCH_NAME,
 					  ingest->options, &format);
-	ingest->decoder = si_decoder_create(s->format, &ingest->mapping->decode, &format);
-	if (ingest->decoder == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	MemoryContextSwitchTo(old);
-
-	si_session_begin_batch(&saved, &ingest->identity, s->pinned);
-	prepare_statement(ingest, target);
+	ingest->decoder = make_decoder(s, &ingest->mapping->decode, &format);
+	if (si_writer_unread_plan(ingest->writer) != NULL)
+		ingest->unread_decoder = make_decoder(s, si_writer_unread_plan(ingest->writer), &format);
+	if (si_writer_key(ingest->writer) != NULL)
+		ingest->tombstone = si_tombstone_create(ingest->mapping, si_writer_key(ingest->writer),
+												s->format, s->topic);
 	si_session_restore(&saved);
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -351,6 +352,19 @@ lock_target(SiIngest *ingest)
 	Relation	target;
 
 	ingest->planning = true;
+	if (s->apply != NULL)
+	{
+		/* its statements lock what they touch; their plans follow changes */
+		AcceptInvalidationMessages();
+		if (ingest->stale || ingest->writer == NULL)
+		{
+			ingest->stale = false;
+			build_plan(ingest, NULL);
+		}
+		ingest->planning = false;
+		return;
+	}
+
 	LockRelationOid(s->target, RowExclusiveLock);
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(s->target)))
 		ereport(ERROR,
@@ -359,7 +373,7 @@ lock_target(SiIngest *ingest)
 						s->target_name, NameStr(s->name)),
 				 errhint("Use stream_ingest.alter_subscription to name another target, or drop the subscription.")));
 
-	if (ingest->stale || ingest->statement == NULL)
+	if (ingest->stale || ingest->writer == NULL)
 	{
 		target = table_open(s->target, NoLock);
 		ingest->stale = false;
@@ -396,8 +410,8 @@ decode_failure(SiIngest *ingest, const SiDecodeError *error)
 
 /* Decode a message, whatever its encoding is. */
 static bool
-decode_message(SiIngest *ingest, const SiMessage *message, SiRecord *record,
-			   SiDecodeError *error)
+decode_message(SiIngest *ingest, SiDecoder *decoder, const SiMessage *message,
+			   SiRecord *record, SiDecodeError *error)
 {
 	SiMessage	utf8;
 
@@ -408,7 +422,7 @@ decode_message(SiIngest *ingest, const SiMessage *message, SiRecord *record,
 			return false;
 		message = &utf8;
 	}
-	return si_decoder_decode(ingest->decoder, message, ingest->arena, record, error);
+	return si_decoder_decode(decoder, message, ingest->arena, record, error);
 }
 
 /* Copy a failure that a row's conversion left in row_context. */
@@ -428,6 +442,45 @@ keep_failure(SiIngest *ingest, const SiFailure *failure)
 	return copy;
 }
 
+/* Put a row that is in row_context into the batch. */
+static void
+put_row(SiIngest *ingest, Datum *values, bool *nulls, bool is_delete)
+{
+	MemoryContextSwitchTo(ingest->batch_context);
+	ingest->row_message[ingest->batch->nrows] = ingest->nconverted;
+	si_writer_put(ingest->writer, ingest->batch, values, nulls, is_delete);
+}
+
+/* A tombstone for a target: a row that deletes, nothing, or refused. */
+static SiFailure *
+convert_tombstone(SiIngest *ingest, const SiMessage *message, Datum *values, bool *nulls)
+{
+	static const SiFailure refused = {
+		.sqlerrcode = ERRCODE_NULL_VALUE_NOT_ALLOWED,
+		.message = "the message is a tombstone: its value is null",
+		.safe = true
+	};
+	SiFailure	failure = {0};
+
+	switch (si_writer_tombstones(ingest->writer))
+	{
+		case SI_TOMBSTONE_REFUSED:
+			return keep_failure(ingest, &refused);
+		case SI_TOMBSTONE_DELETES:
+			break;
+		default:
+			/* without a row it counts as ignored */
+			return NULL;
+	}
+
+	MemoryContextReset(ingest->row_context);
+	MemoryContextSwitchTo(ingest->row_context);
+	if (!si_tombstone_convert(ingest->tombstone, message, ingest->arena, values, nulls, &failure))
+		return keep_failure(ingest, &failure);
+	put_row(ingest, values, nulls, true);
+	return NULL;
+}
+
 /*
  * Make a row of one message.  Returns NULL, or why the message is bad.  values
  * and nulls have room for a row.
@@ -436,24 +489,25 @@ static SiFailure *
 convert_message(SiIngest *ingest, const SiMessage *message, Datum *values, bool *nulls)
 {
 	SiRecord	record;
+	SiRecord	unread;
 	SiDecodeError error;
 	SiFailure	failure = {0};
 
-	if (message->value == NULL)
-	{
-		/* in insert mode a tombstone means nothing; it counts as ignored */
-		return NULL;
-	}
-	if (!decode_message(ingest, message, &record, &error))
+	if (message->value == NULL &&
+		si_writer_tombstones(ingest->writer) != SI_TOMBSTONE_IS_ROW)
+		return convert_tombstone(ingest, message, values, nulls);
+	if (!decode_message(ingest, ingest->decoder, message, &record, &error))
 		return decode_failure(ingest, &error);
+	if (!record.any_field && ingest->unread_decoder != NULL && message->value != NULL)
+		record.any_field =
+			decode_message(ingest, ingest->unread_decoder, message, &unread, &error) &&
+			unread.any_field;
 
 	MemoryContextReset(ingest->row_context);
 	MemoryContextSwitchTo(ingest->row_context);
 	if (!si_convert_row(ingest->converter, message, &record, values, nulls, &failure))
 		return keep_failure(ingest, &failure);
-	MemoryContextSwitchTo(ingest->batch_context);
-	ingest->row_message[ingest->batch->nrows] = ingest->nconverted;
-	si_batch_put(ingest->batch, values, nulls);
+	put_row(ingest, values, nulls, false);
 	return NULL;
 }
 
@@ -475,8 +529,8 @@ enough(SiIngest *ingest, const SiFailure *failure)
 static void
 convert_messages(SiIngest *ingest, void *arg)
 {
-	Datum	   *values = palloc(sizeof(Datum) * ingest->desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * ingest->desc->natts);
+	Datum	   *values = palloc(sizeof(Datum) * si_writer_nvalues(ingest->writer));
+	bool	   *nulls = palloc(sizeof(bool) * si_writer_nvalues(ingest->writer));
 
 	while (ingest->nconverted < ingest->nmessages)
 	{
@@ -505,6 +559,8 @@ convert_batch(SiIngest *ingest)
 	{
 		const SiColumn *column = si_convert_column(ingest->converter);
 
+		if (column == NULL && ingest->tombstone != NULL)
+			column = si_tombstone_column(ingest->tombstone);
 		if (column != NULL && thrown->column == NULL)
 		{
 			thrown->column = pstrdup(column->name);
@@ -545,12 +601,7 @@ write_rows(SiIngest *ingest, void *arg)
 	RowRange   *range = arg;
 
 	set_constraints(!InSecurityRestrictedOperation());
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	si_batch_offer(ingest->batch, range->from, range->n);
-	si_statement_run(ingest->statement, &ingest->written);
-	si_batch_withdraw(ingest->batch);
-	SPI_finish();
+	si_writer_write(ingest->writer, ingest->batch, range->from, range->n, &ingest->written);
 	if (!InSecurityRestrictedOperation())
 		set_constraints(false);
 }
@@ -588,7 +639,7 @@ try_rows(void *arg, int from, int n, int *at)
 	failure = run_protected(ingest, write_rows, &range);
 	if (failure == NULL)
 		return NULL;
-	*at = si_batch_current_row();
+	*at = si_writer_suspect(ingest->writer, from);
 	ingest->written = before;
 	if (!ingest->probed)
 	{
@@ -657,7 +708,7 @@ begin_batch(SiIngest *ingest, const SiMessage *messages, int n, const Limits *li
 	ingest->probed = false;
 	memset(&ingest->written, 0, sizeof(SiWritten));
 	ingest->row_message = palloc(sizeof(int) * Max(n, 1));
-	ingest->batch = si_batch_create(ingest->desc, ingest->options->batch_bytes / 1024 * 4 + 65536);
+	ingest->batch = si_writer_new_batch(ingest->writer);
 }
 
 /* What was written, as counts; the rest of what was not refused is ignored. */
@@ -677,9 +728,9 @@ count_outcome(SiIngest *ingest, SiOutcome *outcome)
 	outcome->inserted = Min(ingest->written.inserted, good);
 	outcome->updated = ingest->written.updated;
 	outcome->deleted = ingest->written.deleted;
-	outcome->superseded = 0;
+	outcome->superseded = ingest->written.superseded;
 	outcome->applied = outcome->inserted + outcome->updated + outcome->deleted +
-		outcome->superseded;
+		outcome->superseded + ingest->written.handed_over;
 	outcome->ignored = good - outcome->applied;
 }
 

@@ -25,6 +25,7 @@
 #include <jansson.h>
 
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_type.h"
 #include "mapping.h"
 #include "mb/pg_wchar.h"
 #include "utils/lsyscache.h"
@@ -56,6 +57,9 @@ typedef struct MappingBuilder
 	const SiOptions *options;
 	bool		track_absent;
 	const bool *skip;
+	bool		apply;			/* of apply's batch */
+	int			nown;			/* attributes that the mapping may name */
+	bool		whole;			/* the first one takes $value */
 	Source	   *sources;		/* per attribute */
 	SiMapping  *mapping;
 	SiWantedField *fields;		/* mapping->decode.fields, to write to */
@@ -87,6 +91,25 @@ static const SpecialSource special_sources[] = {
 	{"$rest", SI_SOURCE_FIELD}
 };
 
+/* In the order of the columns. */
+static const struct
+{
+	const char *name;
+	Oid			type;
+	SiSourceKind kind;
+	const char *text;
+}			metadata_columns[SI_METADATA_COLUMNS] = {
+	{"_topic", TEXTOID, SI_SOURCE_TOPIC, "$topic"},
+	{"_partition", INT4OID, SI_SOURCE_PARTITION, "$partition"},
+	{"_offset", INT8OID, SI_SOURCE_OFFSET, "$offset"},
+	{"_timestamp", TIMESTAMPTZOID, SI_SOURCE_TIMESTAMP, "$timestamp"},
+	{"_key", BYTEAOID, SI_SOURCE_KEY, "$key"},
+	{"_headers", JSONBOID, SI_SOURCE_HEADERS, "$headers"},
+	{"_deleted", BOOLOID, SI_SOURCE_DELETED, "_deleted"}
+};
+
+static SiMapping *build(MappingBuilder *builder, const char *json);
+static void set_own_source(MappingBuilder *builder, int attidx);
 static void read_mapping(MappingBuilder *builder, const char *json);
 static json_t *load_json(const char *json, MemoryContext context);
 static void release_json(void *arg);
@@ -141,16 +164,65 @@ si_mapping_build(TupleDesc desc, const char *relname, const char *json,
 				 const bool *skip)
 {
 	MappingBuilder builder = {0};
-	SiMapping  *mapping = palloc0(sizeof(SiMapping));
 
 	builder.desc = desc;
 	builder.relname = relname;
 	builder.options = options;
 	builder.track_absent = track_absent;
 	builder.skip = skip;
-	builder.sources = palloc0(sizeof(Source) * Max(desc->natts, 1));
-	builder.mapping = mapping;
-	builder.fields = palloc0(sizeof(SiWantedField) * Max(desc->natts, 1));
+	builder.nown = desc->natts;
+	return build(&builder, json);
+}
+
+/* The same of apply's batch; see mapping.h. */
+SiMapping *
+si_mapping_build_apply(TupleDesc desc, bool whole, const char *json,
+					   const SiOptions *options, const bool *skip)
+{
+	MappingBuilder builder = {0};
+
+	builder.desc = desc;
+	builder.relname = "batch";
+	builder.options = options;
+	builder.skip = skip;
+	builder.apply = true;
+	builder.nown = desc->natts - SI_METADATA_COLUMNS;
+	builder.whole = whole;
+	return build(&builder, json);
+}
+
+/* Add the columns with metadata; see mapping.h. */
+void
+si_mapping_add_metadata(TupleDesc desc, int first)
+{
+	for (int i = 0; i < SI_METADATA_COLUMNS; i++)
+	{
+		for (int j = 0; j < first; j++)
+		{
+			if (strcmp(NameStr(TupleDescAttr(desc, j)->attname), metadata_columns[i].name) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_COLUMN),
+						 errmsg("column \"%s\" cannot stand in \"fields\"",
+								metadata_columns[i].name),
+						 errdetail("The relation \"batch\" has a column of this name by itself.")));
+		}
+		TupleDescInitEntry(desc, first + i + 1, metadata_columns[i].name,
+						   metadata_columns[i].type, -1, 0);
+	}
+}
+
+/* Build what the builder was told. */
+static SiMapping *
+build(MappingBuilder *builder, const char *json)
+{
+	TupleDesc	desc = builder->desc;
+	const SiOptions *options = builder->options;
+	const bool *skip = builder->skip;
+	SiMapping  *mapping = palloc0(sizeof(SiMapping));
+
+	builder->sources = palloc0(sizeof(Source) * Max(desc->natts, 1));
+	builder->mapping = mapping;
+	builder->fields = palloc0(sizeof(SiWantedField) * Max(desc->natts, 1));
 
 	mapping->columns = palloc0(sizeof(SiColumn) * Max(desc->natts, 1));
 	mapping->names = palloc0(sizeof(char *) * Max(desc->natts, 1));
@@ -158,22 +230,22 @@ si_mapping_build(TupleDesc desc, const char *relname, const char *json,
 	mapping->unknown_fields = options->unknown_fields;
 	mapping->epoch_unit = options->epoch_unit;
 	mapping->encoding = options->encoding;
-	mapping->decode.fields = builder.fields;
+	mapping->decode.fields = builder->fields;
 	mapping->decode.rest_field = -1;
 
 	if (json)
-		read_mapping(&builder, json);
+		read_mapping(builder, json);
 
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		if (builder.sources[i].state == SOURCE_UNSET && takes_by_name(att))
-			set_own_name(&builder.sources[i], NameStr(att->attname));
-		if (takes_by_name(att) && takes_field(&builder.sources[i]))
+		if (builder->sources[i].state == SOURCE_UNSET)
+			set_own_source(builder, i);
+		if (i < builder->nown && takes_by_name(att) && takes_field(&builder->sources[i]))
 			mapping->names[mapping->nnames++] = pstrdup(to_utf8(NameStr(att->attname)));
-		if (builder.sources[i].state == SOURCE_SET && !(skip && skip[i]))
-			add_column(&builder, i);
+		if (builder->sources[i].state == SOURCE_SET && !(skip && skip[i]))
+			add_column(builder, i);
 	}
 
 	mapping->needs_field = needs_field(mapping);
@@ -182,9 +254,28 @@ si_mapping_build(TupleDesc desc, const char *relname, const char *json,
 		mapping->decode.rest_field < 0;
 	if (skip &&
 		(mapping->decode.find_unknown || mapping->decode.rest_field >= 0))
-		add_skipped_fields(&builder);
+		add_skipped_fields(builder);
 
 	return mapping;
+}
+
+/* The source of an attribute that "mapping" does not name. */
+static void
+set_own_source(MappingBuilder *builder, int attidx)
+{
+	Form_pg_attribute att = TupleDescAttr(builder->desc, attidx);
+	Source	   *source = &builder->sources[attidx];
+
+	if (attidx >= builder->nown || (builder->whole && attidx == 0))
+	{
+		int			i = attidx - builder->nown;
+
+		source->state = SOURCE_SET;
+		source->kind = i >= 0 ? metadata_columns[i].kind : SI_SOURCE_VALUE;
+		source->text = i >= 0 ? metadata_columns[i].text : "$value";
+	}
+	else if (takes_by_name(att))
+		set_own_name(source, NameStr(att->attname));
 }
 
 /* ---- the "mapping" argument ---- */
@@ -211,7 +302,13 @@ read_mapping(MappingBuilder *builder, const char *json)
 		int			i = find_mapped_column(builder, to_server(key));
 		Form_pg_attribute att = TupleDescAttr(builder->desc, i);
 
-		if (json_is_null(value))
+		if (i >= builder->nown)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("column \"%s\" of relation \"%s\" cannot have a source in the mapping",
+							NameStr(att->attname), builder->relname),
+					 errdetail("Every batch has it by itself.")));
+		if (json_is_null(value) && !builder->apply)
 		{
 			builder->sources[i].state = SOURCE_NOTHING;
 			continue;
@@ -636,7 +733,7 @@ static bool
 wants_absent_bit(const MappingBuilder *builder, Form_pg_attribute att,
 				 const Source *source)
 {
-	if (source->kind != SI_SOURCE_FIELD || source->rest ||
+	if (source->kind != SI_SOURCE_FIELD || source->rest || builder->apply ||
 		builder->options->missing_fields != SI_MISSING_DEFAULT)
 		return false;
 

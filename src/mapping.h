@@ -101,4 +101,24 @@ extern SiMapping *si_mapping_build(TupleDesc desc, const char *relname, const ch
 								   const SiOptions *options, bool track_absent,
 								   const bool *skip);
 
+/*
+ * The columns that apply's batch has behind the user's own: _topic, _partition,
+ * _offset, _timestamp, _key, _headers and _deleted.
+ */
+#define SI_METADATA_COLUMNS	7
+
+/*
+ * Add them to a row type with room for them, from the column of this index on.
+ * Error 42701 if one of the columns before has the name of one.
+ */
+extern void si_mapping_add_metadata(TupleDesc desc, int first);
+
+/*
+ * Build the mapping of apply's batch, whose last columns are those.  whole: its
+ * first column takes $value unless the mapping says otherwise.  No column has a
+ * default, so there are no absent bits.  Otherwise as si_mapping_build.
+ */
+extern SiMapping *si_mapping_build_apply(TupleDesc desc, bool whole, const char *json,
+										 const SiOptions *options, const bool *skip);
+
 #endif							/* SI_MAPPING_H */

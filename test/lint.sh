@@ -42,6 +42,12 @@ format 2
 transcode 2
 batch 2
 statement 2
+key 2
+reduce 2
+row_notes 2
+tombstone 2
+user_sql 2
+writer 2
 failure 2
 position 3
 session 2
