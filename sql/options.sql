@@ -247,8 +247,7 @@ SELECT try_options(o) FROM (VALUES
 -- options of later versions
 --
 SELECT try_options(jsonb_build_object(name, 1)) FROM (VALUES
-    ('run_as_owner'), ('filter'), ('version_column'), ('stop_at'), ('rate_limit'), ('tombstones'),
-    ('group_id'), ('publish_offsets')) AS t (name);
+    ('stop_at'), ('rate_limit'), ('group_id'), ('publish_offsets')) AS t (name);
 SELECT try_options('{"rate_limit": null, "batch_size": 7}');
 
 --
