@@ -62,6 +62,9 @@
 static BackgroundWorkerHandle **worker_handles;
 static BackgroundWorkerHandle *scanner_handle = NULL;
 
+/* Which requests the scanner that was started last should have answered. */
+static uint64 scanner_request = 0;
+
 /* When the scanner first found no place to start in; 0: it has no trouble. */
 static TimestampTz scanner_waits_since = 0;
 
@@ -146,7 +149,7 @@ request_rechecks(void)
 
 /*
  * The next database to be scanned.  Entries that tell nothing are freed on the
- * way.
+ * way.  Lock not held.
  */
 static Oid
 next_database(void)
@@ -162,7 +165,9 @@ next_database(void)
 			continue;
 		if (slot->requested > slot->scanned)
 		{
-			if (!OidIsValid(result))
+			if (slot->scan_after > GetCurrentTimestamp())
+				turn_again_at(slot->scan_after);
+			else if (!OidIsValid(result))
 				result = slot->database;
 		}
 		else if (!slot->has_extension)
@@ -198,36 +203,77 @@ make_room_for_scanner(void)
 	scanner_waits_since = 0;
 }
 
+/*
+ * A scanner has ended.  One that could not do its work (nobody may connect to
+ * the database, say) is not started again at once, and not before the other
+ * databases had theirs.
+ */
+static void
+note_scanner_end(void)
+{
+	SiDatabaseSlot *slot;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_find_database(si_shared->scanner_database, false);
+	if (slot != NULL && slot->scanned < scanner_request)
+	{
+		int64		delay = (int64) BACK_OFF_MIN_MS << Min(slot->scan_failures, 16);
+
+		slot->scan_failures++;
+		slot->scan_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   Min(delay, BACK_OFF_MAX_MS));
+	}
+	si_slots_unlock();
+}
+
+/* Is the scanner that was started last still at work? */
+static bool
+scanner_is_running(void)
+{
+	pid_t		pid;
+
+	if (scanner_handle == NULL)
+		return false;
+	if (GetBackgroundWorkerPid(scanner_handle, &pid) != BGWH_STOPPED)
+		return true;
+	pfree(scanner_handle);
+	scanner_handle = NULL;
+	note_scanner_end();
+	return false;
+}
+
+static void
+fill_scanner(BackgroundWorker *scanner, Oid database)
+{
+	memset(scanner, 0, sizeof(BackgroundWorker));
+	scanner->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	scanner->bgw_start_time = BgWorkerStart_RecoveryFinished;
+	scanner->bgw_restart_time = BGW_NEVER_RESTART;
+	scanner->bgw_notify_pid = MyProcPid;
+	scanner->bgw_main_arg = ObjectIdGetDatum(database);
+	strlcpy(scanner->bgw_library_name, "stream_ingest", BGW_MAXLEN);
+	strlcpy(scanner->bgw_function_name, "si_scanner_main", BGW_MAXLEN);
+	strlcpy(scanner->bgw_type, "stream_ingest scanner", BGW_MAXLEN);
+	snprintf(scanner->bgw_name, BGW_MAXLEN, "stream_ingest scanner for database %u", database);
+}
+
 static void
 start_scanner(void)
 {
-	BackgroundWorker scanner = {0};
+	BackgroundWorker scanner;
+	SiDatabaseSlot *slot;
 	Oid			database;
 
-	if (scanner_handle != NULL)
-	{
-		pid_t		pid;
-
-		if (GetBackgroundWorkerPid(scanner_handle, &pid) != BGWH_STOPPED)
-			return;
-		pfree(scanner_handle);
-		scanner_handle = NULL;
-	}
+	if (scanner_is_running())
+		return;
 	database = next_database();
 	if (!OidIsValid(database))
 		return;
-
-	scanner.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	scanner.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	scanner.bgw_restart_time = BGW_NEVER_RESTART;
-	scanner.bgw_notify_pid = MyProcPid;
-	scanner.bgw_main_arg = ObjectIdGetDatum(database);
-	strlcpy(scanner.bgw_library_name, "stream_ingest", BGW_MAXLEN);
-	strlcpy(scanner.bgw_function_name, "si_scanner_main", BGW_MAXLEN);
-	strlcpy(scanner.bgw_type, "stream_ingest scanner", BGW_MAXLEN);
-	snprintf(scanner.bgw_name, BGW_MAXLEN, "stream_ingest scanner for database %u", database);
+	fill_scanner(&scanner, database);
 
 	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_find_database(database, false);
+	scanner_request = slot ? slot->requested : 0;
 	si_shared->scanner_database = database;
 	si_slots_unlock();
 	if (RegisterDynamicBackgroundWorker(&scanner, &scanner_handle))

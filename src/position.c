@@ -11,6 +11,7 @@
  *	another cluster or topic id,
  *	or our offset beyond the end		another log: gap without an end; stops,
  *										enable() adopts it from its beginning
+ *	the topic has no such partition		the same
  *	our offset below the first one		gap; on_gap decides
  *	else								as stored
  *
@@ -320,17 +321,38 @@ resolve_partition(const Context *context, SiProgress *row, int32 partition)
 	return SI_POSITION_READY;
 }
 
-/* A row of a partition that the topic does not have. */
+/*
+ * A row of a partition that the topic does not have: it was made anew with
+ * fewer.  The row stays, for its counts; at offset 0 it misses nothing, and
+ * fits should the topic grow again.
+ */
 static SiPositionEnd
-check_partition_exists(const Context *context, const SiProgress *row)
+check_partition_exists(const Context *context, SiProgress *row)
 {
-	if (row->partition < context->info->partitions ||
-		!si_options_takes(context->options, row->partition))
+	if (row->next_offset == 0 && row->seek_position == NULL)
 		return SI_POSITION_READY;
-	*context->reason = psprintf("topic \"%s\" has no partition %d: it has %d",
-								context->subscription->topic, row->partition,
-								context->info->partitions);
-	return SI_POSITION_STOP;
+
+	record_gap(context, row->partition, row->next_offset, -1, "topic recreated");
+	if (context->subscription->adopt_log)
+		return move_row(context, row, 0, 0);
+	*context->reason =
+		psprintf("topic recreated: topic \"%s\" has no partition %d any more, of which offset "
+				 INT64_FORMAT " was next: it has %d; enable the subscription to go on without it",
+				 context->subscription->topic, row->partition, row->next_offset,
+				 context->info->partitions);
+	return SI_POSITION_GAP;
+}
+
+/*
+ * What becomes of the whole after one more partition.  Of several that stop
+ * it, one that enable() does not mend comes before those that it does.
+ */
+static SiPositionEnd
+join_ends(SiPositionEnd all, SiPositionEnd one)
+{
+	if (all == SI_POSITION_STOP || one == SI_POSITION_READY)
+		return all;
+	return one;
 }
 
 SiPositionEnd
@@ -338,29 +360,37 @@ si_position_resolve(const SiSubscription *subscription, const SiOptions *options
 					const SiProgressKey *key, const SiTopicInfo *info,
 					const SiPositionQuestions *answered, char **reason)
 {
-	Context		context = {subscription, options, key, info, answered, reason};
+	char	   *this_reason = NULL;
+	Context		context = {subscription, options, key, info, answered, &this_reason};
 	SiPositionEnd end = SI_POSITION_READY;
 	SiProgress *rows;
 	int			nrows;
+	int32		npartitions = info->partitions;
 
 	if (!si_catalog_hold(subscription->id, subscription->epoch))
 		return SI_POSITION_FENCED;
 	si_progress_fold(subscription->id);
 	rows = si_progress_load(subscription->id, subscription->topic, &nrows);
 
-	for (int i = 0; i < nrows && end == SI_POSITION_READY; i++)
-		end = check_partition_exists(&context, &rows[i]);
-	for (int32 p = 0; p < info->partitions; p++)
+	if (nrows > 0)
+		npartitions = Max(npartitions, rows[nrows - 1].partition + 1);
+
+	for (int32 p = 0; p < npartitions; p++)
 	{
-		SiPositionEnd this_end;
+		SiProgress *row = find_row(rows, nrows, p);
+		SiPositionEnd this_end = SI_POSITION_READY;
 
 		if (!si_options_takes(options, p))
 			continue;
-		this_end = resolve_partition(&context, find_row(rows, nrows, p), p);
+		if (p < info->partitions)
+			this_end = resolve_partition(&context, row, p);
+		else if (row != NULL)
+			this_end = check_partition_exists(&context, row);
 		if (this_end == SI_POSITION_FENCED || this_end == SI_POSITION_AGAIN)
 			return this_end;
-		if (end == SI_POSITION_READY)
-			end = this_end;
+		if (join_ends(end, this_end) != end)
+			*reason = this_reason;
+		end = join_ends(end, this_end);
 	}
 	if (end == SI_POSITION_READY)
 		si_catalog_set_first_partitions(subscription->id, info->partitions);

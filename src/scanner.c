@@ -197,6 +197,7 @@ publish(const Finding *findings, int n, bool has_extension, uint64 request)
 	{
 		database->has_extension = has_extension;
 		database->scanned = Max(database->scanned, request);
+		database->scan_failures = 0;
 	}
 	si_slots_unlock();
 

@@ -279,17 +279,13 @@ si_slots_make_partition(Oid database, int32 subscription, int32 partition, int w
 		slot->database = database;
 		slot->subscription = subscription;
 		slot->partition = partition;
-		slot->worker = -1;
-	}
-
-	/* what its worker was told stays until it is told something newer */
-	if (slot != NULL && slot->worker != worker)
-	{
-		slot->worker = worker;
 		pg_atomic_write_u64(&slot->low, (uint64) SI_OFFSET_UNKNOWN);
 		pg_atomic_write_u64(&slot->high, (uint64) SI_OFFSET_UNKNOWN);
 		pg_atomic_write_u64(&slot->asked_at, 0);
 	}
+	/* what is known of it stays: asked_at tells how old it is */
+	if (slot != NULL)
+		slot->worker = worker;
 	return slot;
 }
 
@@ -315,7 +311,10 @@ si_slots_request_scan(Oid database)
 	si_slots_lock(LW_EXCLUSIVE);
 	slot = si_slots_find_database(database, true);
 	if (slot != NULL)
+	{
 		slot->requested++;
+		slot->scan_after = 0;
+	}
 	else
 		si_shared->scan_all = true;
 	launcher = si_shared->launcher_pid;

@@ -59,6 +59,8 @@ typedef struct SiDatabaseSlot
 	Oid			database;		/* InvalidOid: the slot is free */
 	uint64		requested;		/* counts the scans asked for ... */
 	uint64		scanned;		/* ... and how many of those are answered */
+	int			scan_failures;	/* scanners in a row that ended without answer */
+	TimestampTz scan_after;		/* no other one before that */
 	bool		has_extension;
 	int			suspended_by;	/* pid of the backend that wants this database
 								 * without workers until its transaction ends */

@@ -62,6 +62,8 @@
 #define WATERMARK_MS		5000
 #define RETRY_MIN_MS		1000
 #define RETRY_MAX_MS		60000
+#define CONTACT_RETRY_MAX_MS 5000	/* brokers and topics come back
+									 * unannounced */
 #define CLOSE_MS			5000	/* most that the end of a worker may take */
 #define FETCH_CHUNK			1000
 
@@ -85,6 +87,7 @@ typedef struct Partition
 	bool		at_end;			/* nothing came since its end was seen */
 	int			refused;		/* messages refused in a row */
 	bool		in_batch;
+	bool		missing;		/* the topic, made anew, does not have it */
 } Partition;
 
 typedef struct Worker
@@ -254,12 +257,12 @@ close_consumer(int code, Datum arg)
 
 /* Wait before trying again, a little longer each time. */
 static void
-back_off(Worker *worker)
+back_off(Worker *worker, int max_ms)
 {
 	TimestampTz until;
 
 	worker->retry_ms = (worker->retry_ms == 0) ? RETRY_MIN_MS
-		: Min(worker->retry_ms * 2, RETRY_MAX_MS);
+		: Min(worker->retry_ms * 2, max_ms);
 	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), worker->retry_ms);
 	set_retry_at(until);
 	for (;;)
@@ -273,16 +276,38 @@ back_off(Worker *worker)
 	set_retry_at(0);
 }
 
+/* The SQLSTATE under which a trouble is shown. */
+static int
+trouble_sqlstate(SiTroubleKind kind)
+{
+	switch (kind)
+	{
+		case SI_TROUBLE_AUTHENTICATION:
+			return ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
+		case SI_TROUBLE_AUTHORIZATION:
+			return ERRCODE_INSUFFICIENT_PRIVILEGE;
+		case SI_TROUBLE_TOPIC:
+			return ERRCODE_UNDEFINED_OBJECT;
+		default:
+			return ERRCODE_CONNECTION_FAILURE;
+	}
+}
+
 /* Brokers or topic are not as they should be. */
 static void
 report_trouble(Worker *worker, const SiTrouble *trouble)
 {
-	bool		repairable = trouble->kind == SI_TROUBLE_TOPIC ||
+	bool		about_topic = trouble->kind == SI_TROUBLE_TOPIC ||
 		trouble->kind == SI_TROUBLE_AUTHORIZATION;
+	const char *text = trouble->words;
+
+	/* of a topic, the library does not always say which */
+	if (about_topic && strstr(text, worker->subscription->topic) == NULL)
+		text = psprintf("topic \"%s\": %s", worker->subscription->topic, trouble->words);
 
 	worker->troubled = true;
-	set_error(ERRCODE_CONNECTION_FAILURE, trouble->words);
-	set_state(worker, repairable ? SI_STATE_STOPPED : SI_STATE_RETRYING, trouble->words);
+	set_error(trouble_sqlstate(trouble->kind), text);
+	set_state(worker, about_topic ? SI_STATE_STOPPED : SI_STATE_RETRYING, text);
 }
 
 /*
@@ -309,6 +334,31 @@ leave_if_changed(Worker *worker)
 	CommitTransactionCommand();
 }
 
+/*
+ * The subscription has been stopped (and that is committed): leave.  A scan
+ * will tell it to the launcher, but until then this slot would have the next
+ * worker started.
+ */
+static void
+leave_stopped(Worker *worker, SiState state, const char *reason)
+{
+	SiSubscriptionSlot *slot;
+
+	set_state(worker, state, reason);
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_find_subscription(MyDatabaseId, worker->subscription->id);
+	if (slot != NULL && slot->epoch == worker->key.epoch)
+	{
+		slot->workers = 0;
+		slot->state = state;
+		slot->since = GetCurrentTimestamp();
+		strlcpy(slot->reason, reason, SI_REASON_LEN);
+	}
+	si_slots_unlock();
+	si_slots_request_scan(MyDatabaseId);
+	leave(true);
+}
+
 /* Stop the subscription until somebody enables it, and leave. */
 static void
 stop_subscription(Worker *worker, const char *state, const char *reason, const char *sqlstate)
@@ -318,11 +368,8 @@ stop_subscription(Worker *worker, const char *state, const char *reason, const c
 	(void) si_catalog_stop(worker->subscription->id, worker->key.epoch, state, reason, sqlstate);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-
-	set_state(worker, strcmp(state, "finished") == 0 ? SI_STATE_FINISHED : SI_STATE_STOPPED,
-			  reason);
-	si_slots_request_scan(MyDatabaseId);
-	leave(true);
+	leave_stopped(worker, strcmp(state, "finished") == 0 ? SI_STATE_FINISHED : SI_STATE_STOPPED,
+				  reason);
 }
 
 /* ---- PREPARE ---- */
@@ -500,11 +547,7 @@ resolve_positions(Worker *worker, const SiTopicInfo *info, SiPositionQuestions *
 	CommitTransactionCommand();
 
 	if (end == SI_POSITION_STOP || end == SI_POSITION_GAP)
-	{
-		set_state(worker, SI_STATE_STOPPED, reason);
-		si_slots_request_scan(MyDatabaseId);
-		leave(true);
-	}
+		leave_stopped(worker, SI_STATE_STOPPED, reason);
 	return true;
 }
 
@@ -513,7 +556,7 @@ resolve_positions(Worker *worker, const SiTopicInfo *info, SiPositionQuestions *
  * in turn, so that a partition that is added changes nothing for the others.
  */
 static void
-load_partitions(Worker *worker)
+load_partitions(Worker *worker, int topic_partitions)
 {
 	SiProgress *rows;
 	int			nrows,
@@ -538,6 +581,8 @@ load_partitions(Worker *worker)
 		partition->progress = rows[i];
 		partition->expected = rows[i].next_offset;
 		partition->end = -1;
+		partition->missing = partition->at_end =
+			(rows[i].partition >= topic_partitions);
 	}
 	MemoryContextSwitchTo(old);
 	worker->next_orphans = si_dead_letter_next_retry(worker->subscription->id);
@@ -562,6 +607,14 @@ watch_watermarks(Worker *worker)
 
 		if (slot == NULL)
 			break;
+		if (worker->partitions[i].missing)
+		{
+			/* nobody can be asked, and it has no end to wait for */
+			pg_atomic_write_u64(&slot->low, 0);
+			pg_atomic_write_u64(&slot->high, 0);
+			pg_atomic_write_u64(&slot->asked_at, GetCurrentTimestamp());
+			continue;
+		}
 		sinks[n].partition = partition;
 		sinks[n].low = &slot->low;
 		sinks[n].high = &slot->high;
@@ -576,16 +629,22 @@ watch_watermarks(Worker *worker)
 static void
 assign_partitions(Worker *worker)
 {
-	int			n = worker->npartitions;
-	int32	   *partitions = palloc(sizeof(int32) * Max(n, 1));
-	int64	   *offsets = palloc(sizeof(int64) * Max(n, 1));
-	int32	   *epochs = palloc(sizeof(int32) * Max(n, 1));
+	int			most = Max(worker->npartitions, 1);
+	int32	   *partitions = palloc(sizeof(int32) * most);
+	int64	   *offsets = palloc(sizeof(int64) * most);
+	int32	   *epochs = palloc(sizeof(int32) * most);
+	int			n = 0;
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < worker->npartitions; i++)
 	{
-		partitions[i] = worker->partitions[i].progress.partition;
-		offsets[i] = worker->partitions[i].progress.next_offset;
-		epochs[i] = worker->partitions[i].progress.leader_epoch;
+		const SiProgress *progress = &worker->partitions[i].progress;
+
+		if (worker->partitions[i].missing)
+			continue;
+		partitions[n] = progress->partition;
+		offsets[n] = progress->next_offset;
+		epochs[n] = progress->leader_epoch;
+		n++;
 	}
 	if (n > 0)
 		si_consumer_assign(worker->consumer, partitions, offsets, epochs, n);
@@ -604,18 +663,18 @@ contact(Worker *worker)
 		set_state(worker, SI_STATE_CONNECTING, NULL);
 	if (!ask_topic(worker, &info))
 	{
-		back_off(worker);
+		back_off(worker, CONTACT_RETRY_MAX_MS);
 		leave_if_changed(worker);
 		return;
 	}
 	questions = make_questions(worker, &info);
 	if (!ask_offsets(worker, questions) || !resolve_positions(worker, &info, questions))
 	{
-		back_off(worker);
+		back_off(worker, CONTACT_RETRY_MAX_MS);
 		leave_if_changed(worker);
 		return;
 	}
-	load_partitions(worker);
+	load_partitions(worker, info.partitions);
 	watch_watermarks(worker);
 	assign_partitions(worker);
 
@@ -1268,7 +1327,7 @@ handle_error(Worker *worker, ErrorData *edata)
 		wait_for_something(worker, 10 + pg_prng_uint64_range(&pg_global_prng_state, 0, 100));
 	}
 	else
-		back_off(worker);
+		back_off(worker, RETRY_MAX_MS);
 	if (worker->phase != PHASE_PREPARE)
 		leave_if_changed(worker);
 }
@@ -1412,8 +1471,13 @@ si_worker_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	connect_database(database, owner);
+
+	/*
+	 * Before connecting, so that at exit the transaction ends first: closing
+	 * may take its time, and must not do so while locks are held.
+	 */
 	before_shmem_exit(close_consumer, (Datum) 0);
+	connect_database(database, owner);
 
 	pgstat_report_appname(psprintf("stream_ingest %s", NameStr(stub->name)));
 	si_session_init_worker();

@@ -1,0 +1,99 @@
+# What a worker costs: next to no processor time while idle, and memory that
+# does not grow with the messages.
+#
+# STREAM_INGEST_FULL=1 reads 5,000,000 messages instead of 500,000.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+use List::Util qw(max);
+use PostgreSQL::Test::Utils;
+use StreamIngest;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $full = $ENV{STREAM_INGEST_FULL};
+my $count = $full ? 5_000_000 : 500_000;
+my $idle_seconds = $full ? 60 : 15;
+my $limit = $full ? 900 : $PostgreSQL::Test::Utils::timeout_default;
+
+my $kafka = StreamIngest::start_kafka();
+my $node = StreamIngest::new_node('main', kafka => $kafka);
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+# Processor time of all threads of a process, in seconds.
+sub cpu_seconds
+{
+	my ($pid) = @_;
+	my $ns = 0;
+
+	foreach my $file (glob("/proc/$pid/task/*/schedstat"))
+	{
+		$ns += (split ' ', slurp_file($file))[0];
+	}
+	return $ns / 1e9;
+}
+
+# Memory of its own in MB: shared buffers that it has touched do not count.
+sub memory
+{
+	my ($pid) = @_;
+
+	return slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+) kB/m ? $1 / 1024 : 0;
+}
+
+$kafka->create_topic('t', 3);
+sql('CREATE UNLOGGED TABLE t (id bigint, payload text)');
+is($kafka->produce('t', count => $count, round_robin => 3), $count, "$count messages are in the topic");
+sql(q{SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't', options => '{"batch_size": 1000}')});
+my $worker = StreamIngest::worker_pid($node, 's');
+
+# ---- memory ----
+
+my @samples;
+my $deadline = time() + $limit;
+my $began = time();
+while (1)
+{
+	my $done = sql('SELECT coalesce(sum(next_offset), 0) FROM stream_ingest.offsets');
+
+	push @samples, [ $done, memory($worker) ];
+	last if $done >= $count || time() > $deadline;
+}
+my $took = time() - $began;
+is($samples[-1][0], $count, 'all are read');
+is(sql('SELECT count(*) FROM t'), $count, 'and are in the table');
+is(StreamIngest::worker_pid($node, 's'), $worker, 'by one and the same process');
+
+my $first_half = max(map { $_->[1] } grep { $_->[0] > 0 && $_->[0] <= $count / 2 } @samples);
+my $second_half = max(map { $_->[1] } grep { $_->[0] > $count / 2 } @samples);
+my @shown = grep { defined } map {
+	my $at = $_ * $count / 10;
+	(grep { $_->[0] >= $at } @samples)[0]
+} 1 .. 10;
+note(sprintf('%d messages in %.1f s; MB of the worker\'s own memory at each tenth: %s',
+		$count, $took, join(' ', map { sprintf('%.1f', $_->[1]) } @shown)));
+cmp_ok($second_half, '<', $first_half * 1.1 + 4,
+	sprintf('memory is flat: at most %.1f MB in the first half, %.1f MB in the second', $first_half, $second_half));
+
+# ---- idle ----
+
+ok( StreamIngest::poll_until(
+		$node, "SELECT state, messages_per_second FROM stream_ingest.status", 'streaming|0'),
+	'the worker is idle');
+my @pids = ($worker,
+	sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'stream_ingest launcher'"));
+my @before = map { cpu_seconds($_) } @pids;
+my $from = time();
+
+# this is no waiting for something: the time itself is what is measured
+select(undef, undef, undef, $idle_seconds);
+my $elapsed = time() - $from;
+my @percent = map { (cpu_seconds($pids[$_]) - $before[$_]) / $elapsed * 100 } 0 .. 1;
+cmp_ok($percent[0] + $percent[1], '<', 0.5,
+	sprintf('idle: the worker takes %.3f %% of a core, the launcher %.3f %%', @percent));
+
+done_testing();
