@@ -37,11 +37,16 @@ typedef struct SiFailure
 /* Copy what matters of a caught error into the current memory context. */
 extern SiFailure *si_failure_from_error(const ErrorData *edata);
 
+extern SiFailure *si_failure_copy(const SiFailure *failure, MemoryContext context);
+
 /* Passing or data?  By SQLSTATE, from the table. */
 extern SiErrorKind si_failure_kind(int sqlerrcode);
 
 /* May it be tried again at once (with jitter)? */
 extern bool si_failure_retry_at_once(int sqlerrcode);
+
+/* The error alone, also without any payload. */
+extern char *si_failure_words(const SiFailure *failure);
 
 /*
  * One sentence without any payload.  topic and message may be NULL where no
