@@ -197,12 +197,12 @@ RETURNS TABLE (message bytea, ours text, copys text) LANGUAGE sql AS $$
 $$;
 SELECT setseed(0.25) \g /dev/null
 SET synchronous_commit = off;
-SELECT * FROM differences('text', ARRAY[E'\t', E'\t', E'\t', '\', '\', E'\n', E'\r', 'N', 'a', 'x', '4', '1', '0', 'n', 'é', '3'], '', '{}', 1500);
-SELECT * FROM differences('text', ARRAY['|', '|', '\', E'\n', 'N', 'U', 'x', '7'], ', DELIMITER ''|'', NULL ''NU''', '{"delimiter":"|","null":"NU"}', 700);
-SELECT * FROM differences('csv', ARRAY[',', ',', ',', '"', '"', E'\n', E'\r', 'a', ' ', 'N', '\', 'é'], '', '{}', 1500);
-SELECT * FROM differences('csv', ARRAY[',', ',', '"', '\', '\', E'\n', 'a', 'N'], ', ESCAPE ''\'', NULL ''N''', '{"escape":"\\","null":"N"}', 1000);
+SELECT * FROM differences('text', ARRAY[E'\t', E'\t', E'\t', '\', '\', E'\n', E'\r', 'N', 'a', 'x', '4', '1', '0', 'n', 'é', '3'], '', '{}', 1000);
+SELECT * FROM differences('text', ARRAY['|', '|', '\', E'\n', 'N', 'U', 'x', '7'], ', DELIMITER ''|'', NULL ''NU''', '{"delimiter":"|","null":"NU"}', 500);
+SELECT * FROM differences('csv', ARRAY[',', ',', ',', '"', '"', E'\n', E'\r', 'a', ' ', 'N', '\', 'é'], '', '{}', 1000);
+SELECT * FROM differences('csv', ARRAY[',', ',', '"', '\', '\', E'\n', 'a', 'N'], ', ESCAPE ''\'', NULL ''N''', '{"escape":"\\","null":"N"}', 700);
 SELECT * FROM differences('csv', ARRAY[';', ';', '''', '#', E'\r', 'a', '"'], ', DELIMITER '';'', QUOTE '''''''', ESCAPE ''#''',
-    '{"delimiter":";","quote":"''","escape":"#"}', 700);
+    '{"delimiter":";","quote":"''","escape":"#"}', 500);
 -- and many of them are good
 SELECT count(*) > 100 FROM (SELECT d('csv', random_message(ARRAY[',', ',', '"', 'a']), '{"header_columns":["c1","c2"]}') AS said
     FROM generate_series(1, 1000)) AS s WHERE said LIKE 'w%';

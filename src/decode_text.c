@@ -81,6 +81,7 @@ static bool bind_fields(RowDecoder *decoder);
 static bool read_row(Reader *reader, SiValue *values, int *n);
 static bool scan_text(Reader *reader, Slice *slice);
 static bool scan_csv(Reader *reader, Slice *slice);
+static int	digit_value(char c, int base);
 static bool make_value(Reader *reader, const Slice *slice, SiValue *value);
 static bool make_rest(Reader *reader, const SiValue *values, int n,
 					  SiValue *rest);
@@ -364,6 +365,17 @@ read_row(Reader *reader, SiValue *values, int *n)
 	return true;
 }
 
+/* A delimiter that is a hex digit is one of the number's first. */
+static const char *
+pass_hex(const char *p, const char *end)
+{
+	int			n;
+
+	for (n = 0; n < 2 && p + 1 < end && digit_value(p[1], 16) >= 0; n++)
+		p++;
+	return p;
+}
+
 /* Find the end of a column of format text. */
 static bool
 scan_text(Reader *reader, Slice *slice)
@@ -390,6 +402,8 @@ scan_text(Reader *reader, Slice *slice)
 		p++;
 		if (*p == '.')
 			return fail(reader, "message has an end-of-copy marker");
+		if (*p == 'x')
+			p = pass_hex(p, end);
 	}
 	slice->len = (size_t) (p - slice->data);
 	reader->p = p;

@@ -186,7 +186,7 @@ static void
 render_value(char *out, size_t size, const SiValue *value)
 {
 	static const char *const marks[] = {
-		"-", "null", "true", "false", "#", "'", "", "", "bytes "
+		"-", "null", "true", "false", "#", "'", "", "", "bytes ", "="
 	};
 
 	append(out, size, marks[value->kind], strlen(marks[value->kind]));
@@ -198,8 +198,8 @@ render_value(char *out, size_t size, const SiValue *value)
 
 /*
  * A record: "D " if it is a delete, then the fields between bars: - for
- * ABSENT, #1 a number, 'x' a string, and "? name" for an unknown field.  An
- * error: ! SQLSTATE message.
+ * ABSENT, #1 a number, 'x' a string, =x a text for a type to read, and "? name"
+ * for an unknown field.  An error: ! SQLSTATE message.
  */
 static void
 render(char *out, size_t size, bool decoded, const SiRecord *record,
@@ -266,19 +266,28 @@ decode_bytes(SiDecoder *decoder, const char *value, size_t value_len,
 
 /* Decode once with a decoder of its own. */
 static bool
-decode_once(const char *fields, const char *value, size_t value_len,
-			const char *key, char *out, size_t size)
+decode_format(const char *format, const SiFormatOptions *options,
+			  const char *fields, const char *value, size_t value_len,
+			  const char *key, char *out, size_t size)
 {
 	Plan		plan;
 	SiDecoder  *decoder;
 	bool		decoded;
 
 	make_plan(&plan, fields);
-	decoder = si_decoder_create("json", &plan.plan, NULL);
+	decoder = si_decoder_create(format, &plan.plan, options);
 	decoded = decode_bytes(decoder, value, value_len, key, out, size);
 	si_decoder_destroy(decoder);
 	free_plan(&plan);
 	return decoded;
+}
+
+static bool
+decode_once(const char *fields, const char *value, size_t value_len,
+			const char *key, char *out, size_t size)
+{
+	return decode_format("json", NULL, fields, value, value_len, key, out,
+						 size);
 }
 
 /* ---- a table of decodings ---- */
@@ -956,6 +965,157 @@ test_large_rest(void)
 	free(out);
 }
 
+/* ---- text, csv and raw ---- */
+
+typedef struct RowCase
+{
+	const char *name;
+	const char *format;
+	const char *columns;		/* separated by blanks, "" for none */
+	const char *bytes;			/* delimiter, quote and escape, or "" */
+	const char *null_text;		/* NULL for the default */
+	const char *fields;
+	const char *value;
+	const char *expected;
+} RowCase;
+
+static const RowCase row_cases[] = {
+	{"csv", "csv", "a b c", "", NULL, "c a b", "1,x y,", "null|=1|=x y"},
+	{"csv, quoted", "csv", "a b", "", NULL, "a b", "\"x,\"\"y\"\"\nz\",\"\"\r\n", "=x,\"y\"<0a>z|="},
+	{"csv, quotes within", "csv", "a b", "", NULL, "a b", "x\"y,\"z,", "=xy,z|null"},
+	{"csv, other bytes", "csv", "a b c", ";'\\", "-", "a b c", "'it\\'s\\x';-;'-'", "=it's\\x|null|=-"},
+	{"csv, too few", "csv", "a b", "", NULL, "a", "1", "! 22P04 missing data for column \"b\""},
+	{"csv, too many", "csv", "a b", "", NULL, "a", "1,2,3", "! 22P04 extra data after last expected column"},
+	{"csv, not ended", "csv", "a b", "", NULL, "b", "\"1,2", "! 22P04 unterminated CSV quoted field"},
+	{"csv, ends with a quote", "csv", "a", "", NULL, "a", "\"", "! 22P04 unterminated CSV quoted field"},
+	{"csv, ends with an escape", "csv", "a", ",\"\\", NULL, "a", "\"\\", "! 22P04 unterminated CSV quoted field"},
+	{"csv, two lines", "csv", "a b", "", NULL, "a", "1,2\n3,4", "! 22P04 message has more than one line"},
+	{"csv, empty", "csv", "a", "", NULL, "a", "", "null"},
+	{"csv, bad UTF-8", "csv", "a", "", NULL, "a", "\xc3", "! 22021 message has bytes that are not valid UTF-8"},
+	{"csv, bad UTF-8 that nobody takes", "csv", "a b", "", NULL, "a", "1,\xff",
+	"! 22021 message has bytes that are not valid UTF-8"},
+	{"csv, no such column", "csv", "a b", "", NULL, "c a.b a[0] b", "1,2", "-|-|-|=2"},
+	{"csv, twice", "csv", "a b", "", NULL, "b b", "1,\"2\"", "=2|=2"},
+	{"csv, the whole", "csv", "a b", "", NULL, "$value a", "1,2\n", "=1,2<0a>|=1"},
+	{"csv, the rest", "csv", "a b c", "", NULL, "b $rest", "\"x\"\"\\\n\",2,", "=2|{\"a\":\"x\\\"\\\\\\u000a\",\"c\":null}"},
+	{"csv, the rest of none", "csv", "a", "", NULL, "a $rest", "1", "=1|{}"},
+	{"csv, without names", "csv", "", "", NULL, "$rest", "1,,\"\"", "{\"column1\":\"1\",\"column2\":null,\"column3\":\"\"}"},
+	{"csv, without names, a name", "csv", "", "", NULL, "column1", "1,2", "-"},
+	{"csv, unknown", "csv", "a b c", "", NULL, "a ?", "1,2,3", "=1? b"},
+	{"csv, unknown, but the whole is taken", "csv", "a b", "", NULL, "$value ?", "1,2", "=1,2"},
+	{"csv, key", "csv", "a", "", NULL, "$key.a a", "1", "#7|=1"},
+
+	{"text", "text", "a b c", "", NULL, "c a b", "1\t\\N\t\\\\N", "=\\N|=1|null"},
+	{"text, escapes", "text", "a b", "", NULL, "a b", "\\b\\f\\n\\r\\t\\v\\q\t\\101\\x4a\\x4\\12", "=<08><0c><0a><0d><09><0b>q|=AJ<04><0a>"},
+	{"text, escaped delimiter and line break", "text", "a b", "", NULL, "a b", "1\\\t2\\\n3\tx\n", "=1<09>2<0a>3|=x"},
+	{"text, ends with a backslash", "text", "a b", "", NULL, "a b", "1\t2\\", "=1|=2"},
+	{"text, is a backslash", "text", "a b", "", "", "a b", "\t\\", "null|null"},
+	{"text, ends within an escape", "text", "a b", "", NULL, "b", "\t\\x", "=x"},
+	{"text, ends within digits", "text", "a b", "", NULL, "b", "\t\\1", "=<01>"},
+	{"text, digits end with the column", "text", "a b", "", NULL, "a b", "\\1\t1", "=<01>|=1"},
+	{"text, an escape is half a character", "text", "a b", "", NULL, "a", "\\303\t", "! 22021 message has escapes that give no valid UTF-8"},
+	{"text, two escapes are one", "text", "a b", "", NULL, "a", "\\303\\251\t", "=\xc3\xa9"},
+	{"text, NUL by number", "text", "a b", "", NULL, "a", "\\0\t", "! 22021 message has escapes that give no valid UTF-8"},
+	{"text, NUL that nobody takes", "text", "a b", "", NULL, "a", "\t\\0", "! 22021 message has escapes that give no valid UTF-8"},
+	{"text, end of copy", "text", "a b", "", NULL, "a", "\\.", "! 22P04 message has an end-of-copy marker"},
+	{"text, other bytes", "text", "a b", "|", "NULL", "a b", "NULL|\\|NULL", "null|=|NULL"},
+	{"text, a delimiter that is a hex digit", "text", "a b", "A", NULL, "a b", "\\x4A1A\\x4", "=J1|=<04>"},
+	{"text, too few", "text", "a b", "", NULL, "a", "\n", "! 22P04 missing data for column \"b\""},
+	{"text, too many", "text", "a b", "", NULL, "a", "\t\t", "! 22P04 extra data after last expected column"},
+	{"text, two lines", "text", "a b", "", NULL, "a", "\t\r\r", "! 22P04 message has more than one line"},
+	{"text, one column", "text", "line", "", NULL, "line", "\\N\t\n\\.\n", "=\\N<09><0a>\\.<0a>"},
+	{"text, one column and the rest", "text", "line", "", NULL, "$rest", "\t", "{\"line\":\"\\u0009\"}"},
+	{"text, without names", "text", "", "", NULL, "$rest", "\\N\t\\t", "{\"column1\":null,\"column2\":\"\\u0009\"}"},
+
+	{"raw", "raw", "", "", NULL, "$value a", "\xff{", "bytes \xff{|-"},
+	{"raw, named", "raw", "a", "", NULL, "a b a.b $rest $key.a", "\xff", "bytes \xff|-|-|-|#7"},
+	{"raw, empty", "raw", "a", "", NULL, "a", "", "bytes "}
+};
+
+static void
+test_rows(void)
+{
+	size_t		i;
+
+	for (i = 0; i < sizeof(row_cases) / sizeof(row_cases[0]); i++)
+	{
+		const RowCase *c = &row_cases[i];
+		SiFormatOptions options = {0};
+		const char *names[8];
+		char	   *columns = strdup(c->columns);
+		char	   *save = NULL;
+		char	   *name;
+		char		out[1024];
+
+		for (name = strtok_r(columns, " ", &save); name != NULL;
+			 name = strtok_r(NULL, " ", &save))
+			names[options.ncolumns++] = name;
+		options.columns = names;
+		options.null_text = c->null_text;
+		options.delimiter = c->bytes[0];
+		if (c->bytes[0] != '\0')
+			options.quote = c->bytes[1];
+		if (options.quote != '\0')
+			options.escape = c->bytes[2];
+		decode_format(c->format, &options, c->fields, c->value,
+					  strlen(c->value), "{\"a\":7}", out, sizeof(out));
+		is(out, c->expected, c->name);
+		free(columns);
+	}
+}
+
+/* Every beginning of a row, and every byte of it replaced, is survived. */
+static void
+test_broken_rows(void)
+{
+	static const char *const formats[] = {"text", "csv", "raw"};
+	static const char row[] = "a\\101\t\"b,\"\"\",\\N\t\\xc3\\xa9,\xc3\xa9\r\n";
+	static const char *const names[] = {"a", "b", "c"};
+	SiFormatOptions options = {0};
+	size_t		len = sizeof(row) - 1;
+	char		out[1024];
+	size_t		f;
+	size_t		i;
+	int			byte;
+
+	options.columns = names;
+	for (f = 0; f < 3; f++)
+	{
+		for (options.ncolumns = 0; options.ncolumns < 4; options.ncolumns++)
+		{
+			for (i = 0; i <= len; i++)
+				decode_format(formats[f], &options, "a c $rest $value", row, i,
+							  NULL, out, sizeof(out));
+			for (i = 0; i < len; i++)
+			{
+				char	   *copy = exact_copy(row, len);
+
+				for (byte = 0; byte < 256; byte++)
+				{
+					copy[i] = (char) byte;
+					decode_format(formats[f], &options, "b $rest", copy, len,
+								  NULL, out, sizeof(out));
+				}
+				free(copy);
+			}
+		}
+		ok(true, "every byte of a row was replaced: %s", formats[f]);
+	}
+}
+
+static void
+test_nul_in_rows(void)
+{
+	char		out[256];
+
+	decode_format("csv", NULL, "$rest", "a,\0", 3, NULL, out, sizeof(out));
+	is(out, "! 22021 message has a NUL byte, which a text cannot hold", "NUL in csv");
+	decode_format("text", NULL, "$rest", "\0", 1, NULL, out, sizeof(out));
+	is(out, "! 22021 message has a NUL byte, which a text cannot hold", "NUL in text");
+	decode_format("raw", NULL, "$value", "\0", 1, NULL, out, sizeof(out));
+	is(out, "bytes <00>", "NUL in raw");
+}
+
 /* ---- arena ---- */
 
 static void
@@ -1001,6 +1161,8 @@ test_formats(void)
 
 	make_plan(&plan, "a");
 	ok(si_decoder_known("json"), "json is known");
+	ok(si_decoder_known("text") && si_decoder_known("csv") &&
+	   si_decoder_known("raw"), "so are text, csv and raw");
 	ok(!si_decoder_known("xml"), "xml is not");
 	ok(si_decoder_create("xml", &plan.plan, NULL) == NULL,
 	   "and makes no decoder");
@@ -1083,6 +1245,9 @@ main(int argc, char **argv)
 	test_near_names();
 	test_after_errors();
 	test_large_rest();
+	test_rows();
+	test_broken_rows();
+	test_nul_in_rows();
 	if (argc > 1 && test_directory(argv[1]) != 0)
 		return 1;
 	printf("1..%d\n", ntests);

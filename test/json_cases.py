@@ -6,13 +6,16 @@
 
 File names begin with y_ (must be accepted), n_ (must be refused) or i_
 (RFC 8259 leaves it open; must be survived).  The cases follow the sections of
-RFC 8259; each number names its place in the list, so add at the end.  The same
-naming is used by the public JSONTestSuite, whose directory test_parsing can be
-given to decoder_test as it is.
+RFC 8259; each number names its place in the list, so add at the end.  The cases
+of the public JSONTestSuite (json_suite.py) come with them, under their own names.
 """
 
 import os
 import sys
+
+sys.dont_write_bytecode = True
+
+import json_suite
 
 TEN = b'0123456789'
 
@@ -146,11 +149,13 @@ def main():
         sys.exit(__doc__)
     directory = sys.argv[1]
     os.makedirs(directory, exist_ok=True)
+    cases = dict(json_suite.CASES)
     for group, documents in CASES.items():
         for number, document in enumerate(documents, 1):
-            name = '%s_%02d.json' % (group, number)
-            with open(os.path.join(directory, name), 'wb') as file:
-                file.write(document)
+            cases['%s_%02d' % (group, number)] = document
+    for name, document in cases.items():
+        with open(os.path.join(directory, name + '.json'), 'wb') as file:
+            file.write(document)
 
 
 if __name__ == '__main__':

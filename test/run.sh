@@ -114,7 +114,8 @@ run_unit()
 
 	{
 		as_server_user nice make -C "$tree" -s MAINTAINER=1 test/decoder_test &&
-			as_server_user timeout -k 10 "$test_timeout" "$tree/test/decoder_test"
+			as_server_user python3 "$tree/test/json_cases.py" "$scratch/json_cases" &&
+			as_server_user timeout -k 10 "$test_timeout" "$tree/test/decoder_test" "$scratch/json_cases"
 	} >"$log" 2>&1 || status=$?
 	report_tap "$log" decoder_test "$status" "$began"
 }
@@ -162,6 +163,19 @@ get_packages()
 		'maven: command -v mvn' \
 		'python3: command -v python3' \
 		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
+	case $part in all | tap) get_other_extensions ;; esac
+}
+
+# Those whose types test/t/060_other_types.pl takes, for a server of Debian's.
+get_other_extensions()
+{
+	local library=/usr/lib/postgresql major=${PG_CONFIG#/usr/lib/postgresql/}
+
+	[ "$major" != "$PG_CONFIG" ] || return 0
+	major=${major%%/*}
+	need_packages \
+		"postgresql-$major-postgis-3: test -e $library/$major/lib/postgis-3.so" \
+		"postgresql-$major-hll: test -e $library/$major/lib/hll.so"
 }
 
 finish()
