@@ -53,7 +53,8 @@ static const SiSetting fixed_settings[] = {
 	/* each message once and in its place, on all replicas in sync */
 	{"enable.idempotence", "true", false},
 	{"acks", "all", false},
-	{"linger.ms", "1", false},
+	/* a COMMIT waits for each; many gather while requests are on their way */
+	{"linger.ms", "0", false},
 	/* bounds of what the library holds at a time, more than one message */
 	{"queue.buffering.max.messages", "100000", false},
 	{"queue.buffering.max.kbytes", "131072", false},
