@@ -90,8 +90,26 @@ SELECT infer('look_scalars', 'scalars');
 \! test/produce -t look_many -p 0 -n 150 -s 40 >/dev/null
 SELECT infer('look_many', 'many');
 
+-- formats without names: values are looked at for what they are
+\! printf '%s\n' '1,"a, b",true,2026-01-05,0123,1.5,,"12"' '2,c,f,2026-01-06,4567,2,x,13' '3,"broken' | test/produce -t look_csv -p 0 >/dev/null
+SELECT stream_ingest.infer_table('look', 'look_csv', 'rows', 'csv');
+\! printf '%s\n' 'GET /index.html 200' 'GET / 404' | test/produce -t look_text -p 0 >/dev/null
+SELECT stream_ingest.infer_table('look', 'look_text', 'lines', 'text');
+SELECT stream_ingest.infer_table('look', 'look_text', 'blobs', 'raw');
+-- each proposal is what a subscription takes
+SELECT stream_ingest.infer_table('look', 'look_csv', 'rows', 'csv') \gexec
+SELECT stream_ingest.create_subscription('rows', 'look', 'look_csv', 'rows', format => 'csv', enabled => false);
+SELECT stream_ingest.infer_table('look', 'look_text', 'lines', 'text') \gexec
+SELECT stream_ingest.create_subscription('lines', 'look', 'look_text', 'lines', format => 'text', enabled => false);
+SELECT stream_ingest.infer_table('look', 'look_text', 'blobs', 'raw') \gexec
+SELECT stream_ingest.create_subscription('blobs', 'look', 'look_text', 'blobs', format => 'raw',
+  mapping => '{"value": "$value"}', enabled => false);
+SELECT infer('look_scalars', 'scalars') \gexec
+SELECT stream_ingest.create_subscription('scalars', 'look', 'look_scalars', 'scalars',
+  mapping => '{"value": "$value"}', enabled => false);
+
 SELECT infer('look_empty', 't');
-SELECT stream_ingest.infer_table('look', 'look_many', 't', 'csv');
+SELECT stream_ingest.infer_table('look', 'look_many', 't', 'xml');
 SELECT stream_ingest.infer_table('look', 'look_many', 'a.b.c.d');
 SELECT stream_ingest.infer_table('look', 'look_many', '');
 SELECT stream_ingest.infer_table('look', 'look_many', NULL);
@@ -128,5 +146,5 @@ RESET statement_timeout;
 REVOKE USAGE ON FOREIGN SERVER look FROM regress_si_look;
 DROP ROLE regress_si_look;
 DROP FUNCTION infer(text, text);
-DROP TABLE names;
+DROP TABLE names, rows, lines, blobs, scalars;
 DROP EXTENSION stream_ingest CASCADE;

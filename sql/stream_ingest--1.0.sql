@@ -600,9 +600,9 @@ COMMENT ON COLUMN stream_ingest.offsets.partition IS
 COMMENT ON COLUMN stream_ingest.offsets.next_offset IS
 'offset that is the next to be applied';
 COMMENT ON COLUMN stream_ingest.offsets.low_watermark IS
-'first offset that the broker has; null if it was not told recently';
+'first offset that the broker has; null while it is not known';
 COMMENT ON COLUMN stream_ingest.offsets.high_watermark IS
-'offset that the broker gives to the next message; null if it was not told recently';
+'offset that the broker gives to the next message; null while it is not known';
 COMMENT ON COLUMN stream_ingest.offsets.lag IS
 'how many offsets are still to come; null if the end is not known';
 COMMENT ON COLUMN stream_ingest.offsets.time_lag IS

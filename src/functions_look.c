@@ -23,6 +23,7 @@
 #include "utils/varlena.h"
 
 #include "bytes.h"
+#include "decoder.h"
 #include "infer.h"
 #include "look.h"
 #include "server_options.h"
@@ -199,19 +200,19 @@ target_argument(FunctionCallInfo fcinfo, int i)
 	return quote_qualified_identifier(target->schemaname, target->relname);
 }
 
-static void
-check_format(FunctionCallInfo fcinfo, int i)
+static char *
+format_argument(FunctionCallInfo fcinfo, int i)
 {
 	char	   *format;
 
 	require_argument(fcinfo, i, "format");
 	format = text_to_cstring(PG_GETARG_TEXT_PP(i));
-	if (strcmp(format, "json") == 0)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("a table cannot be inferred from messages of format \"%s\"", format),
-			 errdetail("Only the fields of JSON have names.")));
+	if (!si_decoder_known(format))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\": \"%s\"", "format", format),
+				 errhint("Valid values are \"json\", \"text\", \"csv\" and \"raw\".")));
+	return format;
 }
 
 Datum
@@ -222,12 +223,11 @@ si_sql_infer_table(PG_FUNCTION_ARGS)
 	char	   *topic = topic_argument(fcinfo, 1);
 	char	   *target = target_argument(fcinfo, 2);
 	int			max_messages = max_messages_argument(fcinfo, 4);
-	SiInference *inference = si_infer_create();
+	SiInference *inference = si_infer_create(format_argument(fcinfo, 3));
 	SiMessage  *messages;
 	char	   *table;
 	int			n;
 
-	check_format(fcinfo, 3);
 	messages = si_look_messages(server, topic, &newest, max_messages, MAX_INFER_BYTES, &n);
 	for (int i = 0; i < n; i++)
 	{

@@ -6,7 +6,8 @@
  * Each field of the top level becomes a column whose type holds all values
  * that were seen: never a lossy one (a fraction is numeric, not double
  * precision), and text where they do not agree.  Objects and arrays are jsonb.
- * A key is not guessed.
+ * A key is not guessed.  The columns of csv and text have no names, and all
+ * their values are texts, so these are looked at for numbers too.
  *
  * Names of fields come from the topic, so they reach the text as quoted
  * identifiers alone: whoever runs it runs nothing of the topic's.
@@ -26,6 +27,7 @@
 #include "utils/hsearch.h"
 
 #include "bytes.h"
+#include "decoder.h"
 #include "infer.h"
 #include "json_scan.h"
 
@@ -75,13 +77,26 @@ typedef struct Column
 
 struct SiInference
 {
+	const char *format;
+	bool		json;
+	bool		raw;
+
+	/* csv and text: what makes an object of a message */
+	SiDecoder  *decoder;
+	SiArena    *arena;
+	MemoryContextCallback callback;
+
 	HTAB	   *by_name;
 	List	   *columns;		/* of Column, as they appeared */
 	int			nmessages;		/* with a value */
 	int			nobjects;
-	int			nbad;			/* no JSON at all */
+	int			nbad;			/* not of the format */
 	int			nunusable;		/* fields that no column can be named after */
 };
+
+/* All columns of a message of csv or text, as an object. */
+static const SiWantedField whole_row = {false, 0, NULL};
+static const SiDecodePlan row_plan = {1, &whole_row, 0, false};
 
 /* ---- what a string may be ---- */
 
@@ -201,7 +216,47 @@ is_inet(const char *text)
 }
 
 static int
-seen_in_string(const SiJsonToken *token)
+seen_in_number(const char *data, size_t len)
+{
+	char		copy[24];
+	char	   *end;
+
+	if (len >= sizeof(copy))
+		return SEEN_NUMERIC;
+	memcpy(copy, data, len);
+	copy[len] = '\0';
+	errno = 0;
+	(void) strtoi64(copy, &end, 10);
+	return *end == '\0' && errno == 0 ? SEEN_BIGINT : SEEN_NUMERIC;
+}
+
+/*
+ * What a value of csv or text is.  Numbers are JSON's: one with a leading zero
+ * is rather the number of a house.
+ */
+static int
+seen_in_text(const char *text)
+{
+	SiJsonScan	scan;
+	SiJsonToken token;
+	const char *p;
+
+	if (strcmp(text, "t") == 0 || strcmp(text, "f") == 0)
+		return SEEN_BOOLEAN;
+	p = si_json_begin(&scan, text, strlen(text));
+	if (p != text)
+		return SEEN_TEXT;
+	p = si_json_read_value(&scan, p, &token);
+	if (p == NULL || *p != '\0')
+		return SEEN_TEXT;
+	if (token.kind == SI_VALUE_NUMBER)
+		return seen_in_number(token.data, token.len);
+	return token.kind == SI_VALUE_TRUE || token.kind == SI_VALUE_FALSE ?
+		SEEN_BOOLEAN : SEEN_TEXT;
+}
+
+static int
+seen_in_string(const SiInference *inference, const SiJsonToken *token)
 {
 	char		copy[MAX_SPECIAL_LEN + 1];
 	int			seen;
@@ -215,22 +270,9 @@ seen_in_string(const SiJsonToken *token)
 		return seen;
 	if (is_uuid(copy, token->len))
 		return SEEN_UUID;
-	return is_inet(copy) ? SEEN_INET : SEEN_TEXT;
-}
-
-static int
-seen_in_number(const SiJsonToken *token)
-{
-	char		copy[24];
-	char	   *end;
-
-	if (token->len >= sizeof(copy))
-		return SEEN_NUMERIC;
-	memcpy(copy, token->data, token->len);
-	copy[token->len] = '\0';
-	errno = 0;
-	(void) strtoi64(copy, &end, 10);
-	return *end == '\0' && errno == 0 ? SEEN_BIGINT : SEEN_NUMERIC;
+	if (is_inet(copy))
+		return SEEN_INET;
+	return inference->json ? SEEN_TEXT : seen_in_text(copy);
 }
 
 /* ---- adding ---- */
@@ -283,10 +325,10 @@ add_field(SiInference *inference, const SiJsonToken *key, const SiJsonToken *val
 			column->seen |= SEEN_BOOLEAN;
 			break;
 		case SI_VALUE_NUMBER:
-			column->seen |= seen_in_number(value);
+			column->seen |= seen_in_number(value->data, value->len);
 			break;
 		case SI_VALUE_STRING:
-			column->seen |= seen_in_string(value);
+			column->seen |= seen_in_string(inference, value);
 			break;
 		default:
 			column->seen |= SEEN_NESTED;
@@ -297,12 +339,43 @@ add_field(SiInference *inference, const SiJsonToken *key, const SiJsonToken *val
 	column->last_message = inference->nobjects;
 }
 
+/* Decoders and arenas are malloc's. */
+static void
+free_decoder(void *arg)
+{
+	SiInference *inference = arg;
+
+	si_decoder_destroy(inference->decoder);
+	si_arena_destroy(inference->arena);
+}
+
+static void
+create_decoder(SiInference *inference)
+{
+	static const SiFormatOptions options = {0};
+
+	inference->callback.func = free_decoder;
+	inference->callback.arg = inference;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &inference->callback);
+	inference->decoder = si_decoder_create(inference->format, &row_plan, &options);
+	inference->arena = si_arena_create();
+	if (inference->decoder == NULL || inference->arena == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+}
+
 SiInference *
-si_infer_create(void)
+si_infer_create(const char *format)
 {
 	SiInference *inference = palloc0(sizeof(SiInference));
 	HASHCTL		control = {0};
 
+	inference->format = pstrdup(format);
+	inference->json = strcmp(format, "json") == 0;
+	inference->raw = strcmp(format, "raw") == 0;
+	if (!inference->json && !inference->raw)
+		create_decoder(inference);
 	control.keysize = NAMEDATALEN;
 	control.entrysize = sizeof(Column);
 	control.hcxt = CurrentMemoryContext;
@@ -311,31 +384,17 @@ si_infer_create(void)
 	return inference;
 }
 
-void
-si_infer_add(SiInference *inference, const SiMessage *message)
+/* A document, which is right, with its fields if it is an object. */
+static void
+add_document(SiInference *inference, const char *data, size_t len)
 {
 	SiJsonScan	scan;
-	SiJsonToken whole;
-	const char *p;
+	const char *p = si_json_begin(&scan, data, len);
 	bool		more;
 
-	if (message->value == NULL)
-		return;
-	inference->nmessages++;
-
-	/* all of it first, so that a bad message leaves no trace */
-	p = si_json_begin(&scan, message->value, message->value_len);
-	p = si_json_read_value(&scan, p, &whole);
-	if (p == NULL || !si_json_finish(&scan, p))
-	{
-		inference->nbad++;
-		return;
-	}
-	if (whole.kind != SI_VALUE_OBJECT)
+	if (*p != '{')
 		return;
 	inference->nobjects++;
-
-	p = si_json_begin(&scan, whole.data, whole.len);
 	p = si_json_enter(&scan, p, '}', &more);
 	while (more)
 	{
@@ -348,6 +407,47 @@ si_infer_add(SiInference *inference, const SiMessage *message)
 		add_field(inference, &key, &value);
 		p = si_json_next(&scan, p, '}', &more);
 	}
+}
+
+static void
+add_json(SiInference *inference, const SiMessage *message)
+{
+	SiJsonScan	scan;
+	SiJsonToken whole;
+	const char *p;
+
+	/* all of it first, so that a bad message leaves no trace */
+	p = si_json_begin(&scan, message->value, message->value_len);
+	p = si_json_read_value(&scan, p, &whole);
+	if (p != NULL && si_json_finish(&scan, p))
+		add_document(inference, message->value, message->value_len);
+	else
+		inference->nbad++;
+}
+
+static void
+add_row(SiInference *inference, const SiMessage *message)
+{
+	SiRecord	record;
+	SiDecodeError error;
+
+	if (si_decoder_decode(inference->decoder, message, inference->arena, &record, &error))
+		add_document(inference, record.fields[0].data, record.fields[0].len);
+	else
+		inference->nbad++;
+	si_arena_reset(inference->arena);
+}
+
+void
+si_infer_add(SiInference *inference, const SiMessage *message)
+{
+	if (message->value == NULL)
+		return;
+	inference->nmessages++;
+	if (inference->json)
+		add_json(inference, message);
+	else if (!inference->raw)
+		add_row(inference, message);
 }
 
 /* ---- the table ---- */
@@ -383,29 +483,39 @@ append_columns(StringInfo table, const SiInference *inference)
 	}
 }
 
+/* What one should know of the guess. */
+static void
+append_notes(StringInfo table, const SiInference *inference, const char *topic)
+{
+	int			nothers = inference->nmessages - inference->nobjects - inference->nbad;
+
+	appendStringInfo(table, "-- messages of topic \"%s\" looked at: %d\n",
+					 topic, inference->nmessages);
+	if (inference->nbad > 0)
+		appendStringInfo(table, "-- not valid %s: %d\n",
+						 inference->json ? "JSON" : inference->format, inference->nbad);
+	if (inference->json && nothers > 0)
+		appendStringInfo(table, "-- JSON without fields: %d\n", nothers);
+	if (inference->columns == NIL)
+		appendStringInfoString(table, "-- use it with mapping => '{\"value\": \"$value\"}'\n");
+	if (inference->nunusable > 0)
+		appendStringInfo(table, "-- fields whose names no column can have, for \"mapping\": met %d times\n",
+						 inference->nunusable);
+}
+
 char *
 si_infer_table(const SiInference *inference, const char *target, const char *topic)
 {
 	StringInfoData table;
-	int			nothers = inference->nmessages - inference->nobjects - inference->nbad;
 
 	if (inference->nmessages == 0)
 		return NULL;
 	initStringInfo(&table);
-	appendStringInfo(&table, "-- messages of topic \"%s\" looked at: %d\n",
-					 topic, inference->nmessages);
-	if (inference->nbad > 0)
-		appendStringInfo(&table, "-- not valid JSON: %d\n", inference->nbad);
-	if (nothers > 0)
-		appendStringInfo(&table, "-- JSON without fields: %d\n", nothers);
-	if (inference->nobjects == 0)
-		appendStringInfoString(&table, "-- use it with mapping => '{\"value\": \"$value\"}'\n");
-	if (inference->nunusable > 0)
-		appendStringInfo(&table, "-- fields whose names no column can have, for \"mapping\": met %d times\n",
-						 inference->nunusable);
+	append_notes(&table, inference, topic);
 	appendStringInfo(&table, "CREATE TABLE %s (", target);
 	if (inference->columns == NIL)
-		appendStringInfoString(&table, "\n    value jsonb");
+		appendStringInfo(&table, "\n    value %s", inference->json ? "jsonb" :
+						 inference->raw ? "bytea" : "text");
 	append_columns(&table, inference);
 	appendStringInfoString(&table, "\n);");
 	return table.data;

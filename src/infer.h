@@ -18,9 +18,9 @@
 typedef struct SiInference SiInference;
 
 /* Lives in the current memory context, with all that is added. */
-extern SiInference *si_infer_create(void);
+extern SiInference *si_infer_create(const char *format);
 
-/* Take a JSON message into account. */
+/* Take a message into account. */
 extern void si_infer_add(SiInference *inference, const SiMessage *message);
 
 /*

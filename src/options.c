@@ -44,7 +44,6 @@
 /* How much of a value an error message quotes. */
 #define MAX_QUOTED		64
 
-
 #define MS_PER_HOUR		INT64CONST(3600000)
 
 /* A JSON document that goes away with its own memory context. */

@@ -1,0 +1,242 @@
+# The README and the manual tell the truth: their examples run, and what they
+# list is what there is.
+#
+# In a page, blocks that begin with ```sql run are run, each page in a database
+# of its own, with the broker's address for localhost:9092.  Comments say what
+# must be there before, and what must come of it:
+#
+#	<!-- test: topic NAME PARTITIONS -->	make a topic
+#	<!-- test: produce TOPIC				send the lines that follow, as
+#	...										messages in this order
+#	-->
+#	<!-- test: sql STATEMENTS -->			run them
+#	<!-- test: until SELECT ... -->			wait until it is true
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use StreamIngest;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $top = "$FindBin::RealBin/../..";
+my @pages = ("$top/README.md", sort glob("$top/doc/*.md"));
+my %page = map { m{([^/]+)\.md$}; $1 => slurp_file($_) } @pages;
+my $manual = join("\n", map { $page{$_} } sort keys %page);
+
+# ---- what needs no server
+
+# Headings as GitHub makes anchors of them.
+sub anchors
+{
+	my ($text) = @_;
+	my %anchors;
+
+	$text =~ s/^```.*?^```//gms;
+	foreach my $heading ($text =~ /^#+ +(.*)$/mg)
+	{
+		$heading = lc $heading;
+		$heading =~ s/[^\w\- ]//g;
+		$heading =~ s/ /-/g;
+		$anchors{$heading} = 1;
+	}
+	return \%anchors;
+}
+
+foreach my $name (sort keys %page)
+{
+	my @broken;
+
+	while ($page{$name} =~ /\]\(([^)\s]+)\)/g)
+	{
+		my ($file, $anchor) = $1 =~ /^([^#]*)(?:#(.*))?$/;
+		my $dir = $name eq 'README' ? $top : "$top/doc";
+		my $path = $file eq '' ? ($name eq 'README' ? "$top/README.md" : "$top/doc/$name.md") : "$dir/$file";
+
+		push @broken, $1 unless -e $path && (!defined $anchor || anchors(slurp_file($path))->{$anchor});
+	}
+	is("@broken", '', "$name: links lead somewhere");
+	unlike($page{$name}, qr/\t/, "$name: no tabs") if $name ne 'README';
+}
+
+# Messages of the source in the way the manual writes them: <what> for what
+# varies.
+sub shape
+{
+	my ($text) = @_;
+
+	$text =~ s/\\"/"/g;
+	$text =~ s/%%/%/g;
+	$text =~ s/%[-.*0-9l]*[a-z]/<>/g;
+	$text =~ s/<[^>]*>/<>/g;
+	$text =~ s/(?:<>)+/<>/g;
+	return $text;
+}
+
+my %documented = map { shape($_) => 1 } $page{errors} =~ /`([^`\n]+)`/g;
+my @missing;
+foreach my $file (glob("$top/src/*.c"))
+{
+	my $source = slurp_file($file);
+
+	while ($source =~ /\berrmsg(?:_plural)?\(\s*((?:"(?:[^"\\]|\\.)*"\s*(?:INT64_FORMAT\s*)?)+)/g)
+	{
+		my $text = $1;
+
+		$text =~ s/INT64_FORMAT/"%d"/g;
+		$text = shape(join('', $text =~ /"((?:[^"\\]|\\.)*)"/g));
+		push @missing, $text unless $text eq '<>' || $documented{$text};
+	}
+}
+is(join("\n", @missing), '', 'every error stands in errors.md');
+
+# ---- what is compared with the server
+
+my $kafka = StreamIngest::start_kafka();
+my $bootstrap = $kafka->bootstrap;
+my $node = StreamIngest::new_node('main');
+
+# Rows of a list, to be compared with one of ours.
+sub rows
+{
+	my ($sql) = @_;
+	my %rows = map { $_ => 1 } split /\n/, $node->safe_psql('postgres', $sql);
+
+	return \%rows;
+}
+
+# The first cells of a table that begins behind this text; all that is in
+# backticks there.
+sub listed
+{
+	my ($text, $after) = @_;
+	my %listed;
+
+	my ($table) = $text =~ /\Q$after\E.*?\n(\|.*?)\n(?:\n|\z)/s or die "no table behind: $after";
+	foreach my $line (split /\n/, $table)
+	{
+		my ($cell) = $line =~ /^\| *((?:[^|`]|`[^`]*`)*?) *\|/;
+		$listed{$_} = 1 foreach $cell =~ /`([^`]+)`/g;
+	}
+	return \%listed;
+}
+
+sub same_list
+{
+	my ($got, $expected, $name) = @_;
+
+	is(join(' ', sort keys %$got), join(' ', sort keys %$expected), $name);
+	return;
+}
+
+my $options = rows("SELECT jsonb_object_keys(stream_ingest.effective_options('{}'))");
+same_list(listed($page{subscriptions}, '## Options'), $options, 'subscriptions.md lists every option');
+foreach my $option (sort keys %$options)
+{
+	my $default = $node->safe_psql('postgres', "SELECT stream_ingest.effective_options('{}') ->> '$option'");
+	my ($cell) = $page{subscriptions} =~ /^\|[^|]*`\Q$option\E`[^|]*\|.*\| *([^|]*?) *\|$/m;
+
+	# where it depends, words say on what
+	is($cell, "`$default`", "the default of $option") if $cell =~ /^`[^`]*`$/ || $default ne '' && $cell eq '';
+}
+
+foreach my $view (split /\n/, $node->safe_psql('postgres',
+	"SELECT relname FROM pg_class WHERE relnamespace = 'stream_ingest'::regnamespace AND relkind = 'v' ORDER BY 1"))
+{
+	same_list(
+		listed($page{monitoring}, "### $view\n"),
+		rows("SELECT attname FROM pg_attribute WHERE attrelid = 'stream_ingest.$view'::regclass AND attnum > 0"),
+		"monitoring.md lists the columns of $view");
+}
+
+my $public = rows("SELECT proname FROM pg_proc WHERE pronamespace = 'stream_ingest'::regnamespace"
+	  . " AND obj_description(oid, 'pg_proc') NOT LIKE 'private:%' AND proname <> 'validator'");
+is(join(' ', grep { $manual !~ /\b$_\(/ } sort keys %$public), '', 'every function is told of');
+my $functions = rows("SELECT proname FROM pg_proc WHERE pronamespace = 'stream_ingest'::regnamespace");
+is(join(' ', grep { !$functions->{$_} } $manual =~ /stream_ingest\.(\w+)\(/g), '', 'and no other');
+
+my $settings = rows("SELECT name FROM pg_settings WHERE name LIKE 'stream\\_ingest.%'");
+same_list(listed($page{install}, '## Settings'), $settings, 'install.md lists every setting');
+$node->safe_psql('postgres', 'DROP EXTENSION stream_ingest');
+
+my @queries = $page{monitoring} =~ /^  query: "(.*)"$/mg;
+
+# ---- the examples
+
+# Runs statements in a page's database, as psql would.
+sub run_sql
+{
+	my ($database, $sql) = @_;
+	my ($out, $err) = ('', '');
+
+	$sql =~ s/localhost:9092/$bootstrap/g;
+	my $rc = $node->psql($database, $sql, stdout => \$out, stderr => \$err, on_error_stop => 1);
+	return $rc == 0 ? '' : "$sql\n$err";
+}
+
+sub run_until
+{
+	my ($database, $sql) = @_;
+	my $deadline = time() + $PostgreSQL::Test::Utils::timeout_default;
+	my ($out, $err);
+
+	while (time() < $deadline)
+	{
+		$out = $err = '';
+		$node->psql($database, $sql, stdout => \$out, stderr => \$err);
+		return '' if $out eq 't';
+		select(undef, undef, undef, 0.05);
+	}
+	$node->psql($database, 'SELECT * FROM stream_ingest.status',
+		stdout => \my $status, extra_params => ['-x']);
+	return "gave up waiting for: $sql\nlast answer: $out\n$err\n$status";
+}
+
+# One step of a page; returns what is wrong with it.
+sub run_step
+{
+	my ($database, $verb, $text) = @_;
+
+	return run_sql($database, $text) if $verb eq 'sql';
+	return run_until($database, $text) if $verb eq 'until';
+	if ($verb eq 'topic')
+	{
+		$kafka->create_topic(split ' ', $text);
+		return '';
+	}
+	die "unknown step: $verb" unless $verb eq 'produce';
+	my ($topic, @lines) = split /\n/, $text;
+	$kafka->produce($topic, \@lines, partition => 0);
+	return '';
+}
+
+foreach my $name (sort keys %page)
+{
+	my $database = lc "page_$name";
+	my $nsteps = 0;
+	my $nstatements = 0;
+	my $wrong = '';
+
+	$node->safe_psql('postgres', "CREATE DATABASE $database");
+	while ($wrong eq '' && $page{$name} =~ /^<!-- test: (\w+)\s(.*?)\s*-->$|^```sql run\n(.*?)^```$/gms)
+	{
+		my ($verb, $text) = defined $3 ? ('sql', $3) : ($1, $2);
+
+		$nstatements += () = $text =~ /;|\\gexec/g if defined $3 && $nsteps < 3;
+		$nsteps++;
+		$wrong = run_step($database, $verb, $text);
+	}
+	is($wrong, '', "$name: $nsteps examples and what comes of them");
+	cmp_ok($nstatements, '<', 10, 'README: rows in under ten statements') if $name eq 'README';
+	if ($name eq 'monitoring')
+	{
+		is(run_sql($database, $_), '', 'a query for Prometheus') foreach @queries;
+	}
+	$node->safe_psql('postgres', "DROP DATABASE $database");
+}
+
+done_testing();
