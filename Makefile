@@ -19,6 +19,7 @@ OBJS = \
 	src/decode_raw.o \
 	src/decode_text.o \
 	src/decoder.o \
+	src/event.o \
 	src/failure.o \
 	src/fixed_sql.o \
 	src/format.o \

@@ -254,6 +254,14 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.wait_until_caught_up(name, interval) IS
 'waits until the partitions'' ends as they are now are reached; false if that took longer than the timeout';
 
+CREATE FUNCTION stream_ingest.wait_for_offset(
+    name name, partition integer, message_offset bigint, timeout interval DEFAULT '1 min')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'si_sql_wait_for_offset'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.wait_for_offset(name, integer, bigint, interval) IS
+'waits until the message at an offset is dealt with, so that what it brought can be read; false if that took longer than the timeout';
+
 CREATE FUNCTION stream_ingest.retry_dead_letters(
     name name, partition integer DEFAULT NULL,
     from_offset bigint DEFAULT NULL, to_offset bigint DEFAULT NULL)

@@ -25,6 +25,7 @@
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "postmaster/bgworker.h"
+#include "utils/wait_event.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 
@@ -103,6 +104,17 @@ has_server_usage_compat(Oid server, Oid role)
 	return object_aclcheck(ForeignServerRelationId, server, role, ACL_USAGE) == ACLCHECK_OK;
 #else
 	return pg_foreign_server_aclcheck(server, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+/* an extension's own wait events have names since 17 */
+static inline uint32
+new_wait_event_compat(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	return WaitEventExtensionNew(name);
+#else
+	return PG_WAIT_EXTENSION;
 #endif
 }
 

@@ -43,6 +43,7 @@
 #include "ddl.h"
 #include "dead_letter.h"
 #include "decoder.h"
+#include "event.h"
 #include "ingest.h"
 #include "progress.h"
 #include "server_options.h"
@@ -57,6 +58,7 @@ PG_FUNCTION_INFO_V1(si_sql_disable);
 PG_FUNCTION_INFO_V1(si_sql_seek_position);
 PG_FUNCTION_INFO_V1(si_sql_seek_offset);
 PG_FUNCTION_INFO_V1(si_sql_wait_until_caught_up);
+PG_FUNCTION_INFO_V1(si_sql_wait_for_offset);
 
 /* Looks at the progress while waiting this often. */
 #define POLL_MS			10
@@ -386,6 +388,7 @@ static void
 store_change(SiSubscription *s)
 {
 	si_catalog_update(s);
+	si_event_announce(s->id, s->enabled ? SI_STATE_STARTING : SI_STATE_DISABLED);
 	si_ddl_scan_at_commit();
 }
 
@@ -779,6 +782,25 @@ caught_up(const char *name, TimestampTz since, End **ends, int *nends, MemoryCon
 	return take_ends(s->id, since, *ends, n) && passed_ends(rows, n, *ends);
 }
 
+/* Whose progress it is decides who may wait for it. */
+static void
+require_wait_rights(const char *name)
+{
+	SiSubscription *s = si_catalog_find(name, false);
+
+	if (s != NULL && !has_privs_of_role(GetUserId(), s->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of subscription \"%s\"", name)));
+}
+
+static TimestampTz
+end_of_wait(TimestampTz start, Datum timeout)
+{
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+												   TimestampTzGetDatum(start), timeout));
+}
+
 Datum
 si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 {
@@ -786,7 +808,6 @@ si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 	TimestampTz until;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext scratch;
-	SiSubscription *s;
 	End		   *ends = NULL;
 	int			nends = 0;
 	bool		reached;
@@ -794,14 +815,8 @@ si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 	si_slots_require();
 	require_argument(fcinfo, 0, "name");
 	require_argument(fcinfo, 1, "timeout");
-	until = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-													TimestampTzGetDatum(start),
-													PG_GETARG_DATUM(1)));
-	s = si_catalog_find(NameStr(*PG_GETARG_NAME(0)), false);
-	if (s != NULL && !has_privs_of_role(GetUserId(), s->owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of subscription \"%s\"", NameStr(s->name))));
+	require_wait_rights(NameStr(*PG_GETARG_NAME(0)));
+	until = end_of_wait(start, PG_GETARG_DATUM(1));
 
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest wait",
 									ALLOCSET_DEFAULT_SIZES);
@@ -817,4 +832,58 @@ si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 	}
 	MemoryContextDelete(scratch);
 	PG_RETURN_BOOL(reached);
+}
+
+/*
+ * One look: is the message at an offset dealt with?  Not while a seek of the
+ * partition has still to be carried out.
+ */
+static bool
+offset_done(const char *name, int32 partition, int64 offset)
+{
+	SiSubscription *s = si_catalog_find(name, false);
+	SiProgress *rows;
+	int			n;
+
+	if (s == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("subscription \"%s\" does not exist", name)));
+	rows = si_progress_load(s->id, s->topic, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (rows[i].partition == partition)
+			return rows[i].seek_position == NULL && rows[i].next_offset > offset;
+	}
+	return false;
+}
+
+Datum
+si_sql_wait_for_offset(PG_FUNCTION_ARGS)
+{
+	TimestampTz until;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext scratch;
+	bool		done;
+
+	si_slots_require();
+	require_argument(fcinfo, 0, "name");
+	require_argument(fcinfo, 1, "partition");
+	require_argument(fcinfo, 2, "message_offset");
+	require_argument(fcinfo, 3, "timeout");
+	require_wait_rights(NameStr(*PG_GETARG_NAME(0)));
+	until = end_of_wait(GetCurrentTimestamp(), PG_GETARG_DATUM(3));
+	scratch = AllocSetContextCreate(caller, "stream_ingest wait", ALLOCSET_DEFAULT_SIZES);
+	for (;;)
+	{
+		MemoryContextReset(scratch);
+		MemoryContextSwitchTo(scratch);
+		done = offset_done(NameStr(*PG_GETARG_NAME(0)), PG_GETARG_INT32(1), PG_GETARG_INT64(2));
+		MemoryContextSwitchTo(caller);
+		if (done || GetCurrentTimestamp() >= until)
+			break;
+		wait_a_little();
+	}
+	MemoryContextDelete(scratch);
+	PG_RETURN_BOOL(done);
 }

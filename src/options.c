@@ -223,7 +223,7 @@ static const Option option_table[] = {
 	{"filter", &text_type, true, AT(filter), NULL, 1, 1024 * 1024},
 	{"version_column", &text_type, true, AT(version_column), NULL, 1, NAMEDATALEN - 1},
 	{"stop_at", &stop_at_type, false, AT(stops)},
-	{"rate_limit", &integer_type, false, AT(rate_limit), NULL, 1, INT_MAX},
+	{"rate_limit", &integer_type, true, AT(rate_limit), NULL, 1, INT_MAX},
 	{"epoch_unit", &keyword_type, true, AT(epoch_unit), NULL, 0, 0, epoch_unit_keywords},
 	{"tombstones", &keyword_type, true, AT(tombstones), NULL, 0, 0, tombstones_keywords},
 	{"delimiter", &line_type, true, AT(delimiter), NULL, 1, 1},
@@ -232,8 +232,8 @@ static const Option option_table[] = {
 	{"null", &line_type, true, AT(null_text), NULL, 0, 1024},
 	{"header_columns", &names_type, true, AT(header_columns), NULL, 1, NAMEDATALEN - 1},
 	{"encoding", &encoding_type, true, AT(encoding), "UTF8"},
-	{"group_id", &line_type, false, AT(group_id), NULL, 1, 255},
-	{"publish_offsets", &boolean_type, false, AT(publish_offsets), "true"},
+	{"group_id", &line_type, true, AT(group_id), NULL, 1, 255},
+	{"publish_offsets", &boolean_type, true, AT(publish_offsets), "true"},
 };
 
 /* What people put among the options, though it is an argument beside them. */

@@ -50,6 +50,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "event.h"
 #include "ingest.h"
 #include "position.h"
 #include "retry.h"
@@ -65,6 +66,7 @@
 #define CONTACT_RETRY_MAX_MS 5000	/* brokers and topics come back
 									 * unannounced */
 #define CLOSE_MS			5000	/* most that the end of a worker may take */
+#define PUBLISH_MS			5000
 #define FETCH_CHUNK			1000
 
 /* A reject limit in percent is of this many messages, kept in so many parts. */
@@ -76,6 +78,23 @@
 
 /* When orphans are looked at again after that has failed. */
 #define ORPHANS_ERROR_MS	60000
+
+/* What a worker waits for, as pg_stat_activity shows it. */
+typedef enum Wait
+{
+	WAIT_IDLE,
+	WAIT_FETCH,					/* an answer of the brokers */
+	WAIT_RETRY,
+	NWAITS
+} Wait;
+
+static const char *const wait_names[NWAITS] = {
+	[WAIT_IDLE] = "StreamIngestIdle",
+	[WAIT_FETCH] = "StreamIngestFetch",
+	[WAIT_RETRY] = "StreamIngestRetry",
+};
+
+static uint32 wait_events[NWAITS];
 
 typedef enum Phase
 {
@@ -138,6 +157,14 @@ typedef struct Worker
 	bool		trying_orphans;
 
 	/* waiting and looking around */
+	Wait		wait;
+	bool		announce;		/* the state has changed */
+	bool		streaming;		/* and is this */
+	TimestampTz next_publication;
+	bool		unpublished;	/* progress has been made since the last one */
+	double		tokens;			/* messages that rate_limit allows */
+	int			allowed;		/* of those in hand, now */
+	TimestampTz tokens_at;
 	TimestampTz next_topic_check;
 	bool		topic_asked;
 	bool		troubled;
@@ -166,6 +193,7 @@ set_state(Worker *worker, SiState state, const char *reason)
 	SiWorkerSlot *slot;
 	bool		changed;
 
+	worker->streaming = (state == SI_STATE_STREAMING);
 	si_slots_lock(LW_EXCLUSIVE);
 	slot = si_slots_worker(my_slot);
 	changed = (slot->state != state ||
@@ -180,6 +208,7 @@ set_state(Worker *worker, SiState state, const char *reason)
 
 	if (!changed)
 		return;
+	worker->announce = true;
 	if (reason != NULL)
 		ereport(LOG,
 				(errmsg("subscription \"%s\" is %s: %s", NameStr(worker->subscription->name),
@@ -188,6 +217,24 @@ set_state(Worker *worker, SiState state, const char *reason)
 		ereport(DEBUG1,
 				(errmsg_internal("subscription \"%s\" is %s", NameStr(worker->subscription->name),
 								 si_slots_state_name(state))));
+}
+
+/* Announce the state if it has changed, in a transaction of its own. */
+static void
+announce_state(Worker *worker)
+{
+	SiState		state;
+
+	if (!worker->announce)
+		return;
+	worker->announce = false;
+	si_slots_lock(LW_SHARED);
+	state = si_slots_worker(my_slot)->state;
+	si_slots_unlock();
+
+	StartTransactionCommand();
+	si_event_announce(worker->subscription->id, state);
+	CommitTransactionCommand();
 }
 
 static void
@@ -372,15 +419,16 @@ leave_stopped(Worker *worker, SiState state, const char *reason)
 
 /* Stop the subscription until somebody enables it, and leave. */
 static void
-stop_subscription(Worker *worker, const char *state, const char *reason, const char *sqlstate)
+stop_subscription(Worker *worker, SiState state, const char *reason, const char *sqlstate)
 {
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	(void) si_catalog_stop(worker->subscription->id, worker->key.epoch, state, reason, sqlstate);
+	if (si_catalog_stop(worker->subscription->id, worker->key.epoch, si_slots_state_name(state),
+						reason, sqlstate))
+		si_event_announce(worker->subscription->id, state);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	leave_stopped(worker, strcmp(state, "finished") == 0 ? SI_STATE_FINISHED : SI_STATE_STOPPED,
-				  reason);
+	leave_stopped(worker, state, reason);
 }
 
 /* ---- PREPARE ---- */
@@ -389,6 +437,8 @@ stop_subscription(Worker *worker, const char *state, const char *reason, const c
 static char *
 group_id(Worker *worker, const SiServerProperties *server)
 {
+	if (worker->options->group_id != NULL)
+		return worker->options->group_id;
 	return psprintf("%s%s.%s", server->group_prefix, get_database_name(MyDatabaseId),
 					NameStr(worker->subscription->name));
 }
@@ -482,6 +532,7 @@ prepare(Worker *worker)
 static bool
 ask_topic(Worker *worker, SiTopicInfo *info)
 {
+	worker->wait = WAIT_FETCH;
 	si_consumer_ask_topic(worker->consumer);
 	while (!si_consumer_topic_answer(worker->consumer, info))
 		wait_for_something(worker, -1);
@@ -546,6 +597,7 @@ resolve_positions(Worker *worker, const SiTopicInfo *info, SiPositionQuestions *
 		reason = MemoryContextStrdup(worker->scratch, reason);
 		(void) si_catalog_stop(worker->subscription->id, worker->key.epoch, "stopped", reason,
 							   end == SI_POSITION_GAP ? SI_GAP_SQLSTATE : NULL);
+		si_event_announce(worker->subscription->id, SI_STATE_STOPPED);
 	}
 	if (end == SI_POSITION_FENCED || end == SI_POSITION_AGAIN)
 	{
@@ -695,6 +747,7 @@ contact(Worker *worker)
 	worker->next_topic_check =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TOPIC_CHECK_MS);
 	worker->phase = PHASE_STREAM;
+	worker->wait = WAIT_IDLE;
 	set_state(worker, worker->npartitions > 0 ? SI_STATE_CATCHING_UP : SI_STATE_STREAMING,
 			  worker->npartitions > 0 ? NULL : "there are more workers than partitions");
 }
@@ -817,6 +870,24 @@ fetch(Worker *worker)
 
 /* ---- STREAM: applying ---- */
 
+/*
+ * How many messages rate_limit allows now: each worker has its share, and what
+ * it does not use within a second is lost.
+ */
+static int
+allowed_messages(Worker *worker)
+{
+	double		share = (double) worker->options->rate_limit / worker->options->workers;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (worker->options->rate_limit == 0)
+		return INT_MAX;
+	worker->tokens += share * (now - worker->tokens_at) / USECS_PER_SEC;
+	worker->tokens = Min(worker->tokens, Max(share, 1));
+	worker->tokens_at = now;
+	return Max((int) worker->tokens, 0);
+}
+
 /* Messages of the next batch: as many as its limits allow. */
 static int
 batch_messages(Worker *worker)
@@ -825,6 +896,7 @@ batch_messages(Worker *worker)
 	int64		bytes = 0;
 
 	n = Min(n, worker->limit);
+	n = Min(n, worker->allowed);
 	if (worker->bytes <= worker->options->batch_bytes)
 		return n;
 	for (int i = 0; i < n; i++)
@@ -905,6 +977,8 @@ update_rate(Worker *worker, int64 messages)
 static bool
 all_at_end(const Worker *worker)
 {
+	if (worker->first < worker->nitems)
+		return false;
 	for (int i = 0; i < worker->npartitions; i++)
 	{
 		if (!worker->partitions[i].at_end)
@@ -939,7 +1013,7 @@ stop_at_message(Worker *worker, const SiFailure *failure)
 											 &worker->messages[worker->first]);
 
 	set_error(failure->sqlerrcode, reason);
-	stop_subscription(worker, "stopped", reason, unpack_sql_state(failure->sqlerrcode));
+	stop_subscription(worker, SI_STATE_STOPPED, reason, unpack_sql_state(failure->sqlerrcode));
 }
 
 /*
@@ -1038,10 +1112,10 @@ check_limits(Worker *worker, const SiBatchResult *result)
 		why = psprintf("breaker: %d messages in a row were refused; %s", partition->refused,
 					   si_failure_describe(failure, worker->subscription->topic,
 										   &worker->messages[worker->first + at]));
-		stop_subscription(worker, "stopped", why, unpack_sql_state(failure->sqlerrcode));
+		stop_subscription(worker, SI_STATE_STOPPED, why, unpack_sql_state(failure->sqlerrcode));
 	}
 	if (limit_reached(worker, result, &why))
-		stop_subscription(worker, "stopped", why, NULL);
+		stop_subscription(worker, SI_STATE_STOPPED, why, NULL);
 	if (result->dead_letters > 0 && worker->options->fk_retries > 0)
 		worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 														   RETRY_MIN_MS);
@@ -1105,6 +1179,8 @@ apply(Worker *worker)
 		if (request.ends[i] >= 0)
 			find_partition(worker, request.rows[i]->partition)->end = -1;
 	}
+	worker->unpublished = true;
+	worker->tokens -= result.done;
 	report_batch(worker, result.done, duration);
 	check_limits(worker, &result);
 	release_messages(worker, result.done);
@@ -1112,8 +1188,14 @@ apply(Worker *worker)
 	worker->refusal = NULL;
 	if (result.end == SI_BATCH_STOPPED)
 		stop_at_message(worker, result.failures[result.done]);
-	if (!worker->troubled)
-		set_state(worker, all_at_end(worker) ? SI_STATE_STREAMING : SI_STATE_CATCHING_UP, NULL);
+	if (worker->troubled)
+		return;
+
+	/* who was at the end is behind again only if a whole batch was waiting */
+	if (all_at_end(worker))
+		set_state(worker, SI_STATE_STREAMING, NULL);
+	else if (n >= worker->options->batch_size || !worker->streaming)
+		set_state(worker, SI_STATE_CATCHING_UP, NULL);
 }
 
 /* Is there something to apply, and is it time? */
@@ -1134,11 +1216,57 @@ batch_due(Worker *worker, bool drained, long *wait_ms)
 		}
 		return false;
 	}
+	worker->allowed = allowed_messages(worker);
+	if (worker->allowed == 0)
+	{
+		*wait_ms = 1 + 1000L * worker->options->workers / worker->options->rate_limit;
+		return false;
+	}
 	if (full || worker->options->batch_interval == 0)
 		return true;
 	age = TimestampDifferenceMilliseconds(worker->oldest, GetCurrentTimestamp());
 	*wait_ms = worker->options->batch_interval - age;
 	return *wait_ms <= 0;
+}
+
+/* ---- STREAM: publishing progress ---- */
+
+/*
+ * Tell Kafka how far we are, under the group, for its own tools to see.  What
+ * is published is durable here already: never the other way round.  Nobody
+ * reads it back.
+ */
+static void
+publish_offsets(Worker *worker)
+{
+	int			n = worker->npartitions;
+	int32	   *partitions;
+	int64	   *offsets;
+	char		words[SI_REASON_LEN];
+
+	if (!worker->options->publish_offsets || !worker->unpublished || worker->troubled ||
+		GetCurrentTimestamp() < worker->next_publication)
+		return;
+	partitions = palloc(sizeof(int32) * n);
+	offsets = palloc(sizeof(int64) * n);
+	for (int i = 0; i < n; i++)
+	{
+		partitions[i] = worker->partitions[i].progress.partition;
+		offsets[i] = worker->partitions[i].progress.next_offset;
+	}
+	si_consumer_publish(worker->consumer, partitions, offsets, n);
+	worker->unpublished = false;
+	worker->next_publication = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PUBLISH_MS);
+
+	/* said once, and nothing else suffers */
+	if (si_consumer_publish_error(worker->consumer, words, sizeof(words)))
+	{
+		char	   *text = psprintf("could not publish offsets to Kafka: %s", words);
+
+		set_error(ERRCODE_CONNECTION_FAILURE, text);
+		ereport(LOG,
+				(errmsg("subscription \"%s\": %s", NameStr(worker->subscription->name), text)));
+	}
 }
 
 /* ---- STREAM: looking around ---- */
@@ -1208,6 +1336,9 @@ idle_ms(Worker *worker, long batch_ms)
 		ms = Min(ms, 1000);
 	if (batch_ms >= 0)
 		ms = Min(ms, batch_ms);
+	if (worker->unpublished && worker->options->publish_offsets && !worker->troubled)
+		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													 worker->next_publication));
 	if (worker->next_orphans != 0)
 		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
 													 worker->next_orphans));
@@ -1234,6 +1365,7 @@ stream(Worker *worker)
 
 	look_around(worker);
 	retry_orphans(worker);
+	publish_offsets(worker);
 	drained = fetch(worker);
 	if (worker->broken != NULL && worker->first == worker->nitems)
 		abandon(worker);
@@ -1242,7 +1374,7 @@ stream(Worker *worker)
 		apply(worker);
 		return;
 	}
-	if (!drained)
+	if (!drained && batch_ms < 0)
 		return;
 	if (!worker->troubled && all_at_end(worker) && worker->npartitions > 0)
 		set_state(worker, SI_STATE_STREAMING, NULL);
@@ -1285,12 +1417,13 @@ wait_for_something(Worker *worker, long timeout_ms)
 	int			n;
 
 	Assert(!IsTransactionState());
+	announce_state(worker);
 	if (worker->events != NULL)
 		n = WaitEventSetWait(worker->events, timeout_ms, occurred, lengthof(occurred),
-							 PG_WAIT_EXTENSION);
+							 wait_events[worker->wait]);
 	else
 		n = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					  timeout_ms, PG_WAIT_EXTENSION) ? 1 : 0;
+					  timeout_ms, wait_events[worker->wait]) ? 1 : 0;
 	if (n > 0)
 		ResetLatch(MyLatch);
 	if (worker->consumer != NULL)
@@ -1537,6 +1670,8 @@ si_worker_main(Datum arg)
 	pgstat_report_appname(psprintf("stream_ingest %s", NameStr(stub->name)));
 	si_session_init_worker();
 	keep_memory();
+	for (int i = 0; i < NWAITS; i++)
+		wait_events[i] = new_wait_event_compat(wait_names[i]);
 	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, server_options_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(USERMAPPINGOID, server_options_changed, (Datum) 0);
 
@@ -1548,7 +1683,7 @@ si_worker_main(Datum arg)
 													ALLOCSET_SMALL_SIZES);
 	worker->scratch = AllocSetContextCreate(worker->context, "stream_ingest worker scratch",
 											ALLOCSET_DEFAULT_SIZES);
-	worker->rate_since = GetCurrentTimestamp();
+	worker->rate_since = worker->tokens_at = GetCurrentTimestamp();
 	ereport(LOG,
 			(errmsg("worker %d of subscription \"%s\" has started", worker->number,
 					NameStr(stub->name))));

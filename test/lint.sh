@@ -49,6 +49,7 @@ tombstone 2
 user_sql 2
 writer 2
 failure 2
+event 2
 position 3
 session 2
 fixed_sql 2
