@@ -39,7 +39,8 @@ typedef struct SiBatchRequest
 typedef enum SiBatchEnd
 {
 	SI_BATCH_DONE,				/* all messages are dealt with */
-	SI_BATCH_FENCED,			/* nothing done: the subscription has changed */
+	SI_BATCH_FENCED,			/* nothing done: the subscription has changed,
+								 * or is about to */
 	SI_BATCH_STOPPED			/* dealt with up to the message at fault */
 } SiBatchEnd;
 
