@@ -10,8 +10,9 @@
  * only if the same statement works over no rows at all, and if not all
  * messages of a large batch fail alike; else it is the plan's, and thrown.
  *
- * Locks are taken in one order: the target, then the rows of progress.  So a
- * worker that waits for somebody's ALTER TABLE holds nothing that this
+ * Locks are taken in one order: the target, then the rows of progress, and for
+ * those it does not wait.  So a worker that waits for somebody's ALTER TABLE,
+ * or for the end of a change of the subscription, holds nothing that this
  * somebody may want to change next.
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -1121,7 +1122,7 @@ run_batch(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *request,
 	MemoryContextSwitchTo(ingest->batch_context);
 	if (request->nmessages > 0)
 		lock_target(ingest);
-	if (!si_progress_lock(key, request->rows, request->nrows))
+	if (!si_progress_lock(key, request->rows, request->nrows, false))
 		return false;
 	*advances = request->nmessages > 0 ? apply_request(ingest, request, result)
 		: count_messages(request, &nothing, NULL);

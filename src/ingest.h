@@ -44,7 +44,8 @@ typedef enum SiBatchEnd
 {
 	SI_BATCH_DONE,				/* as many messages as `done` are dealt with;
 								 * the others want another transaction */
-	SI_BATCH_FENCED,			/* nothing done: the subscription has changed */
+	SI_BATCH_FENCED,			/* nothing done: the subscription has changed,
+								 * or is about to */
 	SI_BATCH_STOPPED			/* dealt with up to the message at fault */
 } SiBatchEnd;
 

@@ -180,7 +180,7 @@ record_gap(const Context *context, int32 partition, int64 from, int64 to, const 
 static SiPositionEnd
 move_row(const Context *context, SiProgress *row, int64 offset, int64 lost)
 {
-	if (!si_progress_lock(context->key, &row, 1) ||
+	if (!si_progress_lock(context->key, &row, 1, true) ||
 		!si_progress_move(context->key, row, offset, lost, context->info->cluster_id,
 						  context->info->topic_id))
 		return SI_POSITION_FENCED;

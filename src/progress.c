@@ -40,7 +40,7 @@ static SiFixedSql lock_sql = {
 	" stream_ingest.progress p "
 	"WHERE p.ctid = u.tid AND p.subscription + 0 = $3 AND p.epoch = $4 "
 	" AND p.next_offset = u.next_offset "
-	"ORDER BY u.n FOR NO KEY UPDATE OF p",
+	"ORDER BY u.n FOR NO KEY UPDATE OF p SKIP LOCKED",
 	4, {TIDARRAYOID, INT8ARRAYOID, INT4OID, INT8OID}
 };
 
@@ -48,6 +48,13 @@ static SiFixedSql lock_by_key_sql = {
 	"SELECT p.partition, p.ctid, p.next_offset, p.epoch "
 	"FROM stream_ingest.progress p WHERE p.subscription = $1 AND p.topic = $2 "
 	" AND p.partition = ANY ($3) ORDER BY p.partition FOR NO KEY UPDATE",
+	3, {INT4OID, TEXTOID, INT4ARRAYOID}
+};
+
+static SiFixedSql try_lock_by_key_sql = {
+	"SELECT p.partition, p.ctid, p.next_offset, p.epoch "
+	"FROM stream_ingest.progress p WHERE p.subscription = $1 AND p.topic = $2 "
+	" AND p.partition = ANY ($3) ORDER BY p.partition FOR NO KEY UPDATE SKIP LOCKED",
 	3, {INT4OID, TEXTOID, INT4ARRAYOID}
 };
 
@@ -266,8 +273,9 @@ next_offset_array(SiProgress **rows, int n)
  * rewrite moves rows without changing them.
  */
 static bool
-lock_by_key(const SiProgressKey *key, SiProgress **rows, int n)
+lock_by_key(const SiProgressKey *key, SiProgress **rows, int n, bool wait)
 {
+	SiFixedSql *statement = wait ? &lock_by_key_sql : &try_lock_by_key_sql;
 	Datum		values[3];
 	bool		as_expected;
 
@@ -276,7 +284,7 @@ lock_by_key(const SiProgressKey *key, SiProgress **rows, int n)
 	values[2] = make_array(INT4OID, sizeof(int32), true, TYPALIGN_INT, get_partition, rows, n);
 
 	si_fixed_sql_begin();
-	as_expected = (si_fixed_sql_run(&lock_by_key_sql, values, NULL) == n);
+	as_expected = (si_fixed_sql_run(statement, values, NULL) == n);
 	for (int i = 0; as_expected && i < n; i++)
 	{
 		bool		isnull;
@@ -291,11 +299,13 @@ lock_by_key(const SiProgressKey *key, SiProgress **rows, int n)
 }
 
 bool
-si_progress_lock(const SiProgressKey *key, SiProgress **rows, int n)
+si_progress_lock(const SiProgressKey *key, SiProgress **rows, int n, bool wait)
 {
 	Datum		values[4];
 	uint64		locked;
 
+	if (wait)
+		return lock_by_key(key, rows, n, true);
 	values[0] = tid_array(rows, n);
 	values[1] = next_offset_array(rows, n);
 	values[2] = Int32GetDatum(key->subscription);
@@ -304,7 +314,7 @@ si_progress_lock(const SiProgressKey *key, SiProgress **rows, int n)
 	si_fixed_sql_begin();
 	locked = si_fixed_sql_run(&lock_sql, values, NULL);
 	si_fixed_sql_end();
-	return locked == n || lock_by_key(key, rows, n);
+	return locked == n || lock_by_key(key, rows, n, false);
 }
 
 bool

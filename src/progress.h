@@ -5,8 +5,8 @@
  *
  * A batch first locks the rows of its partitions, with epoch and next offset
  * as expected, and at its end advances them by compare-and-set.  A miss means
- * that somebody else owns or moved the partition: the caller rolls back and
- * reads anew.  Whoever changes a subscription raises the epoch in all of its
+ * that somebody else owns or moved the partition, or is about to: the caller
+ * rolls back and reads anew.  Whoever changes a subscription raises the epoch in all of its
  * rows, and so waits for the running batch and fences the next one.
  *
  * Rows are found by ctid: under an old snapshot an update by key would walk
@@ -72,9 +72,11 @@ extern SiProgress *si_progress_load(int32 subscription, const char *topic, int *
 
 /*
  * Lock rows (in partition order, as the array must be) and compare.  False if
- * one is not as expected.
+ * one is not as expected.  A batch, which holds a lock on its target already,
+ * must not wait here: who is changing the subscription may want the target
+ * next.  Then false is also what comes when somebody else has a row locked.
  */
-extern bool si_progress_lock(const SiProgressKey *key, SiProgress **rows, int n);
+extern bool si_progress_lock(const SiProgressKey *key, SiProgress **rows, int n, bool wait);
 
 /* Advance locked rows.  False if one was missed. */
 extern bool si_progress_advance(const SiProgressKey *key, SiProgress **rows,

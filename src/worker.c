@@ -1144,10 +1144,24 @@ retry_orphans(Worker *worker)
 	worker->trying_orphans = false;
 }
 
-/* The batch was refused as a whole by the fence. */
+/*
+ * The batch was refused as a whole by the fence.  Wait for whoever is changing
+ * the subscription, with no other lock in hand; if nothing has changed then,
+ * the batch is tried again.
+ */
 static void
-leave_fenced(Worker *worker)
+step_aside(Worker *worker, SiBatchRequest *request)
 {
+	bool		as_before;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	as_before = si_progress_lock(&worker->key, request->rows, request->nrows, true);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(worker->scratch);
+	if (as_before)
+		return;
 	leave_if_changed(worker);
 
 	/* the epoch is ours: somebody else moved the rows; begin anew, but slowly */
@@ -1172,7 +1186,10 @@ apply(Worker *worker)
 	INSTR_TIME_SET_CURRENT(duration);
 	INSTR_TIME_SUBTRACT(duration, start);
 	if (result.end == SI_BATCH_FENCED)
-		leave_fenced(worker);
+	{
+		step_aside(worker, &request);
+		return;
+	}
 
 	for (int i = 0; i < request.nrows && result.done == n; i++)
 	{

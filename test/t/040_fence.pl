@@ -41,7 +41,7 @@ my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node(
 	'main',
 	kafka => $kafka,
-	conf => { max_prepared_transactions => 5 });
+	conf => { max_prepared_transactions => 5, deadlock_timeout => '100ms' });
 my $sent = 0;
 my @jumps = map { [] } 1 .. $partitions;    # per partition: [from, to]
 
@@ -294,13 +294,14 @@ sub try_fence
 	ok(returned($job, $limit), "$name: the change returns");
 	my $written = outcome($job);
 
+	my $others = $freeze_launcher ? 0 : sql("SELECT count(*) FROM t WHERE pid <> $pid");
+
 	send_some(20);
-	if ($change eq 'deal' && !$freeze_launcher && process_state($pid) eq 'T')
+	if ($change eq 'deal' && !$freeze_launcher && process_state($pid) eq 'T'
+		&& sql("SELECT settings->>'workers' FROM stream_ingest.subscriptions") > 1)
 	{
-		# others go on with what they were dealt
-		my $others = sql("SELECT count(*) FROM t WHERE pid <> $pid");
-		StreamIngest::poll_until($node, "SELECT count(*) > $others FROM t WHERE pid <> $pid")
-		  if sql("SELECT settings->>'workers' FROM stream_ingest.subscriptions") > 1;
+		ok(StreamIngest::poll_until($node, "SELECT count(*) > $others FROM t WHERE pid <> $pid"),
+			"$name: the others go on with what they were dealt");
 	}
 	thaw($pid);
 	wait_for_end($pid);
@@ -373,6 +374,43 @@ foreach my $n (1 .. ($full ? 100 : 8))
 {
 	try_any_moment((sort keys %change)[ $n % keys %change ]);
 }
+
+# A change and then DDL in one transaction: the worker, which has come by in
+# between, must not hold the table while it waits for the change.
+my $job = sql_start(q{
+	BEGIN;
+	SELECT stream_ingest.disable('s');
+	DO $$
+	BEGIN
+		WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'stream_ingest worker'
+				AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > '0.3 s') LOOP
+			PERFORM pg_sleep(0.02), pg_stat_clear_snapshot();
+		END LOOP;
+	END $$;
+	ALTER TABLE t ADD COLUMN more int;
+	SELECT stream_ingest.enable('s');
+	COMMIT});
+send_some(20);
+ok(returned($job, $limit), 'a change and DDL in one transaction do not deadlock with a worker');
+settle();
+
+# The same, but the change is given up: the batch is applied after all.
+my $pid = random_worker();
+$job = sql_start(q{
+	BEGIN;
+	SELECT stream_ingest.disable('s');
+	DO $$
+	BEGIN
+		WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'stream_ingest worker'
+				AND wait_event_type = 'Lock') LOOP
+			PERFORM pg_sleep(0.02), pg_stat_clear_snapshot();
+		END LOOP;
+	END $$;
+	ROLLBACK});
+send_some(20);
+ok(returned($job, $limit), 'a change that is rolled back');
+settle();
+is(sql("SELECT count(*) FROM stream_ingest.status WHERE pid = $pid"), 1, 'leaves the worker at work');
 
 my @segments;
 foreach my $p (0 .. $partitions - 1)
