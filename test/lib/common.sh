@@ -251,8 +251,9 @@ build_extension()
 	local dir=$1
 
 	shift
-	as_server_user nice make -C "$dir" -s -j"$(nproc)" "$@" all test-programs
-	as_server_user make -C "$dir" -s install
+	# not left to "set -e", which means nothing where the caller tests the result
+	as_server_user nice make -C "$dir" -s -j"$(nproc)" "$@" all test-programs &&
+		as_server_user make -C "$dir" -s install
 }
 
 # start_server DIR [setting=value...]: a server with the extension, reached by

@@ -490,10 +490,20 @@ cmp_ok(time() - $began, '<', 3, 'soon');
 $session->{in} = '';
 eval { $session->{harness}->kill_kill; };
 
+# a session that is still there when the broker comes back
+$session = start_session();
+$pid = backend_pid($session);
+send_sql($session, "SELECT stream_ingest.produce('kafka', 'away', 'purged');");
+ok(await_waiting($pid), 'and another one');
+$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+answer_of($session);
+
 $kafka->start;
 is($node->safe_psql('postgres', 'SELECT count(*) FROM rows WHERE id < 0'), '0',
 	'no row of a transaction without acknowledgement');
-$node->safe_psql('postgres', "SELECT stream_ingest.produce('impatient', 'away', 'after')");
+send_sql($session, "SELECT stream_ingest.produce('kafka', 'away', 'after');");
+is((answer_of($session))[1], '', 'a session whose commit was cancelled produces again');
+end_session($session);
 is(values_of('away'), 'before after', 'and none of their messages came later');
 
 # a broker that hangs, with a request on its way
