@@ -104,6 +104,22 @@ si_failure_from_error(const ErrorData *edata)
 	return failure;
 }
 
+SiFailure *
+si_failure_copy(const SiFailure *failure, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SiFailure  *copy = palloc(sizeof(SiFailure));
+
+	*copy = *failure;
+	copy->message = copy_text(failure->message);
+	copy->detail = copy_text(failure->detail);
+	copy->column = copy_text(failure->column);
+	copy->type = copy_text(failure->type);
+	copy->constraint = copy_text(failure->constraint);
+	MemoryContextSwitchTo(old);
+	return copy;
+}
+
 /* Passing or data? */
 SiErrorKind
 si_failure_kind(int sqlerrcode)

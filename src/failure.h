@@ -37,6 +37,8 @@ typedef struct SiFailure
 /* Copy what matters of a caught error into the current memory context. */
 extern SiFailure *si_failure_from_error(const ErrorData *edata);
 
+extern SiFailure *si_failure_copy(const SiFailure *failure, MemoryContext context);
+
 /* Passing or data?  By SQLSTATE, from the table. */
 extern SiErrorKind si_failure_kind(int sqlerrcode);
 

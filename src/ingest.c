@@ -22,6 +22,7 @@
 
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -86,7 +87,10 @@ struct SiIngest
 	SiDecoder  *unread_decoder; /* of fields that apply does not read */
 	SiConverter *converter;
 	SiTombstone *tombstone;		/* NULL where nothing is deleted by key */
+	char	   *target_schema;	/* by which names the statements were made */
+	char	   *target_name;
 	bool		planning;		/* an error now is the plan's */
+	bool		committing;		/* an error now is the commit's */
 	bool		probed;			/* the statement is known to work over nothing */
 
 	/* the batch at hand, in batch_context */
@@ -236,6 +240,12 @@ si_ingest_plan_failed(const SiIngest *ingest)
 }
 
 bool
+si_ingest_commit_failed(const SiIngest *ingest)
+{
+	return ingest->committing;
+}
+
+bool
 si_ingest_wants_headers(const SiIngest *ingest)
 {
 	return ingest->mapping->wants_headers;
@@ -276,10 +286,14 @@ run_protected(SiIngest *ingest, protected_work work, void *arg)
 
 		MemoryContextSwitchTo(ingest->batch_context);
 		edata = CopyErrorData();
-		if (si_failure_kind(edata->sqlerrcode) == SI_ERROR_PASSING)
-			PG_RE_THROW();
 		FlushErrorState();
+
+		/* also if it is thrown on: who catches it ends his own one only */
 		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(ingest->batch_context);
+		CurrentResourceOwner = old_owner;
+		if (si_failure_kind(edata->sqlerrcode) == SI_ERROR_PASSING)
+			ReThrowError(edata);
 		failure = si_failure_from_error(edata);
 	}
 	PG_END_TRY();
@@ -378,9 +392,36 @@ lock_target(SiIngest *ingest)
 		target = table_open(s->target, NoLock);
 		ingest->stale = false;
 		build_plan(ingest, target);
+		ingest->target_schema = MemoryContextStrdup(ingest->plan_context,
+													get_namespace_name(RelationGetNamespace(target)));
+		ingest->target_name = MemoryContextStrdup(ingest->plan_context,
+												  RelationGetRelationName(target));
 		table_close(target, NoLock);
 	}
 	ingest->planning = false;
+}
+
+/*
+ * Renaming a schema takes no lock on the tables in it, and a plan that it
+ * makes invalid is made again from its text: by names that may mean another
+ * table by now.  If they still mean ours, then ours was written to.
+ */
+static void
+check_target_name(SiIngest *ingest)
+{
+	Oid			schema;
+
+	if (ingest->subscription->apply != NULL)
+		return;
+	AcceptInvalidationMessages();
+	schema = get_namespace_oid(ingest->target_schema, true);
+	if (OidIsValid(schema) &&
+		get_relname_relid(ingest->target_name, schema) == ingest->subscription->target)
+		return;
+	ingest->stale = true;
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("the target was renamed while a batch was being applied")));
 }
 
 void
@@ -429,17 +470,7 @@ decode_message(SiIngest *ingest, SiDecoder *decoder, const SiMessage *message,
 static SiFailure *
 keep_failure(SiIngest *ingest, const SiFailure *failure)
 {
-	MemoryContext old = MemoryContextSwitchTo(ingest->batch_context);
-	SiFailure  *copy = palloc(sizeof(SiFailure));
-
-	*copy = *failure;
-	copy->message = failure->message ? pstrdup(failure->message) : NULL;
-	copy->detail = failure->detail ? pstrdup(failure->detail) : NULL;
-	copy->column = failure->column ? pstrdup(failure->column) : NULL;
-	copy->type = failure->type ? pstrdup(failure->type) : NULL;
-	copy->constraint = failure->constraint ? pstrdup(failure->constraint) : NULL;
-	MemoryContextSwitchTo(old);
-	return copy;
+	return si_failure_copy(failure, ingest->batch_context);
 }
 
 /* Put a row that is in row_context into the batch. */
@@ -554,7 +585,8 @@ convert_batch(SiIngest *ingest)
 {
 	SiFailure  *thrown;
 
-	si_fault_run_begin(&ingest->fault_run, ingest->limits.breaker);
+	si_fault_run_begin(&ingest->fault_run, ingest->limits.breaker,
+					   ingest->nmessages >= MIN_ALIKE);
 	while ((thrown = run_protected(ingest, convert_messages, NULL)) != NULL)
 	{
 		const SiColumn *column = si_convert_column(ingest->converter);
@@ -659,7 +691,7 @@ write_batch(SiIngest *ingest)
 	int			nrows = ingest->batch->nrows;
 	int			written;
 
-	si_fault_run_begin(&ingest->fault_run, ingest->limits.breaker);
+	si_fault_run_begin(&ingest->fault_run, ingest->limits.breaker, nrows >= MIN_ALIKE);
 	written = si_isolate(try_rows, ingest, nrows, ingest->row_failures, &ingest->fault_rate,
 						 &ingest->fault_run, ingest->limits.max_writes,
 						 ingest->limits.stop_at_first);
@@ -672,28 +704,51 @@ write_batch(SiIngest *ingest)
 }
 
 /*
- * If all messages of a large batch are refused alike, it is the table or the
- * mapping that is wrong, and no message.
+ * The first of these failures if all are of one kind and they are many, else
+ * NULL.  Entries without one are passed over if gaps says so.
+ */
+static SiFailure *
+many_alike(SiFailure **failures, int n, bool gaps)
+{
+	SiFailure  *first = NULL;
+	int			found = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (failures[i] == NULL && gaps)
+			continue;
+		if (failures[i] == NULL)
+			return NULL;
+		if (first == NULL)
+			first = failures[i];
+		if (failures[i]->sqlerrcode != first->sqlerrcode)
+			return NULL;
+		found++;
+	}
+	return found >= MIN_ALIKE ? first : NULL;
+}
+
+/*
+ * If all rows of a large batch are refused alike, it is the table that is
+ * wrong, and no message; if no message even becomes a row, the mapping.  What
+ * asks for no row (a tombstone) and the few that are bad anyway say nothing of
+ * either.
  */
 static void
-throw_if_all_alike(SiIngest *ingest, int done)
+throw_if_all_alike(SiIngest *ingest)
 {
-	SiFailure  *first = ingest->failures[0];
+	int			nrows = ingest->batch->nrows;
+	SiFailure  *failure;
 
-	if (done < MIN_ALIKE)
+	failure = nrows > 0 ? many_alike(ingest->row_failures, nrows, false)
+		: many_alike(ingest->failures, ingest->nmessages, true);
+	if (failure == NULL)
 		return;
-	for (int i = 0; i < done; i++)
-	{
-		if (ingest->failures[i] == NULL ||
-			ingest->failures[i]->sqlerrcode != first->sqlerrcode)
-			return;
-	}
 	ingest->planning = true;
 	ereport(ERROR,
-			(errcode(first->sqlerrcode),
-			 errmsg("all %d messages of a batch were refused alike: %s", done,
-					si_failure_describe(first, ingest->subscription->topic,
-										&ingest->messages[0]))));
+			(errcode(failure->sqlerrcode),
+			 errmsg("all rows of a batch of %d messages were refused alike: %s", ingest->nmessages,
+					si_failure_describe(failure, ingest->subscription->topic, NULL))));
 }
 
 static void
@@ -742,10 +797,14 @@ static void
 apply_messages(SiIngest *ingest, const SiMessage *messages, int n, const Limits *limits,
 			   SiOutcome *outcome)
 {
+	if (limits->max_writes != INT_MAX)
+		n = Min(n, Max(si_isolate_reach(&ingest->fault_rate, limits->max_writes),
+					   2 * MIN_ALIKE));
 	begin_batch(ingest, messages, n, limits);
 	convert_batch(ingest);
 	ingest->row_failures = palloc0(sizeof(SiFailure *) * Max(ingest->batch->nrows, 1));
 	outcome->done = write_batch(ingest);
+	check_target_name(ingest);
 
 	/* the message that everything stops at is not dealt with */
 	if (limits->stop_at_first && outcome->done > 0 && ingest->failures[outcome->done - 1] != NULL)
@@ -753,7 +812,34 @@ apply_messages(SiIngest *ingest, const SiMessage *messages, int n, const Limits 
 	count_outcome(ingest, outcome);
 }
 
+/*
+ * The message was refused by COMMIT itself, where nothing can be isolated but
+ * by a transaction of its own.  So it is refused unseen.
+ */
+static void
+refuse_message(SiIngest *ingest, const SiBatchRequest *request, const Limits *limits,
+			   SiOutcome *outcome)
+{
+	Assert(request->nmessages == 1);
+	begin_batch(ingest, request->messages, 1, limits);
+	ingest->failures[0] = keep_failure(ingest, request->refusal);
+	outcome->done = 1;
+	count_outcome(ingest, outcome);
+}
+
 /* ---- dead letters ---- */
+
+/* Of a partition's messages; -1 if it has none. */
+static int64
+last_offset(const SiBatchRequest *request, int32 partition)
+{
+	for (int i = request->nmessages - 1; i >= 0; i--)
+	{
+		if (request->messages[i].partition == partition)
+			return request->messages[i].offset;
+	}
+	return -1;
+}
 
 /* By message: is it a dead letter already, met again after a seek? */
 static bool *
@@ -772,7 +858,7 @@ find_met_again(SiIngest *ingest, const SiBatchRequest *request)
 			continue;
 		known = si_dead_letter_known(ingest->subscription->id, ingest->subscription->topic,
 									 progress->partition, progress->next_offset,
-									 progress->last_dead_letter, &nknown);
+									 last_offset(request, progress->partition), &nknown);
 		for (int i = 0; i < request->nmessages && k < nknown; i++)
 		{
 			const SiMessage *message = &request->messages[i];
@@ -998,9 +1084,12 @@ apply_request(SiIngest *ingest, SiBatchRequest *request, SiBatchResult *result)
 	int64		fresh,
 				removed;
 
-	apply_messages(ingest, request->messages, request->nmessages, &limits, &outcome);
-	if (!stop && outcome.done == request->nmessages)
-		throw_if_all_alike(ingest, outcome.done);
+	if (request->refusal != NULL)
+		refuse_message(ingest, request, &limits, &outcome);
+	else
+		apply_messages(ingest, request->messages, request->nmessages, &limits, &outcome);
+	if (request->refusal == NULL && !stop && outcome.done == ingest->nmessages)
+		throw_if_all_alike(ingest);
 
 	if (ingest->options->on_error == SI_ON_ERROR_DEAD_LETTER)
 		store_dead_letters(ingest, request, &outcome);
@@ -1012,6 +1101,7 @@ apply_request(SiIngest *ingest, SiBatchRequest *request, SiBatchResult *result)
 
 	result->done = outcome.done;
 	result->failures = outcome.failures;
+	result->met = met;
 	result->dead_letters = (ingest->options->on_error == SI_ON_ERROR_DEAD_LETTER) ? fresh : 0;
 	return advances;
 }
@@ -1046,6 +1136,7 @@ si_ingest_batch(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *requ
 
 	memset(result, 0, sizeof(SiBatchResult));
 	ingest->planning = false;
+	ingest->committing = false;
 	end_batch(ingest);			/* what the last one, or an error, has left */
 
 	SetCurrentStatementStartTimestamp();
@@ -1059,13 +1150,35 @@ si_ingest_batch(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *requ
 		return;
 	}
 	PopActiveSnapshot();
+	ingest->committing = true;
 	CommitTransactionCommand();
+	ingest->committing = false;
 
 	MemoryContextSwitchTo(caller);
 	update_rows(ingest, request, result, advances);
 	result->end = SI_BATCH_DONE;
 	if (result->done < request->nmessages && result->failures[result->done] != NULL)
 		result->end = SI_BATCH_STOPPED;
+}
+
+/*
+ * Throw the current error on, in our own words unless it is the plan's or one
+ * of the server's about the session: what a trigger says may quote a payload.
+ */
+static void
+throw_without_payload(SiIngest *ingest)
+{
+	ErrorData  *edata = CopyErrorData();
+	const char *from = edata->funcname ? edata->funcname : "";
+
+	if (ingest->planning || strcmp(from, "ProcessInterrupts") == 0 ||
+		strcmp(from, "DeadLockReport") == 0)
+		PG_RE_THROW();
+	FlushErrorState();
+	ereport(ERROR,
+			(errcode(edata->sqlerrcode),
+			 errmsg("%s", si_failure_describe(si_failure_from_error(edata),
+											  ingest->subscription->topic, NULL))));
 }
 
 /*
@@ -1083,6 +1196,17 @@ si_ingest_apply(SiIngest *ingest, const SiMessage *messages, int n, SiOutcome *o
 	end_batch(ingest);
 	set_constraints(false);
 	lock_target(ingest);
-	apply_messages(ingest, messages, n, &none, outcome);
+
+	/* what is thrown reaches the server's log with the caller's statement */
+	PG_TRY();
+	{
+		apply_messages(ingest, messages, n, &none, outcome);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		throw_without_payload(ingest);
+	}
+	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
 }

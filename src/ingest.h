@@ -36,6 +36,8 @@ typedef struct SiBatchRequest
 	SiConsumer *consumer;		/* whose messages they are, for their headers */
 	int64	   *ends;			/* per row: where the partition ends, when
 								 * that was seen behind the messages; else -1 */
+	const SiFailure *refusal;	/* not NULL: the one message is refused for
+								 * this, without being tried */
 } SiBatchRequest;
 
 typedef enum SiBatchEnd
@@ -52,6 +54,7 @@ typedef struct SiBatchResult
 	SiBatchEnd	end;
 	int			done;			/* messages dealt with, from the first on */
 	SiFailure **failures;		/* by message: why it was refused, or NULL */
+	bool	   *met;			/* by message: was it a dead letter before? */
 	int			dead_letters;	/* new ones among them */
 	int64		rejected;		/* dead letters of the subscription since it
 								 * was enabled, where there is a limit to them */
@@ -90,6 +93,12 @@ extern void si_ingest_check(SiIngest *ingest);
  * text quotes no payload.
  */
 extern bool si_ingest_plan_failed(const SiIngest *ingest);
+
+/*
+ * Was it the commit of a batch that the last error came from?  Then some
+ * message is at fault, but nobody knows which.
+ */
+extern bool si_ingest_commit_failed(const SiIngest *ingest);
 
 /* Does the plan need the messages' headers?  Valid after a check or batch. */
 extern bool si_ingest_wants_headers(const SiIngest *ingest);

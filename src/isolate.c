@@ -20,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
 #include <math.h>
 
 #include "miscadmin.h"
@@ -47,11 +48,11 @@ typedef struct Search
 } Search;
 
 void
-si_fault_run_begin(SiFaultRun *run, int most)
+si_fault_run_begin(SiFaultRun *run, int most, bool alike)
 {
 	memset(run, 0, sizeof(SiFaultRun));
 	run->most = most;
-	run->alike = true;
+	run->alike = alike;
 }
 
 bool
@@ -131,6 +132,23 @@ try_suspect(Search *search, int at)
 	failure = try_run(search, 1, &unused);
 	if (failure != NULL)
 		set_at_fault(search, failure);
+}
+
+/*
+ * A run of at most n rows ends at the first row at fault; so it is
+ * (1 - (1 - p)^n) / p rows long.
+ */
+int
+si_isolate_reach(const SiFaultRate *rate, int max_writes)
+{
+	double		p,
+				n;
+
+	if (rate->faults < 0.5)
+		return INT_MAX;
+	p = rate->faults / rate->rows;
+	n = Max(sqrt(TRY_COST / p), 1.0);
+	return (int) Min(max_writes * (1.0 - pow(1.0 - p, n)) / p, (double) (INT_MAX / 2));
 }
 
 int

@@ -47,10 +47,17 @@ typedef struct SiFaultRun
 	bool		alike;			/* all of them were refused like the first */
 } SiFaultRun;
 
-extern void si_fault_run_begin(SiFaultRun *run, int most);
+/* alike: shall a run of faults that are all alike go on? */
+extern void si_fault_run_begin(SiFaultRun *run, int most, bool alike);
 
 /* Note one more, NULL if it is good; true if the run has grown too long. */
 extern bool si_fault_run_note(SiFaultRun *run, const SiFailure *failure);
+
+/*
+ * About how many rows so many writes will deal with, by what is known of
+ * faults: it makes no sense to prepare many more.
+ */
+extern int	si_isolate_reach(const SiFaultRate *rate, int max_writes);
 
 /*
  * Write n rows, all but those at fault, whose entry in failures is set.

@@ -69,6 +69,12 @@
 #define REJECT_WINDOW		10000
 #define REJECT_WINDOW_PARTS 10
 
+/* So often a batch is tried again at once; then it is not mere contention. */
+#define RETRIES_AT_ONCE		10
+
+/* When orphans are looked at again after that has failed. */
+#define ORPHANS_ERROR_MS	60000
+
 typedef enum Phase
 {
 	PHASE_PREPARE,
@@ -116,19 +122,24 @@ typedef struct Worker
 	TimestampTz oldest;			/* when the first of them was taken */
 	int			limit;			/* most messages of the next batch */
 	char	   *broken;			/* why a partition cannot go on, or NULL */
+	SiFailure  *refusal;		/* what COMMIT said of the next message, which
+								 * is then a batch of its own; or NULL */
+	MemoryContext refusal_context;
 
-	/* messages refused lately, for a limit in percent; see count_refusals */
-	int			window_messages[REJECT_WINDOW_PARTS];
+	/* messages refused lately, for a limit in percent; see count_window */
+	int			window_messages;	/* in the part at hand */
 	int			window_refused[REJECT_WINDOW_PARTS];
 	int			window_part;
 	TimestampTz next_orphans;	/* when orphans are due to be tried again; 0:
 								 * there are none */
+	bool		trying_orphans;
 
 	/* waiting and looking around */
 	TimestampTz next_topic_check;
 	bool		topic_asked;
 	bool		troubled;
 	int			retry_ms;
+	int			retries_at_once;
 	TimestampTz rate_since;
 	int64		rate_messages;
 	double		rate;
@@ -856,6 +867,7 @@ report_batch(Worker *worker, int messages, instr_time duration)
 	/* the collector never learns of our rows otherwise, nor does autovacuum */
 	pgstat_report_stat(false);
 	worker->retry_ms = 0;
+	worker->retries_at_once = 0;
 }
 
 /* ---- STREAM: messages that were refused ---- */
@@ -895,23 +907,34 @@ count_runs(Worker *worker, const SiBatchResult *result, int *at)
 	return NULL;
 }
 
-/* Messages refused among the last REJECT_WINDOW or so. */
+/*
+ * Count messages refused for the first time.  Returns the most that there were
+ * at any time among the last REJECT_WINDOW messages or so.
+ */
 static int
-count_window(Worker *worker, int messages, int refused)
+count_window(Worker *worker, const SiBatchResult *result)
 {
-	int			total = 0;
+	int			total = 0,
+				most = 0;
 
-	worker->window_messages[worker->window_part] += messages;
-	worker->window_refused[worker->window_part] += refused;
 	for (int i = 0; i < REJECT_WINDOW_PARTS; i++)
 		total += worker->window_refused[i];
-	if (worker->window_messages[worker->window_part] >= REJECT_WINDOW / REJECT_WINDOW_PARTS)
+	for (int i = 0; i < result->done; i++)
 	{
-		worker->window_part = (worker->window_part + 1) % REJECT_WINDOW_PARTS;
-		worker->window_messages[worker->window_part] = 0;
-		worker->window_refused[worker->window_part] = 0;
+		if (worker->window_messages++ == REJECT_WINDOW / REJECT_WINDOW_PARTS)
+		{
+			worker->window_messages = 1;
+			worker->window_part = (worker->window_part + 1) % REJECT_WINDOW_PARTS;
+			total -= worker->window_refused[worker->window_part];
+			worker->window_refused[worker->window_part] = 0;
+		}
+		if (result->failures[i] == NULL || result->met[i])
+			continue;
+		worker->window_refused[worker->window_part]++;
+		total++;
+		most = Max(most, total);
 	}
-	return total;
+	return most;
 }
 
 /* Has the reject limit been reached?  Then *why says how. */
@@ -919,7 +942,7 @@ static bool
 limit_reached(Worker *worker, const SiBatchResult *result, char **why)
 {
 	const SiRejectLimit *limit = &worker->options->reject_limit;
-	int			recent = count_window(worker, result->done, result->dead_letters);
+	int			recent = count_window(worker, result);
 
 	if (limit->count > 0 && result->rejected >= limit->count)
 	{
@@ -980,10 +1003,12 @@ retry_orphans(Worker *worker)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
+	worker->trying_orphans = true;
 	(void) si_retry_dead_letters(worker->subscription, worker->options, &filter);
 	worker->next_orphans = si_dead_letter_next_retry(worker->subscription->id);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	worker->trying_orphans = false;
 }
 
 /* The batch was refused as a whole by the fence. */
@@ -1007,6 +1032,7 @@ apply(Worker *worker)
 				duration;
 
 	make_request(worker, n, &request);
+	request.refusal = worker->refusal;
 	pgstat_report_activity(STATE_RUNNING, "applying a batch");
 	INSTR_TIME_SET_CURRENT(start);
 	si_ingest_batch(worker->ingest, &worker->key, &request, &result);
@@ -1024,6 +1050,7 @@ apply(Worker *worker)
 	check_limits(worker, &result);
 	release_messages(worker, result.done);
 	worker->limit = worker->options->batch_size;
+	worker->refusal = NULL;
 	if (result.end == SI_BATCH_STOPPED)
 		stop_at_message(worker, result.failures[result.done]);
 	if (!worker->troubled)
@@ -1224,19 +1251,41 @@ wait_for_something(Worker *worker, long timeout_ms)
 
 /*
  * An error at COMMIT, or another that no message could be told by: the batch
- * is split into transactions until the message at fault stands alone.
+ * is split into transactions until the message at fault stands alone.  If it
+ * was COMMIT that refused it, it is bad like any other; if it was one of our
+ * own statements, something is wrong with us.
  */
 static void
 split_batch(Worker *worker, const SiFailure *failure)
 {
 	int			n = batch_messages(worker);
 
-	if (n <= 1)
+	worker->limit = Max(n / 2, 1);
+	if (n > 1)
+		return;
+	if (worker->refusal != NULL || !si_ingest_commit_failed(worker->ingest) ||
+		worker->options->on_error == SI_ON_ERROR_STOP)
 	{
 		stop_at_message(worker, failure);
 		return;
 	}
-	worker->limit = n / 2;
+	MemoryContextReset(worker->refusal_context);
+	worker->refusal = si_failure_copy(failure, worker->refusal_context);
+}
+
+/*
+ * Orphans could not be tried again.  The stream does not wait for them, and
+ * what is wrong with it, if it is, will show with the next batch.
+ */
+static void
+postpone_orphans(Worker *worker, const SiFailure *failure)
+{
+	worker->trying_orphans = false;
+	worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   ORPHANS_ERROR_MS);
+	set_error(failure->sqlerrcode,
+			  psprintf("dead letters could not be tried again: %s",
+					   si_failure_describe(failure, worker->subscription->topic, NULL)));
 }
 
 /*
@@ -1252,6 +1301,11 @@ handle_error(Worker *worker, ErrorData *edata)
 	bool		plan = (worker->phase != PHASE_STREAM || si_ingest_plan_failed(worker->ingest));
 	char	   *text;
 
+	if (worker->trying_orphans)
+	{
+		postpone_orphans(worker, failure);
+		return;
+	}
 	if (!passing && !plan && worker->first < worker->nitems)
 	{
 		split_batch(worker, failure);
@@ -1262,7 +1316,8 @@ handle_error(Worker *worker, ErrorData *edata)
 
 	set_error(failure->sqlerrcode, text);
 	set_state(worker, passing ? SI_STATE_RETRYING : SI_STATE_STOPPED, text);
-	if (si_failure_retry_at_once(failure->sqlerrcode))
+	if (si_failure_retry_at_once(failure->sqlerrcode) &&
+		worker->retries_at_once++ < RETRIES_AT_ONCE)
 	{
 		set_retry_at(0);
 		wait_for_something(worker, 10 + pg_prng_uint64_range(&pg_global_prng_state, 0, 100));
@@ -1425,6 +1480,8 @@ si_worker_main(Datum arg)
 											ALLOCSET_DEFAULT_SIZES);
 	worker->plan_context = AllocSetContextCreate(worker->context, "stream_ingest worker plan",
 												 ALLOCSET_DEFAULT_SIZES);
+	worker->refusal_context = AllocSetContextCreate(worker->context, "stream_ingest worker refusal",
+													ALLOCSET_SMALL_SIZES);
 	worker->scratch = AllocSetContextCreate(worker->context, "stream_ingest worker scratch",
 											ALLOCSET_DEFAULT_SIZES);
 	worker->rate_since = GetCurrentTimestamp();
