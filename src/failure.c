@@ -168,6 +168,16 @@ si_failure_describe(const SiFailure *failure, const char *topic,
 	return buf.data;
 }
 
+char *
+si_failure_words(const SiFailure *failure)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	append_error(&buf, failure);
+	return buf.data;
+}
+
 static char *
 copy_text(const char *text)
 {

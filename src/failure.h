@@ -45,6 +45,9 @@ extern SiErrorKind si_failure_kind(int sqlerrcode);
 /* May it be tried again at once (with jitter)? */
 extern bool si_failure_retry_at_once(int sqlerrcode);
 
+/* The error alone, also without any payload. */
+extern char *si_failure_words(const SiFailure *failure);
+
 /*
  * One sentence without any payload.  topic and message may be NULL where no
  * single message is at fault.

@@ -745,10 +745,15 @@ throw_if_all_alike(SiIngest *ingest)
 	if (failure == NULL)
 		return;
 	ingest->planning = true;
+	if (nrows > 0)
+		ereport(ERROR,
+				(errcode(failure->sqlerrcode),
+				 errmsg("all %d rows were refused alike, so the table or the mapping is wrong: %s",
+						nrows, si_failure_words(failure))));
 	ereport(ERROR,
 			(errcode(failure->sqlerrcode),
-			 errmsg("all rows of a batch of %d messages were refused alike: %s", ingest->nmessages,
-					si_failure_describe(failure, ingest->subscription->topic, NULL))));
+			 errmsg("none of %d messages became a row, so the format or the mapping is wrong: %s",
+					ingest->nmessages, si_failure_words(failure))));
 }
 
 static void

@@ -16,7 +16,7 @@
  *	-f FILE			read from there
  *	-K SEPARATOR	a line is key, separator, value
  *	-Z				an empty value is a null value (a tombstone)
- *	-H NAME=VALUE	a header of every message (repeatable)
+ *	-H NAME=VALUE	a header of every message (repeatable); NAME alone: a null one
  *	-T HOW			in one transaction, which is then committed ("commit"),
  *					rolled back ("abort") or left as it is ("open")
  *	-n COUNT		that many made-up messages
@@ -92,7 +92,7 @@ usage(void)
 {
 	fprintf(stderr, "usage: produce [-b BOOTSTRAP] -t TOPIC "
 			"[-p PARTITION | -r N] [-f FILE | -n COUNT [-i FIRST] [-s BYTES]]\n"
-			"       [-K SEPARATOR] [-Z] [-H NAME=VALUE]... "
+			"       [-K SEPARATOR] [-Z] [-H NAME[=VALUE]]... "
 			"[-T commit|abort|open] [-c CODEC] [-X NAME=VALUE]...\n");
 	exit(2);
 }
@@ -182,7 +182,7 @@ parse_options(int argc, char **argv, rd_kafka_conf_t *conf)
 				opt.empty_is_null = true;
 				break;
 			case 'H':
-				value = split(optarg);
+				value = strchr(optarg, '=') ? split(optarg) : NULL;
 				if (opt.headers == NULL)
 					opt.headers = rd_kafka_headers_new(4);
 				rd_kafka_header_add(opt.headers, optarg, -1, value, -1);
