@@ -95,12 +95,15 @@ CREATE TABLE stream_ingest.progress (
     cluster_id        text NOT NULL DEFAULT '',
     topic_id          text NOT NULL DEFAULT '',
     seek_position     text,
+    skips             bigint[],
     PRIMARY KEY (subscription, topic, partition)
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE stream_ingest.progress IS
 'the next offset to apply and the exact counts, written in the transaction that wrote the rows';
 COMMENT ON COLUMN stream_ingest.progress.rejected IS
 'dead letters since the subscription was enabled, for reject_limit';
+COMMENT ON COLUMN stream_ingest.progress.skips IS
+'offsets of messages that go to the dead letters unseen; those below next_offset are done with';
 COMMENT ON COLUMN stream_ingest.progress.seek_position IS
 'a seek that the worker has still to carry out: earliest, latest, a timestamp or an offset';
 
@@ -246,6 +249,13 @@ AS 'MODULE_PATHNAME', 'si_sql_seek_offset'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.seek(name, integer, bigint) IS
 'moves one partition to an offset, which is the next to be applied';
+
+CREATE FUNCTION stream_ingest.skip(name name, partition integer, message_offset bigint)
+RETURNS void
+AS 'MODULE_PATHNAME', 'si_sql_skip'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.skip(name, integer, bigint) IS
+'sends one message to the dead letters unseen, and goes on';
 
 CREATE FUNCTION stream_ingest.wait_until_caught_up(name name, timeout interval DEFAULT '1 min')
 RETURNS boolean

@@ -57,6 +57,7 @@ PG_FUNCTION_INFO_V1(si_sql_enable);
 PG_FUNCTION_INFO_V1(si_sql_disable);
 PG_FUNCTION_INFO_V1(si_sql_seek_position);
 PG_FUNCTION_INFO_V1(si_sql_seek_offset);
+PG_FUNCTION_INFO_V1(si_sql_skip);
 PG_FUNCTION_INFO_V1(si_sql_wait_until_caught_up);
 PG_FUNCTION_INFO_V1(si_sql_wait_for_offset);
 
@@ -627,18 +628,17 @@ si_sql_seek_position(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-Datum
-si_sql_seek_offset(PG_FUNCTION_ARGS)
+/* The partition and offset of the second and third argument. */
+static int64
+read_place(FunctionCallInfo fcinfo, int32 *partition)
 {
-	SiSubscription *s = lock_subscription(fcinfo, "seek()", false);
-	int32		partition;
 	int64		offset;
 
 	require_argument(fcinfo, 1, "partition");
 	require_argument(fcinfo, 2, "message_offset");
-	partition = PG_GETARG_INT32(1);
+	*partition = PG_GETARG_INT32(1);
 	offset = PG_GETARG_INT64(2);
-	if (partition < 0)
+	if (*partition < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("partition must not be negative")));
@@ -646,6 +646,15 @@ si_sql_seek_offset(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("message_offset must not be negative")));
+	return offset;
+}
+
+Datum
+si_sql_seek_offset(PG_FUNCTION_ARGS)
+{
+	SiSubscription *s = lock_subscription(fcinfo, "seek()", false);
+	int32		partition;
+	int64		offset = read_place(fcinfo, &partition);
 
 	clear_stop(s);
 	store_change(s);
@@ -656,6 +665,25 @@ si_sql_seek_offset(PG_FUNCTION_ARGS)
 				 errmsg("subscription \"%s\" has not read partition %d of topic \"%s\" yet",
 						NameStr(s->name), partition, s->topic),
 				 errhint("Option \"start\" says where a partition begins.")));
+	PG_RETURN_VOID();
+}
+
+Datum
+si_sql_skip(PG_FUNCTION_ARGS)
+{
+	SiSubscription *s = lock_subscription(fcinfo, "skip()", false);
+	int32		partition;
+	int64		offset = read_place(fcinfo, &partition);
+
+	clear_stop(s);
+	store_change(s);
+	si_progress_forget_rejected(s->id);
+	if (!si_progress_add_skip(s->id, s->topic, partition, offset))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("offset " INT64_FORMAT " of partition %d is not ahead of subscription \"%s\"",
+						offset, partition, NameStr(s->name)),
+				 errhint("The view stream_ingest.offsets has the next offset of each partition.")));
 	PG_RETURN_VOID();
 }
 
@@ -715,7 +743,7 @@ passed_ends(const SiProgress *rows, int nrows, const End *ends)
 {
 	for (int i = 0; i < nrows; i++)
 	{
-		if (rows[i].seek_position != NULL || rows[i].next_offset < ends[i].offset)
+		if (si_progress_pending(&rows[i]) || rows[i].next_offset < ends[i].offset)
 			return false;
 	}
 	return true;
@@ -853,7 +881,7 @@ offset_done(const char *name, int32 partition, int64 offset)
 	for (int i = 0; i < n; i++)
 	{
 		if (rows[i].partition == partition)
-			return rows[i].seek_position == NULL && rows[i].next_offset > offset;
+			return !si_progress_pending(&rows[i]) && rows[i].next_offset > offset;
 	}
 	return false;
 }

@@ -97,6 +97,7 @@ struct SiIngest
 	/* the batch at hand, in batch_context */
 	const SiMessage *messages;
 	int			nmessages;
+	SiOnError	on_error;		/* what becomes of those refused */
 	Limits		limits;
 	SiFailure **failures;		/* by message: why it is refused, or NULL */
 	SiBatch    *batch;
@@ -764,7 +765,8 @@ begin_batch(SiIngest *ingest, const SiMessage *messages, int n, const Limits *li
 	ingest->messages = messages;
 	ingest->nmessages = n;
 	ingest->limits = *limits;
-	ingest->failures = palloc0(sizeof(SiFailure *) * Max(n, 1));
+	/* one more: the batch may end before the request, and who asks why not */
+	ingest->failures = palloc0(sizeof(SiFailure *) * (n + 1));
 	ingest->nconverted = 0;
 	ingest->probed = false;
 	memset(&ingest->written, 0, sizeof(SiWritten));
@@ -921,7 +923,7 @@ remove_dead_letters(SiIngest *ingest, const SiBatchRequest *request, const SiOut
 					const bool *met)
 {
 	SiPlace    *places = palloc(sizeof(SiPlace) * Max(outcome->done, 1));
-	bool		ignore = (ingest->options->on_error == SI_ON_ERROR_IGNORE);
+	bool		ignore = (ingest->on_error == SI_ON_ERROR_IGNORE);
 	int			n = 0;
 
 	for (int i = 0; i < outcome->done; i++)
@@ -1035,7 +1037,7 @@ count_batch(SiIngest *ingest, const SiOutcome *outcome, int64 fresh, int64 remov
 	first->superseded = outcome->superseded;
 	first->ignored = outcome->ignored;
 	first->dead_letters = -removed;
-	if (ingest->options->on_error == SI_ON_ERROR_IGNORE)
+	if (ingest->on_error == SI_ON_ERROR_IGNORE)
 		first->ignored += outcome->refused;
 	else
 	{
@@ -1082,7 +1084,8 @@ update_rows(SiIngest *ingest, SiBatchRequest *request, const SiBatchResult *resu
 static SiAdvance *
 apply_request(SiIngest *ingest, SiBatchRequest *request, SiBatchResult *result)
 {
-	bool		stop = (ingest->options->on_error == SI_ON_ERROR_STOP);
+	SiOnError	on_error = request->skip ? SI_ON_ERROR_DEAD_LETTER : ingest->options->on_error;
+	bool		stop = (on_error == SI_ON_ERROR_STOP);
 	Limits		limits = {stop, SI_ISOLATE_MAX_WRITES, ingest->options->breaker};
 	bool	   *met = find_met_again(ingest, request);
 	SiOutcome	outcome;
@@ -1090,6 +1093,7 @@ apply_request(SiIngest *ingest, SiBatchRequest *request, SiBatchResult *result)
 	int64		fresh,
 				removed;
 
+	ingest->on_error = on_error;
 	if (request->refusal != NULL)
 		refuse_message(ingest, request, &limits, &outcome);
 	else
@@ -1097,7 +1101,7 @@ apply_request(SiIngest *ingest, SiBatchRequest *request, SiBatchResult *result)
 	if (request->refusal == NULL && !stop && outcome.done == ingest->nmessages)
 		throw_if_all_alike(ingest);
 
-	if (ingest->options->on_error == SI_ON_ERROR_DEAD_LETTER)
+	if (on_error == SI_ON_ERROR_DEAD_LETTER)
 		store_dead_letters(ingest, request, &outcome);
 	removed = remove_dead_letters(ingest, request, &outcome, met);
 	fresh = count_new_refusals(&outcome, met);
@@ -1108,7 +1112,7 @@ apply_request(SiIngest *ingest, SiBatchRequest *request, SiBatchResult *result)
 	result->done = outcome.done;
 	result->failures = outcome.failures;
 	result->met = met;
-	result->dead_letters = (ingest->options->on_error == SI_ON_ERROR_DEAD_LETTER) ? fresh : 0;
+	result->dead_letters = (on_error == SI_ON_ERROR_DEAD_LETTER) ? fresh : 0;
 	return advances;
 }
 

@@ -38,6 +38,8 @@ typedef struct SiBatchRequest
 								 * that was seen behind the messages; else -1 */
 	const SiFailure *refusal;	/* not NULL: the one message is refused for
 								 * this, without being tried */
+	bool		skip;			/* and goes to the dead letters, whatever
+								 * on_error says: somebody wants it skipped */
 } SiBatchRequest;
 
 typedef enum SiBatchEnd

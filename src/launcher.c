@@ -55,6 +55,7 @@
 #define HEALTHY_MS			60000	/* who ran that long starts afresh */
 #define STOP_GRACE_MS		1000	/* from the polite request to SIGTERM */
 #define NO_SLOT_RETRY_MS	1000
+#define CRASH_WAIT_MS		2000	/* after a crash of the server */
 #define SCANNER_GIVE_UP_MS	5000	/* then a worker makes room for the
 									 * scanner */
 
@@ -682,6 +683,25 @@ take_scan_all(void)
 	return scan_all;
 }
 
+/*
+ * A worker that crashes the server must not do so again before somebody can
+ * log in: measured without this, it did every 0.17 s.
+ */
+static void
+wait_after_crash(void)
+{
+	TimestampTz until;
+
+	if (si_shared->crashes == 0)
+		return;
+	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CRASH_WAIT_MS);
+	while (GetCurrentTimestamp() < until)
+	{
+		next_turn = until;
+		wait_for_next_turn();
+	}
+}
+
 void
 si_launcher_main(Datum arg)
 {
@@ -700,6 +720,7 @@ si_launcher_main(Datum arg)
 	si_slots_unlock();
 	before_shmem_exit(detach_launcher, (Datum) 0);
 	MemoryContextSwitchTo(TopMemoryContext);
+	wait_after_crash();
 
 	for (;;)
 	{

@@ -24,7 +24,8 @@ static SiFixedSql load_sql = {
 	"SELECT p.partition, p.ctid, p.next_offset, p.leader_epoch, "
 	" (SELECT max(d.message_offset) FROM stream_ingest.dead_letter d "
 	"   WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = p.partition), "
-	" p.cluster_id, p.topic_id, p.seek_position "
+	" p.cluster_id, p.topic_id, p.seek_position, "
+	" (SELECT array_agg(x ORDER BY x) FROM unnest(p.skips) x WHERE x >= p.next_offset) "
 	"FROM stream_ingest.progress p WHERE p.subscription = $1 AND p.topic = $2 "
 	"ORDER BY p.partition",
 	2, {INT4OID, TEXTOID}
@@ -97,9 +98,16 @@ static SiFixedSql move_sql = {
 };
 
 static SiFixedSql seek_sql = {
-	"UPDATE stream_ingest.progress p SET seek_position = $4 "
+	"UPDATE stream_ingest.progress p SET seek_position = $4, skips = NULL "
 	"WHERE p.subscription = $1 AND p.topic = $2 AND ($3 < 0 OR p.partition = $3)",
 	4, {INT4OID, TEXTOID, INT4OID, TEXTOID}
+};
+
+static SiFixedSql skip_sql = {
+	"UPDATE stream_ingest.progress p SET skips = "
+	" (SELECT array_agg(DISTINCT x) FROM unnest(p.skips || $4) x WHERE x >= p.next_offset) "
+	"WHERE p.subscription = $1 AND p.topic = $2 AND p.partition = $3 AND p.next_offset <= $4",
+	4, {INT4OID, TEXTOID, INT4OID, INT8OID}
 };
 
 static SiFixedSql rejected_sql = {
@@ -149,6 +157,33 @@ static SiFixedSql delete_sql = {
 	1, {INT4OID}
 };
 
+/* The offsets in a column of the i-th row of the result. */
+static void
+read_skips(SiProgress *row, uint64 i, int column)
+{
+	ArrayType  *array;
+	bool		isnull;
+	Datum		skips = si_fixed_sql_datum(i, column, &isnull);
+
+	row->skips = NULL;
+	row->nskips = 0;
+	if (isnull)
+		return;
+
+	/* reading the array may have made a copy that goes with the connection */
+	array = DatumGetArrayTypeP(skips);
+	row->nskips = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	row->skips = SPI_palloc(sizeof(int64) * Max(row->nskips, 1));
+	memcpy(row->skips, ARR_DATA_PTR(array), sizeof(int64) * row->nskips);
+}
+
+bool
+si_progress_pending(const SiProgress *row)
+{
+	return row->seek_position != NULL ||
+		(row->nskips > 0 && row->skips[row->nskips - 1] >= row->next_offset);
+}
+
 SiProgress *
 si_progress_load(int32 subscription, const char *topic, int *n)
 {
@@ -172,6 +207,7 @@ si_progress_load(int32 subscription, const char *topic, int *n)
 		row->cluster_id = si_fixed_sql_text(i, 6);
 		row->topic_id = si_fixed_sql_text(i, 7);
 		row->seek_position = si_fixed_sql_text(i, 8);
+		read_skips(row, i, 9);
 	}
 	si_fixed_sql_end();
 	*n = (int) found;
@@ -453,6 +489,23 @@ void
 si_progress_fold(int32 subscription)
 {
 	run_for_subscription(&fold_sql, subscription);
+}
+
+bool
+si_progress_add_skip(int32 subscription, const char *topic, int32 partition, int64 offset)
+{
+	Datum		values[4];
+	uint64		n;
+
+	values[0] = Int32GetDatum(subscription);
+	values[1] = CStringGetTextDatum(topic);
+	values[2] = Int32GetDatum(partition);
+	values[3] = Int64GetDatum(offset);
+
+	si_fixed_sql_begin();
+	n = si_fixed_sql_run(&skip_sql, values, NULL);
+	si_fixed_sql_end();
+	return n > 0;
 }
 
 void

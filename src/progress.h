@@ -44,6 +44,9 @@ typedef struct SiProgress
 								 * if */
 	char	   *topic_id;		/* it is not known */
 	char	   *seek_position;	/* a seek to be carried out, or NULL */
+	int64	   *skips;			/* offsets to be skipped, ascending, none
+								 * below */
+	int			nskips;			/* the next offset as it was when read */
 } SiProgress;
 
 /* What a batch adds to a row. */
@@ -108,6 +111,16 @@ extern void si_progress_forget_rejected(int32 subscription);
  * this comes before the rows are loaded.
  */
 extern void si_progress_fold(int32 subscription);
+
+/*
+ * Record that a message is to be skipped.  False if its offset is behind the
+ * partition already, or there is no such partition.
+ */
+extern bool si_progress_add_skip(int32 subscription, const char *topic, int32 partition,
+								 int64 offset);
+
+/* Is a seek or a skip still to be carried out? */
+extern bool si_progress_pending(const SiProgress *row);
 
 /* Raise the epoch in all rows: waits for the running batch. */
 extern void si_progress_fence(int32 subscription, int64 epoch);

@@ -87,6 +87,11 @@ request_shmem(void)
 static void
 startup_shmem(void)
 {
+	/*
+	 * counts in the postmaster, which lives on when shared memory is made
+	 * anew
+	 */
+	static int	startups = 0;
 	bool		found;
 	char	   *base;
 
@@ -109,6 +114,7 @@ startup_shmem(void)
 		memset(si_shared, 0, total_size());
 		si_shared->lock = &(GetNamedLWLockTranche("stream_ingest"))->lock;
 		si_shared->scan_all = true;
+		si_shared->crashes = startups++;
 		for (int i = 0; i < si_guc_max_partitions; i++)
 		{
 			pg_atomic_init_u64(&partition_slots[i].low, 0);

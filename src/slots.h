@@ -141,6 +141,7 @@ typedef struct SiShared
 {
 	LWLock	   *lock;
 	int			launcher_pid;
+	int			crashes;		/* of the server since its start */
 	bool		scan_all;		/* look for databases, too */
 	bool		no_worker_slot; /* the server had no free worker slot lately */
 	int			scanner_pid;	/* 0: none is running */

@@ -31,6 +31,7 @@
 #endif
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "commands/dbcommands.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
@@ -134,6 +135,7 @@ typedef struct Worker
 	Partition  *partitions;
 	int			npartitions;
 	int			topic_partitions;
+	int			skips;			/* messages that are to be skipped */
 
 	/* messages in hand: items[first .. nitems) */
 	SiFetched  *items;
@@ -162,6 +164,7 @@ typedef struct Worker
 	bool		streaming;		/* and is this */
 	TimestampTz next_publication;
 	bool		unpublished;	/* progress has been made since the last one */
+	XLogRecPtr	last_commit;	/* that is durable once this is flushed */
 	double		tokens;			/* messages that rate_limit allows */
 	int			allowed;		/* of those in hand, now */
 	TimestampTz tokens_at;
@@ -642,6 +645,7 @@ load_partitions(Worker *worker, int topic_partitions)
 			continue;
 		partition = &worker->partitions[worker->npartitions++];
 		partition->progress = rows[i];
+		worker->skips += rows[i].nskips;
 		partition->expected = rows[i].next_offset;
 		partition->end = -1;
 		partition->missing = partition->at_end =
@@ -888,15 +892,51 @@ allowed_messages(Worker *worker)
 	return Max((int) worker->tokens, 0);
 }
 
-/* Messages of the next batch: as many as its limits allow. */
+/* Is this message to be skipped? */
+static bool
+is_skipped(Worker *worker, const SiMessage *message)
+{
+	const SiProgress *progress = &find_partition(worker, message->partition)->progress;
+
+	for (int i = 0; i < progress->nskips; i++)
+	{
+		if (progress->skips[i] == message->offset)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Messages of a batch of at most n, so that one to be skipped stands alone;
+ * *skip tells whether it is that.
+ */
 static int
-batch_messages(Worker *worker)
+up_to_skip(Worker *worker, int n, bool *skip)
+{
+	for (int i = 0; worker->skips > 0 && i < n; i++)
+	{
+		if (!is_skipped(worker, &worker->messages[worker->first + i]))
+			continue;
+		*skip = (i == 0);
+		return Max(i, 1);
+	}
+	return n;
+}
+
+/*
+ * Messages of the next batch: as many as its limits allow.  *skip: it is one
+ * that somebody wants skipped.
+ */
+static int
+batch_messages(Worker *worker, bool *skip)
 {
 	int			n = worker->nitems - worker->first;
 	int64		bytes = 0;
 
+	*skip = false;
 	n = Min(n, worker->limit);
 	n = Min(n, worker->allowed);
+	n = up_to_skip(worker, n, skip);
 	if (worker->bytes <= worker->options->batch_bytes)
 		return n;
 	for (int i = 0; i < n; i++)
@@ -1172,14 +1212,21 @@ step_aside(Worker *worker, SiBatchRequest *request)
 static void
 apply(Worker *worker)
 {
-	int			n = batch_messages(worker);
+	static const SiFailure skipped = {
+		.sqlerrcode = ERRCODE_WARNING,
+		.message = "skipped by stream_ingest.skip()",
+		.safe = true
+	};
+	bool		skip;
+	int			n = batch_messages(worker, &skip);
 	SiBatchRequest request;
 	SiBatchResult result;
 	instr_time	start,
 				duration;
 
 	make_request(worker, n, &request);
-	request.refusal = worker->refusal;
+	request.refusal = skip ? &skipped : worker->refusal;
+	request.skip = skip;
 	pgstat_report_activity(STATE_RUNNING, "applying a batch");
 	INSTR_TIME_SET_CURRENT(start);
 	si_ingest_batch(worker->ingest, &worker->key, &request, &result);
@@ -1197,6 +1244,7 @@ apply(Worker *worker)
 			find_partition(worker, request.rows[i]->partition)->end = -1;
 	}
 	worker->unpublished = true;
+	worker->last_commit = XactLastCommitEnd;
 	worker->tokens -= result.done;
 	report_batch(worker, result.done, duration);
 	check_limits(worker, &result);
@@ -1264,6 +1312,13 @@ publish_offsets(Worker *worker)
 	if (!worker->options->publish_offsets || !worker->unpublished || worker->troubled ||
 		GetCurrentTimestamp() < worker->next_publication)
 		return;
+	worker->next_publication = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PUBLISH_MS);
+	if (GetFlushRecPtr(NULL) < worker->last_commit)
+	{
+		/* with synchronous_commit off the WAL writer is about to */
+		worker->next_publication = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 500);
+		return;
+	}
 	partitions = palloc(sizeof(int32) * n);
 	offsets = palloc(sizeof(int64) * n);
 	for (int i = 0; i < n; i++)
@@ -1273,7 +1328,6 @@ publish_offsets(Worker *worker)
 	}
 	si_consumer_publish(worker->consumer, partitions, offsets, n);
 	worker->unpublished = false;
-	worker->next_publication = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PUBLISH_MS);
 
 	/* said once, and nothing else suffers */
 	if (si_consumer_publish_error(worker->consumer, words, sizeof(words)))
@@ -1467,7 +1521,8 @@ wait_for_something(Worker *worker, long timeout_ms)
 static void
 split_batch(Worker *worker, const SiFailure *failure)
 {
-	int			n = batch_messages(worker);
+	bool		skip;
+	int			n = batch_messages(worker, &skip);
 
 	worker->limit = Max(n / 2, 1);
 	if (n > 1)
