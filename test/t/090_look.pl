@@ -145,7 +145,7 @@ sub threads
 sub alone
 {
 	my ($pid) = @_;
-	my $deadline = time() + $PostgreSQL::Test::Utils::timeout_default;
+	my $deadline = time() + 30;
 
 	while (threads($pid) > 1)
 	{
