@@ -42,6 +42,7 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -455,6 +456,10 @@ open_consumer(Worker *worker)
 	SiProperty *properties = palloc(sizeof(SiProperty) * Max(n, 1));
 	char	   *client_id = psprintf("stream_ingest/%s/%s", get_database_name(MyDatabaseId),
 									 NameStr(s->name));
+
+	/* the launcher asks when it starts us, but may have asked long ago */
+	if (!has_server_usage_compat(server->server, s->owner))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, s->server);
 
 	if (server->nproperties > 0)
 		memcpy(properties, server->properties, sizeof(SiProperty) * server->nproperties);
