@@ -1180,6 +1180,7 @@ apply(Worker *worker)
 
 	make_request(worker, n, &request);
 	request.refusal = worker->refusal;
+	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, "applying a batch");
 	INSTR_TIME_SET_CURRENT(start);
 	si_ingest_batch(worker->ingest, &worker->key, &request, &result);
