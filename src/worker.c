@@ -1232,6 +1232,7 @@ apply(Worker *worker)
 	make_request(worker, n, &request);
 	request.refusal = skip ? &skipped : worker->refusal;
 	request.skip = skip;
+	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, "applying a batch");
 	INSTR_TIME_SET_CURRENT(start);
 	si_ingest_batch(worker->ingest, &worker->key, &request, &result);

@@ -375,6 +375,15 @@ foreach my $n (1 .. ($full ? 100 : 8))
 	try_any_moment((sort keys %change)[ $n % keys %change ]);
 }
 
+# The change has been made and is not committed yet.
+sub send_when_it_sleeps
+{
+	StreamIngest::poll_until($node,
+		"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'change' AND wait_event = 'PgSleep'", 1);
+	send_some(20);
+	return;
+}
+
 # A change and then DDL in one transaction: the worker, which has come by in
 # between, must not hold the table while it waits for the change.
 my $job = sql_start(q{
@@ -382,15 +391,15 @@ my $job = sql_start(q{
 	SELECT stream_ingest.disable('s');
 	DO $$
 	BEGIN
-		WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'stream_ingest worker'
-				AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > '0.3 s') LOOP
-			PERFORM pg_sleep(0.02), pg_stat_clear_snapshot();
+		-- by then it has looked for deadlocks, and will not do so again
+		WHILE NOT EXISTS (SELECT FROM pg_locks WHERE clock_timestamp() - waitstart > '0.5 s') LOOP
+			PERFORM pg_sleep(0.02);
 		END LOOP;
 	END $$;
 	ALTER TABLE t ADD COLUMN more int;
 	SELECT stream_ingest.enable('s');
 	COMMIT});
-send_some(20);
+send_when_it_sleeps();
 ok(returned($job, $limit), 'a change and DDL in one transaction do not deadlock with a worker');
 settle();
 
@@ -401,13 +410,12 @@ $job = sql_start(q{
 	SELECT stream_ingest.disable('s');
 	DO $$
 	BEGIN
-		WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'stream_ingest worker'
-				AND wait_event_type = 'Lock') LOOP
-			PERFORM pg_sleep(0.02), pg_stat_clear_snapshot();
+		WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted) LOOP
+			PERFORM pg_sleep(0.02);
 		END LOOP;
 	END $$;
 	ROLLBACK});
-send_some(20);
+send_when_it_sleeps();
 ok(returned($job, $limit), 'a change that is rolled back');
 settle();
 is(sql("SELECT count(*) FROM stream_ingest.status WHERE pid = $pid"), 1, 'leaves the worker at work');
