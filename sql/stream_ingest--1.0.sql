@@ -389,6 +389,13 @@ LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION stream_ingest.effective_options(jsonb) IS
 'private: every option with the value that it has when these are set';
 
+CREATE FUNCTION stream_ingest.is_remote(target oid)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'si_sql_is_remote'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION stream_ingest.is_remote(oid) IS
+'private: is a target, or a partition of it, a foreign table?';
+
 -- API: private; subscriptions of which the current role may know
 CREATE FUNCTION stream_ingest.may_see(owner oid)
 RETURNS boolean
@@ -417,6 +424,10 @@ CREATE VIEW stream_ingest.subscriptions WITH (security_barrier) AS
 SELECT s.id, s.name, s.server, s.topic, s.target::pg_catalog.regclass AS target, s.apply,
        s.format, s.fields, s.mapping, s.insert_mode, s.key_columns, s.options,
        stream_ingest.effective_options(s.options)
+         OPERATOR(pg_catalog.||) CASE
+           WHEN s.options OPERATOR(pg_catalog.?) 'synchronous_commit' THEN '{}'::jsonb
+           WHEN stream_ingest.is_remote(s.target) THEN '{"synchronous_commit": "on"}'::jsonb
+           ELSE '{}'::jsonb END
          OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object(
            'TimeZone', s.pinned[1], 'DateStyle', s.pinned[2],
            'IntervalStyle', s.pinned[3], 'search_path', s.pinned[4]) AS settings,

@@ -114,6 +114,7 @@ static json_t *show_duration(const Option *option, const SiOptions *options);
 static json_t *show_size(const Option *option, const SiOptions *options);
 static json_t *show_boolean(const Option *option, const SiOptions *options);
 static json_t *show_keyword(const Option *option, const SiOptions *options);
+static json_t *show_setting(const Option *option, const SiOptions *options);
 static json_t *show_text(const Option *option, const SiOptions *options);
 static json_t *show_names(const Option *option, const SiOptions *options);
 static json_t *show_encoding(const Option *option, const SiOptions *options);
@@ -141,7 +142,7 @@ static const OptionType duration_type = {parse_duration, show_duration, describe
 static const OptionType size_type = {parse_size, show_size, describe_size};
 static const OptionType boolean_type = {parse_boolean, show_boolean, describe_boolean};
 static const OptionType keyword_type = {parse_keyword, show_keyword, describe_keyword};
-static const OptionType setting_type = {parse_setting, show_text, describe_keyword};
+static const OptionType setting_type = {parse_setting, show_setting, describe_keyword};
 static const OptionType text_type = {parse_text, show_text, describe_text};
 static const OptionType line_type = {parse_line, show_text, describe_line};
 static const OptionType names_type = {parse_names, show_names, describe_names};
@@ -211,7 +212,7 @@ static const Option option_table[] = {
 	{"batch_size", &integer_type, true, AT(batch_size), "10000", 1, 1000000},
 	{"batch_bytes", &size_type, true, AT(batch_bytes), "16MB", 1024, 1024 * 1024 * 1024},
 	{"batch_interval", &duration_type, true, AT(batch_interval), "0 ms", 0, MS_PER_HOUR},
-	{"synchronous_commit", &setting_type, true, AT(synchronous_commit), "off", 0, 0, synchronous_commit_keywords},
+	{"synchronous_commit", &setting_type, true, AT(synchronous_commit), NULL, 0, 0, synchronous_commit_keywords},
 	{"on_error", &keyword_type, true, AT(on_error), "dead_letter", 0, 0, on_error_keywords},
 	{"reject_limit", &reject_limit_type, true, AT(reject_limit), NULL, 1, INT_MAX},
 	{"breaker", &integer_type, true, AT(breaker), "1000", 0, INT_MAX},
@@ -940,6 +941,15 @@ static void
 parse_setting(const Option *option, json_t *value, SiOptions *options)
 {
 	MEMBER(options, option, char *) = pstrdup(read_keyword(option, value)->name);
+}
+
+/* The first word is what there is for most targets where none is set. */
+static json_t *
+show_setting(const Option *option, const SiOptions *options)
+{
+	const char *text = CONST_MEMBER(options, option, char *);
+
+	return string_json(text !=NULL ? text : option->keywords[0].name);
 }
 
 static json_t *

@@ -103,7 +103,8 @@ typedef struct SiOptions
 	int			batch_size;		/* messages */
 	int64		batch_bytes;
 	int			batch_interval; /* milliseconds; 0 = apply what is there */
-	char	   *synchronous_commit;
+	char	   *synchronous_commit; /* NULL = as the target needs it: "on" if
+									 * it is remote, else "off" */
 	SiOnError	on_error;
 	SiOnGap		on_gap;
 	SiMissingFields missing_fields;

@@ -378,7 +378,7 @@ si_statement_insert(const SiStatementSpec *spec)
 	/* rows are counted before the filter looks at them */
 	appendStringInfoString(&sql, "CASE WHEN stream_ingest.batch_row() THEN (");
 	return prepare_filtered(STATEMENT_INSERT, &sql, spec->filter,
-							psprintf(") END%s", rest.data));
+							psprintf(") IS TRUE END%s", rest.data));
 }
 
 SiStatement *
@@ -404,7 +404,7 @@ si_statement_filter(const char *filter)
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT b." SI_BATCH_ROW " FROM " SI_BATCH_NAME " AS b "
 						   "WHERE CASE WHEN stream_ingest.batch_row() THEN (");
-	return prepare_filtered(STATEMENT_FILTER, &sql, filter, ") END");
+	return prepare_filtered(STATEMENT_FILTER, &sql, filter, ") IS TRUE END");
 }
 
 SiStatement *

@@ -26,11 +26,13 @@
 #include "consumer.h"
 #include "options.h"
 #include "slots.h"
+#include "writer.h"
 
 PG_FUNCTION_INFO_V1(si_sql_worker_slots);
 PG_FUNCTION_INFO_V1(si_sql_partition_slots);
 PG_FUNCTION_INFO_V1(si_sql_subscription_slot);
 PG_FUNCTION_INFO_V1(si_sql_effective_options);
+PG_FUNCTION_INFO_V1(si_sql_is_remote);
 PG_FUNCTION_INFO_V1(si_sql_may_see);
 
 /* May the current role see what belongs to this one? */
@@ -254,4 +256,10 @@ si_sql_effective_options(PG_FUNCTION_ARGS)
 
 	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in,
 										CStringGetDatum(si_options_effective(si_options_parse(text)))));
+}
+
+Datum
+si_sql_is_remote(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(si_writer_is_remote(PG_GETARG_OID(0)));
 }

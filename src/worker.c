@@ -59,6 +59,7 @@
 #include "server_options.h"
 #include "session.h"
 #include "worker.h"
+#include "writer.h"
 
 #define TOPIC_CHECK_MS		30000	/* partitions added, topic gone */
 #define TROUBLE_CHECK_MS	2000	/* the same while something is wrong */
@@ -499,6 +500,17 @@ read_subscription(Worker *worker)
 	si_slots_unlock();
 }
 
+/* Batches wait for their commit as the options or the target want it. */
+static void
+set_synchronous_commit(Worker *worker)
+{
+	const char *value = worker->options->synchronous_commit;
+
+	if (value == NULL)
+		value = si_writer_is_remote(worker->subscription->target) ? "on" : "off";
+	SetConfigOption("synchronous_commit", value, PGC_USERSET, PGC_S_OVERRIDE);
+}
+
 static void
 prepare(Worker *worker)
 {
@@ -514,8 +526,7 @@ prepare(Worker *worker)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	read_subscription(worker);
-	SetConfigOption("synchronous_commit", worker->options->synchronous_commit,
-					PGC_USERSET, PGC_S_OVERRIDE);
+	set_synchronous_commit(worker);
 	old = MemoryContextSwitchTo(worker->plan_context);
 	worker->ingest = si_ingest_create(worker->subscription, worker->options);
 	MemoryContextSwitchTo(old);

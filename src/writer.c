@@ -14,6 +14,8 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -356,7 +358,25 @@ apply_rows(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written
 	written->handed_over += n;
 }
 
-/* ---- what ingest wants to know ---- */
+/* ---- what others want to know ---- */
+
+bool
+si_writer_is_remote(Oid target)
+{
+	char		kind = OidIsValid(target) ? get_rel_relkind(target) : '\0';
+	ListCell   *lc;
+
+	if (kind == RELKIND_FOREIGN_TABLE)
+		return true;
+	if (kind != RELKIND_PARTITIONED_TABLE)
+		return false;
+	foreach(lc, find_all_inheritors(target, NoLock, NULL))
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
+			return true;
+	}
+	return false;
+}
 
 const SiMapping *
 si_writer_mapping(const SiWriter *writer)

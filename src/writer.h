@@ -41,6 +41,12 @@ typedef enum SiTombstoneUse
 extern SiWriter *si_writer_create(Relation target, const SiSubscription *subscription,
 								  const SiOptions *options);
 
+/*
+ * Is (a partition of) this relation a foreign table?  Then rows are committed
+ * elsewhere before our offsets are, and a crash must not lose these.
+ */
+extern bool si_writer_is_remote(Oid target);
+
 extern const SiMapping *si_writer_mapping(const SiWriter *writer);
 
 /* NULL where nothing is deleted by key. */

@@ -1,0 +1,223 @@
+CREATE EXTENSION stream_ingest;
+
+--
+-- Insert modes, tombstones and keys: what becomes of every message, and that
+-- it is counted once.  On librdkafka's embedded broker, from the top directory
+-- of the sources.
+--
+\getenv b STREAM_INGEST_BOOTSTRAP
+CREATE SERVER si_kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers :'b');
+\pset format unaligned
+\pset null '~'
+SET client_min_messages = warning;
+
+-- the counts that are not 0, and what is always true of them
+CREATE FUNCTION counts(subscription name) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ',
+        CASE WHEN messages <> applied + ignored + dead_letters
+            OR applied <> inserted + updated + deleted + superseded THEN 'COUNTS DO NOT ADD UP:' END,
+        'messages=' || messages, 'inserted=' || nullif(inserted, 0), 'updated=' || nullif(updated, 0),
+        'deleted=' || nullif(deleted, 0), 'superseded=' || nullif(superseded, 0),
+        'ignored=' || nullif(ignored, 0), 'dead_letters=' || nullif(dead_letters, 0))
+    FROM stream_ingest.counts WHERE name = subscription;
+$$;
+
+-- Subscribe a new table to a topic, wait until it has been read (in one batch),
+-- and show what is left: rows, counts, dead letters.
+CREATE PROCEDURE run(subscription name, topic text, mode text, columns text, options jsonb DEFAULT '{}',
+    mapping jsonb DEFAULT NULL, key_columns name[] DEFAULT NULL, rows text DEFAULT NULL)
+LANGUAGE plpgsql AS $$
+DECLARE
+    deadline timestamptz := clock_timestamp() + interval '30 s';
+    r text;
+    expected bigint := (SELECT n FROM topics t WHERE t.topic = run.topic);
+BEGIN
+    EXECUTE format('CREATE TABLE %I (%s)', subscription, columns);
+    IF rows IS NOT NULL THEN
+        EXECUTE format('INSERT INTO %I VALUES %s', subscription, rows);
+    END IF;
+    PERFORM stream_ingest.create_subscription(subscription, 'si_kafka', topic, subscription::text::regclass,
+        insert_mode => mode, mapping => mapping, key_columns => key_columns,
+        options => '{"batch_interval": "300 ms"}' || options);
+    COMMIT;
+    WHILE (SELECT messages FROM stream_ingest.counts c WHERE c.name = subscription) < expected LOOP
+        IF clock_timestamp() > deadline THEN
+            RAISE NOTICE 'waited in vain: %', (SELECT row(state, reason, last_error) FROM stream_ingest.status s WHERE s.name = subscription);
+            EXIT;
+        END IF;
+        PERFORM pg_sleep(0.01);
+        COMMIT;
+    END LOOP;
+    FOR r IN EXECUTE format('SELECT _row::text FROM %I _row ORDER BY _row::text COLLATE "C"', subscription) LOOP
+        RAISE NOTICE '%', r;
+    END LOOP;
+    RAISE NOTICE '%', counts(subscription);
+    FOR r IN SELECT concat_ws(' ', message_offset, sqlstate, error, column_name) FROM stream_ingest.dead_letters d
+             WHERE d.name = subscription ORDER BY message_offset LOOP
+        RAISE NOTICE 'dead: %', r;
+    END LOOP;
+    PERFORM stream_ingest.drop_subscription(subscription);
+END $$;
+
+CREATE TABLE topics (topic text PRIMARY KEY, n bigint);
+\set VERBOSITY terse
+SET client_min_messages = notice;
+
+--
+-- every mode with every use of tombstones
+--
+\! test/mock_broker -c create life 1
+\! printf '%s\n' '1|{"id": 1, "v": "a"}' '2|{"id": 2, "v": "a"}' '1|{"id": 1, "v": "b"}' '2|' '9|' '2|{"id": 2, "v": "c"}' '3|{"id": 3, "v": "a"}' '3|' '4|{"id": 4, "v": "old"}' | test/produce -t life -p 0 -K '|' -Z >/dev/null
+INSERT INTO topics VALUES ('life', 9);
+-- a row is there before: 4
+CALL run('u_auto', 'life', 'upsert', 'id int PRIMARY KEY, v text', rows => '(4, ''before'')');
+CALL run('u_delete', 'life', 'upsert', 'id int PRIMARY KEY, v text', '{"tombstones": "delete"}', rows => '(4, ''before'')');
+CALL run('u_ignore', 'life', 'upsert', 'id int PRIMARY KEY, v text', '{"tombstones": "ignore"}', rows => '(4, ''before'')');
+CALL run('u_error', 'life', 'upsert', 'id int PRIMARY KEY, v text', '{"tombstones": "error"}', rows => '(4, ''before'')');
+CALL run('g_auto', 'life', 'ignore', 'id int PRIMARY KEY, v text', rows => '(4, ''before'')');
+CALL run('g_delete', 'life', 'ignore', 'id int PRIMARY KEY, v text', '{"tombstones": "delete"}', rows => '(4, ''before'')');
+CALL run('g_ignore', 'life', 'ignore', 'id int PRIMARY KEY, v text', '{"tombstones": "ignore"}', rows => '(4, ''before'')');
+CALL run('g_error', 'life', 'ignore', 'id int PRIMARY KEY, v text', '{"tombstones": "error"}', rows => '(4, ''before'')');
+CALL run('i_auto', 'life', 'insert', 'id int PRIMARY KEY, v text', rows => '(4, ''before'')');
+CALL run('i_delete', 'life', 'insert', 'id int PRIMARY KEY, v text', '{"tombstones": "delete"}', rows => '(4, ''before'')');
+CALL run('i_ignore', 'life', 'insert', 'id int PRIMARY KEY, v text', '{"tombstones": "ignore"}', rows => '(4, ''before'')');
+CALL run('i_error', 'life', 'insert', 'id int PRIMARY KEY, v text', '{"tombstones": "error"}', rows => '(4, ''before'')');
+-- one message at a time: the same rows, other counts
+CALL run('u_single', 'life', 'upsert', 'id int PRIMARY KEY, v text', '{"batch_size": 1}', rows => '(4, ''before'')');
+CALL run('g_single', 'life', 'ignore', 'id int PRIMARY KEY, v text', '{"batch_size": 1, "tombstones": "delete"}', rows => '(4, ''before'')');
+CALL run('i_single', 'life', 'insert', 'id int PRIMARY KEY, v text', '{"batch_size": 1, "tombstones": "delete"}', rows => '(4, ''before'')');
+
+--
+-- keys of tombstones
+--
+-- objects, with columns in any order and other members
+\! test/mock_broker -c create objects 1
+\! printf '%s\n' '{"b": "x", "a": 1, "c": 0};{"a": 1, "b": "x"}' '{"a": 2, "b": "x"};{"a": 2, "b": "x"}' '{"b": "x", "a": 1, "c": 0};' '{"a": 2};' '{"a": null, "b": "x"};' '2;' '"x";' '{"a": "no number", "b": "x"};' '{"a": 2' | sed 's/^{"a": 2$/{"a": 2;/' | test/produce -t objects -p 0 -K ';' -Z >/dev/null
+\! printf '%s\n' '' | test/produce -t objects -p 0 -Z >/dev/null
+INSERT INTO topics VALUES ('objects', 10);
+CALL run('objects', 'objects', 'upsert', 'a int, b text, PRIMARY KEY (b, a)');
+-- plain ones
+\! test/mock_broker -c create plain 1
+\! printf '%s\n' 'a b;{"k": "a b"}' 'b;{"k": "b"}' 'c;{"k": "c"}' '{"k": "d"};{"k": "d"}' '7;{"k": "7"}' 'a b;' '"b";' '{"k": "c"};' '{"K": "d"};' '7;' | test/produce -t plain -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('plain', 10);
+CALL run('plain', 'plain', 'upsert', 'k text PRIMARY KEY');
+-- a path into the key, the whole key, and a name of its own for the member
+\! test/mock_broker -c create paths 1
+\! printf '%s\n' '{"i": {"d": 1}, "k": 1};{"v": "a"}' '{"i": {"d": 2}, "k": 2};{"v": "b"}' '{"i": {"d": 1}, "k": 2};' | test/produce -t paths -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('paths', 3);
+CALL run('paths', 'paths', 'upsert', 'id int PRIMARY KEY, v text', mapping => '{"id": "$key.i.d"}');
+CALL run('whole_key', 'paths', 'upsert', 'id jsonb PRIMARY KEY, v text', mapping => '{"id": "$key"}');
+CALL run('by_name', 'paths', 'upsert', 'k int PRIMARY KEY, v text', mapping => '{"k": "$key.k"}');
+-- a field of the value that has another name than the column
+\! test/mock_broker -c create renamed 1
+\! printf '%s\n' '{"id": 1};{"nr": 1, "v": "a"}' '{"id": 2};{"nr": 2, "v": "b"}' '{"id": 2};' | test/produce -t renamed -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('renamed', 3);
+CALL run('renamed', 'renamed', 'upsert', 'id int PRIMARY KEY, v text', mapping => '{"id": "nr"}');
+
+--
+-- partial records
+--
+\! test/mock_broker -c create partial 1
+\! printf '%s\n' '{"id": 1, "a": 1}' '{"id": 1, "b": 2}' '{"id": 2, "a": 1, "b": 1, "c": 1}' '{"id": 2, "b": null}' '{"id": 2, "a": 9}' '{"id": 2, "a": 10}' '{"id": 3, "b": 5}' '{"id": 3, "a": 1, "b": 6, "c": 7}' '{"id": 0, "c": 3}' | test/produce -t partial -p 0 >/dev/null
+INSERT INTO topics VALUES ('partial', 9);
+CALL run('partial', 'partial', 'upsert', 'id int PRIMARY KEY, a int DEFAULT -1, b int, c int DEFAULT -3', rows => '(0, 5, 5, 5)');
+CALL run('partial_null', 'partial', 'upsert', 'id int PRIMARY KEY, a int DEFAULT -1, b int, c int DEFAULT -3', '{"missing_fields": "null"}', rows => '(0, 5, 5, 5)');
+CALL run('partial_error', 'partial', 'upsert', 'id int PRIMARY KEY, a int DEFAULT -1, b int, c int DEFAULT -3', '{"missing_fields": "error"}', rows => '(0, 5, 5, 5)');
+
+--
+-- equality: of the type, and of the index's collation
+--
+CREATE COLLATION si_anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+\! test/mock_broker -c create equal 1
+\! printf '%s\n' '{"k": 1.0, "t": "A"}' '{"k": 1.00, "t": "a"}' '{"k": 2, "t": "B"}' '{"k": 2.000, "t": "b"}' | test/produce -t equal -p 0 >/dev/null
+INSERT INTO topics VALUES ('equal', 4);
+CALL run('equal_numeric', 'equal', 'upsert', 'k numeric PRIMARY KEY, t text');
+CALL run('equal_single', 'equal', 'upsert', 'k numeric PRIMARY KEY, t text', '{"batch_size": 1}');
+CALL run('equal_anycase', 'equal', 'upsert', 't text COLLATE si_anycase PRIMARY KEY, k numeric');
+CALL run('equal_exactly', 'equal', 'upsert', 't text PRIMARY KEY, k numeric');
+
+--
+-- NULLs in a key, as the index has it
+--
+\! test/mock_broker -c create nulls 1
+\! printf '%s\n' '{"k": null, "v": 1}' '{"k": null, "v": 2}' '{"k": 1, "v": 3}' '{"v": 4}' | test/produce -t nulls -p 0 >/dev/null
+\! printf '%s\n' '{"k": null};' '{"k": 1};' | test/produce -t nulls -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('nulls', 6);
+CALL run('nulls_distinct', 'nulls', 'upsert', 'k int UNIQUE, v int', key_columns => '{k}');
+CALL run('nulls_equal', 'nulls', 'upsert', 'k int UNIQUE NULLS NOT DISTINCT, v int', key_columns => '{k}');
+
+--
+-- versions
+--
+\! test/mock_broker -c create versions 1
+\! printf '%s\n' '{"id": 1, "n": 5, "v": "a"}' '{"id": 1, "n": 4, "v": "late"}' '{"id": 1, "n": 5, "v": "same"}' '{"id": 2, "n": 9, "v": "late"}' '{"id": 3, "n": null, "v": "none"}' '{"id": 3, "n": 1, "v": "first"}' '{"id": 3, "n": null, "v": "none"}' '{"id": 3, "v": "lacks"}' '{"id": 4, "v": "lacks"}' | test/produce -t versions -p 0 >/dev/null
+INSERT INTO topics VALUES ('versions', 9);
+CALL run('versions', 'versions', 'upsert', 'id int PRIMARY KEY, n int, v text', '{"version_column": "n"}', rows => '(2, 10, ''newer''), (4, null, ''none'')');
+CALL run('versions_single', 'versions', 'upsert', 'id int PRIMARY KEY, n int, v text', '{"version_column": "n", "batch_size": 1}', rows => '(2, 10, ''newer''), (4, null, ''none'')');
+
+--
+-- a bad last version of a key leaves the good one before it
+--
+\! test/mock_broker -c create bad 1
+\! printf '%s\n' '{"id": 1, "v": 1}' '{"id": 1, "v": -1}' '{"id": 2, "v": -1}' '{"id": 2, "v": 2}' '{"id": 3, "v": 3}' '{"id": 3, "v": "x"}' '{"id": 4, "v": -4}' | test/produce -t bad -p 0 >/dev/null
+INSERT INTO topics VALUES ('bad', 7);
+CALL run('bad', 'bad', 'upsert', 'id int PRIMARY KEY, v int CHECK (v > 0)');
+
+--
+-- filters
+--
+\! test/mock_broker -c create filters 1
+\! printf '%s\n' '1;{"id": 1, "v": 1}' '2;{"id": 2, "v": 20}' '1;{"id": 1, "v": 10}' '2;{"id": 2, "v": 2}' '3;{"id": 3, "v": null}' '4;{"id": 4, "v": 0}' '1;' | test/produce -t filters -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('filters', 7);
+CALL run('filter_insert', 'filters', 'insert', 'id int, v int', '{"filter": "v >= 10"}');
+CALL run('filter_ignore', 'filters', 'ignore', 'id int PRIMARY KEY, v int', '{"filter": "v < 20 -- a comment"}');
+CALL run('filter_upsert', 'filters', 'upsert', 'id int PRIMARY KEY, v int', '{"filter": "v >= 2"}', rows => '(4, 4)');
+CALL run('filter_fails', 'filters', 'upsert', 'id int PRIMARY KEY, v int', '{"filter": "10 / v >= 1"}');
+
+--
+-- a table that is all key, other keys than the primary one, a partitioned table
+--
+CALL run('all_key', 'partial', 'upsert', 'id int PRIMARY KEY', rows => '(2)');
+CALL run('other_key', 'partial', 'upsert', 'nr int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id int, a int, b int, UNIQUE (id)', key_columns => '{id}');
+CALL run('ignore_one', 'equal', 'ignore', 'k numeric UNIQUE, t text UNIQUE', key_columns => '{k}', rows => '(7, ''B'')');
+
+--
+-- what is refused
+--
+\set VERBOSITY default
+CREATE TABLE nokey (id int, v int);
+CREATE TABLE keys (id int PRIMARY KEY, a int, b int, c int UNIQUE DEFERRABLE, d int GENERATED ALWAYS AS (a + 1) STORED UNIQUE, e int, f text);
+CREATE UNIQUE INDEX keys_partial ON keys (a) WHERE b > 0;
+CREATE UNIQUE INDEX keys_expression ON keys (b, lower(f));
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'nokey', insert_mode => 'upsert');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'nokey', options => '{"tombstones": "delete"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keys', insert_mode => 'upsert', key_columns => '{a}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keys', insert_mode => 'upsert', key_columns => '{b,f}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keys', insert_mode => 'upsert', key_columns => '{c}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keys', insert_mode => 'upsert', key_columns => '{d}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keys', insert_mode => 'upsert', key_columns => '{e}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keys', insert_mode => 'upsert', key_columns => '{id,id}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keys', insert_mode => 'upsert', key_columns => '{nr}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keys', insert_mode => 'upsert', mapping => '{"id": null}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keys', insert_mode => 'merge');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keys', key_columns => '{id}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keys', options => '{"version_column": "a"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keys', insert_mode => 'upsert', options => '{"version_column": "aa"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keys', insert_mode => 'upsert', options => '{"version_column": "d"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'nokey', options => '{"filter": "v = "}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'nokey', options => '{"filter": "w = 1"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'nokey', options => '{"filter": "v"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'nokey', options => '{"filter": "true) OR (true"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'nokey', options => '{"filter": "true FROM pg_class"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'nokey', options => '{"filter": "true ORDER BY 1"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'nokey', options => '{"filter": "true; DROP TABLE nokey"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'nokey', options => '{"filter": "true, false"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'nokey', options => '{"filter": "true AS x"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'nokey', options => '{"filter": "count(*) > 1"}');
+
+-- the functions in our statements do nothing elsewhere
+SELECT stream_ingest.note_row(0, 1), stream_ingest.note_row(-1, 1), stream_ingest.note_row(99, 1), stream_ingest.note_row(NULL, 1),
+    stream_ingest.row_lacks(0), stream_ingest.row_lacks(-5), stream_ingest.row_lacks(100000), stream_ingest.note_conflict(),
+    stream_ingest.note_unchanged(), stream_ingest.note_written(), stream_ingest.batch_row();
+
+DROP EXTENSION stream_ingest CASCADE;
