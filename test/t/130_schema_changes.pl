@@ -113,7 +113,7 @@ foreach my $round (1 .. $rounds)
 			count => $per_change,
 			first => $sent,
 			round_robin => $partitions);
-	
+
 
 		# wait for the first of them: then the change meets the rest
 		StreamIngest::poll_until($node,
