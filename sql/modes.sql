@@ -25,19 +25,19 @@ $$;
 -- Subscribe a new table to a topic, wait until it has been read (in one batch),
 -- and show what is left: rows, counts, dead letters.
 CREATE PROCEDURE run(subscription name, topic text, mode text, columns text, options jsonb DEFAULT '{}',
-    mapping jsonb DEFAULT NULL, key_columns name[] DEFAULT NULL, rows text DEFAULT NULL)
+    mapping jsonb DEFAULT NULL, key_columns name[] DEFAULT NULL, rows text DEFAULT NULL, format text DEFAULT 'json')
 LANGUAGE plpgsql AS $$
 DECLARE
     deadline timestamptz := clock_timestamp() + interval '30 s';
     r text;
     expected bigint := (SELECT n FROM topics t WHERE t.topic = run.topic);
 BEGIN
-    EXECUTE format('CREATE TABLE %I (%s)', subscription, columns);
+    EXECUTE pg_catalog.format('CREATE TABLE %I (%s)', subscription, columns);
     IF rows IS NOT NULL THEN
-        EXECUTE format('INSERT INTO %I VALUES %s', subscription, rows);
+        EXECUTE pg_catalog.format('INSERT INTO %I VALUES %s', subscription, rows);
     END IF;
     PERFORM stream_ingest.create_subscription(subscription, 'si_kafka', topic, subscription::text::regclass,
-        insert_mode => mode, mapping => mapping, key_columns => key_columns,
+        format => format, insert_mode => mode, mapping => mapping, key_columns => key_columns,
         options => '{"batch_interval": "300 ms"}' || options);
     COMMIT;
     WHILE (SELECT messages FROM stream_ingest.counts c WHERE c.name = subscription) < expected LOOP
@@ -48,7 +48,7 @@ BEGIN
         PERFORM pg_sleep(0.01);
         COMMIT;
     END LOOP;
-    FOR r IN EXECUTE format('SELECT _row::text FROM %I _row ORDER BY _row::text COLLATE "C"', subscription) LOOP
+    FOR r IN EXECUTE pg_catalog.format('SELECT _row::text FROM %I _row ORDER BY _row::text COLLATE "C"', subscription) LOOP
         RAISE NOTICE '%', r;
     END LOOP;
     RAISE NOTICE '%', counts(subscription);
@@ -113,6 +113,16 @@ CALL run('by_name', 'paths', 'upsert', 'k int PRIMARY KEY, v text', mapping => '
 \! printf '%s\n' '{"id": 1};{"nr": 1, "v": "a"}' '{"id": 2};{"nr": 2, "v": "b"}' '{"id": 2};' | test/produce -t renamed -p 0 -K ';' -Z >/dev/null
 INSERT INTO topics VALUES ('renamed', 3);
 CALL run('renamed', 'renamed', 'upsert', 'id int PRIMARY KEY, v text', mapping => '{"id": "nr"}');
+
+-- in another encoding, and beside another format
+\! test/mock_broker -c create latin 1
+\! printf '%b\n' '{"k": "\0351"};{"k": "\0351"}' '\0350;{"k": "\0350"}' 'a;{"k": "a"}' '{"k": "\0351"};' '\0350;' | test/produce -t latin -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('latin', 5);
+CALL run('latin', 'latin', 'upsert', 'k text PRIMARY KEY', '{"encoding": "LATIN1"}');
+\! test/mock_broker -c create lines 1
+\! printf '%s\n' '1;1,a' '2;2,"b, c"' '1;' '{"id": 3};3,d' '{"id": 3};' | test/produce -t lines -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('lines', 5);
+CALL run('lines', 'lines', 'upsert', 'id int PRIMARY KEY, v text', format => 'csv');
 
 --
 -- partial records
