@@ -14,6 +14,7 @@ CREATE SCHEMA si_apply AUTHORIZATION regress_si_apply;
 -- where a subscription's statements look for names
 ALTER ROLE regress_si_apply SET search_path = si_apply, public;
 GRANT USAGE ON FOREIGN SERVER si_kafka TO regress_si_apply;
+SET search_path = si_apply;
 CREATE FUNCTION counts(subscription name) RETURNS text LANGUAGE sql AS $$
     SELECT concat_ws(' ', CASE WHEN messages <> applied + ignored + dead_letters THEN 'COUNTS DO NOT ADD UP:' END,
         'messages=' || messages, 'applied=' || applied, 'inserted=' || nullif(inserted, 0),
@@ -22,24 +23,23 @@ CREATE FUNCTION counts(subscription name) RETURNS text LANGUAGE sql AS $$
 $$;
 CREATE TABLE secret (a int);
 SET ROLE regress_si_apply;
-SET search_path = si_apply, public;
 
-\! test/mock_broker -c create posts 2
-\! printf '%s\n' 'a;{"id": 1, "subreddit": "pg", "score": 3, "other": [1]}' 'b;{"id": 2, "subreddit": "kafka", "score": "4"}' 'a;{"id": 3, "subreddit": "pg"}' 'c;' | test/produce -t posts -p 0 -K ';' -Z -H source=test -H n=1 >/dev/null
-\! printf '%s\n' 'z;{"id": 4, "subreddit": "pg", "score": null}' | test/produce -t posts -p 1 -K ';' >/dev/null
+\! test/mock_broker -c create a_posts 2
+\! printf '%s\n' 'a;{"id": 1, "subreddit": "pg", "score": 3, "other": [1]}' 'b;{"id": 2, "subreddit": "kafka", "score": "4"}' 'a;{"id": 3, "subreddit": "pg"}' 'c;' | test/produce -t a_posts -p 0 -K ';' -Z -H source=test -H n=1 >/dev/null
+\! printf '%s\n' 'z;{"id": 4, "subreddit": "pg", "score": null}' | test/produce -t a_posts -p 1 -K ';' >/dev/null
 
 --
 -- a counter, with two statements; the whole value; everything there is
 --
 CREATE TABLE subreddit_counts (subreddit text PRIMARY KEY, posts bigint, total numeric);
 CREATE TABLE batches (n bigint);
-SELECT stream_ingest.create_subscription('counter', 'si_kafka', 'posts', fields => 'subreddit text, score numeric(10,1), unread int',
+SELECT stream_ingest.create_subscription('counter', 'si_kafka', 'a_posts', fields => 'subreddit text, score numeric(10,1), unread int',
     apply => $$
     INSERT INTO subreddit_counts AS c SELECT subreddit, count(*), sum(score) FROM batch GROUP BY 1
         ON CONFLICT (subreddit) DO UPDATE SET posts = c.posts + excluded.posts, total = c.total + excluded.total;
     INSERT INTO batches SELECT count(*) FROM batch;$$, options => '{"batch_interval": "300 ms"}');
 CREATE TABLE everything (value jsonb, topic text, partition int, "offset" bigint, recent boolean, key text, headers jsonb, deleted boolean);
-SELECT stream_ingest.create_subscription('everything', 'si_kafka', 'posts', apply => $$
+SELECT stream_ingest.create_subscription('everything', 'si_kafka', 'a_posts', apply => $$
     INSERT INTO everything SELECT value, _topic, _partition, _offset, _timestamp > now() - interval '5 min',
         convert_from(_key, 'UTF8'), _headers, _deleted FROM batch$$, options => '{"tombstones": "delete"}');
 SELECT stream_ingest.wait_until_caught_up('counter', '30 s');
@@ -57,7 +57,7 @@ CREATE TABLE posts (id int PRIMARY KEY, subreddit text, score int, seen int DEFA
 CREATE TABLE history (id int, what text);
 CREATE FUNCTION remember(id int, what text) RETURNS void LANGUAGE sql AS 'INSERT INTO history VALUES ($1, $2)';
 INSERT INTO posts VALUES (1, 'old', 0), (9, 'gone', 0);
-SELECT stream_ingest.create_subscription('merge', 'si_kafka', 'posts', fields => 'id int, "Sub" text COLLATE "C", score int, k text',
+SELECT stream_ingest.create_subscription('merge', 'si_kafka', 'a_posts', fields => 'id int, "Sub" text COLLATE "C", score int, k text',
     mapping => '{"Sub": "subreddit", "k": "$key"}', options => '{"tombstones": "delete"}', apply => $$
     MERGE INTO posts p USING (SELECT * FROM batch WHERE NOT _deleted) b ON p.id = b.id
         WHEN MATCHED THEN UPDATE SET subreddit = b."Sub", score = b.score, seen = p.seen + 1
@@ -74,26 +74,26 @@ SELECT counts('merge');
 --
 -- what no statement reads is not converted; what it reads is
 --
-\! test/mock_broker -c create broken 1
-\! printf '%s\n' '{"id": 1, "n": "no number"}' '{"id": "x", "n": 2}' '{"n": 3}' '{"m": 4}' 'no JSON' | test/produce -t broken -p 0 >/dev/null
+\! test/mock_broker -c create a_broken 1
+\! printf '%s\n' '{"id": 1, "n": "no number"}' '{"id": "x", "n": 2}' '{"n": 3}' '{"m": 4}' 'no JSON' | test/produce -t a_broken -p 0 >/dev/null
 CREATE TABLE ids (id int);
-SELECT stream_ingest.create_subscription('unread', 'si_kafka', 'broken', fields => 'id int, n int', apply => 'INSERT INTO ids SELECT id FROM batch');
-SELECT stream_ingest.create_subscription('read', 'si_kafka', 'broken', fields => 'id int, n int', apply => 'INSERT INTO ids SELECT b.id FROM batch b WHERE b IS NOT NULL');
-SELECT stream_ingest.create_subscription('joined', 'si_kafka', 'broken', fields => 'id int, n int', apply => 'INSERT INTO ids SELECT id FROM batch b JOIN posts p USING (id)');
-SELECT stream_ingest.create_subscription('nothing', 'si_kafka', 'broken', fields => 'id int, n int', apply => 'INSERT INTO ids SELECT 100 + count(*) FROM batch', options => '{"batch_interval": "300 ms"}');
+SELECT stream_ingest.create_subscription('unread', 'si_kafka', 'a_broken', fields => 'id int, n int', apply => 'INSERT INTO ids SELECT id FROM batch');
+SELECT stream_ingest.create_subscription('read', 'si_kafka', 'a_broken', fields => 'id int, n int', apply => 'INSERT INTO ids SELECT b.id FROM batch b WHERE b IS NOT NULL');
+SELECT stream_ingest.create_subscription('joined', 'si_kafka', 'a_broken', fields => 'id int, n int', apply => 'INSERT INTO ids SELECT id FROM batch b JOIN posts p USING (id)');
+SELECT stream_ingest.create_subscription('nothing', 'si_kafka', 'a_broken', fields => 'id int, n int', apply => 'INSERT INTO ids SELECT 100 + count(*) FROM batch', options => '{"batch_interval": "300 ms"}');
 SELECT stream_ingest.wait_until_caught_up('unread', '30 s'), stream_ingest.wait_until_caught_up('read', '30 s'),
     stream_ingest.wait_until_caught_up('joined', '30 s'), stream_ingest.wait_until_caught_up('nothing', '30 s');
-SELECT name, counts(name) FROM stream_ingest.subscriptions WHERE topic = 'broken' ORDER BY 1;
+SELECT name, counts(name) FROM stream_ingest.subscriptions WHERE topic = 'a_broken' ORDER BY 1;
 SELECT name, message_offset, sqlstate, error, column_name FROM stream_ingest.dead_letters ORDER BY 1, 2;
 SELECT * FROM ids ORDER BY 1;
 
 --
 -- a statement that fails for one message of a batch: the others are applied
 --
-\! test/mock_broker -c create numbers 1
-\! seq 0 99 | sed 's/.*/{"n": &}/' | test/produce -t numbers -p 0 >/dev/null
+\! test/mock_broker -c create a_numbers 1
+\! seq 0 99 | sed 's/.*/{"n": &}/' | test/produce -t a_numbers -p 0 >/dev/null
 CREATE TABLE quotients (q numeric);
-SELECT stream_ingest.create_subscription('divide', 'si_kafka', 'numbers', fields => 'n int', apply => 'INSERT INTO quotients SELECT 1000 / (n - 42) FROM batch');
+SELECT stream_ingest.create_subscription('divide', 'si_kafka', 'a_numbers', fields => 'n int', apply => 'INSERT INTO quotients SELECT 1000 / (n - 42) FROM batch');
 SELECT stream_ingest.wait_until_caught_up('divide', '30 s');
 SELECT count(*) FROM quotients;
 SELECT counts('divide');
@@ -103,11 +103,11 @@ SELECT message_offset, sqlstate, error FROM stream_ingest.dead_letters WHERE nam
 -- plans follow what becomes of the tables
 --
 CREATE TABLE follows (n int);
-SELECT stream_ingest.create_subscription('follow', 'si_kafka', 'numbers', fields => 'n int', apply => 'INSERT INTO follows (n) SELECT n FROM batch');
+SELECT stream_ingest.create_subscription('follow', 'si_kafka', 'a_numbers', fields => 'n int', apply => 'INSERT INTO follows (n) SELECT n FROM batch');
 SELECT stream_ingest.wait_until_caught_up('follow', '30 s');
 ALTER TABLE follows ADD m int DEFAULT 5;
 ALTER TABLE follows ALTER n TYPE numeric;
-\! printf '%s\n' '{"n": 1000}' | test/produce -t numbers -p 0 >/dev/null
+\! printf '%s\n' '{"n": 1000}' | test/produce -t a_numbers -p 0 >/dev/null
 SELECT stream_ingest.wait_until_caught_up('follow', '30 s');
 SELECT count(*), max(n), min(m) FROM follows;
 
@@ -118,7 +118,7 @@ CREATE TABLE plain (n int PRIMARY KEY);
 SELECT stream_ingest.alter_subscription('follow', target => 'plain', insert_mode => 'upsert');
 SELECT target, apply, fields, insert_mode FROM stream_ingest.subscriptions WHERE name = 'follow';
 SELECT counts('follow');
-\! printf '%s\n' '{"n": 1}' '{"n": 1}' | test/produce -t numbers -p 0 >/dev/null
+\! printf '%s\n' '{"n": 1}' '{"n": 1}' | test/produce -t a_numbers -p 0 >/dev/null
 SELECT stream_ingest.wait_until_caught_up('follow', '30 s');
 SELECT * FROM plain;
 SELECT counts('follow');

@@ -10,6 +10,8 @@ CREATE SERVER si_kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_ser
 \pset format unaligned
 \pset null '~'
 SET client_min_messages = warning;
+CREATE SCHEMA si_modes;
+SET search_path = si_modes;
 
 -- the counts that are not 0, and what is always true of them
 CREATE FUNCTION counts(subscription name) RETURNS text LANGUAGE sql AS $$
@@ -25,19 +27,19 @@ $$;
 -- Subscribe a new table to a topic, wait until it has been read (in one batch),
 -- and show what is left: rows, counts, dead letters.
 CREATE PROCEDURE run(subscription name, topic text, mode text, columns text, options jsonb DEFAULT '{}',
-    mapping jsonb DEFAULT NULL, key_columns name[] DEFAULT NULL, rows text DEFAULT NULL)
+    mapping jsonb DEFAULT NULL, key_columns name[] DEFAULT NULL, rows text DEFAULT NULL, format text DEFAULT 'json')
 LANGUAGE plpgsql AS $$
 DECLARE
     deadline timestamptz := clock_timestamp() + interval '30 s';
     r text;
     expected bigint := (SELECT n FROM topics t WHERE t.topic = run.topic);
 BEGIN
-    EXECUTE format('CREATE TABLE %I (%s)', subscription, columns);
+    EXECUTE pg_catalog.format('CREATE TABLE %I (%s)', subscription, columns);
     IF rows IS NOT NULL THEN
-        EXECUTE format('INSERT INTO %I VALUES %s', subscription, rows);
+        EXECUTE pg_catalog.format('INSERT INTO %I VALUES %s', subscription, rows);
     END IF;
     PERFORM stream_ingest.create_subscription(subscription, 'si_kafka', topic, subscription::text::regclass,
-        insert_mode => mode, mapping => mapping, key_columns => key_columns,
+        format => format, insert_mode => mode, mapping => mapping, key_columns => key_columns,
         options => '{"batch_interval": "300 ms"}' || options);
     COMMIT;
     WHILE (SELECT messages FROM stream_ingest.counts c WHERE c.name = subscription) < expected LOOP
@@ -48,7 +50,7 @@ BEGIN
         PERFORM pg_sleep(0.01);
         COMMIT;
     END LOOP;
-    FOR r IN EXECUTE format('SELECT _row::text FROM %I _row ORDER BY _row::text COLLATE "C"', subscription) LOOP
+    FOR r IN EXECUTE pg_catalog.format('SELECT _row::text FROM %I _row ORDER BY _row::text COLLATE "C"', subscription) LOOP
         RAISE NOTICE '%', r;
     END LOOP;
     RAISE NOTICE '%', counts(subscription);
@@ -66,120 +68,130 @@ SET client_min_messages = notice;
 --
 -- every mode with every use of tombstones
 --
-\! test/mock_broker -c create life 1
-\! printf '%s\n' '1|{"id": 1, "v": "a"}' '2|{"id": 2, "v": "a"}' '1|{"id": 1, "v": "b"}' '2|' '9|' '2|{"id": 2, "v": "c"}' '3|{"id": 3, "v": "a"}' '3|' '4|{"id": 4, "v": "old"}' | test/produce -t life -p 0 -K '|' -Z >/dev/null
-INSERT INTO topics VALUES ('life', 9);
+\! test/mock_broker -c create m_life 1
+\! printf '%s\n' '1|{"id": 1, "v": "a"}' '2|{"id": 2, "v": "a"}' '1|{"id": 1, "v": "b"}' '2|' '9|' '2|{"id": 2, "v": "c"}' '3|{"id": 3, "v": "a"}' '3|' '4|{"id": 4, "v": "old"}' | test/produce -t m_life -p 0 -K '|' -Z >/dev/null
+INSERT INTO topics VALUES ('m_life', 9);
 -- a row is there before: 4
-CALL run('u_auto', 'life', 'upsert', 'id int PRIMARY KEY, v text', rows => '(4, ''before'')');
-CALL run('u_delete', 'life', 'upsert', 'id int PRIMARY KEY, v text', '{"tombstones": "delete"}', rows => '(4, ''before'')');
-CALL run('u_ignore', 'life', 'upsert', 'id int PRIMARY KEY, v text', '{"tombstones": "ignore"}', rows => '(4, ''before'')');
-CALL run('u_error', 'life', 'upsert', 'id int PRIMARY KEY, v text', '{"tombstones": "error"}', rows => '(4, ''before'')');
-CALL run('g_auto', 'life', 'ignore', 'id int PRIMARY KEY, v text', rows => '(4, ''before'')');
-CALL run('g_delete', 'life', 'ignore', 'id int PRIMARY KEY, v text', '{"tombstones": "delete"}', rows => '(4, ''before'')');
-CALL run('g_ignore', 'life', 'ignore', 'id int PRIMARY KEY, v text', '{"tombstones": "ignore"}', rows => '(4, ''before'')');
-CALL run('g_error', 'life', 'ignore', 'id int PRIMARY KEY, v text', '{"tombstones": "error"}', rows => '(4, ''before'')');
-CALL run('i_auto', 'life', 'insert', 'id int PRIMARY KEY, v text', rows => '(4, ''before'')');
-CALL run('i_delete', 'life', 'insert', 'id int PRIMARY KEY, v text', '{"tombstones": "delete"}', rows => '(4, ''before'')');
-CALL run('i_ignore', 'life', 'insert', 'id int PRIMARY KEY, v text', '{"tombstones": "ignore"}', rows => '(4, ''before'')');
-CALL run('i_error', 'life', 'insert', 'id int PRIMARY KEY, v text', '{"tombstones": "error"}', rows => '(4, ''before'')');
+CALL run('u_auto', 'm_life', 'upsert', 'id int PRIMARY KEY, v text', rows => '(4, ''before'')');
+CALL run('u_delete', 'm_life', 'upsert', 'id int PRIMARY KEY, v text', '{"tombstones": "delete"}', rows => '(4, ''before'')');
+CALL run('u_ignore', 'm_life', 'upsert', 'id int PRIMARY KEY, v text', '{"tombstones": "ignore"}', rows => '(4, ''before'')');
+CALL run('u_error', 'm_life', 'upsert', 'id int PRIMARY KEY, v text', '{"tombstones": "error"}', rows => '(4, ''before'')');
+CALL run('g_auto', 'm_life', 'ignore', 'id int PRIMARY KEY, v text', rows => '(4, ''before'')');
+CALL run('g_delete', 'm_life', 'ignore', 'id int PRIMARY KEY, v text', '{"tombstones": "delete"}', rows => '(4, ''before'')');
+CALL run('g_ignore', 'm_life', 'ignore', 'id int PRIMARY KEY, v text', '{"tombstones": "ignore"}', rows => '(4, ''before'')');
+CALL run('g_error', 'm_life', 'ignore', 'id int PRIMARY KEY, v text', '{"tombstones": "error"}', rows => '(4, ''before'')');
+CALL run('i_auto', 'm_life', 'insert', 'id int PRIMARY KEY, v text', rows => '(4, ''before'')');
+CALL run('i_delete', 'm_life', 'insert', 'id int PRIMARY KEY, v text', '{"tombstones": "delete"}', rows => '(4, ''before'')');
+CALL run('i_ignore', 'm_life', 'insert', 'id int PRIMARY KEY, v text', '{"tombstones": "ignore"}', rows => '(4, ''before'')');
+CALL run('i_error', 'm_life', 'insert', 'id int PRIMARY KEY, v text', '{"tombstones": "error"}', rows => '(4, ''before'')');
 -- one message at a time: the same rows, other counts
-CALL run('u_single', 'life', 'upsert', 'id int PRIMARY KEY, v text', '{"batch_size": 1}', rows => '(4, ''before'')');
-CALL run('g_single', 'life', 'ignore', 'id int PRIMARY KEY, v text', '{"batch_size": 1, "tombstones": "delete"}', rows => '(4, ''before'')');
-CALL run('i_single', 'life', 'insert', 'id int PRIMARY KEY, v text', '{"batch_size": 1, "tombstones": "delete"}', rows => '(4, ''before'')');
+CALL run('u_single', 'm_life', 'upsert', 'id int PRIMARY KEY, v text', '{"batch_size": 1}', rows => '(4, ''before'')');
+CALL run('g_single', 'm_life', 'ignore', 'id int PRIMARY KEY, v text', '{"batch_size": 1, "tombstones": "delete"}', rows => '(4, ''before'')');
+CALL run('i_single', 'm_life', 'insert', 'id int PRIMARY KEY, v text', '{"batch_size": 1, "tombstones": "delete"}', rows => '(4, ''before'')');
 
 --
 -- keys of tombstones
 --
 -- objects, with columns in any order and other members
-\! test/mock_broker -c create objects 1
-\! printf '%s\n' '{"b": "x", "a": 1, "c": 0};{"a": 1, "b": "x"}' '{"a": 2, "b": "x"};{"a": 2, "b": "x"}' '{"b": "x", "a": 1, "c": 0};' '{"a": 2};' '{"a": null, "b": "x"};' '2;' '"x";' '{"a": "no number", "b": "x"};' '{"a": 2' | sed 's/^{"a": 2$/{"a": 2;/' | test/produce -t objects -p 0 -K ';' -Z >/dev/null
-\! printf '%s\n' '' | test/produce -t objects -p 0 -Z >/dev/null
-INSERT INTO topics VALUES ('objects', 10);
-CALL run('objects', 'objects', 'upsert', 'a int, b text, PRIMARY KEY (b, a)');
+\! test/mock_broker -c create m_objects 1
+\! printf '%s\n' '{"b": "x", "a": 1, "c": 0};{"a": 1, "b": "x"}' '{"a": 2, "b": "x"};{"a": 2, "b": "x"}' '{"b": "x", "a": 1, "c": 0};' '{"a": 2};' '{"a": null, "b": "x"};' '2;' '"x";' '{"a": "no number", "b": "x"};' '{"a": 2' | sed 's/^{"a": 2$/{"a": 2;/' | test/produce -t m_objects -p 0 -K ';' -Z >/dev/null
+\! printf '%s\n' '' | test/produce -t m_objects -p 0 -Z >/dev/null
+INSERT INTO topics VALUES ('m_objects', 10);
+CALL run('objects', 'm_objects', 'upsert', 'a int, b text, PRIMARY KEY (b, a)');
 -- plain ones
-\! test/mock_broker -c create plain 1
-\! printf '%s\n' 'a b;{"k": "a b"}' 'b;{"k": "b"}' 'c;{"k": "c"}' '{"k": "d"};{"k": "d"}' '7;{"k": "7"}' 'a b;' '"b";' '{"k": "c"};' '{"K": "d"};' '7;' | test/produce -t plain -p 0 -K ';' -Z >/dev/null
-INSERT INTO topics VALUES ('plain', 10);
-CALL run('plain', 'plain', 'upsert', 'k text PRIMARY KEY');
+\! test/mock_broker -c create m_plain 1
+\! printf '%s\n' 'a b;{"k": "a b"}' 'b;{"k": "b"}' 'c;{"k": "c"}' '{"k": "d"};{"k": "d"}' '7;{"k": "7"}' 'a b;' '"b";' '{"k": "c"};' '{"K": "d"};' '7;' | test/produce -t m_plain -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('m_plain', 10);
+CALL run('plain', 'm_plain', 'upsert', 'k text PRIMARY KEY');
 -- a path into the key, the whole key, and a name of its own for the member
-\! test/mock_broker -c create paths 1
-\! printf '%s\n' '{"i": {"d": 1}, "k": 1};{"v": "a"}' '{"i": {"d": 2}, "k": 2};{"v": "b"}' '{"i": {"d": 1}, "k": 2};' | test/produce -t paths -p 0 -K ';' -Z >/dev/null
-INSERT INTO topics VALUES ('paths', 3);
-CALL run('paths', 'paths', 'upsert', 'id int PRIMARY KEY, v text', mapping => '{"id": "$key.i.d"}');
-CALL run('whole_key', 'paths', 'upsert', 'id jsonb PRIMARY KEY, v text', mapping => '{"id": "$key"}');
-CALL run('by_name', 'paths', 'upsert', 'k int PRIMARY KEY, v text', mapping => '{"k": "$key.k"}');
+\! test/mock_broker -c create m_paths 1
+\! printf '%s\n' '{"i": {"d": 1}, "k": 1};{"v": "a"}' '{"i": {"d": 2}, "k": 2};{"v": "b"}' '{"i": {"d": 1}, "k": 2};' | test/produce -t m_paths -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('m_paths', 3);
+CALL run('paths', 'm_paths', 'upsert', 'id int PRIMARY KEY, v text', mapping => '{"id": "$key.i.d"}');
+CALL run('whole_key', 'm_paths', 'upsert', 'id jsonb PRIMARY KEY, v text', mapping => '{"id": "$key"}');
+CALL run('by_name', 'm_paths', 'upsert', 'k int PRIMARY KEY, v text', mapping => '{"k": "$key.k"}');
 -- a field of the value that has another name than the column
-\! test/mock_broker -c create renamed 1
-\! printf '%s\n' '{"id": 1};{"nr": 1, "v": "a"}' '{"id": 2};{"nr": 2, "v": "b"}' '{"id": 2};' | test/produce -t renamed -p 0 -K ';' -Z >/dev/null
-INSERT INTO topics VALUES ('renamed', 3);
-CALL run('renamed', 'renamed', 'upsert', 'id int PRIMARY KEY, v text', mapping => '{"id": "nr"}');
+\! test/mock_broker -c create m_renamed 1
+\! printf '%s\n' '{"id": 1};{"nr": 1, "v": "a"}' '{"id": 2};{"nr": 2, "v": "b"}' '{"id": 2};' | test/produce -t m_renamed -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('m_renamed', 3);
+CALL run('renamed', 'm_renamed', 'upsert', 'id int PRIMARY KEY, v text', mapping => '{"id": "nr"}');
+
+-- in another encoding, and beside another format
+\! test/mock_broker -c create m_latin 1
+\! printf '%b\n' '{"k": "\0351"};{"k": "\0351"}' '\0350;{"k": "\0350"}' 'a;{"k": "a"}' '{"k": "\0351"};' '\0350;' | test/produce -t m_latin -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('m_latin', 5);
+CALL run('latin', 'm_latin', 'upsert', 'k text PRIMARY KEY', '{"encoding": "LATIN1"}');
+\! test/mock_broker -c create m_lines 1
+\! printf '%s\n' '1;1,a' '2;2,"b, c"' '1;' '{"id": 3};3,d' '{"id": 3};' | test/produce -t m_lines -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('m_lines', 5);
+CALL run('lines', 'm_lines', 'upsert', 'id int PRIMARY KEY, v text', format => 'csv');
 
 --
 -- partial records
 --
-\! test/mock_broker -c create partial 1
-\! printf '%s\n' '{"id": 1, "a": 1}' '{"id": 1, "b": 2}' '{"id": 2, "a": 1, "b": 1, "c": 1}' '{"id": 2, "b": null}' '{"id": 2, "a": 9}' '{"id": 2, "a": 10}' '{"id": 3, "b": 5}' '{"id": 3, "a": 1, "b": 6, "c": 7}' '{"id": 0, "c": 3}' | test/produce -t partial -p 0 >/dev/null
-INSERT INTO topics VALUES ('partial', 9);
-CALL run('partial', 'partial', 'upsert', 'id int PRIMARY KEY, a int DEFAULT -1, b int, c int DEFAULT -3', rows => '(0, 5, 5, 5)');
-CALL run('partial_null', 'partial', 'upsert', 'id int PRIMARY KEY, a int DEFAULT -1, b int, c int DEFAULT -3', '{"missing_fields": "null"}', rows => '(0, 5, 5, 5)');
-CALL run('partial_error', 'partial', 'upsert', 'id int PRIMARY KEY, a int DEFAULT -1, b int, c int DEFAULT -3', '{"missing_fields": "error"}', rows => '(0, 5, 5, 5)');
+\! test/mock_broker -c create m_partial 1
+\! printf '%s\n' '{"id": 1, "a": 1}' '{"id": 1, "b": 2}' '{"id": 2, "a": 1, "b": 1, "c": 1}' '{"id": 2, "b": null}' '{"id": 2, "a": 9}' '{"id": 2, "a": 10}' '{"id": 3, "b": 5}' '{"id": 3, "a": 1, "b": 6, "c": 7}' '{"id": 0, "c": 3}' | test/produce -t m_partial -p 0 >/dev/null
+INSERT INTO topics VALUES ('m_partial', 9);
+CALL run('partial', 'm_partial', 'upsert', 'id int PRIMARY KEY, a int DEFAULT -1, b int, c int DEFAULT -3', rows => '(0, 5, 5, 5)');
+CALL run('partial_null', 'm_partial', 'upsert', 'id int PRIMARY KEY, a int DEFAULT -1, b int, c int DEFAULT -3', '{"missing_fields": "null"}', rows => '(0, 5, 5, 5)');
+CALL run('partial_error', 'm_partial', 'upsert', 'id int PRIMARY KEY, a int DEFAULT -1, b int, c int DEFAULT -3', '{"missing_fields": "error"}', rows => '(0, 5, 5, 5)');
 
 --
 -- equality: of the type, and of the index's collation
 --
 CREATE COLLATION si_anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
-\! test/mock_broker -c create equal 1
-\! printf '%s\n' '{"k": 1.0, "t": "A"}' '{"k": 1.00, "t": "a"}' '{"k": 2, "t": "B"}' '{"k": 2.000, "t": "b"}' | test/produce -t equal -p 0 >/dev/null
-INSERT INTO topics VALUES ('equal', 4);
-CALL run('equal_numeric', 'equal', 'upsert', 'k numeric PRIMARY KEY, t text');
-CALL run('equal_single', 'equal', 'upsert', 'k numeric PRIMARY KEY, t text', '{"batch_size": 1}');
-CALL run('equal_anycase', 'equal', 'upsert', 't text COLLATE si_anycase PRIMARY KEY, k numeric');
-CALL run('equal_exactly', 'equal', 'upsert', 't text PRIMARY KEY, k numeric');
+\! test/mock_broker -c create m_equal 1
+\! printf '%s\n' '{"k": 1.0, "t": "A"}' '{"k": 1.00, "t": "a"}' '{"k": 2, "t": "B"}' '{"k": 2.000, "t": "b"}' | test/produce -t m_equal -p 0 >/dev/null
+INSERT INTO topics VALUES ('m_equal', 4);
+CALL run('equal_numeric', 'm_equal', 'upsert', 'k numeric PRIMARY KEY, t text');
+CALL run('equal_single', 'm_equal', 'upsert', 'k numeric PRIMARY KEY, t text', '{"batch_size": 1}');
+CALL run('equal_anycase', 'm_equal', 'upsert', 't text COLLATE si_anycase PRIMARY KEY, k numeric');
+CALL run('equal_exactly', 'm_equal', 'upsert', 't text PRIMARY KEY, k numeric');
 
 --
 -- NULLs in a key, as the index has it
 --
-\! test/mock_broker -c create nulls 1
-\! printf '%s\n' '{"k": null, "v": 1}' '{"k": null, "v": 2}' '{"k": 1, "v": 3}' '{"v": 4}' | test/produce -t nulls -p 0 >/dev/null
-\! printf '%s\n' '{"k": null};' '{"k": 1};' | test/produce -t nulls -p 0 -K ';' -Z >/dev/null
-INSERT INTO topics VALUES ('nulls', 6);
-CALL run('nulls_distinct', 'nulls', 'upsert', 'k int UNIQUE, v int', key_columns => '{k}');
-CALL run('nulls_equal', 'nulls', 'upsert', 'k int UNIQUE NULLS NOT DISTINCT, v int', key_columns => '{k}');
+\! test/mock_broker -c create m_nulls 1
+\! printf '%s\n' '{"k": null, "v": 1}' '{"k": null, "v": 2}' '{"k": 1, "v": 3}' '{"v": 4}' | test/produce -t m_nulls -p 0 >/dev/null
+\! printf '%s\n' '{"k": null};' '{"k": 1};' | test/produce -t m_nulls -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('m_nulls', 6);
+CALL run('nulls_distinct', 'm_nulls', 'upsert', 'k int UNIQUE, v int', key_columns => '{k}');
+CALL run('nulls_equal', 'm_nulls', 'upsert', 'k int UNIQUE NULLS NOT DISTINCT, v int', key_columns => '{k}');
 
 --
 -- versions
 --
-\! test/mock_broker -c create versions 1
-\! printf '%s\n' '{"id": 1, "n": 5, "v": "a"}' '{"id": 1, "n": 4, "v": "late"}' '{"id": 1, "n": 5, "v": "same"}' '{"id": 2, "n": 9, "v": "late"}' '{"id": 3, "n": null, "v": "none"}' '{"id": 3, "n": 1, "v": "first"}' '{"id": 3, "n": null, "v": "none"}' '{"id": 3, "v": "lacks"}' '{"id": 4, "v": "lacks"}' | test/produce -t versions -p 0 >/dev/null
-INSERT INTO topics VALUES ('versions', 9);
-CALL run('versions', 'versions', 'upsert', 'id int PRIMARY KEY, n int, v text', '{"version_column": "n"}', rows => '(2, 10, ''newer''), (4, null, ''none'')');
-CALL run('versions_single', 'versions', 'upsert', 'id int PRIMARY KEY, n int, v text', '{"version_column": "n", "batch_size": 1}', rows => '(2, 10, ''newer''), (4, null, ''none'')');
+\! test/mock_broker -c create m_versions 1
+\! printf '%s\n' '{"id": 1, "n": 5, "v": "a"}' '{"id": 1, "n": 4, "v": "late"}' '{"id": 1, "n": 5, "v": "same"}' '{"id": 2, "n": 9, "v": "late"}' '{"id": 3, "n": null, "v": "none"}' '{"id": 3, "n": 1, "v": "first"}' '{"id": 3, "n": null, "v": "none"}' '{"id": 3, "v": "lacks"}' '{"id": 4, "v": "lacks"}' | test/produce -t m_versions -p 0 >/dev/null
+INSERT INTO topics VALUES ('m_versions', 9);
+CALL run('versions', 'm_versions', 'upsert', 'id int PRIMARY KEY, n int, v text', '{"version_column": "n"}', rows => '(2, 10, ''newer''), (4, null, ''none'')');
+CALL run('versions_single', 'm_versions', 'upsert', 'id int PRIMARY KEY, n int, v text', '{"version_column": "n", "batch_size": 1}', rows => '(2, 10, ''newer''), (4, null, ''none'')');
 
 --
 -- a bad last version of a key leaves the good one before it
 --
-\! test/mock_broker -c create bad 1
-\! printf '%s\n' '{"id": 1, "v": 1}' '{"id": 1, "v": -1}' '{"id": 2, "v": -1}' '{"id": 2, "v": 2}' '{"id": 3, "v": 3}' '{"id": 3, "v": "x"}' '{"id": 4, "v": -4}' | test/produce -t bad -p 0 >/dev/null
-INSERT INTO topics VALUES ('bad', 7);
-CALL run('bad', 'bad', 'upsert', 'id int PRIMARY KEY, v int CHECK (v > 0)');
+\! test/mock_broker -c create m_bad 1
+\! printf '%s\n' '{"id": 1, "v": 1}' '{"id": 1, "v": -1}' '{"id": 2, "v": -1}' '{"id": 2, "v": 2}' '{"id": 3, "v": 3}' '{"id": 3, "v": "x"}' '{"id": 4, "v": -4}' | test/produce -t m_bad -p 0 >/dev/null
+INSERT INTO topics VALUES ('m_bad', 7);
+CALL run('bad', 'm_bad', 'upsert', 'id int PRIMARY KEY, v int CHECK (v > 0)');
 
 --
 -- filters
 --
-\! test/mock_broker -c create filters 1
-\! printf '%s\n' '1;{"id": 1, "v": 1}' '2;{"id": 2, "v": 20}' '1;{"id": 1, "v": 10}' '2;{"id": 2, "v": 2}' '3;{"id": 3, "v": null}' '4;{"id": 4, "v": 0}' '1;' | test/produce -t filters -p 0 -K ';' -Z >/dev/null
-INSERT INTO topics VALUES ('filters', 7);
-CALL run('filter_insert', 'filters', 'insert', 'id int, v int', '{"filter": "v >= 10"}');
-CALL run('filter_ignore', 'filters', 'ignore', 'id int PRIMARY KEY, v int', '{"filter": "v < 20 -- a comment"}');
-CALL run('filter_upsert', 'filters', 'upsert', 'id int PRIMARY KEY, v int', '{"filter": "v >= 2"}', rows => '(4, 4)');
-CALL run('filter_fails', 'filters', 'upsert', 'id int PRIMARY KEY, v int', '{"filter": "10 / v >= 1"}');
+\! test/mock_broker -c create m_filters 1
+\! printf '%s\n' '1;{"id": 1, "v": 1}' '2;{"id": 2, "v": 20}' '1;{"id": 1, "v": 10}' '2;{"id": 2, "v": 2}' '3;{"id": 3, "v": null}' '4;{"id": 4, "v": 0}' '1;' | test/produce -t m_filters -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('m_filters', 7);
+CALL run('filter_insert', 'm_filters', 'insert', 'id int, v int', '{"filter": "v >= 10"}');
+CALL run('filter_ignore', 'm_filters', 'ignore', 'id int PRIMARY KEY, v int', '{"filter": "v < 20 -- a comment"}');
+CALL run('filter_upsert', 'm_filters', 'upsert', 'id int PRIMARY KEY, v int', '{"filter": "v >= 2"}', rows => '(4, 4)');
+CALL run('filter_fails', 'm_filters', 'upsert', 'id int PRIMARY KEY, v int', '{"filter": "10 / v >= 1"}');
 
 --
 -- a table that is all key, other keys than the primary one, a partitioned table
 --
-CALL run('all_key', 'partial', 'upsert', 'id int PRIMARY KEY', rows => '(2)');
-CALL run('other_key', 'partial', 'upsert', 'nr int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id int, a int, b int, UNIQUE (id)', key_columns => '{id}');
-CALL run('ignore_one', 'equal', 'ignore', 'k numeric UNIQUE, t text UNIQUE', key_columns => '{k}', rows => '(7, ''B'')');
+CALL run('all_key', 'm_partial', 'upsert', 'id int PRIMARY KEY', rows => '(2)');
+CALL run('other_key', 'm_partial', 'upsert', 'nr int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id int, a int, b int, UNIQUE (id)', key_columns => '{id}');
+CALL run('ignore_one', 'm_equal', 'ignore', 'k numeric UNIQUE, t text UNIQUE', key_columns => '{k}', rows => '(7, ''B'')');
 
 --
 -- what is refused
@@ -220,4 +232,6 @@ SELECT stream_ingest.note_row(0, 1), stream_ingest.note_row(-1, 1), stream_inges
     stream_ingest.row_lacks(0), stream_ingest.row_lacks(-5), stream_ingest.row_lacks(100000), stream_ingest.note_conflict(),
     stream_ingest.note_unchanged(), stream_ingest.note_written(), stream_ingest.batch_row();
 
+SET client_min_messages = error;
 DROP EXTENSION stream_ingest CASCADE;
+DROP SCHEMA si_modes CASCADE;

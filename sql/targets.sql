@@ -10,9 +10,10 @@ CREATE SERVER si_kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_ser
 \pset null '~'
 \set VERBOSITY terse
 SET client_min_messages = warning;
+CREATE SCHEMA si_targets;
+SET search_path = si_targets;
 CREATE EXTENSION postgres_fdw;
-SELECT format('CREATE SERVER si_loopback FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host %L, port %L, dbname %L)',
-    split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database()) \gexec
+CREATE SERVER si_loopback FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host :'HOST', port :'PORT', dbname :'DBNAME');
 CREATE USER MAPPING FOR PUBLIC SERVER si_loopback OPTIONS (user :'USER');
 
 -- Subscribe a target to a topic, wait until it has been read, say what was
@@ -55,15 +56,15 @@ CREATE TABLE topics (topic text PRIMARY KEY, n bigint);
 SET client_min_messages = notice;
 
 -- ids 1 to 5 with v = 10 * id; 2 again with v = 21; 3 deleted
-\! test/mock_broker -c create rows 1
-\! printf '%s\n' '1;{"id": 1, "v": 10}' '2;{"id": 2, "v": 20}' '3;{"id": 3, "v": 30}' '4;{"id": 4, "v": 40}' '5;{"id": 5, "v": 50}' '2;{"id": 2, "v": 21}' '3;' | test/produce -t rows -p 0 -K ';' -Z >/dev/null
-INSERT INTO topics VALUES ('rows', 7);
+\! test/mock_broker -c create t_rows 1
+\! printf '%s\n' '1;{"id": 1, "v": 10}' '2;{"id": 2, "v": 20}' '3;{"id": 3, "v": 30}' '4;{"id": 4, "v": 40}' '5;{"id": 5, "v": 50}' '2;{"id": 2, "v": 21}' '3;' | test/produce -t t_rows -p 0 -K ';' -Z >/dev/null
+INSERT INTO topics VALUES ('t_rows', 7);
 
 --
 -- unlogged
 --
 CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY, v int);
-CALL run('unlogged', 'rows', 'upsert');
+CALL run('unlogged', 't_rows', 'upsert');
 SELECT * FROM unlogged ORDER BY 1;
 
 --
@@ -74,13 +75,13 @@ CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (2);
 CREATE TABLE parted_2 (v int, gone text, id int NOT NULL);
 ALTER TABLE parted_2 DROP gone;
 ALTER TABLE parted ATTACH PARTITION parted_2 FOR VALUES FROM (2) TO (5);
-CALL run('parted', 'rows', 'upsert');
+CALL run('parted', 't_rows', 'upsert');
 SELECT tableoid::regclass, id, v FROM parted ORDER BY id;
 -- by another key, which the partition key is part of
 CREATE TABLE parted_by (id int, v int, w int DEFAULT 7, UNIQUE (v, id)) PARTITION BY HASH (id);
 CREATE TABLE parted_by_0 PARTITION OF parted_by FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE parted_by_1 PARTITION OF parted_by FOR VALUES WITH (MODULUS 2, REMAINDER 1);
-CALL run('parted_by', 'rows', 'upsert', '{"tombstones": "ignore"}', '{id,v}');
+CALL run('parted_by', 't_rows', 'upsert', '{"tombstones": "ignore"}', '{id,v}');
 SELECT * FROM parted_by ORDER BY id, v;
 
 --
@@ -89,19 +90,19 @@ SELECT * FROM parted_by ORDER BY id, v;
 CREATE TABLE remote (id int, v int);
 CREATE TABLE spread (id int, v int) PARTITION BY RANGE (id);
 CREATE TABLE spread_1 PARTITION OF spread FOR VALUES FROM (0) TO (3);
-CREATE FOREIGN TABLE spread_2 PARTITION OF spread FOR VALUES FROM (3) TO (9) SERVER si_loopback OPTIONS (table_name 'remote');
-CALL run('spread', 'rows');
+CREATE FOREIGN TABLE spread_2 PARTITION OF spread FOR VALUES FROM (3) TO (9) SERVER si_loopback OPTIONS (schema_name 'si_targets', table_name 'remote');
+CALL run('spread', 't_rows');
 SELECT tableoid::regclass, id, v FROM spread ORDER BY id, v;
 SELECT * FROM remote ORDER BY 1;
 CREATE TABLE remote2 (id int PRIMARY KEY, v int, w int DEFAULT 5);
-CREATE FOREIGN TABLE far (id int, v int, w int) SERVER si_loopback OPTIONS (table_name 'remote2', batch_size '10');
-CALL run('far', 'rows', mapping => '{"w": "v"}');
+CREATE FOREIGN TABLE far (id int, v int, w int) SERVER si_loopback OPTIONS (schema_name 'si_targets', table_name 'remote2', batch_size '10');
+CALL run('far', 't_rows', mapping => '{"w": "v"}');
 SELECT * FROM remote2 ORDER BY id;
-CALL run('far', 'rows', 'upsert');
-CALL run('far', 'rows', 'upsert', key_columns => '{id}');
+CALL run('far', 't_rows', 'upsert');
+CALL run('far', 't_rows', 'upsert', key_columns => '{id}');
 SELECT * FROM remote2 ORDER BY id;
 INSERT INTO remote2 VALUES (3, 1, 1);
-CALL run('far', 'rows', 'upsert', '{"tombstones": "ignore", "version_column": "v"}', key_columns => '{id}');
+CALL run('far', 't_rows', 'upsert', '{"tombstones": "ignore", "version_column": "v"}', key_columns => '{id}');
 SELECT * FROM remote2 ORDER BY id;
 -- its commits are waited for
 SELECT stream_ingest.create_subscription('far', 'si_kafka', 'none', 'far', enabled => false);
@@ -116,26 +117,26 @@ SELECT count(stream_ingest.drop_subscription(name)) FROM stream_ingest.subscript
 CREATE TABLE below (key int PRIMARY KEY, value int, extra text DEFAULT 'x');
 CREATE VIEW above AS SELECT value AS v, key AS id FROM below WHERE value < 45 WITH CHECK OPTION;
 CREATE VIEW over AS SELECT id, v FROM above;
-CALL run('above', 'rows', 'upsert');
+CALL run('above', 't_rows', 'upsert');
 SELECT * FROM below ORDER BY 1;
 TRUNCATE below;
-CALL run('over', 'rows', 'upsert', key_columns => '{id}');
+CALL run('over', 't_rows', 'upsert', key_columns => '{id}');
 SELECT * FROM below ORDER BY 1;
 TRUNCATE below;
-CALL run('over', 'rows');
+CALL run('over', 't_rows');
 SELECT * FROM below ORDER BY 1;
 CREATE VIEW keyless AS SELECT value FROM below;
 SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keyless', insert_mode => 'upsert');
 -- with INSTEAD OF triggers
 CREATE TABLE told (what text);
 CREATE VIEW told_view AS SELECT 1 AS id, 2 AS v WHERE false;
-CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql SET search_path = si_targets AS $$
 BEGIN
     INSERT INTO told VALUES (TG_OP || ' ' || new.id || ' ' || new.v);
     RETURN CASE WHEN new.id <> 4 THEN new END;
 END $$;
 CREATE TRIGGER tell INSTEAD OF INSERT ON told_view FOR EACH ROW EXECUTE FUNCTION tell();
-CALL run('told_view', 'rows');
+CALL run('told_view', 't_rows');
 SELECT * FROM told ORDER BY 1;
 SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'told_view', insert_mode => 'upsert', key_columns => '{id}');
 
@@ -143,7 +144,7 @@ SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'told_view', inse
 -- identity and generated columns
 --
 CREATE TABLE generated (nr int GENERATED ALWAYS AS IDENTITY, other int GENERATED BY DEFAULT AS IDENTITY (START 100), id int PRIMARY KEY, v int, twice int GENERATED ALWAYS AS (v * 2) STORED);
-CALL run('generated', 'rows', 'upsert');
+CALL run('generated', 't_rows', 'upsert');
 SELECT id, v, twice, nr IS NOT NULL AS nr, other >= 100 AS other FROM generated ORDER BY id;
 
 --
@@ -151,7 +152,7 @@ SELECT id, v, twice, nr IS NOT NULL AS nr, other >= 100 AS other FROM generated 
 --
 CREATE TABLE triggered (id int PRIMARY KEY, v int, changed int DEFAULT 0);
 CREATE TABLE log (what text);
-CREATE FUNCTION before_row() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION before_row() RETURNS trigger LANGUAGE plpgsql SET search_path = si_targets AS $$
 BEGIN
     IF new.id = 4 THEN
         RETURN NULL;
@@ -159,7 +160,7 @@ BEGIN
     new.changed := old.changed + 1;
     RETURN new;
 END $$;
-CREATE FUNCTION after_statement() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION after_statement() RETURNS trigger LANGUAGE plpgsql SET search_path = si_targets AS $$
 BEGIN
     INSERT INTO log SELECT format('%s of %s: %s', TG_OP, count(*), string_agg(id || '=' || v, ' ' ORDER BY id)) FROM touched;
     RETURN NULL;
@@ -170,7 +171,7 @@ CREATE TRIGGER after_update AFTER UPDATE ON triggered REFERENCING NEW TABLE AS t
 CREATE TRIGGER after_delete AFTER DELETE ON triggered REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION after_statement();
 INSERT INTO triggered VALUES (1, 1, 7), (3, 3, 0);
 TRUNCATE log;
-CALL run('triggered', 'rows', 'upsert');
+CALL run('triggered', 't_rows', 'upsert');
 SELECT * FROM triggered ORDER BY id;
 SELECT * FROM log ORDER BY what;
 
@@ -180,25 +181,25 @@ SELECT * FROM log ORDER BY what;
 CREATE TABLE parent (id int PRIMARY KEY);
 INSERT INTO parent VALUES (1), (2), (3), (4);
 CREATE TABLE child (id int PRIMARY KEY, v int, FOREIGN KEY (id) REFERENCES parent);
-CALL run('child', 'rows', 'upsert');
+CALL run('child', 't_rows', 'upsert');
 SELECT * FROM child ORDER BY 1;
 CREATE TABLE late_child (id int PRIMARY KEY, v int, FOREIGN KEY (id) REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
-CALL run('late_child', 'rows', 'upsert');
+CALL run('late_child', 't_rows', 'upsert');
 SELECT * FROM late_child ORDER BY 1;
 CREATE TABLE excluded (id int, v int, EXCLUDE USING gist (int4range(id, id, '[]') WITH &&));
-CALL run('excluded', 'rows');
+CALL run('excluded', 't_rows');
 TRUNCATE excluded;
-CALL run('excluded', 'rows', 'ignore');
+CALL run('excluded', 't_rows', 'ignore');
 SELECT * FROM excluded ORDER BY 1;
 CREATE TABLE deferred (id int UNIQUE DEFERRABLE INITIALLY DEFERRED, v int);
-CALL run('deferred', 'rows');
+CALL run('deferred', 't_rows');
 SELECT * FROM deferred ORDER BY 1;
 -- a parent whose key is not touched does not block its children
 CREATE TABLE parent2 (id int PRIMARY KEY, v int);
 CREATE TABLE child2 (id int REFERENCES parent2 ON DELETE CASCADE);
 INSERT INTO parent2 VALUES (2, 0), (3, 0);
 INSERT INTO child2 VALUES (2), (3);
-CALL run('parent2', 'rows', 'upsert');
+CALL run('parent2', 't_rows', 'upsert');
 SELECT * FROM parent2 ORDER BY 1;
 SELECT * FROM child2 ORDER BY 1;
 
@@ -208,7 +209,7 @@ SELECT * FROM child2 ORDER BY 1;
 CREATE TABLE ruled (id int PRIMARY KEY, v int);
 CREATE TABLE ruled_log (id int);
 CREATE RULE also AS ON INSERT TO ruled DO ALSO INSERT INTO ruled_log VALUES (new.id);
-CALL run('ruled', 'rows');
+CALL run('ruled', 't_rows');
 SELECT * FROM ruled ORDER BY 1;
 SELECT count(*) FROM ruled_log;
 SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'ruled', insert_mode => 'upsert');
@@ -217,6 +218,7 @@ SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'ruled', insert_m
 -- row-level security, for a role that may not bypass it
 --
 CREATE ROLE regress_si_target LOGIN;
+GRANT USAGE ON SCHEMA si_targets TO regress_si_target;
 CREATE TABLE guarded (id int PRIMARY KEY, v int);
 ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
 CREATE POLICY p ON guarded TO regress_si_target USING (id <> 4) WITH CHECK (id <> 5);
@@ -226,7 +228,7 @@ GRANT USAGE ON FOREIGN SERVER si_kafka TO regress_si_target;
 INSERT INTO guarded VALUES (4, 0);
 SET ROLE regress_si_target;
 SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'guarded', insert_mode => 'upsert');
-CALL run('guarded', 'rows', 'upsert', '{"tombstones": "ignore"}');
+CALL run('guarded', 't_rows', 'upsert', '{"tombstones": "ignore"}');
 RESET ROLE;
 SELECT * FROM guarded ORDER BY 1;
 REVOKE UPDATE ON guarded FROM regress_si_target;
@@ -250,3 +252,5 @@ SET client_min_messages = error;
 DROP OWNED BY regress_si_target;
 DROP ROLE regress_si_target;
 DROP EXTENSION stream_ingest CASCADE;
+DROP EXTENSION postgres_fdw CASCADE;
+DROP SCHEMA si_targets CASCADE;

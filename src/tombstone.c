@@ -12,6 +12,7 @@
 #include "mb/pg_wchar.h"
 
 #include "tombstone.h"
+#include "transcode.h"
 
 struct SiTombstone
 {
@@ -21,6 +22,7 @@ struct SiTombstone
 	int			ncolumns;		/* of the batch's mapping */
 	SiMapping	mapping;		/* the key's columns alone */
 	SiConverter *converter;
+	SiTranscoder *transcoder;	/* NULL where keys are UTF-8 */
 	SiDecoder  *members;		/* a key that is an object */
 	SiDecoder  *whole;			/* a key that is a JSON string; NULL where no
 								 * plain key can be taken */
@@ -36,6 +38,9 @@ static void set_source(SiTombstone *tombstone, int i, const SiMapping *mapping,
 static SiDecoder *make_decoder(const char *format, const SiDecodePlan *plan);
 static bool decode_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
 					   SiRecord *record, SiFailure *failure);
+static bool decode_with(SiTombstone *tombstone, SiDecoder *decoder, const SiDecodePlan *plan,
+						const SiMessage *message, SiArena *arena, SiRecord *record,
+						SiDecodeError *error);
 static bool take_plain_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
 						   SiRecord *record);
 static bool fail(SiFailure *failure, int sqlerrcode, const char *message);
@@ -61,6 +66,8 @@ si_tombstone_create(const SiMapping *mapping, const SiKey *key, const char *form
 	tombstone->mapping.decode.rest_field = -1;
 	tombstone->mapping.missing_fields = SI_MISSING_NULL;
 	tombstone->mapping.epoch_unit = mapping->epoch_unit;
+	tombstone->mapping.encoding = mapping->encoding;
+	tombstone->transcoder = si_transcode_create(mapping->encoding);
 	for (int i = 0; i < n; i++)
 		set_source(tombstone, i, mapping, &mapping->columns[key->columns[i].column]);
 
@@ -174,12 +181,29 @@ decode_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena, SiR
 
 	if (tombstone->whole != NULL && take_plain_key(tombstone, message, arena, record))
 		return true;
-	if (si_decoder_decode(tombstone->members, message, arena, record, &error))
+	if (decode_with(tombstone, tombstone->members, &tombstone->mapping.decode, message, arena,
+					record, &error))
 		return true;
 	failure->detail = error.detail[0] ? pstrdup(error.detail) : NULL;
 	return fail(failure, MAKE_SQLSTATE(error.sqlstate[0], error.sqlstate[1], error.sqlstate[2],
 									   error.sqlstate[3], error.sqlstate[4]),
 				pstrdup(error.message));
+}
+
+/* Decode a message's key, which becomes UTF-8 first. */
+static bool
+decode_with(SiTombstone *tombstone, SiDecoder *decoder, const SiDecodePlan *plan,
+			const SiMessage *message, SiArena *arena, SiRecord *record, SiDecodeError *error)
+{
+	SiMessage	utf8;
+
+	if (tombstone->transcoder != NULL)
+	{
+		if (!si_transcode_message(tombstone->transcoder, plan, message, arena, &utf8, error))
+			return false;
+		message = &utf8;
+	}
+	return si_decoder_decode(decoder, message, arena, record, error);
 }
 
 /*
@@ -199,7 +223,8 @@ take_plain_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
 	if (begin < message->key_len && message->key[begin] == '{')
 		return false;
 	if (begin < message->key_len && message->key[begin] == '"' &&
-		si_decoder_decode(tombstone->whole, message, arena, record, &error))
+		decode_with(tombstone, tombstone->whole, &tombstone->whole_plan, message, arena, record,
+					&error))
 		return true;
 
 	record->op = SI_OP_DELETE;
