@@ -87,9 +87,9 @@ END $$;
 CREATE TRIGGER after_statement AFTER INSERT ON kinds REFERENCING NEW TABLE AS fresh
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_statement();
 
-\! test/mock_broker -c create kinds 1
-\! { printf '%s\n' '{"id": 0}' 'not JSON' '{"id": 2' '[1]' '{"id": "four"}' '{"id": 5, "small": 40000}' '{"id": 6, "short": "too long"}' '{"id": 7, "amount": -1}' '{"id": 8, "amount": 123456}' '{"id": 9, "dom": 0}' '{"id": 10, "nn": null}' '{"id": 11, "parent": 2}' '{"id": 12, "late": 2}' '{"id": 0}' '{"id": 14, "during": "[1,5)"}' '{"id": 15, "during": "[3,7)"}' '{"id": 16, "twin": 1}' '{"id": 17, "twin": 1}' '{"id": 18, "say": "before"}' '{"id": 19, "say": "unusual"}' '{"id": 20, "say": "own code"}' '{"id": 21, "say": "after"}' '{"id": 22, "say": "deferred"}' '{"id": 23, "say": "statement"}' '{"id": 24, "f": 1e999999}' '{"id": 25, "a": [[1, 2], [3]]}' '{"id": 26, "at": 17}' '{"id": 27, "at": "2024-02-30"}' '{"id": 28, "say": "nul \u0000 byte"}'; printf '{"id": 29, "say": "\377"}\n'; printf '%s\n' '{"idd": 30}' '{"id": 31, "say": {"a": "\ud800"}}' '{"id": 32}'; } | test/produce -t kinds -p 0 >/dev/null
-SELECT stream_ingest.create_subscription('kinds', 'si_kafka', 'kinds', 'kinds');
+\! test/mock_broker -c create dl_kinds 1
+\! { printf '%s\n' '{"id": 0}' 'not JSON' '{"id": 2' '[1]' '{"id": "four"}' '{"id": 5, "small": 40000}' '{"id": 6, "short": "too long"}' '{"id": 7, "amount": -1}' '{"id": 8, "amount": 123456}' '{"id": 9, "dom": 0}' '{"id": 10, "nn": null}' '{"id": 11, "parent": 2}' '{"id": 12, "late": 2}' '{"id": 0}' '{"id": 14, "during": "[1,5)"}' '{"id": 15, "during": "[3,7)"}' '{"id": 16, "twin": 1}' '{"id": 17, "twin": 1}' '{"id": 18, "say": "before"}' '{"id": 19, "say": "unusual"}' '{"id": 20, "say": "own code"}' '{"id": 21, "say": "after"}' '{"id": 22, "say": "deferred"}' '{"id": 23, "say": "statement"}' '{"id": 24, "f": 1e999999}' '{"id": 25, "a": [[1, 2], [3]]}' '{"id": 26, "at": 17}' '{"id": 27, "at": "2024-02-30"}' '{"id": 28, "say": "nul \u0000 byte"}'; printf '{"id": 29, "say": "\377"}\n'; printf '%s\n' '{"idd": 30}' '{"id": 31, "say": {"a": "\ud800"}}' '{"id": 32}'; } | test/produce -t dl_kinds -p 0 >/dev/null
+SELECT stream_ingest.create_subscription('kinds', 'si_kafka', 'dl_kinds', 'kinds');
 SELECT wait_offset('kinds', 33);
 SELECT string_agg(id::text, ' ' ORDER BY id) FROM kinds;
 SELECT counts_of('kinds');
@@ -151,7 +151,7 @@ SELECT counts_of('kinds');
 SELECT letters_of('kinds');
 -- the worker tries the same batch again, and says so; it takes no rest from
 -- one that is repaired
-\! printf '%s\n' '{"id": 33}' '{"id": 34, "dom": -1}' '{"id": 35}' | test/produce -t kinds -p 0 >/dev/null
+\! printf '%s\n' '{"id": 33}' '{"id": 34, "dom": -1}' '{"id": 35}' | test/produce -t dl_kinds -p 0 >/dev/null
 SELECT wait_state('kinds', 'retrying');
 SELECT reason, last_error, last_error_sqlstate FROM stream_ingest.status WHERE name = 'kinds';
 SELECT counts_of('kinds');
@@ -168,7 +168,7 @@ END $$;
 CREATE TRIGGER closed BEFORE INSERT ON kinds FOR EACH STATEMENT EXECUTE FUNCTION no_statement();
 SELECT stream_ingest.retry_dead_letters('kinds', 0, 9);
 -- for the worker it is lasting: nothing becomes a dead letter, and it heals
-\! printf '%s\n' '{"id": 36}' '{"id": 37}' | test/produce -t kinds -p 0 >/dev/null
+\! printf '%s\n' '{"id": 36}' '{"id": 37}' | test/produce -t dl_kinds -p 0 >/dev/null
 SELECT wait_state('kinds', 'stopped');
 SELECT reason, last_error_sqlstate FROM stream_ingest.status WHERE name = 'kinds';
 DROP TRIGGER closed ON kinds;
@@ -199,7 +199,7 @@ SELECT counts_of('kinds');
 SELECT stream_ingest.reset_counts('kinds');
 SELECT counts_of('kinds');
 SELECT counts_of('kinds'), since BETWEEN now() - interval '5 min' AND clock_timestamp() FROM stream_ingest.counts WHERE name = 'kinds';
-\! printf '%s\n' '{"id": 38}' 'bad' | test/produce -t kinds -p 0 >/dev/null
+\! printf '%s\n' '{"id": 38}' 'bad' | test/produce -t dl_kinds -p 0 >/dev/null
 SELECT wait_offset('kinds', 40);
 SELECT counts_of('kinds');
 SELECT stream_ingest.reset_counts('kinds');
