@@ -40,10 +40,11 @@ run(SiFixedSql *statement, Datum *values, const char *nulls, bool read_only)
 
 	if (statement->plan == NULL)
 	{
-		SPIPlanPtr	plan = SPI_prepare(statement->text, statement->nargs, statement->types);
+		SPIPlanPtr	plan = SPI_prepare_cursor(statement->text, statement->nargs,
+											  statement->types, statement->cursor_options);
 
 		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+			elog(ERROR, "SPI_prepare_cursor failed: %s", SPI_result_code_string(SPI_result));
 		SPI_keepplan(plan);
 		statement->plan = plan;
 	}

@@ -28,6 +28,7 @@ typedef struct SiFixedSql
 	const char *text;
 	int			nargs;
 	Oid			types[SI_FIXED_SQL_MAX_ARGS];
+	int			cursor_options; /* for the planner; mostly 0 */
 	SPIPlanPtr	plan;			/* NULL until first used */
 } SiFixedSql;
 

@@ -35,6 +35,9 @@ static SiFixedSql load_sql = {
  * The join goes by ctid: si_session_elevate keeps the planner from anything
  * but a nested loop, and the addition of zero from the primary key, which
  * would be walked through all dead versions of the row.
+ *
+ * The guessed length of an array would make the server plan this and the
+ * update below anew for every batch, for no other plan.
  */
 static SiFixedSql lock_sql = {
 	"SELECT u.n FROM unnest($1, $2) WITH ORDINALITY AS u(tid, next_offset, n), "
@@ -42,7 +45,7 @@ static SiFixedSql lock_sql = {
 	"WHERE p.ctid = u.tid AND p.subscription + 0 = $3 AND p.epoch = $4 "
 	" AND p.next_offset = u.next_offset "
 	"ORDER BY u.n FOR NO KEY UPDATE OF p SKIP LOCKED",
-	4, {TIDARRAYOID, INT8ARRAYOID, INT4OID, INT8OID}
+	4, {TIDARRAYOID, INT8ARRAYOID, INT4OID, INT8OID}, CURSOR_OPT_GENERIC_PLAN
 };
 
 static SiFixedSql lock_by_key_sql = {
@@ -79,7 +82,8 @@ static SiFixedSql advance_sql = {
 	"RETURNING u.n, p.ctid",
 	18, {TIDARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
 		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-	INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4OID, INT8OID}
+	INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4OID, INT8OID},
+	CURSOR_OPT_GENERIC_PLAN
 };
 
 static SiFixedSql insert_sql = {
