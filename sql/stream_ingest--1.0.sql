@@ -95,9 +95,12 @@ CREATE TABLE stream_ingest.progress (
     cluster_id        text NOT NULL DEFAULT '',
     topic_id          text NOT NULL DEFAULT '',
     seek_position     text,
-    skips             bigint[],
-    PRIMARY KEY (subscription, topic, partition)
+    skips             bigint[]
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+-- not unique, though the rows are (they are made under a lock on the
+-- subscription): a unique check would walk all versions of a row that an old
+-- snapshot keeps, whenever a version goes to another page
+CREATE INDEX progress_key_idx ON stream_ingest.progress (subscription, topic, partition);
 COMMENT ON TABLE stream_ingest.progress IS
 'the next offset to apply and the exact counts, written in the transaction that wrote the rows';
 COMMENT ON COLUMN stream_ingest.progress.rejected IS

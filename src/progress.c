@@ -88,8 +88,9 @@ static SiFixedSql advance_sql = {
 
 static SiFixedSql insert_sql = {
 	"INSERT INTO stream_ingest.progress (subscription, topic, partition, epoch, next_offset, "
-	" cluster_id, topic_id) VALUES ($1, $2, $3, $4, $5, $6, $7) "
-	"ON CONFLICT (subscription, topic, partition) DO NOTHING",
+	" cluster_id, topic_id) SELECT $1, $2, $3, $4, $5, $6, $7 "
+	"WHERE NOT EXISTS (SELECT FROM stream_ingest.progress p WHERE p.subscription = $1 "
+	" AND p.topic = $2 AND p.partition = $3)",
 	7, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTOID, TEXTOID}
 };
 

@@ -85,7 +85,10 @@ extern bool si_progress_lock(const SiProgressKey *key, SiProgress **rows, int n,
 extern bool si_progress_advance(const SiProgressKey *key, SiProgress **rows,
 								SiAdvance *advances, int n);
 
-/* Make a row; one that is there already is left alone. */
+/*
+ * Make a row; one that is there already is left alone.  The subscription's
+ * row must be locked (si_catalog_hold): nothing else keeps rows unique.
+ */
 extern void si_progress_insert(const SiProgressKey *key, int32 partition,
 							   int64 next_offset, const char *cluster_id,
 							   const char *topic_id);
