@@ -12,6 +12,7 @@
 #include "access/nbtree.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
+#include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "tcop/dest.h"
 #include "utils/builtins.h"
@@ -128,20 +129,42 @@ append_arbiter(StringInfo sql, const SiKey *key)
 	appendStringInfoChar(sql, ')');
 }
 
-/* ON t.key = b.key: what the key's index calls equal. */
-static void
-append_key_match(StringInfo sql, const SiKey *key)
+/*
+ * The value of a key's column.  A record that lacks it has the default for its
+ * key, but for one that is another each time and so finds no row anyway.
+ */
+static char *
+key_value(const SiStatementSpec *spec, const SiKeyColumn *key, bool partial)
 {
+	const SiColumn *column = &spec->mapping->columns[key->column];
+	StringInfoData value;
+
+	initStringInfo(&value);
+	if (partial && column->absent_bit >= 0 &&
+		!contain_volatile_functions(build_column_default(spec->target, column->attnum)))
+		append_value(&value, spec->target, column);
+	else
+		appendStringInfo(&value, "b.%s", quote_identifier(key->name));
+	return value.data;
+}
+
+/* t.key = b.key: what the key's index calls equal. */
+static void
+append_key_match(StringInfo sql, const SiStatementSpec *spec, bool partial)
+{
+	const SiKey *key = spec->key;
+
 	for (int i = 0; i < key->ncolumns; i++)
 	{
 		const SiKeyColumn *column = &key->columns[i];
 		const char *name = quote_identifier(column->name);
+		const char *value = key_value(spec, column, partial);
 
-		appendStringInfo(sql, "%s(t.%s %s (b.%s%s)", i ? " AND " : "", name,
-						 si_key_operator_text(column->equal), name,
+		appendStringInfo(sql, "%s(t.%s %s ((%s)%s)", i ? " AND " : "", name,
+						 si_key_operator_text(column->equal), value,
 						 si_key_collate_text(column->collation));
 		if (!key->nulls_distinct)
-			appendStringInfo(sql, " OR (t.%s IS NULL AND b.%s IS NULL)", name, name);
+			appendStringInfo(sql, " OR (t.%s IS NULL AND (%s) IS NULL)", name, value);
 		appendStringInfoChar(sql, ')');
 	}
 }
@@ -276,7 +299,7 @@ append_joined_update(StringInfo sql, const SiStatementSpec *spec)
 		appendStringInfo(sql, " THEN t.%s ELSE b.%s END", name, name);
 	}
 	appendStringInfoString(sql, " FROM " SI_BATCH_NAME " AS b WHERE ");
-	append_key_match(sql, spec->key);
+	append_key_match(sql, spec, true);
 	if (spec->version_column >= 0)
 	{
 		const SiColumn *column = &mapping->columns[spec->version_column];
@@ -344,7 +367,7 @@ si_statement_partial(const SiStatementSpec *spec)
 	append_insert(&sql, spec);
 	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s AS t WHERE ",
 					 target_name(spec->target));
-	append_key_match(&sql, spec->key);
+	append_key_match(&sql, spec, true);
 	appendStringInfoString(&sql, ") AND ");
 	append_note_row(&sql, spec->mapping, true);
 	if (spec->key->has_index)
@@ -403,7 +426,7 @@ si_statement_delete(const SiStatementSpec *spec)
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "DELETE FROM %s AS t USING " SI_BATCH_NAME " AS b WHERE ",
 					 target_name(spec->target));
-	append_key_match(&sql, spec->key);
+	append_key_match(&sql, spec, false);
 	statement = prepare(STATEMENT_DELETE, sql.data);
 	statement->by_index = spec->key->has_index;
 	return statement;
