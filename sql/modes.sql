@@ -136,6 +136,9 @@ CALL run('partial', 'm_partial', 'upsert', 'id int PRIMARY KEY, a int DEFAULT -1
 CALL run('partial_null', 'm_partial', 'upsert', 'id int PRIMARY KEY, a int DEFAULT -1, b int, c int DEFAULT -3', '{"missing_fields": "null"}', rows => '(0, 5, 5, 5)');
 CALL run('partial_error', 'm_partial', 'upsert', 'id int PRIMARY KEY, a int DEFAULT -1, b int, c int DEFAULT -3', '{"missing_fields": "error"}', rows => '(0, 5, 5, 5)');
 
+-- where a row is there, it need not have what a new one must
+CALL run('partial_not_null', 'm_partial', 'upsert', 'id int PRIMARY KEY, a int NOT NULL, b int, c int CHECK (c IS NOT NULL)', rows => '(0, 5, 5, 5), (1, 5, 5, 5)');
+
 --
 -- equality: of the type, and of the index's collation
 --

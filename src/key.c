@@ -305,6 +305,7 @@ key_without_index(const KeySearch *search)
 					 errdetail("The type has no order.")));
 		column->equal = type->eq_opr;
 		column->less = type->lt_opr;
+		column->same_image = true;	/* as far as one can know */
 	}
 	return key;
 }

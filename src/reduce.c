@@ -62,7 +62,7 @@ static bool same_key(const SiReducer *reducer, const Entry *a, const Entry *b);
 static void add_upsert(SiReducer *reducer, Chain *chain, Entry *entry, int first_wave);
 static void add_in_turn(Chain *chain, Entry *entry, int first_wave);
 static bool covers(const SiReducer *reducer, const Entry *later, const Entry *earlier);
-static SiReduction *make_waves(Entry **entries, int n, int nwaves);
+static SiReduction *make_waves(const SiReducer *reducer, Entry **entries, int n, int nwaves);
 
 SiReducer *
 si_reduce_create(const SiMapping *mapping, const SiKey *key, bool upsert, int version_column)
@@ -131,7 +131,7 @@ si_reduce_rows(SiReducer *reducer, const SiBatch *batch, const int *rows, int n)
 	}
 	nwaves = reduce_segment(reducer, sorted + begin, n - begin, nwaves, &nsuperseded);
 
-	reduction = make_waves(sorted, n, nwaves);
+	reduction = make_waves(reducer, sorted, n, nwaves);
 	reduction->nsuperseded = nsuperseded;
 	return reduction;
 }
@@ -339,24 +339,40 @@ covers(const SiReducer *reducer, const Entry *later, const Entry *earlier)
 
 /* ---- the result ---- */
 
+/* Deletes, writes and partial writes of a wave come in this order. */
+#define PARTS	3
+
+static int
+part_of(const SiReducer *reducer, const Entry *entry)
+{
+	if (entry->is_delete)
+		return 0;
+	for (int i = 0; reducer->upsert && i < reducer->nwords; i++)
+	{
+		if (entry->absent[i] != 0)
+			return 2;
+	}
+	return 1;
+}
+
 /*
  * Deal the entries, which are in the order of their keys, out to their waves:
  * a counting sort, since a hot key may make thousands of waves.
  */
 static SiReduction *
-make_waves(Entry **entries, int n, int nwaves)
+make_waves(const SiReducer *reducer, Entry **entries, int n, int nwaves)
 {
 	SiReduction *reduction = palloc0(sizeof(SiReduction));
 	int		   *rows = palloc_extended(sizeof(int) * Max(n, 1), MCXT_ALLOC_HUGE);
-	int		   *ends = palloc0(sizeof(int) * (2 * (Size) nwaves + 1));
+	int		   *ends = palloc0(sizeof(int) * (PARTS * (Size) nwaves + 1));
 	int			begin = 0;
 
 	for (int i = 0; i < n; i++)
 	{
 		if (entries[i]->wave >= 0)
-			ends[2 * entries[i]->wave + !entries[i]->is_delete]++;
+			ends[PARTS * entries[i]->wave + part_of(reducer, entries[i])]++;
 	}
-	for (int i = 0; i < 2 * nwaves; i++)
+	for (int i = 0; i < PARTS * nwaves; i++)
 	{
 		int			count = ends[i];
 
@@ -366,7 +382,7 @@ make_waves(Entry **entries, int n, int nwaves)
 	for (int i = 0; i < n; i++)
 	{
 		if (entries[i]->wave >= 0)
-			rows[ends[2 * entries[i]->wave + !entries[i]->is_delete]++] = entries[i]->row;
+			rows[ends[PARTS * entries[i]->wave + part_of(reducer, entries[i])]++] = entries[i]->row;
 	}
 
 	/* each end has moved to where the next part begins */
@@ -376,12 +392,15 @@ make_waves(Entry **entries, int n, int nwaves)
 	for (int i = 0; i < nwaves; i++)
 	{
 		SiWave	   *wave = &reduction->waves[i];
+		const int  *end = &ends[PARTS * i];
 
 		wave->deletes = rows + begin;
-		wave->ndeletes = ends[2 * i] - begin;
-		wave->writes = rows + ends[2 * i];
-		wave->nwrites = ends[2 * i + 1] - ends[2 * i];
-		begin = ends[2 * i + 1];
+		wave->ndeletes = end[0] - begin;
+		wave->writes = rows + end[0];
+		wave->nwrites = end[1] - end[0];
+		wave->partials = rows + end[1];
+		wave->npartials = end[2] - end[1];
+		begin = end[2];
 	}
 	return reduction;
 }

@@ -4,8 +4,8 @@
  *	  Rows that one key may have many of, put in an order in which set-based
  *	  statements give what applying them one by one would give.
  *
- * The result is a list of waves, each of deletes and then writes, in which a
- * key comes once (in upsert mode) and in the order of the key, so that
+ * The result is a list of waves, each of deletes, writes and partial writes, in
+ * which a key comes once (in upsert mode) and in the order of the key, so that
  * concurrent workers do not deadlock.  Of an upsert's records those are left
  * out that cannot matter any more:
  *
@@ -38,8 +38,10 @@ typedef struct SiWave
 {
 	const int  *deletes;
 	int			ndeletes;
-	const int  *writes;
+	const int  *writes;			/* in upsert mode those that lack no field */
 	int			nwrites;
+	const int  *partials;		/* and those that do */
+	int			npartials;
 } SiWave;
 
 typedef struct SiReduction

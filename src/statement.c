@@ -12,6 +12,7 @@
 #include "access/nbtree.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
+#include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "tcop/dest.h"
 #include "utils/builtins.h"
@@ -128,20 +129,42 @@ append_arbiter(StringInfo sql, const SiKey *key)
 	appendStringInfoChar(sql, ')');
 }
 
-/* ON t.key = b.key: what the key's index calls equal. */
-static void
-append_key_match(StringInfo sql, const SiKey *key)
+/*
+ * The value of a key's column.  A record that lacks it has the default for its
+ * key, but for one that is another each time and so finds no row anyway.
+ */
+static char *
+key_value(const SiStatementSpec *spec, const SiKeyColumn *key, bool partial)
 {
+	const SiColumn *column = &spec->mapping->columns[key->column];
+	StringInfoData value;
+
+	initStringInfo(&value);
+	if (partial && column->absent_bit >= 0 &&
+		!contain_volatile_functions(build_column_default(spec->target, column->attnum)))
+		append_value(&value, spec->target, column);
+	else
+		appendStringInfo(&value, "b.%s", quote_identifier(key->name));
+	return value.data;
+}
+
+/* t.key = b.key: what the key's index calls equal. */
+static void
+append_key_match(StringInfo sql, const SiStatementSpec *spec, bool partial)
+{
+	const SiKey *key = spec->key;
+
 	for (int i = 0; i < key->ncolumns; i++)
 	{
 		const SiKeyColumn *column = &key->columns[i];
 		const char *name = quote_identifier(column->name);
+		const char *value = key_value(spec, column, partial);
 
-		appendStringInfo(sql, "%s(t.%s %s (b.%s%s)", i ? " AND " : "", name,
-						 si_key_operator_text(column->equal), name,
+		appendStringInfo(sql, "%s(t.%s %s ((%s)%s)", i ? " AND " : "", name,
+						 si_key_operator_text(column->equal), value,
 						 si_key_collate_text(column->collation));
 		if (!key->nulls_distinct)
-			appendStringInfo(sql, " OR (t.%s IS NULL AND b.%s IS NULL)", name, name);
+			appendStringInfo(sql, " OR (t.%s IS NULL AND (%s) IS NULL)", name, value);
 		appendStringInfoChar(sql, ')');
 	}
 }
@@ -186,19 +209,19 @@ version_operator(const SiColumn *column)
  * other, and so is that of a message without one.
  */
 static void
-append_version_check(StringInfo sql, const SiColumn *column)
+append_version_check(StringInfo sql, const SiColumn *column, bool partial)
 {
 	const char *name = quote_identifier(column->name);
 
 	appendStringInfo(sql, "(t.%s IS NULL OR (", name);
-	if (column->absent_bit >= 0)
+	if (partial && column->absent_bit >= 0)
 		appendStringInfo(sql, "NOT stream_ingest.row_lacks(%d) AND ", column->absent_bit);
 	appendStringInfo(sql, "excluded.%s %s t.%s)) AND ", name, version_operator(column), name);
 }
 
 /* DO UPDATE SET ...: a field that the message lacks leaves its column alone. */
 static void
-append_update(StringInfo sql, const SiStatementSpec *spec)
+append_update(StringInfo sql, const SiStatementSpec *spec, bool partial)
 {
 	const SiMapping *mapping = spec->mapping;
 	const char *function = "note_unchanged";
@@ -213,7 +236,7 @@ append_update(StringInfo sql, const SiStatementSpec *spec)
 			continue;
 		if (strcmp(function, "note_conflict") == 0)
 			appendStringInfoString(sql, ", ");
-		if (column->absent_bit < 0)
+		if (!partial || column->absent_bit < 0)
 			appendStringInfo(sql, "%s = excluded.%s", name, name);
 		else
 			appendStringInfo(sql, "%s = CASE WHEN stream_ingest.row_lacks(%d) THEN t.%s ELSE excluded.%s END",
@@ -228,27 +251,30 @@ append_update(StringInfo sql, const SiStatementSpec *spec)
 	}
 	appendStringInfoString(sql, " WHERE ");
 	if (spec->version_column >= 0)
-		append_version_check(sql, &mapping->columns[spec->version_column]);
+		append_version_check(sql, &mapping->columns[spec->version_column], partial);
 	appendStringInfo(sql, "stream_ingest.%s()", function);
 }
 
-static char *
-upsert_text(const SiStatementSpec *spec)
+/* Note the row that the executor is at, with its absent bits if it has some. */
+static void
+append_note_row(StringInfo sql, const SiMapping *mapping, bool partial)
 {
-	int			nwords = SI_MAPPING_ABSENT_WORDS(spec->mapping);
-	StringInfoData sql;
+	int			nwords = partial ? SI_MAPPING_ABSENT_WORDS(mapping) : 0;
 
-	initStringInfo(&sql);
-	append_insert(&sql, spec);
 	if (nwords == 0)
-		appendStringInfoString(&sql, "stream_ingest.note_row(0, 0)");
+		appendStringInfoString(sql, "stream_ingest.note_row(0, 0)");
 	for (int i = 0; i < nwords; i++)
-		appendStringInfo(&sql, "%sstream_ingest.note_row(%d, b.%s)", i ? " AND " : "", i,
+		appendStringInfo(sql, "%sstream_ingest.note_row(%d, b.%s)", i ? " AND " : "", i,
 						 si_batch_absent_name(i));
-	append_arbiter(&sql, spec->key);
-	append_update(&sql, spec);
-	appendStringInfoString(&sql, " RETURNING stream_ingest.note_written()");
-	return sql.data;
+}
+
+/* ON CONFLICT (...) DO UPDATE ... */
+static void
+append_on_conflict(StringInfo sql, const SiStatementSpec *spec, bool partial)
+{
+	append_arbiter(sql, spec->key);
+	append_update(sql, spec, partial);
+	appendStringInfoString(sql, " RETURNING stream_ingest.note_written()");
 }
 
 /*
@@ -265,18 +291,15 @@ append_joined_update(StringInfo sql, const SiStatementSpec *spec)
 	{
 		const SiColumn *column = &mapping->columns[i];
 		const char *name = quote_identifier(column->name);
-		bool		is_key = false;
 
-		for (int j = 0; j < spec->key->ncolumns; j++)
-			is_key |= spec->key->columns[j].column == i;
-		if (is_key)
+		if (is_settled_by_key(spec->key, i))
 			continue;
 		appendStringInfo(sql, "%s%s = CASE WHEN ", nset++ ? ", " : "", name);
 		append_absent_test(sql, column);
 		appendStringInfo(sql, " THEN t.%s ELSE b.%s END", name, name);
 	}
 	appendStringInfoString(sql, " FROM " SI_BATCH_NAME " AS b WHERE ");
-	append_key_match(sql, spec->key);
+	append_key_match(sql, spec, true);
 	if (spec->version_column >= 0)
 	{
 		const SiColumn *column = &mapping->columns[spec->version_column];
@@ -324,11 +347,14 @@ prepare_filtered(StatementKind kind, StringInfo sql, const char *filter, const c
 }
 
 /*
- * An upsert where ON CONFLICT is not to be had, since no index is known: update
- * what is there, insert what is not.
+ * Update what is there, then insert what is not.  Without an index there is no
+ * other way.  With one, this is the way of records that lack a field: INSERT
+ * ... ON CONFLICT would check NOT NULL and other constraints on the row that it
+ * proposes, with a default or NULL for the field, even where the row is there
+ * and only has to be updated.
  */
-static SiStatement *
-prepare_join(const SiStatementSpec *spec)
+SiStatement *
+si_statement_partial(const SiStatementSpec *spec)
 {
 	SiStatement *update = NULL;
 	SiStatement *insert;
@@ -341,11 +367,16 @@ prepare_join(const SiStatementSpec *spec)
 	append_insert(&sql, spec);
 	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s AS t WHERE ",
 					 target_name(spec->target));
-	append_key_match(&sql, spec->key);
-	appendStringInfoChar(&sql, ')');
-	insert = prepare(STATEMENT_INSERT, sql.data);
+	append_key_match(&sql, spec, true);
+	appendStringInfoString(&sql, ") AND ");
+	append_note_row(&sql, spec->mapping, true);
+	if (spec->key->has_index)
+		append_on_conflict(&sql, spec, true);
+	insert = prepare(spec->key->has_index ? STATEMENT_UPSERT : STATEMENT_INSERT, sql.data);
+	insert->by_index = spec->key->has_index;
 	if (update == NULL)
 		return insert;
+	update->by_index = spec->key->has_index;
 	update->next = insert;
 	return update;
 }
@@ -356,13 +387,18 @@ si_statement_insert(const SiStatementSpec *spec)
 	StringInfoData sql;
 	StringInfoData rest;
 
-	if (spec->mode == SI_UPSERT)
-		return spec->key->has_index ? prepare(STATEMENT_UPSERT, upsert_text(spec))
-			: prepare_join(spec);
+	if (spec->mode == SI_UPSERT && !spec->key->has_index)
+		return si_statement_partial(spec);
 
 	initStringInfo(&sql);
 	initStringInfo(&rest);
 	append_insert(&sql, spec);
+	if (spec->mode == SI_UPSERT)
+	{
+		append_note_row(&sql, spec->mapping, false);
+		append_on_conflict(&sql, spec, false);
+		return prepare(STATEMENT_UPSERT, sql.data);
+	}
 	if (spec->mode == SI_IGNORE && spec->key != NULL)
 		append_arbiter(&rest, spec->key);
 	else if (spec->mode == SI_IGNORE)
@@ -390,7 +426,7 @@ si_statement_delete(const SiStatementSpec *spec)
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "DELETE FROM %s AS t USING " SI_BATCH_NAME " AS b WHERE ",
 					 target_name(spec->target));
-	append_key_match(&sql, spec->key);
+	append_key_match(&sql, spec, false);
 	statement = prepare(STATEMENT_DELETE, sql.data);
 	statement->by_index = spec->key->has_index;
 	return statement;
@@ -507,6 +543,8 @@ execute_upsert(SiStatement *statement, SiWritten *written)
 void
 si_statement_run(SiStatement *statement, SiWritten *written)
 {
+	if (statement->by_index)
+		plan_by_index(statement);
 	switch (statement->kind)
 	{
 		case STATEMENT_UPSERT:
@@ -517,8 +555,6 @@ si_statement_run(SiStatement *statement, SiWritten *written)
 			written->updated += SPI_processed;
 			break;
 		case STATEMENT_DELETE:
-			if (statement->by_index)
-				plan_by_index(statement);
 			execute(statement);
 			written->deleted += SPI_processed;
 			break;

@@ -55,10 +55,12 @@ typedef struct SiStatementSpec
  * Write and prepare a statement; a batch of its row type must be on offer.  In
  * the current memory context.  Throws whatever parse analysis has to say.
  *
- * insert: by the spec's mode.  delete: the rows that have the batch's keys.  filter: the numbers of the rows
+ * insert: by the spec's mode; upserts take records that lack no field.  partial:
+ * upserts of records that do.  delete: the rows that have the batch's keys.  filter: the numbers of the rows
  * that pass (si_statement_rows).  apply: what the user wrote.
  */
 extern SiStatement *si_statement_insert(const SiStatementSpec *spec);
+extern SiStatement *si_statement_partial(const SiStatementSpec *spec);
 extern SiStatement *si_statement_delete(const SiStatementSpec *spec);
 extern SiStatement *si_statement_filter(const char *filter);
 extern SiStatement *si_statement_apply(const char *apply);

@@ -51,6 +51,7 @@ struct SiWriter
 	SiReducer  *reducer;
 	SiStatement *insert;		/* by the insert mode; apply's while it is
 								 * looked at */
+	SiStatement *partial;		/* upserts of records that lack a field */
 	SiStatement *delete;
 	SiStatement *filter;		/* by_key: run before the reduction */
 
@@ -202,6 +203,11 @@ prepare_target(SiWriter *writer)
 	begin_prepare(writer, writer->desc, writer->options->batch_size);
 	writer->insert = si_statement_insert(&insert);
 	si_statement_check_privileges(writer->insert);
+	if (spec->mode == SI_UPSERT && writer->mapping->nabsent > 0)
+	{
+		writer->partial = si_statement_partial(&insert);
+		si_statement_check_privileges(writer->partial);
+	}
 	if (writer->tombstones == SI_TOMBSTONE_DELETES)
 	{
 		writer->delete = si_statement_delete(spec);
@@ -471,12 +477,16 @@ write_by_key(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *writt
 			run_over(writer->delete, batch, wave->deletes, wave->ndeletes, written);
 		if (wave->nwrites > 0)
 			run_over(writer->insert, batch, wave->writes, wave->nwrites, written);
+		if (wave->npartials > 0)
+			run_over(writer->partial, batch, wave->partials, wave->npartials, written);
 	}
 	written->superseded += reduction->nsuperseded;
 
 	/* with no rows at all, it is asked whether the statements work */
 	if (n == 0)
 		run_over(writer->insert, batch, NULL, 0, written);
+	if (n == 0 && writer->partial != NULL)
+		run_over(writer->partial, batch, NULL, 0, written);
 	if (n == 0 && writer->delete != NULL)
 		run_over(writer->delete, batch, NULL, 0, written);
 }
@@ -547,6 +557,7 @@ release_writer(void *arg)
 	SiWriter   *writer = arg;
 
 	drop_statement(&writer->insert);
+	drop_statement(&writer->partial);
 	drop_statement(&writer->delete);
 	drop_statement(&writer->filter);
 	for (int i = 0; i < MAGNITUDES; i++)
