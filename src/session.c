@@ -106,6 +106,10 @@ si_session_begin_batch(SiSavedSession *saved, const SiIdentity *identity,
 	set_local("row_security", "on");
 	set_local("session_replication_role", "origin");
 
+	/* foreign keys are checked by queries with a row's values as parameters */
+	if (GetConfigOption("auto_explain.log_parameter_max_length", true, false) != NULL)
+		set_local("auto_explain.log_parameter_max_length", "0");
+
 	/* nobody runs another role's code with all of his session's powers */
 	sec_context = saved->sec_context;
 	if (identity->restricted || identity->user != saved->user)

@@ -14,6 +14,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
+use IPC::Run;
 use PostgreSQL::Test::Utils;
 use StreamIngest;
 use Test::More;
@@ -114,7 +115,6 @@ foreach my $round (1 .. $rounds)
 			first => $sent,
 			round_robin => $partitions);
 
-
 		# wait for the first of them: then the change meets the rest
 		StreamIngest::poll_until($node,
 			"SELECT sum(next_offset) > 2 * $sent FROM stream_ingest.offsets");
@@ -160,6 +160,47 @@ is( sql('SELECT count(*), count(DISTINCT id), max(id) FROM s.parted'),
 	"$expected|$expected|" . ($expected - 1), 'parted: nothing lost, nothing twice');
 is(sql("SELECT messages = applied, dead_letters FROM stream_ingest.counts WHERE name = 'parted'"),
 	't|0', 'parted: the counts are true');
+
+# ---- a schema changes its meaning at the worst moment ----
+
+# Renaming a schema locks no table in it.  The worker is held between taking
+# its lock on the target and running its statement: by a type that waits, and
+# then looks at another table, by which it hears of the change.
+$kafka->create_topic('held', 1);
+sql("
+	CREATE FUNCTION held(int) RETURNS boolean LANGUAGE plpgsql AS \$\$
+	BEGIN
+		PERFORM pg_advisory_xact_lock_shared(42);
+		PERFORM FROM public.cleared LIMIT 1;
+		RETURN true;
+	END \$\$;
+	CREATE DOMAIN held AS int CHECK (held(VALUE));
+	CREATE SCHEMA h;
+	CREATE TABLE h.t (id held);
+	SELECT stream_ingest.create_subscription('held', 'kafka', 'held', 'h.t')");
+$kafka->produce('held', ['{"id": 0}'], partition => 0);
+ok(StreamIngest::poll_until($node, 'SELECT count(*) FROM h.t', 1), 'held: the statement is prepared');
+
+my $holder = IPC::Run::start(
+	[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'SELECT pg_advisory_lock(42), pg_sleep(600)' ],
+	'<', \'', '>', \my $unused, '2>', \my $errors);
+ok(StreamIngest::poll_until($node, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted", 1),
+	'held: the lock is taken');
+$kafka->produce('held', ['{"id": 1}'], partition => 0);
+ok(StreamIngest::poll_until($node, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted", 1),
+	'held: the worker waits');
+sql('
+	BEGIN;
+	ALTER SCHEMA h RENAME TO i;
+	CREATE SCHEMA h;
+	CREATE TABLE h.t (LIKE i.t);
+	COMMIT');
+sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted");
+IPC::Run::finish($holder);
+ok(StreamIngest::poll_until($node, "SELECT next_offset FROM stream_ingest.offsets WHERE name = 'held'", 2),
+	'held: the message is applied');
+is(sql('SELECT (SELECT count(*) FROM h.t), (SELECT count(*) FROM i.t)'), '0|2', 'held: into the same table as before');
+is(sql("SELECT applied, dead_letters FROM stream_ingest.counts WHERE name = 'held'"), '2|0', 'held: the counts are true');
 
 $node->stop;
 done_testing();
