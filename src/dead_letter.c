@@ -81,11 +81,18 @@ static SiFixedSql remove_sql = {
 	" AND d.message_offset >= $4 AND d.message_offset < $5 " \
 	" AND (NOT $6 OR d.retry_at <= clock_timestamp()) "
 
+#define BEHIND "AND (d.partition, d.message_offset) > ($7, $8) "
+
+/* As many as are wanted, but at most 16 MB of payload, and at least one. */
 static SiFixedSql read_sql = {
 	"SELECT d.partition, d.message_offset, d.message_timestamp, d.key, d.value, d.header_names, "
-	" d.header_values, d.attempts FROM stream_ingest.dead_letter d " FILTER
-	" AND (d.partition, d.message_offset) > ($7, $8) "
-	"ORDER BY d.subscription, d.topic, d.partition, d.message_offset LIMIT $9 FOR UPDATE",
+	" d.header_values, d.attempts FROM stream_ingest.dead_letter d " FILTER BEHIND
+	"ORDER BY d.subscription, d.topic, d.partition, d.message_offset "
+	"LIMIT GREATEST(1, (SELECT count(*) FROM ("
+	"  SELECT sum(COALESCE(octet_length(d.key), 0) + COALESCE(octet_length(d.value), 0)) "
+	"   OVER (ORDER BY d.subscription, d.topic, d.partition, d.message_offset) AS bytes "
+	"  FROM stream_ingest.dead_letter d " FILTER BEHIND " LIMIT $9) AS s "
+	" WHERE s.bytes <= 16777216)) FOR UPDATE",
 	9, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID, INT4OID, INT8OID, INT8OID}
 };
 

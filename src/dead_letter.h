@@ -54,7 +54,7 @@ extern uint64 si_dead_letter_remove(int32 subscription, const char *topic,
 
 /*
  * Lock and read dead letters behind a place, in the order of partitions and
- * offsets: at most max of them.  partition < 0: of all; offsets are from
+ * offsets: at most max of them, and fewer if they are large.  partition < 0: of all; offsets are from
  * inclusive, to exclusive; due: only those that are to be tried again by now.
  * In the current memory context; *n tells how many.  attempts may be NULL.
  */
