@@ -498,7 +498,10 @@ si_sql_alter_subscription(PG_FUNCTION_ARGS)
 
 	/* counts of a target and of apply have not the same equations */
 	if (had_target != OidIsValid(s->target))
+	{
 		si_dead_letter_reset_counts(s->id);
+		si_catalog_set_counts_since(s->id);
+	}
 	PG_RETURN_VOID();
 }
 

@@ -93,6 +93,7 @@ struct SiIngest
 	bool		planning;		/* an error now is the plan's */
 	bool		committing;		/* an error now is the commit's */
 	bool		probed;			/* the statement is known to work over nothing */
+	bool		probing;		/* that is being tried, and leaves no trace */
 
 	/* the batch at hand, in batch_context */
 	const SiMessage *messages;
@@ -280,7 +281,10 @@ run_protected(SiIngest *ingest, protected_work work, void *arg)
 		si_session_begin_batch(&saved, &ingest->identity, ingest->subscription->pinned);
 		work(ingest, arg);
 		si_session_restore(&saved);
-		ReleaseCurrentSubTransaction();
+		if (ingest->probing)
+			RollbackAndReleaseCurrentSubTransaction();
+		else
+			ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
@@ -649,7 +653,11 @@ throw_if_lasting(SiIngest *ingest)
 {
 	SiWritten	before = ingest->written;
 	RowRange	nothing = {0, 0};
-	SiFailure  *failure = run_protected(ingest, write_rows, &nothing);
+	SiFailure  *failure;
+
+	ingest->probing = true;
+	failure = run_protected(ingest, write_rows, &nothing);
+	ingest->probing = false;
 
 	ingest->written = before;
 	if (failure == NULL)
@@ -1203,6 +1211,7 @@ si_ingest_apply(SiIngest *ingest, const SiMessage *messages, int n, SiOutcome *o
 	MemoryContext caller = CurrentMemoryContext;
 
 	ingest->planning = false;
+	ingest->probing = false;
 	end_batch(ingest);
 	set_constraints(false);
 	lock_target(ingest);

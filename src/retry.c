@@ -98,11 +98,34 @@ retry_chunk(SiIngest *ingest, const SiSubscription *s, const SiOptions *options,
 	return n;
 }
 
+/*
+ * The plan of a retry.  Without a version nobody can tell whether the row that
+ * is there came later than the dead letter.  So a retried upsert only inserts,
+ * a retried delete does nothing, and where that is refused the dead letter
+ * stays, with that reason.
+ */
+static SiIngest *
+create_plan(const SiSubscription *subscription, const SiOptions *options)
+{
+	SiSubscription *inserting;
+	SiOptions  *deleting_nothing;
+
+	if (strcmp(subscription->insert_mode, "upsert") != 0 || options->version_column != NULL)
+		return si_ingest_create(subscription, options);
+	inserting = palloc(sizeof(SiSubscription));
+	*inserting = *subscription;
+	inserting->insert_mode = "insert";
+	deleting_nothing = palloc(sizeof(SiOptions));
+	*deleting_nothing = *options;
+	deleting_nothing->tombstones = SI_TOMBSTONES_ERROR;
+	return si_ingest_create(inserting, deleting_nothing);
+}
+
 int64
 si_retry_dead_letters(const SiSubscription *subscription, const SiOptions *options,
 					  const SiDeadLetterFilter *filter)
 {
-	SiIngest   *ingest = si_ingest_create(subscription, options);
+	SiIngest   *ingest = create_plan(subscription, options);
 	MemoryContext chunk_context = AllocSetContextCreate(CurrentMemoryContext,
 														"stream_ingest retry",
 														ALLOCSET_DEFAULT_SIZES);
