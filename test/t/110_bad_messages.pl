@@ -236,7 +236,7 @@ foreach my $round (1 .. $rounds)
 
 	# at any moment of a batch, some batches on
 	StreamIngest::poll_until($node,
-		"SELECT coalesce(sum(next_offset), 0) > $where FROM stream_ingest.offsets");
+		"SELECT coalesce(sum(next_offset), 0) > least($where, $messages - 1) FROM stream_ingest.offsets");
 	select(undef, undef, undef, rand(0.2));
 	if ($victim == 0)
 	{
