@@ -240,10 +240,13 @@ foreach my $round (1 .. $rounds)
 	select(undef, undef, undef, rand(0.2));
 	if ($victim == 0)
 	{
-		my $pid = sql("SELECT pid FROM stream_ingest.status WHERE pid IS NOT NULL");
+		my $pid = sql("SELECT coalesce(max(pid), 0) FROM stream_ingest.status");
 
 		kill 'KILL', $pid if $pid;
-		$node->poll_query_until('postgres', 'SELECT true');
+
+		# the server has noticed, and is back, when it knows the process no more
+		$node->poll_query_until('postgres',
+			"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)");
 	}
 	else
 	{
