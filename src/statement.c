@@ -20,6 +20,7 @@
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 #include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
 #include "compat.h"
@@ -485,17 +486,26 @@ si_statement_used_columns(const SiStatement *statement, bool *used)
 
 /* ---- running ---- */
 
-/* Run a plan, whose rows nobody wants to see. */
+/*
+ * Run a plan, whose rows nobody wants to see; with a snapshot of its own, or
+ * (not NULL) with this one.
+ */
 static void
-execute(SiStatement *statement)
+execute(SiStatement *statement, Snapshot snapshot)
 {
 	SPIExecuteOptions options = {0};
 	int			rc;
 
 	options.dest = None_Receiver;
-	rc = SPI_execute_plan_extended(statement->plan, &options);
+	if (snapshot == NULL)
+		rc = SPI_execute_plan_extended(statement->plan, &options);
+	else
+		rc = SPI_execute_snapshot(statement->plan, NULL, NULL, snapshot, InvalidSnapshot,
+								  false, true, 0);
 	if (rc < 0)
-		elog(ERROR, "SPI_execute_plan_extended failed: %s", SPI_result_code_string(rc));
+		elog(ERROR, "SPI could not run a statement: %s", SPI_result_code_string(rc));
+	if (snapshot != NULL)
+		SPI_freetuptable(SPI_tuptable);
 }
 
 /*
@@ -522,14 +532,14 @@ plan_by_index(SiStatement *statement)
 }
 
 static void
-execute_upsert(SiStatement *statement, SiWritten *written)
+execute_upsert(SiStatement *statement, SiWritten *written, Snapshot snapshot)
 {
 	SiRowNotes	notes;
 
 	si_row_notes_begin(&notes);
 	PG_TRY();
 	{
-		execute(statement);
+		execute(statement, snapshot);
 	}
 	PG_FINALLY();
 	{
@@ -540,35 +550,55 @@ execute_upsert(SiStatement *statement, SiWritten *written)
 	written->updated += notes.updated;
 }
 
-void
-si_statement_run(SiStatement *statement, SiWritten *written)
+static void
+run(SiStatement *statement, SiWritten *written, Snapshot snapshot)
 {
 	if (statement->by_index)
 		plan_by_index(statement);
 	switch (statement->kind)
 	{
 		case STATEMENT_UPSERT:
-			execute_upsert(statement, written);
+			execute_upsert(statement, written, snapshot);
 			break;
 		case STATEMENT_UPDATE:
-			execute(statement);
+			execute(statement, snapshot);
 			written->updated += SPI_processed;
 			break;
 		case STATEMENT_DELETE:
-			execute(statement);
+			execute(statement, snapshot);
 			written->deleted += SPI_processed;
 			break;
 		case STATEMENT_INSERT:
-			execute(statement);
+			execute(statement, snapshot);
 			written->inserted += SPI_processed;
 			break;
 		case STATEMENT_FILTER:
 		case STATEMENT_APPLY:
-			execute(statement);
+			execute(statement, snapshot);
 			break;
 	}
 	if (statement->next != NULL)
-		si_statement_run(statement->next, written);
+		run(statement->next, written, snapshot);
+}
+
+/*
+ * What is updated first and then inserted goes by one snapshot.  A row that
+ * somebody commits between the two would otherwise be too late for the one and
+ * there already for the other; so it is met by the insert's ON CONFLICT.
+ */
+void
+si_statement_run(SiStatement *statement, SiWritten *written)
+{
+	Snapshot	snapshot;
+
+	if (statement->next == NULL || statement->kind != STATEMENT_UPDATE)
+	{
+		run(statement, written, NULL);
+		return;
+	}
+	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	run(statement, written, snapshot);
+	UnregisterSnapshot(snapshot);
 }
 
 int *
