@@ -101,6 +101,9 @@ si_failure_from_error(const ErrorData *edata)
 	failure->type = copy_text(edata->datatype_name);
 	failure->constraint = copy_text(edata->constraint_name);
 
+	/* NOT NULL and CHECK; another server may have it under another name */
+	failure->of_row = edata->funcname != NULL &&
+		strcmp(edata->funcname, "ExecConstraints") == 0;
 	return failure;
 }
 

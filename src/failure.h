@@ -32,6 +32,8 @@ typedef struct SiFailure
 	char	   *type;
 	char	   *constraint;
 	bool		safe;			/* message is our own, it quotes no payload */
+	bool		of_row;			/* the executor's own verdict on a row, which
+								 * depends on nothing else */
 } SiFailure;
 
 /* Copy what matters of a caught error into the current memory context. */

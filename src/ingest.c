@@ -682,6 +682,11 @@ try_rows(void *arg, int from, int n, int *at)
 	if (failure == NULL)
 		return NULL;
 	*at = si_writer_suspect(ingest->writer, from);
+
+	/* elsewhere the suspect may not be the row that was being written */
+	if (strcmp(ingest->subscription->insert_mode, "insert") != 0 ||
+		ingest->subscription->apply != NULL)
+		failure->of_row = false;
 	ingest->written = before;
 	if (!ingest->probed)
 	{

@@ -5,14 +5,16 @@
  *
  * All rows are tried at once as long as that works.  When a try fails, the row
  * that was being written is the suspect: the rows before it are written, then
- * it is tried alone, and only if it fails alone is it at fault.  Where there is
+ * it is tried alone, and only if it fails alone is it at fault (what fails a
+ * CHECK constraint among others does so alone, by definition).  Where there is
  * no suspect (an error at the end of the statement: AFTER triggers, deferred
  * constraints), the run is halved.
  *
  * While rows are at fault, runs are kept short.  With a fixed cost f of a try,
  * a cost r of a row and a share p of rows at fault, the cost per row is about
- * f/n + p*n*r for runs of n, least at n = sqrt(f/(p*r)); measured, f is about
- * five times r.
+ * f/n + p*n*r for runs of n, least at n = sqrt(f/(p*r)).  Measured, f is about
+ * four times r; and as a transaction may have so many successful tries only,
+ * each bears its part of what a transaction costs, which is as much again.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -28,7 +30,7 @@
 #include "isolate.h"
 
 /* Cost of a try in rows. */
-#define TRY_COST	5.0
+#define TRY_COST	8.0
 
 /* Older batches count for less: half of it is forgotten after so many rows. */
 #define MEMORY_ROWS 20000.0
@@ -116,12 +118,14 @@ set_at_fault(Search *search, SiFailure *failure)
 	note_rows(search->rate, 1, 1);
 }
 
-/* A run of n failed while its row `at` was being written. */
+/*
+ * A run failed while its row `at` was being written.  Where the failure is of
+ * that row alone by its nature, trying it alone would show nothing new.
+ */
 static void
-try_suspect(Search *search, int at)
+try_suspect(Search *search, int at, SiFailure *failure)
 {
 	int			unused;
-	SiFailure  *failure;
 
 	if (at > 0 && try_run(search, at, &unused) != NULL)
 	{
@@ -129,7 +133,8 @@ try_suspect(Search *search, int at)
 		search->most = Max(at / 2, 1);
 		return;
 	}
-	failure = try_run(search, 1, &unused);
+	if (!failure->of_row)
+		failure = try_run(search, 1, &unused);
 	if (failure != NULL)
 		set_at_fault(search, failure);
 }
@@ -170,8 +175,8 @@ si_isolate(si_isolate_try try, void *arg, int n, SiFailure **failures, SiFaultRa
 			search.most = Min(search.most * 2, n);
 		else if (length == 1)
 			set_at_fault(&search, failure);
-		else if (at >= 0 && at < length - 1)
-			try_suspect(&search, at);
+		else if (at >= 0 && (at < length - 1 || failure->of_row))
+			try_suspect(&search, at, failure);
 		else
 			search.most = length / 2;
 

@@ -21,6 +21,7 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_db_role_setting.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -28,6 +29,7 @@
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 
 #include "compat.h"
 #include "session.h"
@@ -65,6 +67,9 @@ si_session_elevate(SiSavedSession *saved)
 	set_local("enable_hashjoin", "off");
 	set_local("enable_mergejoin", "off");
 	set_local("enable_bitmapscan", "off");
+
+	/* they are planned once; of a small batch planning would be a good part */
+	set_local("plan_cache_mode", "force_generic_plan");
 }
 
 void
@@ -99,12 +104,14 @@ si_session_begin_batch(SiSavedSession *saved, const SiIdentity *identity,
 
 	for (int i = 0; i < SI_NPINNED; i++)
 	{
-		/* parsing a time zone is not free, and it rarely differs */
+		/* this is done for every try; setting is not free, and rarely needed */
 		if (strcmp(GetConfigOption(pinned_names[i], false, false), pinned[i]) != 0)
 			set_local(pinned_names[i], pinned[i]);
 	}
-	set_local("row_security", "on");
-	set_local("session_replication_role", "origin");
+	if (!row_security)
+		set_local("row_security", "on");
+	if (SessionReplicationRole != SESSION_REPLICATION_ROLE_ORIGIN)
+		set_local("session_replication_role", "origin");
 
 	/* foreign keys are checked by queries with a row's values as parameters */
 	if (GetConfigOption("auto_explain.log_parameter_max_length", true, false) != NULL)
