@@ -175,7 +175,7 @@ si_isolate(si_isolate_try try, void *arg, int n, SiFailure **failures, SiFaultRa
 			search.most = Min(search.most * 2, n);
 		else if (length == 1)
 			set_at_fault(&search, failure);
-		else if (at >= 0 && (at < length - 1 || failure->of_row))
+		else if (at >= 0 && at < length - 1)
 			try_suspect(&search, at, failure);
 		else
 			search.most = length / 2;
