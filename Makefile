@@ -33,6 +33,7 @@ OBJS = \
 	src/ingest.o \
 	src/isolate.o \
 	src/json_scan.o \
+	src/path_tree.o \
 	src/key.o \
 	src/launcher.o \
 	src/look.o \
@@ -131,7 +132,7 @@ test/%: test/%.c
 		-o $@ $< $(shell $(PKG_CONFIG) --cflags --libs rdkafka)
 
 # The decoders need no server, so this one runs under the sanitizers.
-test/decoder_test: test/decoder_test.c src/decoder.c src/json_scan.c src/decode_json.c src/decode_text.c src/decode_raw.c
+test/decoder_test: test/decoder_test.c src/decoder.c src/json_scan.c src/path_tree.c src/decode_json.c src/decode_text.c src/decode_raw.c
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -Isrc -o $@ $^ $(shell $(PKG_CONFIG) --cflags --libs jansson)
 

@@ -53,86 +53,12 @@
 
 #include "decoder.h"
 #include "json_scan.h"
-
-/* ---- the wanted paths, as a tree ---- */
-
-/* A named child of a node. */
-typedef struct Member
-{
-	char	   *quoted;			/* within quotes, as most messages write it,
-								 * with room for 16 bytes at least */
-	size_t		quoted_len;		/* 0 if they would write it with escapes */
-	int			first_bytes;	/* a set bit for each byte of it, of 16 */
-	const char *name;			/* without its quotes, in quoted */
-	size_t		name_len;
-	uint32_t	hash;
-	int			node;
-	int			only_field;		/* in the plan, if a single field and nothing
-								 * else takes it, else -1 */
-	int			follower;		/* member that came next in the last message
-								 * that had this one, -1 if not known */
-} Member;
-
-/* A numbered child of a node. */
-typedef struct Element
-{
-	int			index;
-	int			node;
-} Element;
-
-/*
- * A place in a document.  Nodes are in preorder and fields in the order of
- * their paths, so that the fields at a node and those below it are ranges.
- */
-typedef struct Node
-{
-	const SiPathStep *step;		/* from the parent; NULL for the root */
-	int			parent;
-	int			first_field;	/* in the tree's fields */
-	int			end_own;		/* the end of those at the node itself */
-	int			end_below;		/* the end of those at and below it */
-	int			first_member;	/* in the tree's members */
-	int			nmembers;
-	int			first_element;	/* in the tree's elements, ascending */
-	int			nelements;
-	int		   *slots;			/* hash table of the members, open addressing;
-								 * -1 for a free slot */
-	uint32_t	slot_mask;
-	uint64_t	name_lengths;	/* a set bit for each length of a member's
-								 * name, modulo 64 */
-	int			first_seen;		/* member that came first in the last message,
-								 * -1 if not known */
-	bool		branch;			/* is it looked into? */
-	uint64_t	visit;			/* last reading in which it was entered */
-} Node;
-
-typedef struct Field
-{
-	const SiWantedField *wanted;
-	int			number;			/* in the plan */
-} Field;
-
-typedef struct Tree
-{
-	Field	   *fields;
-	int			nfields;
-	Node	   *nodes;			/* the root first */
-	int			nnodes;
-	Member	   *members;
-	Element    *elements;
-	int			rest_field;		/* the plan's, -1 in a key's tree */
-	bool		watch;			/* are top-level members that nobody takes of
-								 * interest? */
-	bool		find_unknown;
-	bool		by_name;		/* is anything asked for by name? */
-	uint64_t	readings;		/* documents read so far */
-	const char *prefix;			/* of messages */
-} Tree;
+#include "path_tree.h"
 
 typedef struct JsonDecoder
 {
-	Tree		value;
-	Tree		key;
+	SiPathTree	value;
+	SiPathTree	key;
 } JsonDecoder;
 
 /* ---- one reading of a document ---- */
@@ -142,15 +68,15 @@ typedef struct RestMember
 {
 	const char *key;			/* escapes resolved */
 	size_t		key_len;
-	const char *text;			/* key, colon and value as written */
-	size_t		text_len;
+	const char *written;		/* key, colon and value */
+	size_t		written_len;
 	bool		superseded;		/* by a later one of the same key */
 } RestMember;
 
 typedef struct Walk
 {
 	SiJsonScan	scan;
-	Tree	   *tree;
+	SiPathTree *tree;
 	SiArena    *arena;
 	SiRecord   *record;
 	SiValueKind top_kind;
@@ -161,12 +87,10 @@ typedef struct Walk
 	size_t		rest_room;
 } Walk;
 
-static bool build_tree(Tree *tree, const SiDecodePlan *plan, bool of_key);
-static void free_tree(Tree *tree);
-static bool decode_document(Tree *tree, const char *data, size_t len,
+static bool decode_document(SiPathTree *tree, const char *data, size_t len,
 							SiArena *arena, SiRecord *record,
 							SiDecodeError *error);
-static const char *walk_branch(Walk *walk, Node *node, const char *p,
+static const char *walk_branch(Walk *walk, SiPathNode *node, const char *p,
 							   SiJsonToken *token);
 static bool finish_walk(Walk *walk, SiDecodeError *error);
 static bool ask_jansson(Walk *walk, SiDecodeError *error);
@@ -178,8 +102,8 @@ json_destroy(void *state)
 {
 	JsonDecoder *decoder = state;
 
-	free_tree(&decoder->value);
-	free_tree(&decoder->key);
+	si_path_tree_free(&decoder->value);
+	si_path_tree_free(&decoder->key);
 	free(decoder);
 }
 
@@ -190,8 +114,8 @@ json_create(const SiDecodePlan *plan, const SiFormatOptions *options)
 
 	if (decoder == NULL)
 		return NULL;
-	if (!build_tree(&decoder->value, plan, false) ||
-		!build_tree(&decoder->key, plan, true))
+	if (!si_path_tree_build(&decoder->value, plan, false) ||
+		!si_path_tree_build(&decoder->key, plan, true))
 	{
 		json_destroy(decoder);
 		return NULL;
@@ -227,326 +151,6 @@ const SiDecoderRoutine si_decoder_json = {
 	.decode_key = json_decode_key
 };
 
-/* ---- building a tree ---- */
-
-/* Any total order does; that of elements must be ascending. */
-static int
-compare_steps(const SiPathStep *a, const SiPathStep *b)
-{
-	if (a->key == NULL || b->key == NULL)
-	{
-		if (a->key != NULL || b->key != NULL)
-			return a->key != NULL ? 1 : -1;
-		return (a->index > b->index) - (a->index < b->index);
-	}
-	if (a->key_len != b->key_len)
-		return a->key_len > b->key_len ? 1 : -1;
-	return memcmp(a->key, b->key, a->key_len);
-}
-
-/* How many steps do two paths share? */
-static int
-shared_steps(const SiWantedField *a, const SiWantedField *b)
-{
-	int			n = 0;
-
-	while (n < a->nsteps && n < b->nsteps &&
-		   compare_steps(&a->steps[n], &b->steps[n]) == 0)
-		n++;
-	return n;
-}
-
-/* A path comes before those that begin with it. */
-static int
-compare_fields(const void *left, const void *right)
-{
-	const Field *a = left;
-	const Field *b = right;
-	int			shared = shared_steps(a->wanted, b->wanted);
-
-	if (shared < a->wanted->nsteps && shared < b->wanted->nsteps)
-		return compare_steps(&a->wanted->steps[shared],
-							 &b->wanted->steps[shared]);
-	if (a->wanted->nsteps != b->wanted->nsteps)
-		return a->wanted->nsteps > b->wanted->nsteps ? 1 : -1;
-	return (a->number > b->number) - (a->number < b->number);
-}
-
-/* Collect and sort the fields that look into the key, or into the value. */
-static bool
-collect_fields(Tree *tree, const SiDecodePlan *plan, bool of_key)
-{
-	int			i;
-
-	tree->fields = calloc((size_t) plan->nfields + 1, sizeof(Field));
-	if (tree->fields == NULL)
-		return false;
-	for (i = 0; i < plan->nfields; i++)
-	{
-		if (i == plan->rest_field || plan->fields[i].of_key != of_key)
-			continue;
-		tree->fields[tree->nfields].wanted = &plan->fields[i];
-		tree->fields[tree->nfields].number = i;
-		tree->nfields++;
-	}
-	qsort(tree->fields, (size_t) tree->nfields, sizeof(Field),
-		  compare_fields);
-	return true;
-}
-
-static int
-add_node(Tree *tree, int parent, const SiPathStep *step, int field)
-{
-	Node	   *node = &tree->nodes[tree->nnodes];
-
-	node->step = step;
-	node->parent = parent;
-	node->first_field = field;
-	node->end_own = field;
-	node->first_seen = -1;
-	return tree->nnodes++;
-}
-
-/*
- * Make the nodes, in preorder.  path is the way from the root to the field
- * before, as nodes.
- */
-static bool
-make_nodes(Tree *tree)
-{
-	size_t		nsteps = 0;
-	int		   *path;
-	int			i;
-
-	for (i = 0; i < tree->nfields; i++)
-		nsteps += (size_t) tree->fields[i].wanted->nsteps;
-	tree->nodes = calloc(nsteps + 1, sizeof(Node));
-	path = calloc(nsteps + 1, sizeof(int));
-	if (tree->nodes == NULL || path == NULL)
-	{
-		free(path);
-		return false;
-	}
-	path[0] = add_node(tree, -1, NULL, 0);
-	for (i = 0; i < tree->nfields; i++)
-	{
-		const SiWantedField *wanted = tree->fields[i].wanted;
-		int			depth = 0;
-
-		if (i > 0)
-			depth = shared_steps(tree->fields[i - 1].wanted, wanted);
-		for (; depth < wanted->nsteps; depth++)
-			path[depth + 1] = add_node(tree, path[depth],
-									   &wanted->steps[depth], i);
-		tree->nodes[path[depth]].end_own = i + 1;
-		for (; depth >= 0; depth--)
-			tree->nodes[path[depth]].end_below = i + 1;
-	}
-	free(path);
-	return true;
-}
-
-/* Eight bytes at a time: names are short and differ anywhere. */
-static uint32_t
-hash_name(const char *name, size_t len)
-{
-	const uint64_t factor = UINT64_C(0x9E3779B97F4A7C15);
-	uint64_t	hash = len * factor;
-	uint64_t	word;
-
-	for (; len >= 8; len -= 8, name += 8)
-	{
-		memcpy(&word, name, 8);
-		hash = (hash ^ word) * factor;
-		hash ^= hash >> 32;
-	}
-	word = 0;
-	memcpy(&word, name, len);
-	hash = (hash ^ word) * factor;
-	return (uint32_t) (hash >> 32);
-}
-
-/* Can this name stand between quotes as it is? */
-static bool
-is_plain(const char *name, size_t len)
-{
-	size_t		i;
-
-	for (i = 0; i < len; i++)
-	{
-		if ((unsigned char) name[i] < ' ' || name[i] == '"' ||
-			name[i] == '\\')
-			return false;
-	}
-	return si_json_is_utf8(name, len);
-}
-
-static bool
-make_member(Member *member, const SiPathStep *step, int node)
-{
-	size_t		quoted_len = step->key_len + 2;
-
-	member->quoted = calloc(1, quoted_len < 16 ? 16 : quoted_len);
-	if (member->quoted == NULL)
-		return false;
-	member->quoted[0] = '"';
-	memcpy(member->quoted + 1, step->key, step->key_len);
-	member->quoted[quoted_len - 1] = '"';
-	member->name = member->quoted + 1;
-	member->name_len = step->key_len;
-	if (is_plain(step->key, step->key_len))
-		member->quoted_len = quoted_len;
-	member->first_bytes = quoted_len < 16 ? (1 << quoted_len) - 1 : 0xFFFF;
-	member->hash = hash_name(step->key, step->key_len);
-	member->node = node;
-	member->follower = -1;
-	return true;
-}
-
-/* Give every node its members and elements, which are ranges of two arrays. */
-static bool
-make_children(Tree *tree)
-{
-	int			nmembers = 0;
-	int			nelements = 0;
-	int			i;
-
-	tree->members = calloc((size_t) tree->nnodes, sizeof(Member));
-	tree->elements = calloc((size_t) tree->nnodes, sizeof(Element));
-	if (tree->members == NULL || tree->elements == NULL)
-		return false;
-	for (i = 1; i < tree->nnodes; i++)
-	{
-		Node	   *parent = &tree->nodes[tree->nodes[i].parent];
-
-		if (tree->nodes[i].step->key != NULL)
-			parent->nmembers++;
-		else
-			parent->nelements++;
-	}
-	for (i = 0; i < tree->nnodes; i++)
-	{
-		Node	   *node = &tree->nodes[i];
-
-		node->first_member = nmembers;
-		nmembers += node->nmembers;
-		node->nmembers = 0;
-		node->first_element = nelements;
-		nelements += node->nelements;
-		node->nelements = 0;
-	}
-	for (i = 1; i < tree->nnodes; i++)
-	{
-		const SiPathStep *step = tree->nodes[i].step;
-		Node	   *parent = &tree->nodes[tree->nodes[i].parent];
-
-		if (step->key == NULL)
-		{
-			Element    *element = &tree->elements[parent->first_element +
-												  parent->nelements++];
-
-			element->index = step->index;
-			element->node = i;
-		}
-		else if (!make_member(&tree->members[parent->first_member +
-											 parent->nmembers++], step, i))
-			return false;
-	}
-	return true;
-}
-
-/* Make the hash table of a node's members. */
-static bool
-make_slots(const Tree *tree, Node *node)
-{
-	size_t		nslots = 4;
-	size_t		i;
-	int			m;
-
-	while (nslots < (size_t) node->nmembers * 2)
-		nslots *= 2;
-	node->slots = malloc(nslots * sizeof(int));
-	if (node->slots == NULL)
-		return false;
-	node->slot_mask = (uint32_t) (nslots - 1);
-	for (i = 0; i < nslots; i++)
-		node->slots[i] = -1;
-	for (m = node->first_member; m < node->first_member + node->nmembers; m++)
-	{
-		uint32_t	slot = tree->members[m].hash & node->slot_mask;
-
-		while (node->slots[slot] >= 0)
-			slot = (slot + 1) & node->slot_mask;
-		node->slots[slot] = m;
-		node->name_lengths |=
-			UINT64_C(1) << (tree->members[m].name_len & 63);
-	}
-	return true;
-}
-
-static void
-set_only_fields(Tree *tree)
-{
-	int			i;
-
-	for (i = 0; i < tree->nnodes && tree->members[i].quoted != NULL; i++)
-	{
-		const Node *node = &tree->nodes[tree->members[i].node];
-		bool		only = !node->branch &&
-			node->end_own == node->first_field + 1;
-
-		tree->members[i].only_field =
-			only ? tree->fields[node->first_field].number : -1;
-	}
-}
-
-static bool
-build_tree(Tree *tree, const SiDecodePlan *plan, bool of_key)
-{
-	Node	   *root;
-	int			i;
-
-	tree->prefix = of_key ? "message key: " : "";
-	tree->rest_field = of_key ? -1 : plan->rest_field;
-	if (!collect_fields(tree, plan, of_key) || !make_nodes(tree) ||
-		!make_children(tree))
-		return false;
-	for (i = 0; i < tree->nnodes; i++)
-	{
-		Node	   *node = &tree->nodes[i];
-
-		node->branch = node->nmembers > 0 || node->nelements > 0;
-		if (!make_slots(tree, node))
-			return false;
-	}
-	set_only_fields(tree);
-
-	/* nothing is unknown where somebody takes the whole or the rest */
-	root = &tree->nodes[0];
-	tree->find_unknown = !of_key && plan->find_unknown &&
-		tree->rest_field < 0 && root->end_own == root->first_field;
-	tree->watch = tree->find_unknown || tree->rest_field >= 0;
-	root->branch |= tree->watch;
-	tree->by_name = root->nmembers > 0 || tree->rest_field >= 0;
-	return true;
-}
-
-static void
-free_tree(Tree *tree)
-{
-	int			i;
-
-	/* every member but the unused ones behind the last belongs to a node */
-	for (i = 0; tree->members != NULL && i < tree->nnodes; i++)
-		free(tree->members[i].quoted);
-	for (i = 0; i < tree->nnodes; i++)
-		free(tree->nodes[i].slots);
-	free(tree->members);
-	free(tree->elements);
-	free(tree->nodes);
-	free(tree->fields);
-}
-
 /* ---- taking values ---- */
 
 static void *
@@ -563,18 +167,18 @@ walk_alloc(Walk *walk, size_t size)
 static bool
 resolve(Walk *walk, const SiJsonToken *token, const char **data, size_t *len)
 {
-	char	   *text;
+	char	   *plain;
 
 	*data = token->data;
 	*len = token->len;
 	if (!token->escaped)
 		return true;
-	text = walk_alloc(walk, token->len);
+	plain = walk_alloc(walk, token->len);
 
-	if (text == NULL)
+	if (plain == NULL)
 		return false;
-	*len = si_json_unescape(token->data, token->len, text);
-	*data = text;
+	*len = si_json_unescape(token->data, token->len, plain);
+	*data = plain;
 
 	return true;
 }
@@ -585,10 +189,10 @@ resolve(Walk *walk, const SiJsonToken *token, const char **data, size_t *len)
  * key may still replace it.
  */
 static bool
-take_value(Walk *walk, const Node *node, const SiJsonToken *token)
+take_value(Walk *walk, const SiPathNode *node, const SiJsonToken *token)
 {
-	const Field *field = &walk->tree->fields[node->first_field];
-	const Field *end = &walk->tree->fields[node->end_own];
+	const SiPathField *field = &walk->tree->fields[node->first_field];
+	const SiPathField *end = &walk->tree->fields[node->end_own];
 	SiValue		value;
 
 	value.kind = token->kind;
@@ -612,7 +216,7 @@ take_value(Walk *walk, const Node *node, const SiJsonToken *token)
 
 /* Forget what was taken at a node and below it. */
 static void
-forget_values(Walk *walk, const Node *node)
+forget_values(Walk *walk, const SiPathNode *node)
 {
 	int			i;
 
@@ -625,7 +229,7 @@ forget_values(Walk *walk, const Node *node)
 
 /* Does the key of a member stand at p, as most messages write it? */
 static inline bool
-begins_with_key(const char *p, const char *end, const Member *member)
+begins_with_key(const char *p, const char *end, const SiPathMember *member)
 {
 	size_t		len = member->quoted_len;
 
@@ -648,34 +252,12 @@ begins_with_key(const char *p, const char *end, const Member *member)
 	return memcmp(p, member->quoted, len) == 0;
 }
 
-/* The member of a node by its name, or -1. */
-static int
-find_member(const Tree *tree, const Node *node, const char *name, size_t len)
-{
-	uint32_t	hash;
-	uint32_t	slot;
-
-	if ((node->name_lengths >> (len & 63) & 1) == 0)
-		return -1;
-	hash = hash_name(name, len);
-	for (slot = hash & node->slot_mask; node->slots[slot] >= 0;
-		 slot = (slot + 1) & node->slot_mask)
-	{
-		const Member *member = &tree->members[node->slots[slot]];
-
-		if (member->hash == hash && member->name_len == len &&
-			memcmp(member->name, name, len) == 0)
-			return node->slots[slot];
-	}
-	return -1;
-}
-
 /*
  * Pass the key at p and set *found to the member it names, or -1.  *guess is
  * the member that is expected, and learns which one it was.
  */
 static inline const char *
-pass_key(Walk *walk, const Node *node, const char *p, int *guess, int *found,
+pass_key(Walk *walk, const SiPathNode *node, const char *p, int *guess, int *found,
 		 SiJsonToken *key)
 {
 	SiJsonScan *scan = &walk->scan;
@@ -684,7 +266,7 @@ pass_key(Walk *walk, const Node *node, const char *p, int *guess, int *found,
 
 	if (*guess >= 0)
 	{
-		const Member *member = &walk->tree->members[*guess];
+		const SiPathMember *member = &walk->tree->members[*guess];
 
 		if (begins_with_key(p, scan->end, member))
 		{
@@ -695,7 +277,7 @@ pass_key(Walk *walk, const Node *node, const char *p, int *guess, int *found,
 	p = si_json_read_key(scan, p, key);
 	if (p == NULL || !resolve(walk, key, &name, &len))
 		return NULL;
-	*found = find_member(walk->tree, node, name, len);
+	*found = si_path_tree_find(walk->tree, node, name, len);
 	if (*found >= 0)
 		*guess = *found;
 	return p;
@@ -734,8 +316,8 @@ take_unclaimed(Walk *walk, const SiJsonToken *key, const char *p)
 		walk->rest_room = room;
 	}
 	member = &walk->rest[walk->nrest++];
-	member->text = key->data - 1;
-	member->text_len = (size_t) (p - member->text);
+	member->written = key->data - 1;
+	member->written_len = (size_t) (p - member->written);
 	member->superseded = false;
 	return resolve(walk, key, &member->key, &member->key_len);
 }
@@ -744,7 +326,7 @@ take_unclaimed(Walk *walk, const SiJsonToken *key, const char *p)
  * Read the value at p and give it to the fields at and below a node.
  */
 static inline const char *
-walk_node(Walk *walk, Node *node, const char *p, SiJsonToken *token)
+walk_node(Walk *walk, SiPathNode *node, const char *p, SiJsonToken *token)
 {
 	if (node->branch)
 		return walk_branch(walk, node, p, token);
@@ -756,7 +338,7 @@ walk_node(Walk *walk, Node *node, const char *p, SiJsonToken *token)
 
 /* Read the value of a member at p. */
 static inline const char *
-walk_member(Walk *walk, const Member *member, const char *p)
+walk_member(Walk *walk, const SiPathMember *member, const char *p)
 {
 	SiJsonToken token;
 	SiValue    *value;
@@ -780,10 +362,10 @@ walk_member(Walk *walk, const Member *member, const char *p)
 
 /* Walk through the object at p. */
 static const char *
-walk_object(Walk *walk, Node *node, const char *p)
+walk_object(Walk *walk, SiPathNode *node, const char *p)
 {
 	SiJsonScan *scan = &walk->scan;
-	Tree	   *tree = walk->tree;
+	SiPathTree *tree = walk->tree;
 	bool		watch = tree->watch && node == tree->nodes;
 	int		   *guess = &node->first_seen;
 	bool		more;
@@ -817,11 +399,11 @@ walk_object(Walk *walk, Node *node, const char *p)
 
 /* Walk through the array at p. */
 static const char *
-walk_array(Walk *walk, Node *node, const char *p)
+walk_array(Walk *walk, SiPathNode *node, const char *p)
 {
 	SiJsonScan *scan = &walk->scan;
-	const Element *next = &walk->tree->elements[node->first_element];
-	const Element *end = next + node->nelements;
+	const SiPathElement *next = &walk->tree->elements[node->first_element];
+	const SiPathElement *end = next + node->nelements;
 	bool		more;
 	int			index;
 
@@ -847,7 +429,7 @@ walk_array(Walk *walk, Node *node, const char *p)
  * document both are.
  */
 static const char *
-walk_branch(Walk *walk, Node *node, const char *p, SiJsonToken *token)
+walk_branch(Walk *walk, SiPathNode *node, const char *p, SiJsonToken *token)
 {
 	const char *begin = p;
 	char		c = p < walk->scan.end ? *p : '\0';
@@ -916,7 +498,7 @@ compare_rest(const void *left, const void *right)
 	result = memcmp(a->key, b->key, a->key_len);
 	if (result != 0)
 		return result;
-	return (a->text >b->text) -(a->text <b->text);
+	return (a->written > b->written) - (a->written < b->written);
 }
 
 /* Mark the members that a later one of the same key replaces. */
@@ -957,7 +539,7 @@ make_rest(Walk *walk)
 	if (!mark_superseded(walk))
 		return false;
 	for (i = 0; i < walk->nrest; i++)
-		size += walk->rest[i].text_len + 1;
+		size += walk->rest[i].written_len + 1;
 	begin = out = walk_alloc(walk, size);
 	if (begin == NULL)
 		return false;
@@ -968,8 +550,8 @@ make_rest(Walk *walk)
 			continue;
 		if (out > begin + 1)
 			*out++ = ',';
-		memcpy(out, walk->rest[i].text, walk->rest[i].text_len);
-		out += walk->rest[i].text_len;
+		memcpy(out, walk->rest[i].written, walk->rest[i].written_len);
+		out += walk->rest[i].written_len;
 	}
 	*out++ = '}';
 	value->kind = SI_VALUE_OBJECT;
@@ -1005,7 +587,7 @@ kind_name(SiValueKind kind)
 static bool
 check_nul(const Walk *walk, SiDecodeError *error)
 {
-	const Tree *tree = walk->tree;
+	const SiPathTree *tree = walk->tree;
 	int			i;
 
 	for (i = 0; walk->nul_taken && i < tree->nfields; i++)
@@ -1050,7 +632,7 @@ finish_walk(Walk *walk, SiDecodeError *error)
 
 /* Returns where to begin. */
 static const char *
-begin_walk(Walk *walk, Tree *tree, const char *data, size_t len,
+begin_walk(Walk *walk, SiPathTree *tree, const char *data, size_t len,
 		   SiArena *arena, SiRecord *record)
 {
 	walk->tree = tree;
@@ -1065,7 +647,7 @@ begin_walk(Walk *walk, Tree *tree, const char *data, size_t len,
 }
 
 static bool
-decode_document(Tree *tree, const char *data, size_t len, SiArena *arena,
+decode_document(SiPathTree *tree, const char *data, size_t len, SiArena *arena,
 				SiRecord *record, SiDecodeError *error)
 {
 	Walk		walk;
@@ -1081,7 +663,7 @@ decode_document(Tree *tree, const char *data, size_t len, SiArena *arena,
 /* ---- the second opinion ---- */
 
 static bool
-refuse_document(const Tree *tree, SiJsonFault fault, size_t line,
+refuse_document(const SiPathTree *tree, SiJsonFault fault, size_t line,
 				size_t column, SiDecodeError *error)
 {
 	const char *sqlstate = "22P02";
@@ -1177,16 +759,15 @@ canonical_text(const json_t *json, SiArena *arena, size_t *len)
 {
 	const size_t flags = JSON_ENCODE_ANY | JSON_COMPACT |
 		JSON_REAL_PRECISION(17);
-	char	   *text;
+	char	   *document;
 
 	*len = json_dumpb(json, NULL, 0, flags);
 	if (*len == 0)
 		return NULL;
-	text = si_arena_alloc(arena, *len);
-
-	if (text !=NULL && json_dumpb(json, text, *len, flags) != *len)
+	document = si_arena_alloc(arena, *len);
+	if (document != NULL && json_dumpb(json, document, *len, flags) != *len)
 		return NULL;
-	return text;
+	return document;
 }
 
 /* Decide about a document that the scanner refused. */
@@ -1196,7 +777,7 @@ ask_jansson(Walk *walk, SiDecodeError *error)
 	Walk		again;
 	json_error_t verdict;
 	json_t	   *json;
-	char	   *text;
+	char	   *document;
 	const char *p;
 	size_t		len;
 
@@ -1208,15 +789,14 @@ ask_jansson(Walk *walk, SiDecodeError *error)
 					  JSON_DECODE_ANY | JSON_ALLOW_NUL, &verdict);
 	if (json == NULL)
 		return refuse_as_judged(walk, &verdict, error);
-	text = canonical_text(json, walk->arena, &len);
-
+	document = canonical_text(json, walk->arena, &len);
 	json_decref(json);
-	if (text == NULL)
+	if (document == NULL)
 		return si_decoder_fail(error, "53200", "out of memory");
 
 	forget_values(walk, walk->tree->nodes);
 	memset(&walk->record->unknown, 0, sizeof(SiValue));
-	p = begin_walk(&again, walk->tree, text, len, walk->arena, walk->record);
+	p = begin_walk(&again, walk->tree, document, len, walk->arena, walk->record);
 	if (walk_document(&again, p))
 		return finish_walk(&again, error);
 	if (again.out_of_memory)

@@ -34,6 +34,7 @@ dead_letter 2
 decoder 2
 decode_json 2
 json_scan 2
+path_tree 2
 decode_text 2
 decode_raw 2
 mapping 2
