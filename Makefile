@@ -13,12 +13,15 @@ OBJS = \
 	src/client.o \
 	src/consumer.o \
 	src/convert.o \
+	src/datum.o \
 	src/ddl.o \
 	src/dead_letter.o \
 	src/decode_json.o \
 	src/decode_raw.o \
 	src/decode_text.o \
 	src/decoder.o \
+	src/document.o \
+	src/epoch.o \
 	src/event.o \
 	src/failure.o \
 	src/fixed_sql.o \
@@ -38,6 +41,8 @@ OBJS = \
 	src/launcher.o \
 	src/look.o \
 	src/mapping.o \
+	src/option_positions.o \
+	src/option_types.o \
 	src/options.o \
 	src/position.o \
 	src/producer.o \

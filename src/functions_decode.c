@@ -31,6 +31,7 @@
 
 #include "failure.h"
 #include "format.h"
+#include "options.h"
 #include "transcode.h"
 
 PG_FUNCTION_INFO_V1(si_sql_decode);

@@ -26,10 +26,12 @@
 
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_type.h"
-#include "mapping.h"
 #include "mb/pg_wchar.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+
+#include "mapping.h"
+#include "options.h"
 
 /* What is known of an attribute's source. */
 typedef enum SourceState

@@ -16,7 +16,7 @@
 
 #include "access/tupdesc.h"
 #include "decoder.h"
-#include "options.h"
+#include "option_values.h"
 
 /* Where a column's value comes from. */
 typedef enum SiSourceKind

@@ -39,6 +39,8 @@ decode_text 2
 decode_raw 2
 mapping 2
 convert 2
+datum 2
+epoch 2
 format 2
 transcode 2
 batch 2
@@ -60,6 +62,10 @@ consumer 1
 producer 1
 client 1
 options 1
+option_types 1
+option_values 1
+option_positions 1
+document 1
 server_options 1
 slots 1
 bytes 1
