@@ -11,6 +11,7 @@ OBJS = \
 	src/bytes.o \
 	src/catalog.o \
 	src/client.o \
+	src/column_default.o \
 	src/consumer.o \
 	src/convert.o \
 	src/datum.o \

@@ -125,6 +125,19 @@ SELECT * FROM below ORDER BY 1;
 TRUNCATE below;
 CALL run('over', 't_rows');
 SELECT * FROM below ORDER BY 1;
+-- an absent field gives what an INSERT would: the view's default, else the table's
+TRUNCATE below;
+CREATE VIEW defaults AS SELECT key AS id, value AS v, extra FROM below;
+CALL run('defaults', 't_rows');
+SELECT * FROM below ORDER BY 1 LIMIT 2;
+TRUNCATE below;
+ALTER TABLE below ALTER extra SET DEFAULT 'y';
+CALL run('defaults', 't_rows', 'upsert', key_columns => '{id}');
+SELECT * FROM below ORDER BY 1 LIMIT 2;
+TRUNCATE below;
+ALTER VIEW defaults ALTER extra SET DEFAULT 'z';
+CALL run('defaults', 't_rows');
+SELECT * FROM below ORDER BY 1 LIMIT 2;
 CREATE VIEW keyless AS SELECT value FROM below;
 SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keyless', insert_mode => 'upsert');
 -- with INSTEAD OF triggers

@@ -71,6 +71,7 @@ struct SiIngest
 {
 	SiIngest   *next_live;
 	bool		stale;			/* the target has changed: make the plan anew */
+	bool		of_view;		/* the target is a view */
 	const SiSubscription *subscription;
 	const SiOptions *options;
 	MemoryContext context;		/* as long as this struct */
@@ -123,7 +124,8 @@ relation_changed(Datum arg, Oid relid)
 {
 	for (SiIngest *ingest = live; ingest != NULL; ingest = ingest->next_live)
 	{
-		if (relid == ingest->subscription->target || relid == InvalidOid)
+		/* what a view takes from the tables below it, nobody tells the view */
+		if (relid == ingest->subscription->target || relid == InvalidOid || ingest->of_view)
 			ingest->stale = true;
 	}
 }
@@ -397,6 +399,7 @@ lock_target(SiIngest *ingest)
 	{
 		target = table_open(s->target, NoLock);
 		ingest->stale = false;
+		ingest->of_view = (target->rd_rel->relkind == RELKIND_VIEW);
 		build_plan(ingest, target);
 		ingest->target_schema = MemoryContextStrdup(ingest->plan_context,
 													get_namespace_name(RelationGetNamespace(target)));

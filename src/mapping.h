@@ -90,7 +90,7 @@ typedef struct SiMapping
  * identity columns are never written; identity columns of either sort not by
  * name alone).  relname: its name for messages.  json: text of the "mapping"
  * argument, NULL for none.  track_absent: hand out an absent bit to every
- * column that takes a field, not only to those with a default (upserts).
+ * column that takes a field, not only to those with a default (upserts, views).
  * skip: columns of the row type to leave alone (bool per attribute), or NULL.
  *
  * Everything is in the current memory context.  Errors: 42703 for an unknown

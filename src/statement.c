@@ -13,7 +13,6 @@
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "optimizer/optimizer.h"
-#include "rewrite/rewriteHandler.h"
 #include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -23,6 +22,7 @@
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
+#include "column_default.h"
 #include "compat.h"
 #include "row_notes.h"
 #include "statement.h"
@@ -74,7 +74,7 @@ append_value(StringInfo sql, Relation target, const SiColumn *column)
 	Node	   *expression = NULL;
 
 	if (column->absent_bit >= 0)
-		expression = build_column_default(target, column->attnum);
+		expression = si_column_default(target, column->attnum);
 	if (expression == NULL)
 	{
 		appendStringInfo(sql, "b.%s", name);
@@ -142,7 +142,7 @@ key_value(const SiStatementSpec *spec, const SiKeyColumn *key, bool partial)
 
 	initStringInfo(&value);
 	if (partial && column->absent_bit >= 0 &&
-		!contain_volatile_functions(build_column_default(spec->target, column->attnum)))
+		!contain_volatile_functions(si_column_default(spec->target, column->attnum)))
 		append_value(&value, spec->target, column);
 	else
 		appendStringInfo(&value, "b.%s", quote_identifier(key->name));

@@ -138,8 +138,12 @@ plan_target(SiWriter *writer, Relation target)
 	SiStatementSpec *spec = &writer->spec;
 	bool		deletes = writer->tombstones == SI_TOMBSTONE_DELETES;
 
+	/* a view's defaults may be those of a table below it */
+	bool		track_absent = spec->mode == SI_UPSERT ||
+		target->rd_rel->relkind == RELKIND_VIEW;
+
 	writer->mapping = si_mapping_build(RelationGetDescr(target), RelationGetRelationName(target),
-									   s->mapping, writer->options, spec->mode == SI_UPSERT, NULL);
+									   s->mapping, writer->options, track_absent, NULL);
 	spec->target = target;
 	spec->mapping = writer->mapping;
 	spec->filter = writer->options->filter;

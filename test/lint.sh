@@ -45,6 +45,7 @@ format 2
 transcode 2
 batch 2
 statement 2
+column_default 2
 key 2
 reduce 2
 row_notes 2
