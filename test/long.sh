@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
-# The TAP tests at full length: run.sh's seeded short versions run the same
-# files with smaller counts.
+# The TAP tests and the fuzzers at full length: run.sh's seeded short versions
+# run the same files with smaller counts.
 #
-#   long.sh [FILE...]
+#   long.sh [FILE...]         all, or these TAP tests alone
 #
 # STREAM_INGEST_FULL=1 tells a test to use its full counts, such as 1,000,000
 # messages of user_sessions with one worker and with three, hours of random
 # kills, or 5,000,000 messages through a worker whose memory must stay flat.
-# Takes hours; everything else is as with run.sh.
+# The decoders are fuzzed for an hour.  Takes hours; everything else is as with
+# run.sh.
 set -euo pipefail
 
 export STREAM_INGEST_FULL=1
 export TEST_TIMEOUT=${TEST_TIMEOUT:-14400}
+export FUZZ_SECONDS=${FUZZ_SECONDS:-3600}
+if [ $# -eq 0 ]; then
+	bash "$(dirname "${BASH_SOURCE[0]}")/run.sh" fuzz
+fi
 exec bash "$(dirname "${BASH_SOURCE[0]}")/run.sh" tap "$@"

@@ -3,6 +3,7 @@
 #
 #   run.sh                  everything
 #   run.sh unit             the decoders, without a server
+#   run.sh fuzz             the decoders under libFuzzer and sanitizers
 #   run.sh regress          the SQL tests, on the embedded broker
 #   run.sh tap [FILE...]    the TAP tests of test/t, on real brokers
 #   run.sh lint             compilers, format, rules of the house
@@ -16,7 +17,8 @@
 #
 # The last line is "N passed, N failed"; the exit status is 0 when none failed
 # and all ran.  PG_CONFIG chooses the server.  KEEP=1 keeps the scratch
-# directory when something failed.  TEST_TIMEOUT limits a TAP file (seconds).
+# directory when something failed.  TEST_TIMEOUT limits a TAP file, and
+# FUZZ_SECONDS is how long each decoder is fuzzed (60), in seconds.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
@@ -63,12 +65,14 @@ lines()
 	grep -cE "$1" "$2" || true
 }
 
+find_clang()
+{
+	command -v clang || compgen -c clang- | grep -E '^clang-[0-9]+$' | head -n 1
+}
+
 build_with_clang()
 {
-	local clang
-
-	clang=$(command -v clang || compgen -c clang- | grep -E '^clang-[0-9]+$' | head -n 1)
-	as_server_user nice make -C "$scratch/clang" -s -j"$(nproc)" MAINTAINER=1 CC="$clang" all test-programs
+	as_server_user nice make -C "$scratch/clang" -s -j"$(nproc)" MAINTAINER=1 CC="$(find_clang)" all test-programs
 }
 
 run_lint()
@@ -120,6 +124,25 @@ run_unit()
 	report_tap "$log" decoder_test "$status" "$began"
 }
 
+# Side by side, since each keeps one core busy.
+run_fuzz()
+{
+	local format began=$SECONDS pids=() status
+
+	for format in json text; do
+		(cd "$tree" && as_server_user env TMPDIR="$scratch/fuzz" CLANG="$(find_clang)" \
+			sh test/fuzz/run.sh "${FUZZ_SECONDS:-60}" "$format") >"$scratch/log.fuzz_$format" 2>&1 &
+		pids+=($!)
+	done
+	for format in json text; do
+		status=0
+		wait "${pids[0]}" || status=1
+		pids=("${pids[@]:1}")
+		grep -q '^stat::number_of_executed_units' "$scratch/log.fuzz_$format" || status=1
+		report "$scratch/log.fuzz_$format" "fuzz $format" $((1 - status)) "$status" $((SECONDS - began))
+	done
+}
+
 # run_tap FILE: in a directory of its own, with the environment that PGXS
 # would make.
 run_tap()
@@ -164,6 +187,18 @@ get_packages()
 		'python3: command -v python3' \
 		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
 	case $part in all | tap) get_other_extensions ;; esac
+	case $part in all | fuzz) get_fuzzer ;; esac
+}
+
+# libFuzzer and the sanitizers of the compiler that there is.
+get_fuzzer()
+{
+	local clang version
+
+	clang=$(find_clang)
+	version=$("$clang" -dumpversion)
+	need_packages "libclang-rt-${version%%.*}-dev: echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' |
+		$clang -x c - -fsanitize=fuzzer,address,undefined -o /dev/null"
 }
 
 # Those whose types test/t/060_other_types.pl takes, for a server of Debian's.
@@ -195,7 +230,7 @@ finish()
 part=${1:-all}
 [ $# -eq 0 ] || shift
 case $part in
-	all | unit | regress | tap | lint) ;;
+	all | unit | fuzz | regress | tap | lint) ;;
 	*) sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
 
@@ -204,6 +239,7 @@ make_scratch
 trap finish EXIT
 trap 'exit 130' INT TERM
 share_cache
+as_server_user mkdir -p "$scratch/fuzz"
 tree=$scratch/tree
 copy_tree "$tree"
 cp -a "$tree" "$scratch/clang"
@@ -212,6 +248,7 @@ private_server "$scratch/server"
 if step 'build with gcc' build_extension "$tree" MAINTAINER=1; then
 	case $part in all | lint) run_lint ;; esac
 	case $part in all | unit) run_unit ;; esac
+	case $part in all | fuzz) run_fuzz ;; esac
 	case $part in all | regress) run_regress ;; esac
 	case $part in
 		all | tap)
