@@ -61,7 +61,7 @@ extern void si_client_describe_refusal(const char *name, const char *errstr, cha
 
 /* Raise the ERROR; kind is "consumer" or "producer". */
 extern void si_client_report_failure(const SiClientFailure *failure,
-									 const char *kind) pg_attribute_noreturn();
+									 const char *kind) __attribute__((noreturn));
 
 /*
  * A descriptor for rd_kafka_queue_io_event_enable(), counted by the server;

@@ -25,6 +25,7 @@
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "postmaster/bgworker.h"
+#include "storage/latch.h"
 #include "utils/wait_event.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
@@ -115,6 +116,17 @@ new_wait_event_compat(const char *name)
 	return WaitEventExtensionNew(name);
 #else
 	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/* a set of wait events belongs to a resource owner, and no context, since 17 */
+static inline WaitEventSet *
+create_wait_event_set_compat(MemoryContext context, int nevents)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, nevents);
+#else
+	return CreateWaitEventSet(context, nevents);
 #endif
 }
 

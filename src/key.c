@@ -54,7 +54,7 @@ static SiKey *key_of_index(const KeySearch *search, Relation index);
 static SiKey *key_without_index(const KeySearch *search);
 static int	mapped_column(const KeySearch *search, AttrNumber attnum);
 static bool is_same_image(Oid opfamily, Oid type, Oid collation);
-static void no_index(const KeySearch *search) pg_attribute_noreturn();
+static void no_index(const KeySearch *search) __attribute__((noreturn));
 
 SiKey *
 si_key_find(Relation target, const SiMapping *mapping, Datum names)

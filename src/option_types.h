@@ -91,7 +91,7 @@ extern const SiOptionType si_option_partitions;
  * or NULL where the valid values say it all.
  */
 extern void si_option_refuse(const SiOption *option, json_t *value,
-							 const char *reason) pg_attribute_noreturn();
+							 const char *reason) __attribute__((noreturn));
 
 /*
  * Run a type's input function.  What it says of the text becomes a reason, so

@@ -470,7 +470,7 @@ open_consumer(Worker *worker)
 
 	worker->consumer = si_consumer_open(properties, n, s->topic, group_id(worker, server),
 										client_id, si_ingest_wants_headers(worker->ingest));
-	worker->events = CreateWaitEventSet(worker->context, 3);
+	worker->events = create_wait_event_set_compat(worker->context, 3);
 	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(worker->events, WL_SOCKET_READABLE, si_consumer_fd(worker->consumer),
