@@ -17,6 +17,7 @@
 #include "utils/queryenvironment.h"
 
 #include "batch.h"
+#include "compat.h"
 
 PG_FUNCTION_INFO_V1(si_sql_batch_row);
 
@@ -121,7 +122,7 @@ put_single(SiBatch *batch, Datum *values, bool *nulls, bool is_delete)
 		batch->tuples = repalloc_huge(batch->tuples, sizeof(MinimalTuple) * batch->nallocated);
 		batch->deletes = repalloc_huge(batch->deletes, sizeof(bool) * batch->nallocated);
 	}
-	batch->tuples[batch->nrows] = heap_form_minimal_tuple(batch->desc, values, nulls);
+	batch->tuples[batch->nrows] = heap_form_minimal_tuple_compat(batch->desc, values, nulls);
 	batch->deletes[batch->nrows] = is_delete;
 	MemoryContextSwitchTo(old);
 }

@@ -19,6 +19,7 @@
 #error "stream_ingest needs PostgreSQL 15 or later"
 #endif
 
+#include "access/htup_details.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_proc.h"
@@ -138,6 +139,17 @@ worker_flags_compat(void)
 	return BGWORKER_INTERRUPTIBLE;
 #else
 	return 0;
+#endif
+}
+
+/* a minimal tuple can have room before it since 18 */
+static inline MinimalTuple
+heap_form_minimal_tuple_compat(TupleDesc desc, Datum *values, bool *nulls)
+{
+#if PG_VERSION_NUM >= 180000
+	return heap_form_minimal_tuple(desc, values, nulls, 0);
+#else
+	return heap_form_minimal_tuple(desc, values, nulls);
 #endif
 }
 
