@@ -49,6 +49,7 @@ CREATE TABLE stream_ingest.subscription (
     pending_position  text,
     first_partitions  integer,
     adopt_log         boolean NOT NULL DEFAULT false,
+    run_since         timestamptz,
     system_identifier bigint NOT NULL,
     database          oid NOT NULL,
     extension         oid NOT NULL,
@@ -68,6 +69,8 @@ COMMENT ON COLUMN stream_ingest.subscription.pending_position IS
 'a seek that came before the first contact with the topic';
 COMMENT ON COLUMN stream_ingest.subscription.first_partitions IS
 'how many partitions the topic had at first contact: later ones start at their beginning';
+COMMENT ON COLUMN stream_ingest.subscription.run_since IS
+'with the option stop_at: when the brokers were asked where this run ends';
 COMMENT ON COLUMN stream_ingest.subscription.adopt_log IS
 'accept another log or a gap at the next contact: enable was called after it had stopped for one';
 
@@ -95,7 +98,8 @@ CREATE TABLE stream_ingest.progress (
     cluster_id        text NOT NULL DEFAULT '',
     topic_id          text NOT NULL DEFAULT '',
     seek_position     text,
-    skips             bigint[]
+    skips             bigint[],
+    stop_offset       bigint
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 -- not unique, though the rows are (they are made under a lock on the
 -- subscription): a unique check would walk all versions of a row that an old
@@ -105,6 +109,8 @@ COMMENT ON TABLE stream_ingest.progress IS
 'the next offset to apply and the exact counts, written in the transaction that wrote the rows';
 COMMENT ON COLUMN stream_ingest.progress.rejected IS
 'dead letters since the subscription was enabled, for reject_limit';
+COMMENT ON COLUMN stream_ingest.progress.stop_offset IS
+'with the option stop_at: the first offset that this run does not take; null until the brokers were asked';
 COMMENT ON COLUMN stream_ingest.progress.skips IS
 'offsets of messages that go to the dead letters unseen; those below next_offset are done with';
 COMMENT ON COLUMN stream_ingest.progress.seek_position IS
@@ -265,7 +271,7 @@ RETURNS boolean
 AS 'MODULE_PATHNAME', 'si_sql_wait_until_caught_up'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.wait_until_caught_up(name, interval) IS
-'waits until the partitions'' ends as they are now are reached; false if that took longer than the timeout';
+'waits until the partitions'' ends as they are now are reached; false if that took longer than the timeout, or the subscription finished before';
 
 CREATE FUNCTION stream_ingest.wait_for_offset(
     name name, partition integer, message_offset bigint, timeout interval DEFAULT '1 min')
@@ -273,7 +279,7 @@ RETURNS boolean
 AS 'MODULE_PATHNAME', 'si_sql_wait_for_offset'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.wait_for_offset(name, integer, bigint, interval) IS
-'waits until the message at an offset is dealt with, so that what it brought can be read; false if that took longer than the timeout';
+'waits until the message at an offset is dealt with, so that what it brought can be read; false if that took longer than the timeout, or the subscription finished before';
 
 CREATE FUNCTION stream_ingest.retry_dead_letters(
     name name, partition integer DEFAULT NULL,
@@ -461,7 +467,8 @@ SELECT s.id, s.name, w.worker, w.pid,
        w.retries, w.retry_at,
        CASE WHEN w.messages_per_second OPERATOR(pg_catalog.>) 0 THEN
          pg_catalog.make_interval(secs => (
-           SELECT pg_catalog.sum(GREATEST(k.high_watermark OPERATOR(pg_catalog.-) p.next_offset, 0))
+           SELECT pg_catalog.sum(GREATEST(LEAST(k.high_watermark, p.stop_offset)
+                                             OPERATOR(pg_catalog.-) p.next_offset, 0))
              FROM stream_ingest.progress p
              JOIN stream_ingest.partition_slots() k
                ON k.subscription OPERATOR(pg_catalog.=) p.subscription
@@ -617,7 +624,7 @@ COMMENT ON COLUMN stream_ingest.status.retries IS
 COMMENT ON COLUMN stream_ingest.status.retry_at IS
 'when it is tried again';
 COMMENT ON COLUMN stream_ingest.status.catch_up_in IS
-'when the end is reached at this rate; null if nothing flows';
+'when the end (with stop_at that of the run) is reached at this rate; null if nothing flows';
 COMMENT ON COLUMN stream_ingest.status.write_path IS
 'how rows are written';
 

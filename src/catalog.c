@@ -25,7 +25,8 @@
 	"s.id, s.name, s.owner, s.owner_name, s.server, s.topic, s.target, s.target_name, " \
 	"s.apply, s.format, s.fields, s.mapping, s.insert_mode, s.key_columns, s.options, " \
 	"s.pinned, s.enabled, s.epoch, s.stop_state, s.stop_reason, s.pending_position, " \
-	"s.first_partitions, s.adopt_log, s.system_identifier, s.database, s.extension, s.stop_sqlstate"
+	"s.first_partitions, s.adopt_log, s.system_identifier, s.database, s.extension, s.stop_sqlstate, " \
+	"s.run_since"
 
 static SiFixedSql get_sql = {
 	"SELECT " COLUMNS " FROM stream_ingest.subscription s WHERE s.id = $1",
@@ -104,6 +105,11 @@ static SiFixedSql first_partitions_sql = {
 	2, {INT4OID, INT4OID}
 };
 
+static SiFixedSql run_since_sql = {
+	"UPDATE stream_ingest.subscription s SET run_since = $2 WHERE s.id = $1",
+	2, {INT4OID, TIMESTAMPTZOID}
+};
+
 static SiFixedSql counts_since_sql = {
 	"UPDATE stream_ingest.subscription s SET counts_since = clock_timestamp() WHERE s.id = $1",
 	1, {INT4OID}
@@ -143,6 +149,7 @@ read_row(uint64 row)
 	SiSubscription *s = SPI_palloc(sizeof(SiSubscription));
 	bool		isnull;
 	Datum		pinned;
+	Datum		run_since;
 	Datum	   *elements;
 	int			n;
 
@@ -187,6 +194,8 @@ read_row(uint64 row)
 	s->database = si_fixed_sql_int(row, 25, 0);
 	s->extension = si_fixed_sql_int(row, 26, 0);
 	s->stop_sqlstate = si_fixed_sql_text(row, 27);
+	run_since = si_fixed_sql_datum(row, 28, &isnull);
+	s->run_since = isnull ? 0 : DatumGetTimestampTz(run_since);
 	return s;
 }
 
@@ -384,6 +393,16 @@ si_catalog_set_first_partitions(int32 id, int partitions)
 
 	si_fixed_sql_begin();
 	(void) si_fixed_sql_run(&first_partitions_sql, values, NULL);
+	si_fixed_sql_end();
+}
+
+void
+si_catalog_set_run_since(int32 id, TimestampTz since)
+{
+	Datum		values[2] = {Int32GetDatum(id), TimestampTzGetDatum(since)};
+
+	si_fixed_sql_begin();
+	(void) si_fixed_sql_run(&run_since_sql, values, NULL);
 	si_fixed_sql_end();
 }
 

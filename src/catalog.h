@@ -53,6 +53,8 @@ typedef struct SiSubscription
 	char	   *pending_position;
 	int			first_partitions;	/* -1 before the first contact */
 	bool		adopt_log;
+	TimestampTz run_since;		/* when it was asked where this run ends; 0 if
+								 * it never was */
 	int64		system_identifier;
 	Oid			database;
 	Oid			extension;
@@ -106,6 +108,9 @@ extern bool si_catalog_hold(int32 id, int64 epoch);
 
 /* Remember how many partitions there were at first contact. */
 extern void si_catalog_set_first_partitions(int32 id, int partitions);
+
+/* Remember when it was asked where this run ends. */
+extern void si_catalog_set_run_since(int32 id, TimestampTz since);
 
 /* The counts begin anew now. */
 extern void si_catalog_set_counts_since(int32 id);

@@ -1173,6 +1173,13 @@ si_consumer_publish(SiConsumer *consumer, const int32_t *partitions,
 }
 
 bool
+si_consumer_is_publishing(SiConsumer *consumer)
+{
+	serve_events(consumer);
+	return consumer->publishing;
+}
+
+bool
 si_consumer_publish_error(SiConsumer *consumer, char *text, size_t size)
 {
 	serve_events(consumer);

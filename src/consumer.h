@@ -205,6 +205,9 @@ extern void si_consumer_watch(SiConsumer *consumer, const SiWatermarkSink *sinks
 extern void si_consumer_publish(SiConsumer *consumer, const int32_t *partitions,
 								const int64_t *offsets, int n);
 
+/* Is a publication under way, of which the brokers have said nothing yet? */
+extern bool si_consumer_is_publishing(SiConsumer *consumer);
+
 /*
  * Why publishing fails.  Each reason is told once, until a publication
  * succeeds; false if there is nothing new.

@@ -156,6 +156,23 @@ only_with(const char *what, const char *with, const char *hint)
 			 hint != NULL ? errhint("%s", hint) : 0));
 }
 
+/* A run can end only in partitions that the subscription takes. */
+static void
+check_stops(const SiOptions *options)
+{
+	for (int i = 0; i < options->nstops; i++)
+	{
+		int32		partition = options->stops[i].partition;
+
+		if (partition >= 0 && !si_options_takes(options, partition))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("option \"stop_at\" names partition %d, which option \"partitions\" leaves out",
+							partition),
+					 errhint("Name partitions in \"stop_at\" that the subscription takes.")));
+	}
+}
+
 /* Arguments and options that mean something beside certain others only. */
 static void
 check_combination(const SiSubscription *s, const SiOptions *options)
@@ -177,6 +194,7 @@ check_combination(const SiSubscription *s, const SiOptions *options)
 		options->tombstones != SI_TOMBSTONES_DELETE)
 		only_with("argument \"key_columns\"",
 				  "insert_mode \"upsert\" or \"ignore\", or tombstones \"delete\",", NULL);
+	check_stops(options);
 }
 
 /* The server must be there, be ours, and be open to the owner. */
@@ -485,6 +503,16 @@ change_arguments(SiSubscription *s, FunctionCallInfo fcinfo)
 			: si_options_merge(s->options_text, options);
 }
 
+/* Where a run ends is found out anew when what decides it is said anew. */
+static bool
+changes_stops(FunctionCallInfo fcinfo)
+{
+	char	   *options = jsonb_argument(fcinfo, 10);
+
+	return options != NULL && (si_options_names(options, "stop_at") ||
+							   si_options_names(options, "partitions"));
+}
+
 Datum
 si_sql_alter_subscription(PG_FUNCTION_ARGS)
 {
@@ -495,6 +523,8 @@ si_sql_alter_subscription(PG_FUNCTION_ARGS)
 	change_source(s, fcinfo);
 	check_subscription(s);
 	store_change(s);
+	if (changes_stops(fcinfo))
+		si_progress_forget_stops(s->id);
 
 	/* counts of a target and of apply have not the same equations */
 	if (had_target != OidIsValid(s->target))
@@ -597,6 +627,9 @@ si_sql_enable(PG_FUNCTION_ARGS)
 	s->enabled = true;
 	store_change(s);
 	si_progress_forget_rejected(s->id);
+
+	/* the next run; but who seeks or skips goes on with this one */
+	si_progress_forget_stops(s->id);
 	PG_RETURN_VOID();
 }
 
@@ -780,13 +813,34 @@ load_taken(const SiSubscription *s, int *n)
 	return rows;
 }
 
+/* A subscription that has finished goes nowhere: there is no point in waiting. */
+static bool
+has_finished(const SiSubscription *s)
+{
+	return s->stop_state != NULL &&
+		strcmp(s->stop_state, si_slots_state_name(SI_STATE_FINISHED)) == 0;
+}
+
+/*
+ * Did a run that has finished end where the partitions ended, asked for after
+ * the call?  A short run is over before anybody tells where they end.
+ */
+static bool
+finished_at_ends(const SiSubscription *s, TimestampTz since)
+{
+	SiOptions  *options = si_options_parse(s->options_text);
+
+	return s->run_since >= since && options->nstops == 1 && options->stops[0].partition < 0;
+}
+
 /*
  * One look: has the subscription, as it is now, reached the ends of all its
  * partitions as they were at the call?  ends is made, in that context, once
- * there are partitions.
+ * there are partitions.  *over: what is not reached now never will be.
  */
 static bool
-caught_up(const char *name, TimestampTz since, End **ends, int *nends, MemoryContext context)
+caught_up(const char *name, TimestampTz since, End **ends, int *nends, MemoryContext context,
+		  bool *over)
 {
 	SiSubscription *s = si_catalog_find(name, false);
 	SiProgress *rows;
@@ -796,6 +850,9 @@ caught_up(const char *name, TimestampTz since, End **ends, int *nends, MemoryCon
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("subscription \"%s\" does not exist", name)));
+	*over = has_finished(s);
+	if (*over && finished_at_ends(s, since))
+		return true;
 	if (s->first_partitions < 0)
 		return false;
 	rows = load_taken(s, &n);
@@ -841,7 +898,8 @@ si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 	MemoryContext scratch;
 	End		   *ends = NULL;
 	int			nends = 0;
-	bool		reached;
+	bool		reached,
+				over;
 
 	si_slots_require();
 	require_argument(fcinfo, 0, "name");
@@ -855,9 +913,10 @@ si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 	{
 		MemoryContextReset(scratch);
 		MemoryContextSwitchTo(scratch);
-		reached = caught_up(NameStr(*PG_GETARG_NAME(0)), start, &ends, &nends, caller);
+		reached = caught_up(NameStr(*PG_GETARG_NAME(0)), start, &ends, &nends, caller,
+							&over);
 		MemoryContextSwitchTo(caller);
-		if (reached || GetCurrentTimestamp() >= until)
+		if (reached || over || GetCurrentTimestamp() >= until)
 			break;
 		wait_a_little();
 	}
@@ -867,10 +926,10 @@ si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 
 /*
  * One look: is the message at an offset dealt with?  Not while a seek of the
- * partition has still to be carried out.
+ * partition has still to be carried out.  *over as in caught_up.
  */
 static bool
-offset_done(const char *name, int32 partition, int64 offset)
+offset_done(const char *name, int32 partition, int64 offset, bool *over)
 {
 	SiSubscription *s = si_catalog_find(name, false);
 	SiProgress *rows;
@@ -880,6 +939,7 @@ offset_done(const char *name, int32 partition, int64 offset)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("subscription \"%s\" does not exist", name)));
+	*over = has_finished(s);
 	rows = si_progress_load(s->id, s->topic, &n);
 	for (int i = 0; i < n; i++)
 	{
@@ -895,7 +955,8 @@ si_sql_wait_for_offset(PG_FUNCTION_ARGS)
 	TimestampTz until;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext scratch;
-	bool		done;
+	bool		done,
+				over;
 
 	si_slots_require();
 	require_argument(fcinfo, 0, "name");
@@ -909,9 +970,10 @@ si_sql_wait_for_offset(PG_FUNCTION_ARGS)
 	{
 		MemoryContextReset(scratch);
 		MemoryContextSwitchTo(scratch);
-		done = offset_done(NameStr(*PG_GETARG_NAME(0)), PG_GETARG_INT32(1), PG_GETARG_INT64(2));
+		done = offset_done(NameStr(*PG_GETARG_NAME(0)), PG_GETARG_INT32(1), PG_GETARG_INT64(2),
+						   &over);
 		MemoryContextSwitchTo(caller);
-		if (done || GetCurrentTimestamp() >= until)
+		if (done || over || GetCurrentTimestamp() >= until)
 			break;
 		wait_a_little();
 	}

@@ -157,8 +157,9 @@ compare_starts(const void *a, const void *b)
 }
 
 /*
- * Read an object of positions by partition, with room for one more entry.  An
- * end is only an offset: "latest" there is said for all partitions at once.
+ * Read an object of positions by partition, with room for one more entry.
+ * offsets_only: a partition that is not named means "latest", so there is no
+ * other way to say that.
  */
 static SiStart *
 read_positions(const SiOption *option, json_t *value, bool offsets_only, int *n)
@@ -181,7 +182,10 @@ read_positions(const SiOption *option, json_t *value, bool offsets_only, int *n)
 			start->kind = SI_START_OFFSET;
 			start->value = json_integer_value(position);
 		}
-		else if (given == NULL || offsets_only)
+		else if (offsets_only)
+			si_option_refuse(option, value,
+							 "A partition stops at an offset; one that is not named stops at its end.");
+		else if (given == NULL)
 			si_option_refuse(option, value, NULL);
 		else if (!read_position(given, start, &reason))
 			si_option_refuse(option, value, reason);
@@ -304,10 +308,23 @@ show_stop_at(const SiOption *option, const SiOptions *options)
 static const char *
 describe_stop_at(const SiOption *option)
 {
-	return "\"latest\" and objects such as {\"0\": 42}";
+	return "\"latest\" and objects such as {\"0\": 42, \"1\": 17}";
 }
 
 const SiOptionType si_option_stop_at = {parse_stop_at, show_stop_at, describe_stop_at};
+
+SiStart
+si_options_stop(const SiOptions *options, int32 partition)
+{
+	SiStart		stop = {partition, SI_START_LATEST, 0};
+
+	for (int i = 0; i < options->nstops; i++)
+	{
+		if (options->stops[i].partition == partition)
+			return options->stops[i];
+	}
+	return stop;
+}
 
 /* ---- partitions ---- */
 

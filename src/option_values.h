@@ -118,7 +118,12 @@ typedef struct SiOptions
 	bool		run_as_owner;
 	char	   *filter;			/* NULL = none */
 	char	   *version_column; /* NULL = none */
-	int			nstops;			/* stop_at: as starts; none means never */
+
+	/*
+	 * stop_at: entries for single partitions, or one for all; none means
+	 * never
+	 */
+	int			nstops;
 	SiStart    *stops;
 	int			rate_limit;		/* messages per second; 0 = none */
 	SiEpochUnit epoch_unit;

@@ -95,7 +95,7 @@ static const SiOption option_table[] = {
 	{"unknown_fields", &si_option_keyword, true, AT(unknown_fields), "ignore", 0, 0, unknown_fields_keywords},
 	{"filter", &si_option_text, true, AT(filter), NULL, 1, 1024 * 1024},
 	{"version_column", &si_option_text, true, AT(version_column), NULL, 1, NAMEDATALEN - 1},
-	{"stop_at", &si_option_stop_at, false, AT(stops)},
+	{"stop_at", &si_option_stop_at, true, AT(stops)},
 	{"rate_limit", &si_option_integer, true, AT(rate_limit), NULL, 1, INT_MAX},
 	{"epoch_unit", &si_option_keyword, true, AT(epoch_unit), NULL, 0, 0, epoch_unit_keywords},
 	{"tombstones", &si_option_keyword, true, AT(tombstones), NULL, 0, 0, tombstones_keywords},
@@ -374,6 +374,17 @@ si_options_merge(const char *options, const char *changes)
 	si_document_release(given);
 	si_document_release(merged);
 	return result;
+}
+
+bool
+si_options_names(const char *changes, const char *name)
+{
+	SiDocument *given = load_object(changes);
+	bool		named = json_object_size(given->json) == 0 ||
+		json_object_get(given->json, name) != NULL;
+
+	si_document_release(given);
+	return named;
 }
 
 const char *

@@ -41,6 +41,12 @@ extern char *si_options_effective(const SiOptions *options);
 extern char *si_options_merge(const char *options, const char *changes);
 
 /*
+ * Do changes, as si_options_merge takes them, say anything of the option of
+ * this name?  '{}' resets all of them.
+ */
+extern bool si_options_names(const char *changes, const char *name);
+
+/*
  * The candidate with the smallest edit distance to name, or NULL if none is
  * near.
  */
@@ -53,6 +59,12 @@ extern bool si_options_takes(const SiOptions *options, int32 partition);
 
 /* Where this partition begins. */
 extern SiStart si_options_start(const SiOptions *options, int32 partition);
+
+/*
+ * Where a run ends in this partition, given that it ends at all (nstops): an
+ * offset, or "latest", which is also that of a partition without an entry.
+ */
+extern SiStart si_options_stop(const SiOptions *options, int32 partition);
 
 /*
  * A position as seek() and "start" take it: 'earliest', 'latest' or a

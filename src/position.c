@@ -13,13 +13,26 @@
  *										enable() adopts it from its beginning
  *	the topic has no such partition		the same
  *	our offset below the first one		gap; on_gap decides
+ *	where the run ends has been reached	as stored, whatever the broker has:
+ *										nothing is asked of it in this run
  *	else								as stored
+ *
+ * Where a run ends (stop_at), for all these partitions at once, at the first
+ * contact of the run:
+ *
+ *	"latest", or not named				the end, as the broker says
+ *	named								there, wherever the end may be
+ *	created during the run, or of those
+ *	that the topic has no more			offset 0: not part of the run
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/timestamp.h"
 
 #include "position.h"
 
@@ -111,6 +124,7 @@ si_position_questions(const SiSubscription *subscription, const SiOptions *optio
 	SiOffsetQuery *queries = palloc(sizeof(SiOffsetQuery) * 3 * Max(info->partitions, 1));
 	int		   *n = &questions->nqueries;
 
+	questions->asked_at = GetCurrentTimestamp();
 	questions->queries = queries;
 	questions->rows = si_progress_load(subscription->id, subscription->topic,
 									   &questions->nrows);
@@ -311,7 +325,7 @@ resolve_partition(const Context *context, SiProgress *row, int32 partition)
 		return begin_partition(context, partition, low, high);
 	if (row->seek_position != NULL)
 		return carry_out_seek(context, row, low, high);
-	if (moved_since(context, row))
+	if (moved_since(context, row) || si_progress_stopped(row))
 		return SI_POSITION_READY;
 	why = another_log(context, row, high);
 	if (why != NULL)
@@ -329,7 +343,7 @@ resolve_partition(const Context *context, SiProgress *row, int32 partition)
 static SiPositionEnd
 check_partition_exists(const Context *context, SiProgress *row)
 {
-	if (row->next_offset == 0 && row->seek_position == NULL)
+	if (row->seek_position == NULL && (row->next_offset == 0 || si_progress_stopped(row)))
 		return SI_POSITION_READY;
 
 	record_gap(context, row->partition, row->next_offset, -1, "topic recreated");
@@ -353,6 +367,100 @@ join_ends(SiPositionEnd all, SiPositionEnd one)
 	if (all == SI_POSITION_STOP || one == SI_POSITION_READY)
 		return all;
 	return one;
+}
+
+/* ---- where a run ends ---- */
+
+/* Has this run found out where it ends? */
+static bool
+run_has_stops(const Context *context, const SiProgress *rows, int nrows)
+{
+	for (int i = 0; i < nrows; i++)
+	{
+		if (si_options_takes(context->options, rows[i].partition) && rows[i].stop_offset >= 0)
+			return true;
+	}
+	return false;
+}
+
+/* Where the run ends in a partition; late: it was created during the run. */
+static SiPositionEnd
+find_stop(const Context *context, int32 partition, bool late, int64 *offset)
+{
+	SiStart		stop = si_options_stop(context->options, partition);
+
+	if (late || partition >= context->info->partitions)
+	{
+		*offset = 0;
+		return SI_POSITION_READY;
+	}
+	return resolve_position(context, partition, &stop, offset)
+		? SI_POSITION_READY : SI_POSITION_AGAIN;
+}
+
+/*
+ * Does what a row has as the end of its run say nothing any more?  A seek that
+ * leads to another log (any other way there is a new run).
+ */
+static bool
+stop_is_void(const Context *context, const SiProgress *row)
+{
+	int64		high;
+
+	return row->seek_position != NULL &&
+		find_answer(context, row->partition, SI_OFFSET_END, &high) &&
+		another_log(context, row, high) != NULL;
+}
+
+/* A partition that is named must be there. */
+static SiPositionEnd
+check_stops_exist(const Context *context)
+{
+	const SiOptions *options = context->options;
+
+	for (int i = 0; i < options->nstops; i++)
+	{
+		if (options->stops[i].partition < context->info->partitions)
+			continue;
+		*context->reason =
+			psprintf("option \"stop_at\" names partition %d, but topic \"%s\" has %d partitions",
+					 options->stops[i].partition, context->subscription->topic,
+					 context->info->partitions);
+		return SI_POSITION_STOP;
+	}
+	return SI_POSITION_READY;
+}
+
+/*
+ * Store where the run ends, for those of npartitions that do not have it yet.
+ * rows are as they were before this contact.
+ */
+static SiPositionEnd
+set_stops(const Context *context, SiProgress *rows, int nrows, int32 npartitions)
+{
+	bool		begun = run_has_stops(context, rows, nrows);
+	SiPositionEnd end = check_stops_exist(context);
+
+	for (int32 p = 0; p < npartitions && end == SI_POSITION_READY; p++)
+	{
+		SiProgress *row = find_row(rows, nrows, p);
+		int64		offset;
+
+		if (!si_options_takes(context->options, p) ||
+			(row != NULL && row->stop_offset >= 0 && !stop_is_void(context, row)))
+			continue;
+		end = find_stop(context, p, begun && row == NULL, &offset);
+		if (end == SI_POSITION_READY)
+			si_progress_set_stop(context->key, p, offset);
+	}
+	if (end == SI_POSITION_READY && !begun)
+	{
+		si_catalog_set_run_since(context->subscription->id, context->answered->asked_at);
+
+		/* nor does a crash of the server move the end */
+		ForceSyncCommit();
+	}
+	return end;
 }
 
 SiPositionEnd
@@ -391,6 +499,11 @@ si_position_resolve(const SiSubscription *subscription, const SiOptions *options
 		if (join_ends(end, this_end) != end)
 			*reason = this_reason;
 		end = join_ends(end, this_end);
+	}
+	if (end == SI_POSITION_READY && options->nstops > 0)
+	{
+		end = set_stops(&context, rows, nrows, npartitions);
+		*reason = this_reason;
 	}
 	if (end == SI_POSITION_READY)
 		si_catalog_set_first_partitions(subscription->id, info->partitions);

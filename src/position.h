@@ -7,9 +7,11 @@
  * At every contact with a topic its partitions get their rows of progress (all
  * known ones together, with "start" resolved to numbers), seeks are carried
  * out, and an offset that the broker does not have, or another log than the
- * offset belongs to, is recorded in gaps.  Two steps, since no transaction is
- * open while Kafka is asked: si_position_questions, then si_position_resolve
- * with the answers.
+ * offset belongs to, is recorded in gaps.  With the option stop_at the first
+ * contact of a run finds out where the run ends, in numbers, so that nothing
+ * that happens later moves its end.  Two steps, since no transaction is open
+ * while Kafka is asked: si_position_questions, then si_position_resolve with
+ * the answers.
  *
  * Called by the worker.
  *
@@ -31,6 +33,7 @@ typedef struct SiPositionQuestions
 	int			nqueries;
 	SiProgress *rows;
 	int			nrows;
+	TimestampTz asked_at;
 } SiPositionQuestions;
 
 /* In a transaction; the result is in the current memory context. */

@@ -25,7 +25,8 @@ static SiFixedSql load_sql = {
 	" (SELECT max(d.message_offset) FROM stream_ingest.dead_letter d "
 	"   WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = p.partition), "
 	" p.cluster_id, p.topic_id, p.seek_position, "
-	" (SELECT array_agg(x ORDER BY x) FROM unnest(p.skips) x WHERE x >= p.next_offset) "
+	" (SELECT array_agg(x ORDER BY x) FROM unnest(p.skips) x WHERE x >= p.next_offset), "
+	" p.stop_offset "
 	"FROM stream_ingest.progress p WHERE p.subscription = $1 AND p.topic = $2 "
 	"ORDER BY p.partition",
 	2, {INT4OID, TEXTOID}
@@ -100,6 +101,18 @@ static SiFixedSql move_sql = {
 	"WHERE p.subscription = $1 AND p.topic = $2 AND p.partition = $3 AND p.epoch = $4 "
 	" AND p.next_offset = $9",
 	9, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID}
+};
+
+static SiFixedSql stop_sql = {
+	"UPDATE stream_ingest.progress p SET stop_offset = $5 "
+	"WHERE p.subscription = $1 AND p.topic = $2 AND p.partition = $3 AND p.epoch = $4",
+	5, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID}
+};
+
+static SiFixedSql forget_stops_sql = {
+	"UPDATE stream_ingest.progress p SET stop_offset = NULL "
+	"WHERE p.subscription = $1 AND p.stop_offset IS NOT NULL",
+	1, {INT4OID}
 };
 
 static SiFixedSql seek_sql = {
@@ -189,6 +202,12 @@ si_progress_pending(const SiProgress *row)
 		(row->nskips > 0 && row->skips[row->nskips - 1] >= row->next_offset);
 }
 
+bool
+si_progress_stopped(const SiProgress *row)
+{
+	return row->stop_offset >= 0 && row->next_offset >= row->stop_offset;
+}
+
 SiProgress *
 si_progress_load(int32 subscription, const char *topic, int *n)
 {
@@ -213,6 +232,7 @@ si_progress_load(int32 subscription, const char *topic, int *n)
 		row->topic_id = si_fixed_sql_text(i, 7);
 		row->seek_position = si_fixed_sql_text(i, 8);
 		read_skips(row, i, 9);
+		row->stop_offset = si_fixed_sql_int(i, 10, -1);
 	}
 	si_fixed_sql_end();
 	*n = (int) found;
@@ -442,6 +462,22 @@ si_progress_move(const SiProgressKey *key, const SiProgress *row, int64 next_off
 	return moved == 1;
 }
 
+void
+si_progress_set_stop(const SiProgressKey *key, int32 partition, int64 stop_offset)
+{
+	Datum		values[5];
+
+	values[0] = Int32GetDatum(key->subscription);
+	values[1] = CStringGetTextDatum(key->topic);
+	values[2] = Int32GetDatum(partition);
+	values[3] = Int64GetDatum(key->epoch);
+	values[4] = Int64GetDatum(stop_offset);
+
+	si_fixed_sql_begin();
+	(void) si_fixed_sql_run(&stop_sql, values, NULL);
+	si_fixed_sql_end();
+}
+
 uint64
 si_progress_set_seek(int32 subscription, const char *topic, int32 partition,
 					 const char *position)
@@ -488,6 +524,12 @@ void
 si_progress_forget_rejected(int32 subscription)
 {
 	run_for_subscription(&forget_rejected_sql, subscription);
+}
+
+void
+si_progress_forget_stops(int32 subscription)
+{
+	run_for_subscription(&forget_stops_sql, subscription);
 }
 
 void

@@ -43,6 +43,8 @@ typedef struct SiProgress
 	char	   *cluster_id;		/* the log that the offset belongs to; empty
 								 * if */
 	char	   *topic_id;		/* it is not known */
+	int64		stop_offset;	/* where this run ends, -1 if that is not
+								 * known or it does not end */
 	char	   *seek_position;	/* a seek to be carried out, or NULL */
 	int64	   *skips;			/* offsets to be skipped, ascending, none
 								 * below */
@@ -100,6 +102,19 @@ extern void si_progress_insert(const SiProgressKey *key, int32 partition,
 extern bool si_progress_move(const SiProgressKey *key, const SiProgress *row,
 							 int64 next_offset, int64 gap_messages,
 							 const char *cluster_id, const char *topic_id);
+
+/*
+ * Where the subscription's run ends in a partition.  As for si_progress_insert
+ * the subscription's row must be locked.
+ */
+extern void si_progress_set_stop(const SiProgressKey *key, int32 partition,
+								 int64 stop_offset);
+
+/* Another run: where it ends is to be found out anew. */
+extern void si_progress_forget_stops(int32 subscription);
+
+/* Has the row come to where the run ends? */
+extern bool si_progress_stopped(const SiProgress *row);
 
 /* Record a seek; partition < 0 for all.  Returns the number of rows. */
 extern uint64 si_progress_set_seek(int32 subscription, const char *topic,

@@ -10,6 +10,9 @@
  *				progress; assign its own partitions
  *	STREAM		fetch, apply, wait
  *
+ * With the option stop_at there is an end: who has come to it in all its
+ * partitions waits for the others, and the last one ends the run.
+ *
  * An error in a phase is shown in status, waited out and the phase tried
  * again; messages in hand stay in hand.  Whatever changes the ground (the
  * subscription, the server's options, partitions, an offset that is gone) ends
@@ -70,6 +73,8 @@
 									 * unannounced */
 #define CLOSE_MS			5000	/* most that the end of a worker may take */
 #define PUBLISH_MS			5000
+#define LAST_PUBLICATION_MS	2000	/* most that the end of a run waits for
+									 * one */
 #define FETCH_CHUNK			1000
 
 /* A reject limit in percent is of this many messages, kept in so many parts. */
@@ -111,6 +116,8 @@ typedef struct Partition
 {
 	SiProgress	progress;
 	int64		expected;		/* next offset to take; lower ones are dropped */
+	int64		stop;			/* and so is this, and what is behind it */
+	bool		assigned;		/* the consumer reads it */
 	int64		end;			/* its end, if seen behind what is in hand; -1 */
 	bool		at_end;			/* nothing came since its end was seen */
 	int			refused;		/* messages refused in a row */
@@ -138,6 +145,9 @@ typedef struct Worker
 	int			npartitions;
 	int			topic_partitions;
 	int			skips;			/* messages that are to be skipped */
+	bool		arrived;		/* the run is over in all of them ... */
+	bool		run_checked;	/* ... and then it was not in others' */
+	TimestampTz arrived_at;
 
 	/* messages in hand: items[first .. nitems) */
 	SiFetched  *items;
@@ -633,6 +643,13 @@ resolve_positions(Worker *worker, const SiTopicInfo *info, SiPositionQuestions *
 	return true;
 }
 
+/* Has all of a partition been read that this run is to read? */
+static bool
+has_read_all(const Partition *partition)
+{
+	return partition->expected >= partition->stop;
+}
+
 /*
  * Which partitions are ours: those that the subscription takes are dealt out
  * in turn, so that a partition that is added changes nothing for the others.
@@ -663,9 +680,10 @@ load_partitions(Worker *worker, int topic_partitions)
 		partition->progress = rows[i];
 		worker->skips += rows[i].nskips;
 		partition->expected = rows[i].next_offset;
+		partition->stop = rows[i].stop_offset >= 0 ? rows[i].stop_offset : PG_INT64_MAX;
 		partition->end = -1;
-		partition->missing = partition->at_end =
-			(rows[i].partition >= topic_partitions);
+		partition->missing = (rows[i].partition >= topic_partitions);
+		partition->at_end = partition->missing || has_read_all(partition);
 	}
 	MemoryContextSwitchTo(old);
 	worker->next_orphans = si_dead_letter_next_retry(worker->subscription->id);
@@ -722,8 +740,9 @@ assign_partitions(Worker *worker)
 	{
 		const SiProgress *progress = &worker->partitions[i].progress;
 
-		if (worker->partitions[i].missing)
+		if (worker->partitions[i].missing || has_read_all(&worker->partitions[i]))
 			continue;
+		worker->partitions[i].assigned = true;
 		partitions[n] = progress->partition;
 		offsets[n] = progress->next_offset;
 		epochs[n] = progress->leader_epoch;
@@ -795,13 +814,24 @@ find_partition(Worker *worker, int32 number)
 	return NULL;
 }
 
+/* There is nothing in a partition below this offset, but what is in hand. */
+static void
+pass_to(Partition *partition, int64 offset)
+{
+	partition->at_end = true;
+	partition->expected = Max(partition->expected, Min(offset, partition->stop));
+	if (partition->expected > partition->progress.next_offset)
+		partition->end = partition->expected;
+}
+
 /* Take one fetched item; true if it is a message for the batch. */
 static bool
 take_item(Worker *worker, const SiFetched *item)
 {
 	Partition  *partition = find_partition(worker, item->message.partition);
 
-	if (partition == NULL)
+	/* from behind the end of the run even an error is of no interest */
+	if (partition == NULL || has_read_all(partition))
 		return false;
 	switch (item->kind)
 	{
@@ -809,15 +839,16 @@ take_item(Worker *worker, const SiFetched *item)
 			/* the library may deliver again what it has delivered */
 			if (item->message.offset < partition->expected)
 				return false;
+			if (item->message.offset >= partition->stop)
+			{
+				pass_to(partition, partition->stop);
+				return false;
+			}
 			partition->expected = item->message.offset + 1;
-			partition->at_end = false;
+			partition->at_end = has_read_all(partition);
 			return true;
 		case SI_FETCH_END:
-			partition->at_end = true;
-			if (item->message.offset > partition->expected)
-				partition->expected = item->message.offset;
-			if (partition->expected > partition->progress.next_offset)
-				partition->end = partition->expected;
+			pass_to(partition, item->message.offset);
 			return false;
 		case SI_FETCH_OUT_OF_RANGE:
 		case SI_FETCH_CORRUPT:
@@ -846,6 +877,27 @@ compact_items(Worker *worker)
 	memmove(worker->messages, worker->messages + worker->first, sizeof(SiMessage) * n);
 	worker->first = 0;
 	worker->nitems = n;
+}
+
+/* Read no further where all has been read that this run is to read. */
+static void
+leave_partitions(Worker *worker)
+{
+	int32	   *partitions = palloc(sizeof(int32) * Max(worker->npartitions, 1));
+	int			n = 0;
+
+	for (int i = 0; i < worker->npartitions; i++)
+	{
+		Partition  *partition = &worker->partitions[i];
+
+		if (!partition->assigned || !has_read_all(partition))
+			continue;
+		partition->assigned = false;
+		partitions[n++] = partition->progress.partition;
+	}
+	if (n > 0)
+		si_consumer_unassign(worker->consumer, partitions, n);
+	pfree(partitions);
 }
 
 /*
@@ -1028,6 +1080,18 @@ update_rate(Worker *worker, int64 messages)
 	si_slots_lock(LW_EXCLUSIVE);
 	si_slots_worker(my_slot)->messages_per_second = worker->rate;
 	si_slots_unlock();
+}
+
+/* Has all been read that this run is to read, in all our partitions? */
+static bool
+has_read_run(const Worker *worker)
+{
+	for (int i = 0; i < worker->npartitions; i++)
+	{
+		if (!has_read_all(&worker->partitions[i]))
+			return false;
+	}
+	return true;
 }
 
 static bool
@@ -1304,7 +1368,7 @@ batch_due(Worker *worker, bool drained, long *wait_ms)
 		*wait_ms = 1 + 1000L * worker->options->workers / worker->options->rate_limit;
 		return false;
 	}
-	if (full || worker->options->batch_interval == 0)
+	if (full || worker->options->batch_interval == 0 || has_read_run(worker))
 		return true;
 	age = TimestampDifferenceMilliseconds(worker->oldest, GetCurrentTimestamp());
 	*wait_ms = worker->options->batch_interval - age;
@@ -1433,6 +1497,116 @@ idle_ms(Worker *worker, long batch_ms)
 	return ms;
 }
 
+/* ---- STREAM: the end of a run ---- */
+
+/* Has the run ended in all our partitions?  What was read may not count yet. */
+static bool
+has_arrived(const Worker *worker)
+{
+	for (int i = 0; i < worker->npartitions; i++)
+	{
+		if (!si_progress_stopped(&worker->partitions[i].progress))
+			return false;
+	}
+	return worker->options->nstops > 0;
+}
+
+/*
+ * The run has ended here.  Nobody will publish how far it came after the
+ * process is gone, so that has a moment now; it must be durable before.
+ */
+static void
+arrive(Worker *worker)
+{
+	worker->arrived = true;
+	worker->arrived_at = GetCurrentTimestamp();
+	if (worker->unpublished)
+		XLogFlush(worker->last_commit);
+	worker->next_publication = worker->arrived_at;
+	publish_offsets(worker);
+}
+
+/* Is the run over in all partitions of the subscription? */
+static bool
+run_is_over(Worker *worker)
+{
+	SiProgress *rows;
+	int			nrows;
+
+	rows = si_progress_load(worker->subscription->id, worker->subscription->topic, &nrows);
+	for (int i = 0; i < nrows; i++)
+	{
+		if (si_options_takes(worker->options, rows[i].partition) &&
+			!si_progress_stopped(&rows[i]))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * End the run if it is over everywhere, and leave.  The workers do that one
+ * after the other, each after its last batch: the last one sees that all are
+ * there, and no later one finds the subscription as it was.
+ */
+static void
+end_run(Worker *worker)
+{
+	static const char *const reason =
+		"stop_at reached in all partitions; enable the subscription for the next run";
+	bool		ours,
+				over,
+				ended = false;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ours = si_catalog_hold(worker->subscription->id, worker->key.epoch);
+	over = ours && run_is_over(worker);
+	if (over)
+		ended = si_catalog_stop(worker->subscription->id, worker->key.epoch,
+								si_slots_state_name(SI_STATE_FINISHED), reason, NULL);
+	if (ended)
+	{
+		si_event_announce(worker->subscription->id, SI_STATE_FINISHED);
+
+		/* a crash must not take back what others build on */
+		ForceSyncCommit();
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+
+	if (ended)
+		leave_stopped(worker, SI_STATE_FINISHED, reason);
+	if (!ours || over)
+		leave(true);
+	worker->run_checked = true;
+	if (worker->npartitions > 0)
+		set_state(worker, SI_STATE_STREAMING,
+				  "the run has ended in the partitions of this worker, and goes on in others");
+}
+
+/*
+ * What is to be done about the end of the run when there is nothing to apply.
+ * How long until there is more of it, or -1, goes to *wait_ms.
+ */
+static void
+tend_run(Worker *worker, long *wait_ms)
+{
+	*wait_ms = -1;
+	if (worker->run_checked || !has_arrived(worker))
+		return;
+	if (!worker->arrived)
+		arrive(worker);
+	if (si_consumer_is_publishing(worker->consumer))
+	{
+		*wait_ms = LAST_PUBLICATION_MS -
+			TimestampDifferenceMilliseconds(worker->arrived_at, GetCurrentTimestamp());
+		if (*wait_ms > 0)
+			return;
+		*wait_ms = -1;
+	}
+	end_run(worker);
+}
+
 /*
  * A partition cannot go on from where it is.  What is in hand is given up: it
  * is all still at the broker, and a new process begins at the stored offset.
@@ -1449,12 +1623,14 @@ static void
 stream(Worker *worker)
 {
 	bool		drained;
-	long		batch_ms;
+	long		batch_ms,
+				run_ms;
 
 	look_around(worker);
 	retry_orphans(worker);
 	publish_offsets(worker);
 	drained = fetch(worker);
+	leave_partitions(worker);
 	if (worker->broken != NULL && worker->first == worker->nitems)
 		abandon(worker);
 	if (batch_due(worker, drained, &batch_ms))
@@ -1464,12 +1640,13 @@ stream(Worker *worker)
 	}
 	if (!drained && batch_ms < 0)
 		return;
-	if (!worker->troubled && all_at_end(worker) && worker->npartitions > 0)
+	tend_run(worker, &run_ms);
+	if (!worker->troubled && !worker->arrived && all_at_end(worker) && worker->npartitions > 0)
 		set_state(worker, SI_STATE_STREAMING, NULL);
 	update_rate(worker, 0);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	(void) pgstat_report_stat(false);
-	wait_for_something(worker, idle_ms(worker, batch_ms));
+	wait_for_something(worker, idle_ms(worker, run_ms >= 0 ? run_ms : batch_ms));
 }
 
 /* ---- waiting ---- */
