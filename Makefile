@@ -66,7 +66,7 @@ OBJS = \
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = server_options options subscriptions ingest decode types produce look comments dead_letters modes apply targets steering
+REGRESS = server_options options subscriptions ingest decode types produce look comments dead_letters modes apply targets steering stop_at
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=test/regress.conf
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl

@@ -244,11 +244,34 @@ SELECT try_options(o) FROM (VALUES
     (11, '1')) AS t (n, o) ORDER BY n;
 
 --
--- options of later versions
+-- where a run ends
 --
-SELECT try_options(jsonb_build_object(name, 1)) FROM (VALUES
-    ('stop_at')) AS t (name);
-SELECT try_options('{"stop_at": null, "batch_size": 7}');
+SELECT try_options(o) FROM (VALUES
+    (1, '{"stop_at": "latest"}'::jsonb),
+    (2, '{"stop_at": "Latest"}'),
+    (3, '{"stop_at": {"0": 42, "1": 17}}'),
+    (4, '{"stop_at": {"10": 0, "9": 9223372036854775807}}'),
+    (5, '{"stop_at": {"7": 1}, "partitions": "0-7,12"}'),
+    (6, '{"stop_at": null, "batch_size": 7}')) AS t (n, o) ORDER BY n;
+SELECT try_options(o) FROM (VALUES
+    (1, '{"stop_at": 42}'::jsonb),
+    (2, '{"stop_at": "earliest"}'),
+    (3, '{"stop_at": "2026-01-01"}'),
+    (4, '{"stop_at": ""}'),
+    (5, '{"stop_at": true}'),
+    (6, '{"stop_at": [0, 1]}'),
+    (7, '{"stop_at": {}}'),
+    (8, '{"stop_at": {"0": -1}}'),
+    (9, '{"stop_at": {"0": 1.5}}'),
+    (10, '{"stop_at": {"0": "42"}}'),
+    (11, '{"stop_at": {"0": 42, "1": "latest"}}'),
+    (12, '{"stop_at": {"0": null}}'),
+    (13, '{"stop_at": {"0": 9223372036854775808}}'),
+    (14, '{"stop_at": {"zero": 1}}'),
+    (15, '{"stop_at": {"-1": 1}}'),
+    (16, '{"stop_at": {"00": 1}}'),
+    (17, '{"stop_at": {"8": 1}, "partitions": "0-7,12"}'),
+    (18, '{"stopat": "latest"}')) AS t (n, o) ORDER BY n;
 
 --
 -- properties of librdkafka
