@@ -125,6 +125,9 @@ sub add_sasl
 	return "127.0.0.1:$port";
 }
 
+# Any class of Kafka's jars, as a command line tool; returns its output.
+sub tool { my ($self, @args) = @_; return $self->_kafka_sh('tool', @args); }
+
 sub _admin
 {
 	my ($self, @args) = @_;
