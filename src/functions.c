@@ -100,20 +100,9 @@ is_empty_object(const char *json)
 	return strcmp(json, "{}") == 0;
 }
 
+/* One of the words that an argument can have. */
 static void
-not_supported(const char *argument, const char *value)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 value != NULL
-			 ? errmsg("%s \"%s\" is not supported yet", argument, value)
-			 : errmsg("argument \"%s\" is not supported yet", argument)));
-}
-
-/* One of the words that an argument can have; supported: NULL for all. */
-static void
-check_word(const char *argument, const char *value, const char *const *words, int nwords,
-		   const char *supported)
+check_word(const char *argument, const char *value, const char *const *words, int nwords)
 {
 	StringInfoData list;
 
@@ -121,11 +110,7 @@ check_word(const char *argument, const char *value, const char *const *words, in
 	for (int i = 0; i < nwords; i++)
 	{
 		if (strcmp(value, words[i]) == 0)
-		{
-			if (supported != NULL && strcmp(value, supported) != 0)
-				not_supported(argument, value);
 			return;
-		}
 		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : i == nwords - 1 ? " and " : ", ",
 						 words[i]);
 	}
@@ -143,8 +128,8 @@ check_words(const SiSubscription *s)
 	static const char *const formats[] = {"json", "text", "csv", "raw"};
 	static const char *const modes[] = {"insert", "upsert", "ignore"};
 
-	check_word("format", s->format, formats, lengthof(formats), NULL);
-	check_word("insert_mode", s->insert_mode, modes, lengthof(modes), NULL);
+	check_word("format", s->format, formats, lengthof(formats));
+	check_word("insert_mode", s->insert_mode, modes, lengthof(modes));
 }
 
 static void

@@ -259,7 +259,7 @@ describe_boolean(const SiOption *option)
 
 const SiOptionType si_option_boolean = {parse_boolean, show_boolean, describe_boolean};
 
-/* Find the word that a value is; throws if it is none, or not supported. */
+/* Find the word that a value is; throws if it is none. */
 static const SiKeyword *
 read_keyword(const SiOption *option, json_t *value)
 {
@@ -271,11 +271,6 @@ read_keyword(const SiOption *option, json_t *value)
 		keyword++;
 	if (given == NULL || keyword->name == NULL)
 		si_option_refuse(option, value, NULL);
-	if (!keyword->supported)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("value \"%s\" for option \"%s\" is not supported yet",
-						keyword->name, option->name)));
 	return keyword;
 }
 
@@ -321,11 +316,7 @@ describe_keyword(const SiOption *option)
 
 	initStringInfo(&words);
 	for (const SiKeyword *keyword = option->keywords; keyword->name != NULL; keyword++)
-	{
-		if (keyword->supported)
-			appendStringInfo(&words, "%s\"%s\"", words.len > 0 ? ", " : "",
-							 keyword->name);
-	}
+		appendStringInfo(&words, "%s\"%s\"", words.len > 0 ? ", " : "", keyword->name);
 	return words.data;
 }
 

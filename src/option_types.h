@@ -22,7 +22,6 @@ typedef struct SiKeyword
 {
 	const char *name;			/* NULL ends the list */
 	int			value;
-	bool		supported;
 } SiKeyword;
 
 typedef struct SiOption SiOption;
@@ -43,7 +42,6 @@ struct SiOption
 {
 	const char *name;
 	const SiOptionType *type;
-	bool		supported;
 	size_t		offset;			/* of the member in SiOptions */
 	const char *initial;		/* default; NULL leaves the member zero */
 	int64		min;			/* of a number, or of a text's length */

@@ -108,10 +108,6 @@ typedef struct SiOptions
 	SiMissingFields missing_fields;
 	SiUnknownFields unknown_fields;
 
-	/*
-	 * Options of later versions: parsed by the same table, but refused until
-	 * their row in it says that they are supported.
-	 */
 	SiRejectLimit reject_limit;
 	int			breaker;		/* 0 = never */
 	int			fk_retries;

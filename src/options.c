@@ -6,8 +6,7 @@
  * Every option is one row of the table below.  Its default is written there as
  * a user would write it and goes through the same parser, and the effective
  * values are printed in the form that the parser takes, so the three cannot
- * drift apart.  An option of a later version has its row, too: it is refused
- * with a clear word until the row says that it is supported.
+ * drift apart.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -26,87 +25,87 @@
 
 /* Values of the server's setting, in its own order. */
 static const SiKeyword synchronous_commit_keywords[] = {
-	{"off", 0, true},
-	{"local", 0, true},
-	{"on", 0, true},
-	{"remote_write", 0, true},
-	{"remote_apply", 0, true},
+	{"off", 0},
+	{"local", 0},
+	{"on", 0},
+	{"remote_write", 0},
+	{"remote_apply", 0},
 	{NULL}
 };
 
 static const SiKeyword on_error_keywords[] = {
-	{"dead_letter", SI_ON_ERROR_DEAD_LETTER, true},
-	{"stop", SI_ON_ERROR_STOP, true},
-	{"ignore", SI_ON_ERROR_IGNORE, true},
+	{"dead_letter", SI_ON_ERROR_DEAD_LETTER},
+	{"stop", SI_ON_ERROR_STOP},
+	{"ignore", SI_ON_ERROR_IGNORE},
 	{NULL}
 };
 
 static const SiKeyword on_gap_keywords[] = {
-	{"stop", SI_ON_GAP_STOP, true},
-	{"continue", SI_ON_GAP_CONTINUE, true},
+	{"stop", SI_ON_GAP_STOP},
+	{"continue", SI_ON_GAP_CONTINUE},
 	{NULL}
 };
 
 static const SiKeyword missing_fields_keywords[] = {
-	{"default", SI_MISSING_DEFAULT, true},
-	{"null", SI_MISSING_NULL, true},
-	{"error", SI_MISSING_ERROR, true},
+	{"default", SI_MISSING_DEFAULT},
+	{"null", SI_MISSING_NULL},
+	{"error", SI_MISSING_ERROR},
 	{NULL}
 };
 
 static const SiKeyword unknown_fields_keywords[] = {
-	{"ignore", SI_UNKNOWN_IGNORE, true},
-	{"error", SI_UNKNOWN_ERROR, true},
+	{"ignore", SI_UNKNOWN_IGNORE},
+	{"error", SI_UNKNOWN_ERROR},
 	{NULL}
 };
 
 /* "No unit" and "by the insert mode" are not words: they are the defaults. */
 static const SiKeyword epoch_unit_keywords[] = {
-	{"seconds", SI_EPOCH_SECONDS, true},
-	{"milliseconds", SI_EPOCH_MILLISECONDS, true},
-	{"microseconds", SI_EPOCH_MICROSECONDS, true},
+	{"seconds", SI_EPOCH_SECONDS},
+	{"milliseconds", SI_EPOCH_MILLISECONDS},
+	{"microseconds", SI_EPOCH_MICROSECONDS},
 	{NULL}
 };
 
 static const SiKeyword tombstones_keywords[] = {
-	{"delete", SI_TOMBSTONES_DELETE, true},
-	{"ignore", SI_TOMBSTONES_IGNORE, true},
-	{"error", SI_TOMBSTONES_ERROR, true},
+	{"delete", SI_TOMBSTONES_DELETE},
+	{"ignore", SI_TOMBSTONES_IGNORE},
+	{"error", SI_TOMBSTONES_ERROR},
 	{NULL}
 };
 
 #define AT(member)	offsetof(SiOptions, member)
 
 static const SiOption option_table[] = {
-	{"start", &si_option_start, true, AT(starts), "earliest"},
-	{"partitions", &si_option_partitions, true, AT(ranges)},
-	{"workers", &si_option_integer, true, AT(workers), "1", 1, 1024},
-	{"batch_size", &si_option_integer, true, AT(batch_size), "10000", 1, 1000000},
-	{"batch_bytes", &si_option_size, true, AT(batch_bytes), "16MB", 1024, 1024 * 1024 * 1024},
-	{"batch_interval", &si_option_duration, true, AT(batch_interval), "0 ms", 0, MS_PER_HOUR},
-	{"synchronous_commit", &si_option_setting, true, AT(synchronous_commit), NULL, 0, 0, synchronous_commit_keywords},
-	{"on_error", &si_option_keyword, true, AT(on_error), "dead_letter", 0, 0, on_error_keywords},
-	{"reject_limit", &si_option_reject_limit, true, AT(reject_limit), NULL, 1, INT_MAX},
-	{"breaker", &si_option_integer, true, AT(breaker), "1000", 0, INT_MAX},
-	{"fk_retries", &si_option_integer, true, AT(fk_retries), "0", 0, 100},
-	{"run_as_owner", &si_option_boolean, true, AT(run_as_owner), "false"},
-	{"on_gap", &si_option_keyword, true, AT(on_gap), "stop", 0, 0, on_gap_keywords},
-	{"missing_fields", &si_option_keyword, true, AT(missing_fields), "default", 0, 0, missing_fields_keywords},
-	{"unknown_fields", &si_option_keyword, true, AT(unknown_fields), "ignore", 0, 0, unknown_fields_keywords},
-	{"filter", &si_option_text, true, AT(filter), NULL, 1, 1024 * 1024},
-	{"version_column", &si_option_text, true, AT(version_column), NULL, 1, NAMEDATALEN - 1},
-	{"stop_at", &si_option_stop_at, true, AT(stops)},
-	{"rate_limit", &si_option_integer, true, AT(rate_limit), NULL, 1, INT_MAX},
-	{"epoch_unit", &si_option_keyword, true, AT(epoch_unit), NULL, 0, 0, epoch_unit_keywords},
-	{"tombstones", &si_option_keyword, true, AT(tombstones), NULL, 0, 0, tombstones_keywords},
-	{"delimiter", &si_option_line, true, AT(delimiter), NULL, 1, 1},
-	{"quote", &si_option_line, true, AT(quote), NULL, 1, 1},
-	{"escape", &si_option_line, true, AT(escape), NULL, 1, 1},
-	{"null", &si_option_line, true, AT(null_text), NULL, 0, 1024},
-	{"header_columns", &si_option_names, true, AT(header_columns), NULL, 1, NAMEDATALEN - 1},
-	{"encoding", &si_option_encoding, true, AT(encoding), "UTF8"},
-	{"group_id", &si_option_line, true, AT(group_id), NULL, 1, 255},
-	{"publish_offsets", &si_option_boolean, true, AT(publish_offsets), "true"},
+	{"start", &si_option_start, AT(starts), "earliest"},
+	{"partitions", &si_option_partitions, AT(ranges)},
+	{"workers", &si_option_integer, AT(workers), "1", 1, 1024},
+	{"batch_size", &si_option_integer, AT(batch_size), "10000", 1, 1000000},
+	{"batch_bytes", &si_option_size, AT(batch_bytes), "16MB", 1024, 1024 * 1024 * 1024},
+	{"batch_interval", &si_option_duration, AT(batch_interval), "0 ms", 0, MS_PER_HOUR},
+	{"synchronous_commit", &si_option_setting, AT(synchronous_commit), NULL, 0, 0, synchronous_commit_keywords},
+	{"on_error", &si_option_keyword, AT(on_error), "dead_letter", 0, 0, on_error_keywords},
+	{"reject_limit", &si_option_reject_limit, AT(reject_limit), NULL, 1, INT_MAX},
+	{"breaker", &si_option_integer, AT(breaker), "1000", 0, INT_MAX},
+	{"fk_retries", &si_option_integer, AT(fk_retries), "0", 0, 100},
+	{"run_as_owner", &si_option_boolean, AT(run_as_owner), "false"},
+	{"on_gap", &si_option_keyword, AT(on_gap), "stop", 0, 0, on_gap_keywords},
+	{"missing_fields", &si_option_keyword, AT(missing_fields), "default", 0, 0, missing_fields_keywords},
+	{"unknown_fields", &si_option_keyword, AT(unknown_fields), "ignore", 0, 0, unknown_fields_keywords},
+	{"filter", &si_option_text, AT(filter), NULL, 1, 1024 * 1024},
+	{"version_column", &si_option_text, AT(version_column), NULL, 1, NAMEDATALEN - 1},
+	{"stop_at", &si_option_stop_at, AT(stops)},
+	{"rate_limit", &si_option_integer, AT(rate_limit), NULL, 1, INT_MAX},
+	{"epoch_unit", &si_option_keyword, AT(epoch_unit), NULL, 0, 0, epoch_unit_keywords},
+	{"tombstones", &si_option_keyword, AT(tombstones), NULL, 0, 0, tombstones_keywords},
+	{"delimiter", &si_option_line, AT(delimiter), NULL, 1, 1},
+	{"quote", &si_option_line, AT(quote), NULL, 1, 1},
+	{"escape", &si_option_line, AT(escape), NULL, 1, 1},
+	{"null", &si_option_line, AT(null_text), NULL, 0, 1024},
+	{"header_columns", &si_option_names, AT(header_columns), NULL, 1, NAMEDATALEN - 1},
+	{"encoding", &si_option_encoding, AT(encoding), "UTF8"},
+	{"group_id", &si_option_line, AT(group_id), NULL, 1, 255},
+	{"publish_offsets", &si_option_boolean, AT(publish_offsets), "true"},
 };
 
 /* What people put among the options, though it is an argument beside them. */
@@ -179,9 +178,7 @@ report_unknown(const char *key)
 	for (int i = 0; i < lengthof(option_table); i++)
 	{
 		candidates[n++] = option_table[i].name;
-		if (option_table[i].supported)
-			appendStringInfo(&all, "%s%s", all.len > 0 ? ", " : "",
-							 option_table[i].name);
+		appendStringInfo(&all, "%s%s", all.len > 0 ? ", " : "", option_table[i].name);
 	}
 	nearest = si_options_nearest(name, candidates, n);
 
@@ -288,11 +285,6 @@ si_options_parse(const char *json)
 			(void) canonical_name(key);
 		else if (option == NULL)
 			parse_property(key, value, options);
-		else if (!option->supported)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("option \"%s\" is not supported yet",
-							option->name)));
 		else
 			option->type->parse(option, value, options);
 	}
@@ -311,8 +303,7 @@ si_options_effective(const SiOptions *options)
 	{
 		const SiOption *option = &option_table[i];
 
-		if (option->supported &&
-			json_object_set_new(holder->json, option->name,
+		if (json_object_set_new(holder->json, option->name,
 								option->type->show(option, options)) != 0)
 			(void) si_document_require(NULL);
 	}

@@ -19,7 +19,7 @@
 /*
  * Check and parse the text of a JSON object; the result is in the current
  * memory context.  Errors: 22023 for a bad value or unknown name (with the
- * nearest name as a hint), 0A000 for an option of a later version.
+ * nearest name as a hint).
  */
 extern SiOptions *si_options_parse(const char *json);
 
