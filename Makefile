@@ -60,6 +60,7 @@ OBJS = \
 	src/tombstone.o \
 	src/user_sql.o \
 	src/views.o \
+	src/visit.o \
 	src/worker.o \
 	src/writer.o
 

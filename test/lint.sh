@@ -58,6 +58,7 @@ position 3
 session 2
 fixed_sql 2
 look 2
+visit 2
 infer 2
 consumer 1
 producer 1
