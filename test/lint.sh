@@ -22,11 +22,15 @@ functions 4
 functions_produce 4
 functions_decode 4
 functions_look 4
+functions_preview 4
+arguments 4
 views 4
 ddl 4
 functions_dead_letters 4
 ingest 3
 retry 3
+preview 3
+upcoming 3
 isolate 3
 catalog 2
 progress 2
@@ -52,6 +56,7 @@ row_notes 2
 tombstone 2
 user_sql 2
 writer 2
+show 2
 failure 2
 event 2
 position 3
