@@ -48,6 +48,7 @@ SELECT * FROM preview_target;
 SELECT count(*) FROM stream_ingest.dead_letters;
 SELECT count(*) FROM stream_ingest.offsets WHERE next_offset IS NOT NULL;
 SELECT count(*) FROM stream_ingest.peek('preview', 'preview_sent');
+UNLISTEN preview_channel;
 
 -- ten by default, and the same again
 SELECT count(*), max(message_offset) FROM stream_ingest.preview('preview_bad');
@@ -82,7 +83,7 @@ SELECT stream_ingest.create_subscription('preview_keys', 'preview', 'preview_key
 SELECT message_offset AS n, row_data, sqlstate, error FROM stream_ingest.preview('preview_keys', 100);
 SELECT * FROM preview_keyed ORDER BY id;
 
--- all of them ignored
+-- all of them ignored, but the delete, which no filter sees
 SELECT stream_ingest.alter_subscription('preview_keys', options => '{"filter": "false"}');
 SELECT count(*), count(row_data) FROM stream_ingest.preview('preview_keys', 100) WHERE error IS NULL;
 
@@ -102,6 +103,18 @@ SELECT count(*) FROM stream_ingest.peek('preview', 'preview_sent');
 SELECT * FROM preview_keyed ORDER BY id;
 
 --
+-- names that need quotes, many columns with defaults, and types that json does not have
+--
+\! test/mock_broker -c create preview_names 1
+\! printf '%s\n' '{"a\"b": 1, "batch": "x", "c70": 7, "when": "2026-01-05T09:30:00+02:00", "b": "\\x0102", "n": 12345678901234567890.10, "l": [1, [2]]}' | test/produce -t preview_names >/dev/null
+DO $do$ BEGIN
+  EXECUTE (SELECT format('CREATE TABLE preview_names ("a""b" int DEFAULT 0, batch text DEFAULT current_user, %s, "when" timestamptz, b bytea, n numeric, l jsonb)',
+    string_agg('c' || i || ' int DEFAULT ' || i, ', ')) FROM generate_series(1, 130) i);
+END $do$;
+SELECT stream_ingest.create_subscription('preview_names', 'preview', 'preview_names', 'preview_names', enabled => false);
+SELECT row_data, error FROM stream_ingest.preview('preview_names');
+
+--
 -- in a transaction
 --
 -- what the caller has pending is fired, and fired again at his commit; his constraints stay as they are
@@ -117,8 +130,10 @@ INSERT INTO preview_target (id, qty, late) VALUES (2, 1, 7);
 INSERT INTO preview_other VALUES (7);
 COMMIT;
 SELECT id, late FROM preview_target ORDER BY id;
+
 -- it sees what the transaction has done
 SELECT sqlstate FROM stream_ingest.preview('preview_bad', 100) WHERE message_offset = 11;
+
 -- a caller that catches errors goes on
 DO $$
 BEGIN
@@ -131,10 +146,16 @@ BEGIN
   PERFORM count(*) FROM stream_ingest.preview('preview_bad');
 END $$;
 SELECT count(*) FROM preview_other;
+
 -- no locks are left
 BEGIN;
 SELECT count(*) FROM stream_ingest.preview('preview_bad', 100);
 SELECT mode FROM pg_locks WHERE relation IN ('preview_target'::regclass, 'preview_other'::regclass) AND pid = pg_backend_pid();
+COMMIT;
+
+-- another snapshot, and none that may write
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT count(*), count(error) FROM stream_ingest.preview('preview_bad', 100);
 COMMIT;
 BEGIN READ ONLY;
 SELECT * FROM stream_ingest.preview('preview_bad');
@@ -153,8 +174,6 @@ SELECT * FROM stream_ingest.preview('preview_bad');
 RESET ROLE;
 
 -- the plan cannot be made: that error, with its SQLSTATE
-\set VERBOSITY verbose
-\set SHOW_CONTEXT never
 CREATE FUNCTION preview_error(name) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   hint text;
@@ -165,16 +184,24 @@ EXCEPTION WHEN OTHERS THEN
   GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
   RETURN concat_ws(' / ', SQLSTATE, SQLERRM, nullif(hint, ''));
 END $$;
-\set VERBOSITY terse
 CREATE TABLE preview_gone (id int);
 SELECT stream_ingest.create_subscription('preview_gone', 'preview', 'preview_empty', 'preview_gone', enabled => false);
 SELECT * FROM stream_ingest.preview('preview_gone');
 DROP TABLE preview_gone;
 SELECT preview_error('preview_gone');
-ALTER TABLE preview_keyed DROP CONSTRAINT preview_keyed_pkey;
 SELECT stream_ingest.alter_subscription('preview_bad', options => '{"filter": "note <> ''x''"}');
 ALTER TABLE preview_target DROP COLUMN note;
 SELECT preview_error('preview_bad');
+CREATE ROLE regress_preview_owner LOGIN;
+GRANT USAGE ON FOREIGN SERVER preview TO regress_preview_owner;
+GRANT INSERT, SELECT ON preview_keyed TO regress_preview_owner;
+SELECT stream_ingest.set_owner('preview_keys', 'regress_preview_owner');
+SELECT preview_error('preview_keys');
+REVOKE INSERT ON preview_keyed FROM regress_preview_owner;
+SELECT preview_error('preview_keys');
+GRANT INSERT ON preview_keyed TO regress_preview_owner;
+REVOKE USAGE ON FOREIGN SERVER preview FROM regress_preview_owner;
+SELECT preview_error('preview_keys');
 \! test/mock_broker -c topicerr preview_nowhere 3
 CREATE TABLE preview_nowhere (id int);
 SELECT stream_ingest.create_subscription('preview_nowhere', 'preview', 'preview_nowhere', 'preview_nowhere', enabled => false);
@@ -189,6 +216,7 @@ SELECT stream_ingest.disable('preview_skip');
 SELECT * FROM stream_ingest.preview('preview_skip');
 SELECT stream_ingest.skip('preview_skip', 2, 51);
 SELECT * FROM stream_ingest.preview('preview_skip');
+
 -- and a seek that is still to be carried out
 SELECT stream_ingest.seek('preview_skip', 1, 49);
 SELECT * FROM stream_ingest.preview('preview_skip');
@@ -196,7 +224,8 @@ SELECT stream_ingest.seek('preview_skip', 1, 4000);
 SELECT * FROM stream_ingest.preview('preview_skip');
 
 SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions ORDER BY name;
-DROP TABLE preview_target, preview_other, preview_broken, preview_keyed, preview_nowhere, preview_skip;
+DROP TABLE preview_target, preview_other, preview_broken, preview_keyed, preview_nowhere, preview_skip, preview_names;
 DROP FUNCTION preview_raise, preview_error;
-DROP ROLE regress_preview_other;
+DROP OWNED BY regress_preview_owner;
+DROP ROLE regress_preview_other, regress_preview_owner;
 DROP EXTENSION stream_ingest CASCADE;
