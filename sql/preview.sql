@@ -62,7 +62,7 @@ SELECT partition, count(*), min(message_offset), max(message_offset), min(sqlsta
   FROM stream_ingest.preview('preview_broken', 150) GROUP BY 1 ORDER BY 1;
 -- over all partitions, evenly
 SELECT partition, message_offset, row_data FROM stream_ingest.preview('preview_broken', 4);
-SELECT count(*) FROM stream_ingest.preview('preview_broken', 1000);
+SELECT count(*) FROM stream_ingest.preview('preview_broken', 2147483647);
 
 -- from where "start" says
 SELECT stream_ingest.alter_subscription('preview_broken', options => '{"start": {"1": 48, "0": "latest"}, "partitions": "0-1"}');
@@ -101,6 +101,9 @@ SELECT stream_ingest.create_subscription('preview_apply', 'preview', 'preview_ke
 SELECT message_offset AS n, row_data, sqlstate, error FROM stream_ingest.preview('preview_apply', 100);
 SELECT count(*) FROM stream_ingest.peek('preview', 'preview_sent');
 SELECT * FROM preview_keyed ORDER BY id;
+-- one that reads no column
+SELECT stream_ingest.alter_subscription('preview_apply', apply => 'INSERT INTO preview_keyed SELECT count(*) FROM batch');
+SELECT * FROM stream_ingest.preview('preview_apply', 2);
 
 --
 -- names that need quotes, many columns with defaults, and types that json does not have

@@ -48,15 +48,15 @@ typedef struct Reading
 
 /* ---- where ---- */
 
-/* What the questions found to be the end of a partition. */
+/* What was answered of a partition: its beginning or its end. */
 static int64
-end_of(const SiPositionQuestions *answered, int32 partition)
+answer_of(const SiPositionQuestions *answered, int32 partition, int64 at)
 {
 	for (int i = 0; i < answered->nqueries; i++)
 	{
 		const SiOffsetQuery *query = &answered->queries[i];
 
-		if (query->partition == partition && query->at == SI_OFFSET_END)
+		if (query->partition == partition && query->at == at)
 			return query->offset;
 	}
 	return 0;
@@ -106,9 +106,13 @@ find_places(Reading *reading)
 	reading->partitions = palloc0(sizeof(ReadPartition) * info.partitions);
 	for (int32 p = 0; p < info.partitions; p++)
 	{
-		reading->partitions[p].partition = p;
-		reading->partitions[p].next = offsets[p];
-		reading->partitions[p].high = offsets[p] < 0 ? offsets[p] : end_of(questions, p);
+		ReadPartition *partition = &reading->partitions[p];
+
+		partition->partition = p;
+		if (offsets[p] < 0)
+			continue;			/* it is not the subscription's */
+		partition->next = Max(offsets[p], answer_of(questions, p, SI_OFFSET_BEGINNING));
+		partition->high = answer_of(questions, p, SI_OFFSET_END);
 	}
 }
 
@@ -185,7 +189,7 @@ begin_round(Reading *reading)
 
 		if (p->next >= p->high)
 			continue;
-		p->share = (wanted + nactive - 1) / nactive;
+		p->share = ((int64) wanted + nactive - 1) / nactive;
 		wanted -= p->share;
 		nactive--;
 		p->reading = true;
