@@ -210,6 +210,25 @@ CREATE TABLE preview_nowhere (id int);
 SELECT stream_ingest.create_subscription('preview_nowhere', 'preview', 'preview_nowhere', 'preview_nowhere', enabled => false);
 SELECT preview_error('preview_nowhere');
 
+-- a deadlock passes, up to a point; the sequence is not rolled back
+CREATE TABLE preview_passing (id int);
+CREATE SEQUENCE preview_tries;
+CREATE FUNCTION preview_pass() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF nextval('public.preview_tries') <= 2 THEN
+    RAISE 'deadlock with %', NEW.id USING ERRCODE = '40P01';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER preview_pass BEFORE INSERT ON preview_passing FOR EACH ROW EXECUTE FUNCTION preview_pass();
+SELECT stream_ingest.create_subscription('preview_passing', 'preview', 'preview_three', 'preview_passing', enabled => false);
+-- the trigger returns no row: ignored
+SELECT * FROM stream_ingest.preview('preview_passing', 2);
+ALTER SEQUENCE preview_tries MINVALUE -100;
+SELECT setval('preview_tries', -50);
+SELECT * FROM stream_ingest.preview('preview_passing', 2);
+SELECT last_value FROM preview_tries;
+
 -- a message that somebody wants skipped
 CREATE TABLE preview_skip (id int);
 SELECT stream_ingest.create_subscription('preview_skip', 'preview', 'preview_three', 'preview_skip');
@@ -227,8 +246,9 @@ SELECT stream_ingest.seek('preview_skip', 1, 4000);
 SELECT * FROM stream_ingest.preview('preview_skip');
 
 SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions ORDER BY name;
-DROP TABLE preview_target, preview_other, preview_broken, preview_keyed, preview_nowhere, preview_skip, preview_names;
-DROP FUNCTION preview_raise, preview_error;
+DROP TABLE preview_target, preview_other, preview_broken, preview_keyed, preview_nowhere, preview_skip, preview_names, preview_passing;
+DROP FUNCTION preview_raise, preview_error, preview_pass;
+DROP SEQUENCE preview_tries;
 DROP OWNED BY regress_preview_owner;
 DROP ROLE regress_preview_other, regress_preview_owner;
 DROP EXTENSION stream_ingest CASCADE;

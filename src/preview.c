@@ -31,6 +31,9 @@
 #include "progress.h"
 #include "upcoming.h"
 
+/* How often a deadlock may come. */
+#define MAX_TRIES	3
+
 typedef struct Trial
 {
 	SiIngest   *ingest;
@@ -43,9 +46,9 @@ typedef struct Trial
 
 typedef void (*TrialWork) (Trial *trial);
 
-/* Do something in a subtransaction, and undo it. */
-static void
-in_vain(Trial *trial, TrialWork work)
+/* Do something in a subtransaction, and undo it.  Returns its error, or NULL. */
+static ErrorData *
+try_in_vain(Trial *trial, TrialWork work)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -69,8 +72,26 @@ in_vain(Trial *trial, TrialWork work)
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	if (edata != NULL)
-		ReThrowError(edata);
+	return edata;
+}
+
+/*
+ * The same with errors thrown.  A worker that writes the same messages, of
+ * several partitions in another order, may cause a deadlock, which is over then.
+ */
+static void
+in_vain(Trial *trial, TrialWork work)
+{
+	for (int tries = 1;; tries++)
+	{
+		ErrorData  *edata = try_in_vain(trial, work);
+
+		if (edata == NULL)
+			return;
+		if (tries == MAX_TRIES || !si_failure_retry_at_once(edata->sqlerrcode))
+			ReThrowError(edata);
+		FreeErrorData(edata);
+	}
 }
 
 /* Is there a plan at all?  Known before the brokers are asked. */
@@ -91,6 +112,7 @@ try_messages(Trial *trial)
 	trial->ignored = outcome.ignored;
 	for (int i = 0; i < trial->n; i++)
 	{
+		trial->failures[i] = NULL;
 		if (outcome.failures[i] != NULL)
 			trial->failures[i] = si_failure_copy(outcome.failures[i], context);
 	}

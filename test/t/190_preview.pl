@@ -179,21 +179,21 @@ is(sql("SELECT applied FROM stream_ingest.counts WHERE name = 'bad'"), @ways + 1
 # ---- while a worker reads
 
 is(answer("SELECT count(*) FROM stream_ingest.preview('bad', 1000)"), '0', 'when all is read there is no next one');
-$kafka->create_topic('busy', 1);
+$kafka->create_topic('busy', 2);
 sql("
 	CREATE TABLE busy (id bigint PRIMARY KEY, payload text);
 	SELECT stream_ingest.create_subscription('busy', 'kafka', 'busy', 'busy', options => '{\"rate_limit\": 2000}')");
-$kafka->produce('busy', count => 10_000, partition => 0);
+$kafka->produce('busy', count => 10_000, round_robin => 2);
 my ($previews, $rows) = (0, 0);
 while (sql("SELECT coalesce(sum(next_offset), 0) FROM stream_ingest.offsets WHERE name = 'busy'") < 10_000
 	&& $previews < 1_000)
 {
-	my ($count, $bad) = split /\|/, answer("SELECT count(*), count(error) FROM stream_ingest.preview('busy', 2000)");
+	my $answer = answer("SELECT count(*), count(error) FROM stream_ingest.preview('busy', 2000)");
 
 	$previews++;
-	$rows += $count;
-	next if $bad eq '0';
-	is($bad, '0', "preview $previews takes no row of the worker's for a duplicate");
+	$rows += $1 if $answer =~ /^(\d+)\|0$/;
+	next if $answer =~ /^\d+\|0$/;
+	is($answer, 'no error', "preview $previews takes no row of the worker's for a duplicate");
 	last;
 }
 cmp_ok($rows, '>', 0, "$previews previews during a load saw $rows messages to come");
@@ -205,13 +205,13 @@ is(sql("SELECT messages, applied, dead_letters FROM stream_ingest.counts WHERE n
 
 sql("SELECT stream_ingest.disable('busy')");
 $kafka->produce('busy', count => 10, first => 20_000, partition => 0);
-$kafka->delete_records('busy', 0, 10_004);
+$kafka->delete_records('busy', 0, 5_004);
 like(answer("SELECT message_offset FROM stream_ingest.preview('busy', 1)"),
-	qr/NOTICE:  00000: subscription "busy" would stop here: messages 10000 to 10003 of topic "busy", partition 0 were deleted/,
+	qr/NOTICE:  00000: subscription "busy" would stop here: messages 5000 to 5003 of topic "busy", partition 0 were deleted/,
 	'what the broker no longer has is told of');
 is( $node->safe_psql('postgres',
 		"SET client_min_messages = warning; SELECT string_agg(message_offset::text, ' ') FROM stream_ingest.preview('busy', 3)"),
-	'10004 10005 10006',
+	'5004 5005 5006',
 	'and the messages behind it shown');
 sql("SELECT stream_ingest.alter_subscription('busy', options => '{\"on_gap\": \"continue\"}')");
 is(answer("SELECT count(*) FROM stream_ingest.preview('busy')"), '6', 'on_gap = continue: nothing to tell');
