@@ -267,6 +267,16 @@ is(answer("SET lock_timeout = '5s'; BEGIN; LOCK TABLE holes; ROLLBACK; SELECT 'f
 $holder->query_safe('COMMIT');
 $holder->quit;
 
+# ---- nothing piles up in a session
+
+sql("SELECT stream_ingest.disable('bad'), stream_ingest.seek('bad', 'earliest')");
+is(answer("SELECT count(*), count(error) FROM stream_ingest.preview('bad', 1000)"), '50|20',
+	'a seek that is yet to be carried out is seen');
+my $memory = "SELECT sum(total_bytes) FROM pg_backend_memory_contexts;\n";
+my $some = "SELECT count(*) FROM stream_ingest.preview('bad', 1000);\nSELECT count(*) FROM stream_ingest.preview('holes', 2);\n";
+my @bytes = grep { $_ > 100_000 } split /\n/, sql($some x 2 . $memory . $some x 20 . $memory);
+cmp_ok($bytes[1], '<', 1.05 * $bytes[0], "no memory is lost ($bytes[0] bytes, then $bytes[1])");
+
 # ---- it ends at once
 
 sql("
