@@ -7,6 +7,7 @@ DATA = sql/stream_ingest--1.0.sql
 # listed, so that a stray file cannot join the build
 OBJS = \
 	src/stream_ingest.o \
+	src/arguments.o \
 	src/batch.o \
 	src/bytes.o \
 	src/catalog.o \
@@ -32,6 +33,7 @@ OBJS = \
 	src/functions_produce.o \
 	src/functions_decode.o \
 	src/functions_look.o \
+	src/functions_preview.o \
 	src/guc.o \
 	src/infer.o \
 	src/ingest.o \
@@ -46,6 +48,7 @@ OBJS = \
 	src/option_types.o \
 	src/options.o \
 	src/position.o \
+	src/preview.o \
 	src/producer.o \
 	src/progress.o \
 	src/reduce.o \
@@ -54,19 +57,22 @@ OBJS = \
 	src/scanner.o \
 	src/server_options.o \
 	src/session.o \
+	src/show.o \
 	src/slots.o \
 	src/statement.o \
 	src/transcode.o \
 	src/tombstone.o \
+	src/upcoming.o \
 	src/user_sql.o \
 	src/views.o \
+	src/visit.o \
 	src/worker.o \
 	src/writer.o
 
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = server_options options subscriptions ingest decode types produce look comments dead_letters modes apply targets steering stop_at
+REGRESS = server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=test/regress.conf
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl

@@ -347,6 +347,13 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.peek(name, text, integer, text) IS
 'messages of a topic, over all partitions: the newest, the earliest, or those from a timestamp on; bytes that are no text appear in hex';
 
+CREATE FUNCTION stream_ingest.preview(name name, max_messages integer DEFAULT 10)
+RETURNS TABLE (partition integer, message_offset bigint, row_data jsonb, sqlstate text, error text)
+AS 'MODULE_PATHNAME', 'si_sql_preview'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.preview(name, integer) IS
+'dry run: the rows that the next messages of a subscription would become, or why not; no row and no error: ignored. Nothing is changed';
+
 CREATE FUNCTION stream_ingest.infer_table(
     server name, topic text, target text, format text DEFAULT 'json', max_messages integer DEFAULT 1000)
 RETURNS text

@@ -17,6 +17,12 @@
 #include "failure.h"
 #include "lib/stringinfo.h"
 
+const SiFailure si_failure_skipped = {
+	.sqlerrcode = ERRCODE_WARNING,
+	.message = "skipped by stream_ingest.skip()",
+	.safe = true
+};
+
 /* Whole classes that pass by themselves: the server's or a network's state. */
 static const int passing_classes[] = {
 	MAKE_SQLSTATE('0', '8', '0', '0', '0'), /* connection exception */

@@ -36,6 +36,9 @@ typedef struct SiFailure
 								 * depends on nothing else */
 } SiFailure;
 
+/* Of a message that somebody wants skipped. */
+extern const SiFailure si_failure_skipped;
+
 /* Copy what matters of a caught error into the current memory context. */
 extern SiFailure *si_failure_from_error(const ErrorData *edata);
 

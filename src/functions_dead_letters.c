@@ -14,17 +14,15 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "arguments.h"
 #include "bytes.h"
 #include "catalog.h"
 #include "dead_letter.h"
@@ -35,30 +33,6 @@ PG_FUNCTION_INFO_V1(si_sql_retry_dead_letters);
 PG_FUNCTION_INFO_V1(si_sql_discard_dead_letters);
 PG_FUNCTION_INFO_V1(si_sql_reset_counts);
 PG_FUNCTION_INFO_V1(si_sql_headers_json);
-
-/* The subscription of the first argument, which the current role must own. */
-static SiSubscription *
-owned_subscription(FunctionCallInfo fcinfo, const char *function, bool lock)
-{
-	SiSubscription *s;
-
-	si_slots_require();
-	PreventCommandIfReadOnly(function);
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"name\" must not be null")));
-	s = si_catalog_find(NameStr(*PG_GETARG_NAME(0)), lock);
-	if (s == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("subscription \"%s\" does not exist", NameStr(*PG_GETARG_NAME(0)))));
-	if (!has_privs_of_role(GetUserId(), s->owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of subscription \"%s\"", NameStr(s->name))));
-	return s;
-}
 
 /* Which dead letters the arguments mean. */
 static SiDeadLetterFilter
@@ -87,7 +61,7 @@ read_filter(FunctionCallInfo fcinfo, const SiSubscription *s)
 Datum
 si_sql_retry_dead_letters(PG_FUNCTION_ARGS)
 {
-	SiSubscription *s = owned_subscription(fcinfo, "retry_dead_letters()", false);
+	SiSubscription *s = si_arguments_subscription(fcinfo, "retry_dead_letters()", false);
 	SiDeadLetterFilter filter = read_filter(fcinfo, s);
 
 	PG_RETURN_INT64(si_retry_dead_letters(s, si_options_parse(s->options_text), &filter));
@@ -96,7 +70,7 @@ si_sql_retry_dead_letters(PG_FUNCTION_ARGS)
 Datum
 si_sql_discard_dead_letters(PG_FUNCTION_ARGS)
 {
-	SiSubscription *s = owned_subscription(fcinfo, "discard_dead_letters()", false);
+	SiSubscription *s = si_arguments_subscription(fcinfo, "discard_dead_letters()", false);
 	SiDeadLetterFilter filter = read_filter(fcinfo, s);
 	SiCountChange change = {0};
 	uint64		n = si_dead_letter_discard(&filter);
@@ -115,7 +89,7 @@ si_sql_discard_dead_letters(PG_FUNCTION_ARGS)
 Datum
 si_sql_reset_counts(PG_FUNCTION_ARGS)
 {
-	SiSubscription *s = owned_subscription(fcinfo, "reset_counts()", true);
+	SiSubscription *s = si_arguments_subscription(fcinfo, "reset_counts()", true);
 
 	si_dead_letter_reset_counts(s->id);
 	si_catalog_set_counts_since(s->id);

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
+#include "arguments.h"
 #include "bytes.h"
 #include "decoder.h"
 #include "infer.h"
@@ -40,21 +41,12 @@ PG_FUNCTION_INFO_V1(si_sql_infer_table);
 #define EPOCH_DIFFERENCE_MS \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000)
 
-static void
-require_argument(FunctionCallInfo fcinfo, int i, const char *name)
-{
-	if (PG_ARGISNULL(i))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", name)));
-}
-
 /* The server, which all have as their first argument. */
 static const char *
 server_argument(FunctionCallInfo fcinfo)
 {
 	si_slots_require();
-	require_argument(fcinfo, 0, "server");
+	si_arguments_require(fcinfo, 0, "server");
 	return NameStr(*PG_GETARG_NAME(0));
 }
 
@@ -63,21 +55,10 @@ topic_argument(FunctionCallInfo fcinfo, int i)
 {
 	char	   *topic;
 
-	require_argument(fcinfo, i, "topic");
+	si_arguments_require(fcinfo, i, "topic");
 	topic = text_to_cstring(PG_GETARG_TEXT_PP(i));
 	si_server_check_topic(topic);
 	return topic;
-}
-
-static int
-max_messages_argument(FunctionCallInfo fcinfo, int i)
-{
-	require_argument(fcinfo, i, "max_messages");
-	if (PG_GETARG_INT32(i) < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("max_messages must be greater than zero")));
-	return PG_GETARG_INT32(i);
 }
 
 /* ---- topics ---- */
@@ -161,14 +142,14 @@ si_sql_peek(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	const char *server = server_argument(fcinfo);
 	char	   *topic = topic_argument(fcinfo, 1);
-	int			max_messages = max_messages_argument(fcinfo, 2);
+	int			max_messages = si_arguments_max_messages(fcinfo, 2);
 	SiStart		position;
 	SiMessage  *messages;
 	MemoryContext scratch;
 	MemoryContext old;
 	int			n;
 
-	require_argument(fcinfo, 3, "position");
+	si_arguments_require(fcinfo, 3, "position");
 	position = si_options_parse_position(text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	InitMaterializedSRF(fcinfo, 0);
 	messages = si_look_messages(server, topic, &position, max_messages, 0, &n);
@@ -195,7 +176,7 @@ target_argument(FunctionCallInfo fcinfo, int i)
 {
 	RangeVar   *target;
 
-	require_argument(fcinfo, i, "target");
+	si_arguments_require(fcinfo, i, "target");
 	target = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(i)));
 	return quote_qualified_identifier(target->schemaname, target->relname);
 }
@@ -205,7 +186,7 @@ format_argument(FunctionCallInfo fcinfo, int i)
 {
 	char	   *format;
 
-	require_argument(fcinfo, i, "format");
+	si_arguments_require(fcinfo, i, "format");
 	format = text_to_cstring(PG_GETARG_TEXT_PP(i));
 	if (!si_decoder_known(format))
 		ereport(ERROR,
@@ -222,7 +203,7 @@ si_sql_infer_table(PG_FUNCTION_ARGS)
 	const char *server = server_argument(fcinfo);
 	char	   *topic = topic_argument(fcinfo, 1);
 	char	   *target = target_argument(fcinfo, 2);
-	int			max_messages = max_messages_argument(fcinfo, 4);
+	int			max_messages = si_arguments_max_messages(fcinfo, 4);
 	SiInference *inference = si_infer_create(format_argument(fcinfo, 3));
 	SiMessage  *messages;
 	char	   *table;

@@ -49,6 +49,7 @@
 #include "ingest.h"
 #include "isolate.h"
 #include "session.h"
+#include "show.h"
 #include "tombstone.h"
 #include "transcode.h"
 #include "writer.h"
@@ -1236,4 +1237,39 @@ si_ingest_apply(SiIngest *ingest, const SiMessage *messages, int n, SiOutcome *o
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
+}
+
+typedef struct ShownRows
+{
+	MemoryContext context;
+	Datum	   *rows;			/* by row */
+} ShownRows;
+
+static void
+show_rows(SiIngest *ingest, void *arg)
+{
+	ShownRows  *shown = arg;
+
+	si_show_rows(ingest->mapping, si_writer_key(ingest->writer), ingest->batch,
+				 shown->context, shown->rows);
+}
+
+void
+si_ingest_show(SiIngest *ingest, Datum *rows)
+{
+	ShownRows	shown = {CurrentMemoryContext, NULL};
+	int			nrows = ingest->batch->nrows;
+	SiFailure  *failure;
+
+	shown.rows = palloc0(sizeof(Datum) * Max(nrows, 1));
+	failure = run_protected(ingest, show_rows, &shown);
+	if (failure != NULL)
+		ereport(ERROR,
+				(errcode(failure->sqlerrcode),
+				 errmsg("could not show rows as JSON: %s", si_failure_words(failure))));
+
+	memset(rows, 0, sizeof(Datum) * ingest->nmessages);
+	for (int row = 0; row < nrows; row++)
+		rows[ingest->row_message[row]] = shown.rows[row];
+	pfree(shown.rows);
 }

@@ -8,7 +8,7 @@
  * and is made anew then, under a lock on the target, so that an old plan never
  * meets a new table.
  *
- * Called by the worker.
+ * Called by the worker, retry and preview.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -122,6 +122,13 @@ extern void si_ingest_batch(SiIngest *ingest, const SiProgressKey *key,
  */
 extern void si_ingest_apply(SiIngest *ingest, const SiMessage *messages, int n,
 							SiOutcome *outcome);
+
+/*
+ * What the messages of the last si_ingest_apply have become, by message: rows
+ * as jsonb (show.h) in the current memory context, 0 for none.  In the
+ * (sub)transaction that applied them, and before anything else is done.
+ */
+extern void si_ingest_show(SiIngest *ingest, Datum *rows);
 extern void si_ingest_destroy(SiIngest *ingest);
 
 #endif							/* SI_INGEST_H */

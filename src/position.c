@@ -201,59 +201,44 @@ move_row(const Context *context, SiProgress *row, int64 offset, int64 lost)
 	return SI_POSITION_READY;
 }
 
-/* An explicit offset must be one that the broker has (or its end). */
-static SiPositionEnd
-check_range(const Context *context, int32 partition, int64 offset, int64 low, int64 high)
+/* What is to become of a partition. */
+typedef enum Verdict
 {
-	if (offset >= low && offset <= high)
-		return SI_POSITION_READY;
-	*context->reason =
-		psprintf("offset " INT64_FORMAT " of topic \"%s\", partition %d does not exist: the broker has "
-				 INT64_FORMAT " to " INT64_FORMAT,
-				 offset, context->subscription->topic, partition, low, high);
-	return SI_POSITION_STOP;
-}
+	GOES_ON,					/* as stored */
+	BEGINS,						/* it has no row yet */
+	SEEKS,
+	OTHER_LOG,					/* begins at the log's beginning, once adopted */
+	HAS_GAP,					/* goes on there, once the gap is accepted */
+	NO_ANSWER,
+	OUT_OF_RANGE				/* begins or seeks where there is nothing */
+} Verdict;
 
-/* A partition without a row gets one. */
-static SiPositionEnd
-begin_partition(const Context *context, int32 partition, int64 low, int64 high)
+typedef struct Judgement
 {
-	const SiSubscription *s = context->subscription;
-	SiStart		start;
-	int64		offset;
-	SiPositionEnd end;
+	Verdict		verdict;
+	int64		offset;			/* where it goes on */
+	const char *why;			/* of OTHER_LOG: what has happened */
+	char	   *reason;			/* why the subscription would stop */
+} Judgement;
 
-	(void) wanted_position(s, context->options, NULL, partition, &start);
-	if (!resolve_position(context, partition, &start, &offset))
-		return SI_POSITION_AGAIN;
-	if (start.kind == SI_START_OFFSET && known_at_first_contact(s, partition))
+/*
+ * A position as a number.  One given as an offset must be one that the broker
+ * has (or its end), if checked.
+ */
+static void
+judge_position(const Context *context, int32 partition, const SiStart *start, bool checked,
+			   int64 low, int64 high, Judgement *judgement)
+{
+	if (!resolve_position(context, partition, start, &judgement->offset))
+		judgement->verdict = NO_ANSWER;
+	else if (checked && (judgement->offset < low || judgement->offset > high))
 	{
-		end = check_range(context, partition, offset, low, high);
-		if (end != SI_POSITION_READY)
-			return end;
+		judgement->verdict = OUT_OF_RANGE;
+		judgement->reason =
+			psprintf("offset " INT64_FORMAT " of topic \"%s\", partition %d does not exist: the broker has "
+					 INT64_FORMAT " to " INT64_FORMAT,
+					 judgement->offset, context->subscription->topic, partition, low, high);
 	}
-	si_progress_insert(context->key, partition, offset, context->info->cluster_id,
-					   context->info->topic_id);
-	return SI_POSITION_READY;
-}
-
-/* A seek is pending. */
-static SiPositionEnd
-carry_out_seek(const Context *context, SiProgress *row, int64 low, int64 high)
-{
-	SiStart		start;
-	int64		offset;
-	SiPositionEnd end;
-
-	(void) wanted_position(context->subscription, context->options, row, row->partition, &start);
-	if (!resolve_position(context, row->partition, &start, &offset))
-		return SI_POSITION_AGAIN;
-	end = check_range(context, row->partition, offset, low, high);
-	if (end != SI_POSITION_READY)
-		return end;
-	if (offset > row->next_offset)
-		record_gap(context, row->partition, row->next_offset, offset, "seek");
-	return move_row(context, row, offset, 0);
 }
 
 /* Does the offset belong to another log than the brokers have now? */
@@ -272,32 +257,6 @@ another_log(const Context *context, const SiProgress *row, int64 high)
 	return NULL;
 }
 
-static SiPositionEnd
-adopt_log(const Context *context, SiProgress *row, int64 low, const char *why)
-{
-	record_gap(context, row->partition, row->next_offset, -1, why);
-	if (context->subscription->adopt_log)
-		return move_row(context, row, low, 0);
-	*context->reason =
-		psprintf("%s: topic \"%s\", partition %d no longer holds the log that offset "
-				 INT64_FORMAT " belongs to; enable the subscription to begin with the new one",
-				 why, context->subscription->topic, row->partition, row->next_offset);
-	return SI_POSITION_GAP;
-}
-
-static SiPositionEnd
-pass_gap(const Context *context, SiProgress *row, int64 low)
-{
-	record_gap(context, row->partition, row->next_offset, low, "deleted at the broker");
-	if (context->subscription->adopt_log || context->options->on_gap == SI_ON_GAP_CONTINUE)
-		return move_row(context, row, low, low - row->next_offset);
-	*context->reason =
-		psprintf("messages " INT64_FORMAT " to " INT64_FORMAT " of topic \"%s\", partition %d "
-				 "were deleted at the broker before they were read; enable the subscription to go on behind them",
-				 row->next_offset, low - 1, context->subscription->topic, row->partition);
-	return SI_POSITION_GAP;
-}
-
 /*
  * Has the row moved since the question was asked?  Then another worker is
  * reading that partition, and the answer says nothing about its offset.
@@ -311,27 +270,131 @@ moved_since(const Context *context, const SiProgress *row)
 	return before == NULL || before->next_offset != row->next_offset;
 }
 
-static SiPositionEnd
-resolve_partition(const Context *context, SiProgress *row, int32 partition)
+/*
+ * Has the partition come to where the run ends?  Then it is not read, and what
+ * became of its log is the next run's to find.  Who foresees looks beyond.
+ */
+static bool
+run_is_over(const Context *context, const SiProgress *row)
 {
+	return context->key != NULL && si_progress_stopped(row);
+}
+
+/* A partition that has a row, and no seek pending. */
+static void
+judge_stored(const Context *context, const SiProgress *row, int64 low, int64 high,
+			 Judgement *judgement)
+{
+	const char *topic = context->subscription->topic;
+
+	judgement->offset = row->next_offset;
+	if (moved_since(context, row) || run_is_over(context, row))
+		return;
+	judgement->why = another_log(context, row, high);
+	if (judgement->why != NULL)
+	{
+		judgement->verdict = OTHER_LOG;
+		judgement->offset = low;
+		judgement->reason =
+			psprintf("%s: topic \"%s\", partition %d no longer holds the log that offset "
+					 INT64_FORMAT " belongs to; enable the subscription to begin with the new one",
+					 judgement->why, topic, row->partition, row->next_offset);
+	}
+	else if (row->next_offset < low)
+	{
+		judgement->verdict = HAS_GAP;
+		judgement->offset = low;
+		judgement->reason =
+			psprintf("messages " INT64_FORMAT " to " INT64_FORMAT " of topic \"%s\", partition %d "
+					 "were deleted at the broker before they were read; enable the subscription to go on behind them",
+					 row->next_offset, low - 1, topic, row->partition);
+	}
+}
+
+/* A partition that the topic has; row is NULL if there is none. */
+static Judgement
+judge(const Context *context, const SiProgress *row, int32 partition)
+{
+	Judgement	judgement = {GOES_ON};
+	SiStart		start;
 	int64		low,
 				high;
-	const char *why;
 
 	if (!find_answer(context, partition, SI_OFFSET_BEGINNING, &low) ||
 		!find_answer(context, partition, SI_OFFSET_END, &high))
-		return SI_POSITION_AGAIN;
-	if (row == NULL)
-		return begin_partition(context, partition, low, high);
-	if (row->seek_position != NULL)
-		return carry_out_seek(context, row, low, high);
-	if (moved_since(context, row) || si_progress_stopped(row))
-		return SI_POSITION_READY;
-	why = another_log(context, row, high);
-	if (why != NULL)
-		return adopt_log(context, row, low, why);
-	if (row->next_offset < low)
-		return pass_gap(context, row, low);
+		judgement.verdict = NO_ANSWER;
+	else if (wanted_position(context->subscription, context->options, row, partition, &start))
+	{
+		bool		checked = row != NULL ||
+			(start.kind == SI_START_OFFSET &&
+			 known_at_first_contact(context->subscription, partition));
+
+		judgement.verdict = row == NULL ? BEGINS : SEEKS;
+		judge_position(context, partition, &start, checked, low, high, &judgement);
+	}
+	else
+		judge_stored(context, row, low, high, &judgement);
+	return judgement;
+}
+
+static SiPositionEnd
+carry_out_seek(const Context *context, SiProgress *row, int64 offset)
+{
+	if (offset > row->next_offset)
+		record_gap(context, row->partition, row->next_offset, offset, "seek");
+	return move_row(context, row, offset, 0);
+}
+
+static SiPositionEnd
+adopt_log(const Context *context, SiProgress *row, const Judgement *judgement)
+{
+	record_gap(context, row->partition, row->next_offset, -1, judgement->why);
+	if (context->subscription->adopt_log)
+		return move_row(context, row, judgement->offset, 0);
+	return SI_POSITION_GAP;
+}
+
+/* Is a gap passed over without anybody being asked? */
+static bool
+gap_accepted(const Context *context)
+{
+	return context->subscription->adopt_log || context->options->on_gap == SI_ON_GAP_CONTINUE;
+}
+
+static SiPositionEnd
+pass_gap(const Context *context, SiProgress *row, int64 low)
+{
+	record_gap(context, row->partition, row->next_offset, low, "deleted at the broker");
+	if (gap_accepted(context))
+		return move_row(context, row, low, low - row->next_offset);
+	return SI_POSITION_GAP;
+}
+
+static SiPositionEnd
+resolve_partition(const Context *context, SiProgress *row, int32 partition)
+{
+	Judgement	judgement = judge(context, row, partition);
+
+	*context->reason = judgement.reason;
+	switch (judgement.verdict)
+	{
+		case GOES_ON:
+			break;
+		case BEGINS:
+			si_progress_insert(context->key, partition, judgement.offset,
+							   context->info->cluster_id, context->info->topic_id);
+			break;
+		case SEEKS:
+			return carry_out_seek(context, row, judgement.offset);
+		case OTHER_LOG:
+			return adopt_log(context, row, &judgement);
+		case HAS_GAP:
+			return pass_gap(context, row, judgement.offset);
+		case NO_ANSWER:
+			return SI_POSITION_AGAIN;
+		case OUT_OF_RANGE:
+			return SI_POSITION_STOP;
+	}
 	return SI_POSITION_READY;
 }
 
@@ -340,20 +403,27 @@ resolve_partition(const Context *context, SiProgress *row, int32 partition)
  * fewer.  The row stays, for its counts; at offset 0 it misses nothing, and
  * fits should the topic grow again.
  */
+static char *
+partition_gone(const Context *context, const SiProgress *row)
+{
+	if (row->seek_position == NULL && (row->next_offset == 0 || run_is_over(context, row)))
+		return NULL;
+	return psprintf("topic recreated: topic \"%s\" has no partition %d any more, of which offset "
+					INT64_FORMAT " was next: it has %d; enable the subscription to go on without it",
+					context->subscription->topic, row->partition, row->next_offset,
+					context->info->partitions);
+}
+
 static SiPositionEnd
 check_partition_exists(const Context *context, SiProgress *row)
 {
-	if (row->seek_position == NULL && (row->next_offset == 0 || si_progress_stopped(row)))
+	*context->reason = partition_gone(context, row);
+	if (*context->reason == NULL)
 		return SI_POSITION_READY;
 
 	record_gap(context, row->partition, row->next_offset, -1, "topic recreated");
 	if (context->subscription->adopt_log)
 		return move_row(context, row, 0, 0);
-	*context->reason =
-		psprintf("topic recreated: topic \"%s\" has no partition %d any more, of which offset "
-				 INT64_FORMAT " was next: it has %d; enable the subscription to go on without it",
-				 context->subscription->topic, row->partition, row->next_offset,
-				 context->info->partitions);
 	return SI_POSITION_GAP;
 }
 
@@ -507,5 +577,72 @@ si_position_resolve(const SiSubscription *subscription, const SiOptions *options
 	}
 	if (end == SI_POSITION_READY)
 		si_catalog_set_first_partitions(subscription->id, info->partitions);
+	return end;
+}
+
+/* ---- without touching anything ---- */
+
+/* Where one partition would go on; a reason to stop is told of. */
+static SiPositionEnd
+foresee_partition(const Context *context, const SiProgress *row, int32 partition, int64 *offset)
+{
+	Judgement	judgement = judge(context, row, partition);
+	bool		told = false;
+
+	*context->reason = judgement.reason;
+	*offset = judgement.offset;
+	switch (judgement.verdict)
+	{
+		case NO_ANSWER:
+			return SI_POSITION_AGAIN;
+		case OUT_OF_RANGE:
+			return SI_POSITION_STOP;
+		case OTHER_LOG:
+			told = !context->subscription->adopt_log;
+			break;
+		case HAS_GAP:
+			told = !gap_accepted(context);
+			break;
+		default:
+			break;
+	}
+	return told ? SI_POSITION_GAP : SI_POSITION_READY;
+}
+
+SiPositionEnd
+si_position_foresee(const SiSubscription *subscription, const SiOptions *options,
+					const SiTopicInfo *info, const SiPositionQuestions *answered,
+					int64 *offsets, char **reason)
+{
+	char	   *this_reason = NULL;
+	Context		context = {subscription, options, NULL, info, answered, &this_reason};
+	SiPositionEnd end = SI_POSITION_READY;
+
+	for (int32 p = 0; p < info->partitions; p++)
+	{
+		SiPositionEnd this_end;
+
+		offsets[p] = -1;
+		if (!si_options_takes(options, p))
+			continue;
+		this_end = foresee_partition(&context, find_row(answered->rows, answered->nrows, p), p,
+									 &offsets[p]);
+		if (this_end == SI_POSITION_AGAIN)
+			return this_end;
+		if (join_ends(end, this_end) != end)
+			*reason = this_reason;
+		end = join_ends(end, this_end);
+	}
+	for (int i = 0; i < answered->nrows && end == SI_POSITION_READY; i++)
+	{
+		const SiProgress *row = &answered->rows[i];
+
+		if (row->partition < info->partitions || !si_options_takes(options, row->partition) ||
+			subscription->adopt_log)
+			continue;
+		*reason = partition_gone(&context, row);
+		if (*reason != NULL)
+			end = SI_POSITION_GAP;
+	}
 	return end;
 }

@@ -13,7 +13,7 @@
  * while Kafka is asked: si_position_questions, then si_position_resolve with
  * the answers.
  *
- * Called by the worker.
+ * Called by the worker, and by preview.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -63,5 +63,17 @@ extern SiPositionEnd si_position_resolve(const SiSubscription *subscription,
 										 const SiTopicInfo *info,
 										 const SiPositionQuestions *answered,
 										 char **reason);
+
+/*
+ * The same without touching anything, for somebody who only wants to know:
+ * where each of the topic's partitions would go on, -1 for those that the
+ * subscription does not take.  On STOP there is no such place; on GAP the
+ * places are those behind what is missing, which enable() accepts.
+ */
+extern SiPositionEnd si_position_foresee(const SiSubscription *subscription,
+										 const SiOptions *options,
+										 const SiTopicInfo *info,
+										 const SiPositionQuestions *answered,
+										 int64 *offsets, char **reason);
 
 #endif							/* SI_POSITION_H */

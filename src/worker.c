@@ -1292,11 +1292,6 @@ step_aside(Worker *worker, SiBatchRequest *request)
 static void
 apply(Worker *worker)
 {
-	static const SiFailure skipped = {
-		.sqlerrcode = ERRCODE_WARNING,
-		.message = "skipped by stream_ingest.skip()",
-		.safe = true
-	};
 	bool		skip;
 	int			n = batch_messages(worker, &skip);
 	SiBatchRequest request;
@@ -1305,7 +1300,7 @@ apply(Worker *worker)
 				duration;
 
 	make_request(worker, n, &request);
-	request.refusal = skip ? &skipped : worker->refusal;
+	request.refusal = skip ? &si_failure_skipped : worker->refusal;
 	request.skip = skip;
 	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, "applying a batch");
