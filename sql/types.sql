@@ -94,7 +94,7 @@ SELECT type, value FROM (VALUES
 ORDER BY t.n, k;
 
 -- a table with a column for each type, and the offset that it came from
-SELECT format('CREATE TABLE types (n bigint, %s)', string_agg(format('%I %s', type, type), ', ' ORDER BY n))
+SELECT format('CREATE TABLE types (n bigint, %s)', string_agg(format('"%s" %s', replace(type, '"', '""'), type), ', ' ORDER BY n))
 FROM (SELECT type, min(n) AS n FROM cases GROUP BY type) AS t \gexec
 CREATE FUNCTION wait_done(subscription name, messages bigint) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

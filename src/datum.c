@@ -577,7 +577,7 @@ si_datum_fail(SiDatumMaker *maker, const SiColumn *column, int sqlerrcode,
 	if (column)
 	{
 		failure->column = pstrdup(column->name);
-		failure->type = format_type_be(column->type);
+		failure->type = si_failure_type_name(column->type);
 	}
 
 	return false;
@@ -591,7 +591,7 @@ si_datum_fail_soft(SiDatumMaker *maker, const SiColumn *column)
 
 	*failure = *si_failure_from_error(maker->soft.error_data);
 	failure->column = pstrdup(column->name);
-	failure->type = format_type_be(column->type);
+	failure->type = si_failure_type_name(column->type);
 
 	maker->soft.error_occurred = false;
 	maker->soft.error_data = NULL;

@@ -14,8 +14,14 @@
  */
 #include "postgres.h"
 
-#include "failure.h"
+#include "access/htup_details.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+
+#include "failure.h"
 
 const SiFailure si_failure_skipped = {
 	.sqlerrcode = ERRCODE_WARNING,
@@ -111,6 +117,20 @@ si_failure_from_error(const ErrorData *edata)
 	failure->of_row = edata->funcname != NULL &&
 		strcmp(edata->funcname, "ExecConstraints") == 0;
 	return failure;
+}
+
+char *
+si_failure_type_name(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Oid			schema = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		schema = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace;
+		ReleaseSysCache(tuple);
+	}
+	return schema == PG_CATALOG_NAMESPACE ? format_type_be(type) : format_type_be_qualified(type);
 }
 
 SiFailure *

@@ -39,6 +39,12 @@ typedef struct SiFailure
 /* Of a message that somebody wants skipped. */
 extern const SiFailure si_failure_skipped;
 
+/*
+ * The name of a type for SiFailure's type, palloc'd: with its schema unless that
+ * is pg_catalog, so that it does not depend on the search_path of the moment.
+ */
+extern char *si_failure_type_name(Oid type);
+
 /* Copy what matters of a caught error into the current memory context. */
 extern SiFailure *si_failure_from_error(const ErrorData *edata);
 

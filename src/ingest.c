@@ -606,7 +606,7 @@ convert_batch(SiIngest *ingest)
 		if (column != NULL && thrown->column == NULL)
 		{
 			thrown->column = pstrdup(column->name);
-			thrown->type = format_type_be(column->type);
+			thrown->type = si_failure_type_name(column->type);
 		}
 		ingest->failures[ingest->nconverted++] = thrown;
 		if (enough(ingest, thrown))
