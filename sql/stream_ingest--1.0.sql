@@ -382,12 +382,13 @@ COMMENT ON FUNCTION stream_ingest.worker_slots() IS
 
 CREATE FUNCTION stream_ingest.partition_slots(
     OUT subscription integer, OUT partition integer,
-    OUT low_watermark bigint, OUT high_watermark bigint, OUT asked_at timestamptz)
+    OUT low_watermark bigint, OUT high_watermark bigint, OUT asked_at timestamptz,
+    OUT worker integer)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'si_sql_partition_slots'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION stream_ingest.partition_slots() IS
-'private: watermarks as last told by the brokers; read the view offsets';
+'private: watermarks as last told by the brokers, null if that is too long ago; read the view offsets';
 
 CREATE FUNCTION stream_ingest.subscription_slot(
     subscription integer, epoch bigint,
@@ -472,16 +473,20 @@ SELECT s.id, s.name, w.worker, w.pid,
        COALESCE(w.last_error_sqlstate, s.stop_sqlstate) AS last_error_sqlstate,
        COALESCE(w.last_error_at, CASE WHEN s.stop_sqlstate IS NOT NULL THEN s.stopped_at END) AS last_error_at,
        w.retries, w.retry_at,
-       CASE WHEN w.messages_per_second OPERATOR(pg_catalog.>) 0 THEN
-         pg_catalog.make_interval(secs => (
-           SELECT pg_catalog.sum(GREATEST(LEAST(k.high_watermark, p.stop_offset)
-                                             OPERATOR(pg_catalog.-) p.next_offset, 0))
-             FROM stream_ingest.progress p
-             JOIN stream_ingest.partition_slots() k
-               ON k.subscription OPERATOR(pg_catalog.=) p.subscription
-              AND k.partition OPERATOR(pg_catalog.=) p.partition
-            WHERE p.subscription OPERATOR(pg_catalog.=) s.id)::double precision
-           OPERATOR(pg_catalog./) w.messages_per_second) END AS catch_up_in,
+       -- of the worker's own partitions, and only if the ends of all are known
+       CASE WHEN w.messages_per_second OPERATOR(pg_catalog.>) 0 THEN (
+         SELECT CASE WHEN pg_catalog.count(k.high_watermark) OPERATOR(pg_catalog.=) w.partitions
+                  THEN pg_catalog.make_interval(secs => LEAST(1e9,
+                    pg_catalog.sum(GREATEST(LEAST(k.high_watermark, p.stop_offset)
+                                               OPERATOR(pg_catalog.-) p.next_offset, 0))::double precision
+                      OPERATOR(pg_catalog./) w.messages_per_second)) END
+           FROM stream_ingest.partition_slots() k
+           JOIN stream_ingest.progress p
+             ON p.subscription OPERATOR(pg_catalog.=) k.subscription
+            AND p.topic OPERATOR(pg_catalog.=) s.topic
+            AND p.partition OPERATOR(pg_catalog.=) k.partition
+          WHERE k.subscription OPERATOR(pg_catalog.=) s.id
+            AND k.worker OPERATOR(pg_catalog.=) w.worker) END AS catch_up_in,
        CASE WHEN w.pid IS NOT NULL THEN 'statement' END AS write_path
   FROM stream_ingest.subscription s
   LEFT JOIN stream_ingest.worker_slots() w ON w.subscription OPERATOR(pg_catalog.=) s.id
@@ -631,7 +636,7 @@ COMMENT ON COLUMN stream_ingest.status.retries IS
 COMMENT ON COLUMN stream_ingest.status.retry_at IS
 'when it is tried again';
 COMMENT ON COLUMN stream_ingest.status.catch_up_in IS
-'when the end (with stop_at that of the run) is reached at this rate; null if nothing flows';
+'when the worker reaches the end (with stop_at that of the run) at this rate; null if nothing flows or the end is not known';
 COMMENT ON COLUMN stream_ingest.status.write_path IS
 'how rows are written';
 
@@ -646,13 +651,13 @@ COMMENT ON COLUMN stream_ingest.offsets.partition IS
 COMMENT ON COLUMN stream_ingest.offsets.next_offset IS
 'offset that is the next to be applied';
 COMMENT ON COLUMN stream_ingest.offsets.low_watermark IS
-'first offset that the broker has; null while it is not known';
+'first offset that the broker has; null if the broker has not said so lately';
 COMMENT ON COLUMN stream_ingest.offsets.high_watermark IS
-'offset that the broker gives to the next message; null while it is not known';
+'offset that the broker gives to the next message; null if the broker has not said so lately';
 COMMENT ON COLUMN stream_ingest.offsets.lag IS
-'how many offsets are still to come; null if the end is not known';
+'how many offsets are still to come; null if the end is not known: status says why';
 COMMENT ON COLUMN stream_ingest.offsets.time_lag IS
-'age of the last applied message while there are more; 0 at the end';
+'age of the last applied message while there are more; 0 at the end; null if the end is not known';
 COMMENT ON COLUMN stream_ingest.offsets.last_message_at IS
 'timestamp of the last applied message, as Kafka has it';
 COMMENT ON COLUMN stream_ingest.offsets.applied_at IS

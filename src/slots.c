@@ -295,6 +295,12 @@ si_slots_make_partition(Oid database, int32 subscription, int32 partition, int w
 	return slot;
 }
 
+bool
+si_slots_watermarks_fresh(TimestampTz asked_at, TimestampTz now)
+{
+	return asked_at != 0 && !TimestampDifferenceExceeds(asked_at, now, SI_WATERMARK_AGE_MS);
+}
+
 void
 si_slots_free_partitions(int worker)
 {

@@ -28,6 +28,13 @@
 #define SI_REASON_LEN	256
 #define SI_MAX_DATABASES 1024
 
+/*
+ * How often a worker has the brokers asked for watermarks, and how old an
+ * answer may be before it is no answer any more: it is shown as unknown then.
+ */
+#define SI_WATERMARK_MS		5000
+#define SI_WATERMARK_AGE_MS	(3 * SI_WATERMARK_MS)
+
 /* What a subscription, or one of its workers, is doing. */
 typedef enum SiState
 {
@@ -118,12 +125,16 @@ typedef struct SiWorkerSlot
 	TimestampTz retry_at;		/* 0: it does not wait to retry */
 	int			partitions;
 	double		messages_per_second;
+	TimestampTz rate_at;		/* when that was found out */
 	int64		batch_messages; /* size of the last batch */
 	double		batch_ms;		/* and what it took */
 	bool		refresh_watermarks; /* somebody waits for fresh ones */
 } SiWorkerSlot;
 
-/* A partition's watermarks; -1001 (SI_OFFSET_UNKNOWN) while unknown. */
+/*
+ * A partition's watermarks; -1001 (SI_OFFSET_UNKNOWN) while unknown.  Whoever
+ * shows them asks si_slots_watermarks_fresh before.
+ */
 typedef struct SiPartitionSlot
 {
 	bool		in_use;
@@ -134,7 +145,8 @@ typedef struct SiPartitionSlot
 								 * it */
 	pg_atomic_uint64 low;
 	pg_atomic_uint64 high;
-	pg_atomic_uint64 asked_at;	/* TimestampTz; 0: never */
+	pg_atomic_uint64 asked_at;	/* TimestampTz; 0: never; infinity: there is
+								 * nobody to ask, and the values are for good */
 } SiPartitionSlot;
 
 typedef struct SiShared
@@ -197,6 +209,12 @@ extern SiWorkerSlot *si_slots_find_worker(Oid database, int32 subscription, int 
 extern SiPartitionSlot *si_slots_make_partition(Oid database, int32 subscription,
 												int32 partition, int worker);
 extern SiPartitionSlot *si_slots_find_partition(Oid database, int32 subscription, int32 partition);
+
+/*
+ * Are watermarks that were asked for then still worth showing?  A number that
+ * was true once looks like one that is.
+ */
+extern bool si_slots_watermarks_fresh(TimestampTz asked_at, TimestampTz now);
 
 /* Free those of a worker that ends (exclusive). */
 extern void si_slots_free_partitions(int worker);

@@ -66,9 +66,59 @@ put_time(Datum *values, bool *nulls, int i, TimestampTz time)
 
 /* ---- worker_slots ---- */
 
-static void
-put_worker(ReturnSetInfo *rsinfo, const SiWorkerSlot *worker)
+/* A rate is that of the last seconds, or of as long as a batch takes. */
+#define RATE_AGE_MS		5000
+
+/* A worker, and what is known of the ends of its partitions. */
+typedef struct WorkerCopy
 {
+	SiWorkerSlot slot;
+	int			watched;		/* partitions that have a place for watermarks */
+	int			unknown;		/* of these, without fresh ones */
+	TimestampTz asked_at;		/* the oldest answer; 0: there is none */
+} WorkerCopy;
+
+/* What a worker that waits for a lock has told is not true any more. */
+static double
+current_rate(const SiWorkerSlot *worker, TimestampTz now)
+{
+	int			patience = RATE_AGE_MS + (int) Min(2 * worker->batch_ms, INT_MAX / 2);
+
+	if (TimestampDifferenceExceeds(worker->rate_at, now, patience))
+		return 0;
+	return worker->messages_per_second;
+}
+
+/*
+ * Why the lag of a worker that is otherwise well is not known; empty if it is.
+ * Of one that has just begun, the brokers may be about to answer.
+ */
+static void
+explain_unknown_lag(const WorkerCopy *worker, TimestampTz now, char *reason, size_t size)
+{
+	TimestampTz since = worker->asked_at != 0 ? worker->asked_at : worker->slot.started_at;
+
+	reason[0] = '\0';
+	if (worker->slot.pid == 0 || (worker->slot.state != SI_STATE_CATCHING_UP &&
+								  worker->slot.state != SI_STATE_STREAMING))
+		return;
+	if (worker->unknown > 0 && !si_slots_watermarks_fresh(since, now))
+		snprintf(reason, size,
+				 "the lag of %d of %d partitions is not known: the brokers have not answered for %ld seconds",
+				 worker->unknown, worker->slot.partitions,
+				 TimestampDifferenceMilliseconds(since, now) / 1000);
+	else if (worker->watched < worker->slot.partitions)
+		snprintf(reason, size,
+				 "the lag of %d of %d partitions is not known: all %d places of stream_ingest.max_partitions are in use",
+				 worker->slot.partitions - worker->watched, worker->slot.partitions,
+				 si_guc_max_partitions);
+}
+
+static void
+put_worker(ReturnSetInfo *rsinfo, const WorkerCopy *copy, TimestampTz now)
+{
+	const SiWorkerSlot *worker = &copy->slot;
+	char		reason[SI_REASON_LEN];
 	Datum		values[16] = {0};
 	bool		nulls[16] = {0};
 
@@ -77,10 +127,11 @@ put_worker(ReturnSetInfo *rsinfo, const SiWorkerSlot *worker)
 	values[2] = Int32GetDatum(worker->pid);
 	nulls[2] = (worker->pid == 0);
 	values[3] = CStringGetTextDatum(si_slots_state_name(worker->state));
-	put_text(values, nulls, 4, worker->reason);
+	explain_unknown_lag(copy, now, reason, sizeof(reason));
+	put_text(values, nulls, 4, worker->reason[0] != '\0' ? worker->reason : reason);
 	put_time(values, nulls, 5, worker->since);
 	values[6] = Int32GetDatum(worker->partitions);
-	values[7] = Float8GetDatum(worker->messages_per_second);
+	values[7] = Float8GetDatum(current_rate(worker, now));
 	values[8] = Int64GetDatum(worker->batch_messages);
 	values[9] = Float8GetDatum(worker->batch_ms);
 	put_text(values, nulls, 10, worker->last_error);
@@ -95,32 +146,54 @@ put_worker(ReturnSetInfo *rsinfo, const SiWorkerSlot *worker)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
+/* Count what is known of the partitions of the workers; lock held. */
+static void
+count_watermarks(WorkerCopy *copies, TimestampTz now)
+{
+	for (int i = 0; i < si_guc_max_partitions; i++)
+	{
+		SiPartitionSlot *slot = si_slots_partition(i);
+		WorkerCopy *copy = &copies[slot->worker];
+		TimestampTz asked_at;
+
+		if (!slot->in_use || slot->database != MyDatabaseId)
+			continue;
+		copy->watched++;
+		asked_at = (TimestampTz) pg_atomic_read_u64(&slot->asked_at);
+		if (si_slots_watermarks_fresh(asked_at, now))
+			continue;
+		if (copy->unknown++ == 0 || asked_at < copy->asked_at)
+			copy->asked_at = asked_at;
+	}
+}
+
 Datum
 si_sql_worker_slots(PG_FUNCTION_ARGS)
 {
-	SiWorkerSlot *copy;
-	int			n = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	WorkerCopy *copies;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (si_shared == NULL)
 		return (Datum) 0;
 
 	/* look at the slots under the lock, and make tuples without it */
-	copy = palloc(sizeof(SiWorkerSlot) * si_guc_max_workers);
+	copies = palloc0(sizeof(WorkerCopy) * si_guc_max_workers);
 	si_slots_lock(LW_SHARED);
 	for (int i = 0; i < si_guc_max_workers; i++)
 	{
 		SiWorkerSlot *worker = si_slots_worker(i);
 
 		if (worker->in_use && worker->database == MyDatabaseId)
-			copy[n++] = *worker;
+			copies[i].slot = *worker;
 	}
+	count_watermarks(copies, now);
 	si_slots_unlock();
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < si_guc_max_workers; i++)
 	{
-		if (may_see(copy[i].owner))
-			put_worker((ReturnSetInfo *) fcinfo->resultinfo, &copy[i]);
+		if (copies[i].slot.in_use && may_see(copies[i].slot.owner))
+			put_worker((ReturnSetInfo *) fcinfo->resultinfo, &copies[i], now);
 	}
 	return (Datum) 0;
 }
@@ -131,15 +204,29 @@ typedef struct PartitionCopy
 {
 	int32		subscription;
 	int32		partition;
+	int			worker;
 	Oid			owner;
-	int64		low;
+	int64		low;			/* SI_OFFSET_UNKNOWN also if it is too old */
 	int64		high;
 	TimestampTz asked_at;
 } PartitionCopy;
 
+/* Watermarks as they can be believed: what is too old is not known. */
+static void
+copy_watermarks(SiPartitionSlot *slot, PartitionCopy *copy, TimestampTz now)
+{
+	copy->asked_at = (TimestampTz) pg_atomic_read_u64(&slot->asked_at);
+	pg_read_barrier();
+	copy->low = (int64) pg_atomic_read_u64(&slot->low);
+	copy->high = (int64) pg_atomic_read_u64(&slot->high);
+	if (!si_slots_watermarks_fresh(copy->asked_at, now))
+		copy->low = copy->high = SI_OFFSET_UNKNOWN;
+}
+
 static int
 copy_partitions(PartitionCopy *copy)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	int			n = 0;
 
 	si_slots_lock(LW_SHARED);
@@ -156,9 +243,8 @@ copy_partitions(PartitionCopy *copy)
 		copy[n].subscription = slot->subscription;
 		copy[n].partition = slot->partition;
 		copy[n].owner = subscription->owner;
-		copy[n].low = (int64) pg_atomic_read_u64(&slot->low);
-		copy[n].high = (int64) pg_atomic_read_u64(&slot->high);
-		copy[n].asked_at = (TimestampTz) pg_atomic_read_u64(&slot->asked_at);
+		copy[n].worker = si_slots_worker(slot->worker)->number;
+		copy_watermarks(slot, &copy[n], now);
 		n++;
 	}
 	si_slots_unlock();
@@ -179,8 +265,8 @@ si_sql_partition_slots(PG_FUNCTION_ARGS)
 	n = copy_partitions(copy);
 	for (int i = 0; i < n; i++)
 	{
-		Datum		values[5];
-		bool		nulls[5] = {0};
+		Datum		values[6];
+		bool		nulls[6] = {0};
 
 		if (!may_see(copy[i].owner))
 			continue;
@@ -191,6 +277,7 @@ si_sql_partition_slots(PG_FUNCTION_ARGS)
 		values[3] = Int64GetDatum(copy[i].high);
 		nulls[3] = (copy[i].high == SI_OFFSET_UNKNOWN);
 		put_time(values, nulls, 4, copy[i].asked_at);
+		values[5] = Int32GetDatum(copy[i].worker);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -66,7 +66,6 @@
 
 #define TOPIC_CHECK_MS		30000	/* partitions added, topic gone */
 #define TROUBLE_CHECK_MS	2000	/* the same while something is wrong */
-#define WATERMARK_MS		5000
 #define RETRY_MIN_MS		1000
 #define RETRY_MAX_MS		60000
 #define CONTACT_RETRY_MAX_MS 5000	/* brokers and topics come back
@@ -713,7 +712,7 @@ watch_watermarks(Worker *worker)
 			/* nobody can be asked, and it has no end to wait for */
 			pg_atomic_write_u64(&slot->low, 0);
 			pg_atomic_write_u64(&slot->high, 0);
-			pg_atomic_write_u64(&slot->asked_at, GetCurrentTimestamp());
+			pg_atomic_write_u64(&slot->asked_at, DT_NOEND);
 			continue;
 		}
 		sinks[n].partition = partition;
@@ -723,7 +722,7 @@ watch_watermarks(Worker *worker)
 		n++;
 	}
 	si_slots_unlock();
-	si_consumer_watch(worker->consumer, sinks, n, WATERMARK_MS);
+	si_consumer_watch(worker->consumer, sinks, n, SI_WATERMARK_MS);
 	pfree(sinks);
 }
 
@@ -1079,6 +1078,7 @@ update_rate(Worker *worker, int64 messages)
 	worker->rate_since = now;
 	si_slots_lock(LW_EXCLUSIVE);
 	si_slots_worker(my_slot)->messages_per_second = worker->rate;
+	si_slots_worker(my_slot)->rate_at = now;
 	si_slots_unlock();
 }
 
