@@ -29,6 +29,7 @@ OBJS = \
 	src/fixed_sql.o \
 	src/format.o \
 	src/functions.o \
+	src/group.o \
 	src/functions_dead_letters.o \
 	src/functions_produce.o \
 	src/functions_decode.o \
@@ -51,6 +52,7 @@ OBJS = \
 	src/preview.o \
 	src/producer.o \
 	src/progress.o \
+	src/publisher.o \
 	src/reduce.o \
 	src/retry.o \
 	src/row_notes.o \

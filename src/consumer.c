@@ -1172,11 +1172,13 @@ si_consumer_publish(SiConsumer *consumer, const int32_t *partitions,
 		send_publication(consumer);
 }
 
-bool
-si_consumer_is_publishing(SiConsumer *consumer)
+SiPublishState
+si_consumer_publish_state(SiConsumer *consumer)
 {
 	serve_events(consumer);
-	return consumer->publishing;
+	if (consumer->publishing)
+		return SI_PUBLISH_UNDER_WAY;
+	return consumer->publish_next->cnt > 0 ? SI_PUBLISH_FAILED : SI_PUBLISH_DONE;
 }
 
 bool

@@ -205,8 +205,14 @@ extern void si_consumer_watch(SiConsumer *consumer, const SiWatermarkSink *sinks
 extern void si_consumer_publish(SiConsumer *consumer, const int32_t *partitions,
 								const int64_t *offsets, int n);
 
-/* Is a publication under way, of which the brokers have said nothing yet? */
-extern bool si_consumer_is_publishing(SiConsumer *consumer);
+typedef enum SiPublishState
+{
+	SI_PUBLISH_DONE,			/* all that was said is there */
+	SI_PUBLISH_UNDER_WAY,
+	SI_PUBLISH_FAILED			/* something waits to be sent again */
+} SiPublishState;
+
+extern SiPublishState si_consumer_publish_state(SiConsumer *consumer);
 
 /*
  * Why publishing fails.  Each reason is told once, until a publication

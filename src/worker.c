@@ -56,8 +56,10 @@
 
 #include "compat.h"
 #include "event.h"
+#include "group.h"
 #include "ingest.h"
 #include "position.h"
+#include "publisher.h"
 #include "retry.h"
 #include "server_options.h"
 #include "session.h"
@@ -173,9 +175,7 @@ typedef struct Worker
 	Wait		wait;
 	bool		announce;		/* the state has changed */
 	bool		streaming;		/* and is this */
-	TimestampTz next_publication;
-	bool		unpublished;	/* progress has been made since the last one */
-	XLogRecPtr	last_commit;	/* that is durable once this is flushed */
+	SiPublisher publisher;
 	double		tokens;			/* messages that rate_limit allows */
 	int			allowed;		/* of those in hand, now */
 	TimestampTz tokens_at;
@@ -447,16 +447,6 @@ stop_subscription(Worker *worker, SiState state, const char *reason, const char 
 
 /* ---- PREPARE ---- */
 
-/* The group's name only serves Kafka's own tools. */
-static char *
-group_id(Worker *worker, const SiServerProperties *server)
-{
-	if (worker->options->group_id != NULL)
-		return worker->options->group_id;
-	return psprintf("%s%s.%s", server->group_prefix, get_database_name(MyDatabaseId),
-					NameStr(worker->subscription->name));
-}
-
 static void
 open_consumer(Worker *worker)
 {
@@ -466,6 +456,7 @@ open_consumer(Worker *worker)
 	SiProperty *properties = palloc(sizeof(SiProperty) * Max(n, 1));
 	char	   *client_id = psprintf("stream_ingest/%s/%s", get_database_name(MyDatabaseId),
 									 NameStr(s->name));
+	char	   *group;
 
 	/* the launcher asks when it starts us, but may have asked long ago */
 	if (!has_server_usage_compat(server->server, s->owner))
@@ -477,8 +468,10 @@ open_consumer(Worker *worker)
 		memcpy(properties + server->nproperties, worker->options->properties,
 			   sizeof(SiProperty) * worker->options->nproperties);
 
-	worker->consumer = si_consumer_open(properties, n, s->topic, group_id(worker, server),
-										client_id, si_ingest_wants_headers(worker->ingest));
+	group = si_group_name(worker->options->group_id, server->group_prefix,
+						  get_database_name(MyDatabaseId), NameStr(s->name));
+	worker->consumer = si_consumer_open(properties, n, s->topic, group, client_id,
+										si_ingest_wants_headers(worker->ingest));
 	worker->events = create_wait_event_set_compat(worker->context, 3);
 	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
@@ -778,6 +771,7 @@ contact(Worker *worker)
 	load_partitions(worker, info.partitions);
 	watch_watermarks(worker);
 	assign_partitions(worker);
+	si_publisher_start(&worker->publisher, worker->consumer, worker->options->publish_offsets);
 
 	worker->topic_partitions = info.partitions;
 	worker->troubled = false;
@@ -1319,8 +1313,7 @@ apply(Worker *worker)
 		if (request.ends[i] >= 0)
 			find_partition(worker, request.rows[i]->partition)->end = -1;
 	}
-	worker->unpublished = true;
-	worker->last_commit = XactLastCommitEnd;
+	si_publisher_progressed(&worker->publisher, XactLastCommitEnd);
 	worker->tokens -= result.done;
 	report_batch(worker, result.done, duration);
 	check_limits(worker, &result);
@@ -1373,9 +1366,8 @@ batch_due(Worker *worker, bool drained, long *wait_ms)
 /* ---- STREAM: publishing progress ---- */
 
 /*
- * Tell Kafka how far we are, under the group, for its own tools to see.  What
- * is published is durable here already: never the other way round.  Nobody
- * reads it back.
+ * Tell Kafka how far we are, under the group, for its own tools to see.  That
+ * it does not want to know is said once, and nothing else suffers.
  */
 static void
 publish_offsets(Worker *worker)
@@ -1383,18 +1375,16 @@ publish_offsets(Worker *worker)
 	int			n = worker->npartitions;
 	int32	   *partitions;
 	int64	   *offsets;
-	char		words[SI_REASON_LEN];
+	char	   *failure = si_publisher_failure(&worker->publisher);
 
-	if (!worker->options->publish_offsets || !worker->unpublished || worker->troubled ||
-		GetCurrentTimestamp() < worker->next_publication)
-		return;
-	worker->next_publication = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PUBLISH_MS);
-	if (GetFlushRecPtr(NULL) < worker->last_commit)
+	if (failure != NULL)
 	{
-		/* with synchronous_commit off the WAL writer is about to */
-		worker->next_publication = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 500);
-		return;
+		set_error(ERRCODE_CONNECTION_FAILURE, failure);
+		ereport(LOG,
+				(errmsg("subscription \"%s\": %s", NameStr(worker->subscription->name), failure)));
 	}
+	if (worker->troubled || n == 0 || !si_publisher_due(&worker->publisher))
+		return;
 	partitions = palloc(sizeof(int32) * n);
 	offsets = palloc(sizeof(int64) * n);
 	for (int i = 0; i < n; i++)
@@ -1402,18 +1392,7 @@ publish_offsets(Worker *worker)
 		partitions[i] = worker->partitions[i].progress.partition;
 		offsets[i] = worker->partitions[i].progress.next_offset;
 	}
-	si_consumer_publish(worker->consumer, partitions, offsets, n);
-	worker->unpublished = false;
-
-	/* said once, and nothing else suffers */
-	if (si_consumer_publish_error(worker->consumer, words, sizeof(words)))
-	{
-		char	   *text = psprintf("could not publish offsets to Kafka: %s", words);
-
-		set_error(ERRCODE_CONNECTION_FAILURE, text);
-		ereport(LOG,
-				(errmsg("subscription \"%s\": %s", NameStr(worker->subscription->name), text)));
-	}
+	si_publisher_send(&worker->publisher, partitions, offsets, n);
 }
 
 /* ---- STREAM: looking around ---- */
@@ -1483,9 +1462,8 @@ idle_ms(Worker *worker, long batch_ms)
 		ms = Min(ms, 1000);
 	if (batch_ms >= 0)
 		ms = Min(ms, batch_ms);
-	if (worker->unpublished && worker->options->publish_offsets && !worker->troubled)
-		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-													 worker->next_publication));
+	if (!worker->troubled && worker->npartitions > 0)
+		ms = Min(ms, si_publisher_wait_ms(&worker->publisher));
 	if (worker->next_orphans != 0)
 		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
 													 worker->next_orphans));
@@ -1515,9 +1493,7 @@ arrive(Worker *worker)
 {
 	worker->arrived = true;
 	worker->arrived_at = GetCurrentTimestamp();
-	if (worker->unpublished)
-		XLogFlush(worker->last_commit);
-	worker->next_publication = worker->arrived_at;
+	si_publisher_hurry(&worker->publisher);
 	publish_offsets(worker);
 }
 
@@ -1591,7 +1567,7 @@ tend_run(Worker *worker, long *wait_ms)
 		return;
 	if (!worker->arrived)
 		arrive(worker);
-	if (si_consumer_is_publishing(worker->consumer))
+	if (si_publisher_is_busy(&worker->publisher))
 	{
 		*wait_ms = LAST_PUBLICATION_MS -
 			TimestampDifferenceMilliseconds(worker->arrived_at, GetCurrentTimestamp());

@@ -28,6 +28,7 @@ views 4
 ddl 4
 functions_dead_letters 4
 ingest 3
+publisher 3
 retry 3
 preview 3
 upcoming 3
@@ -68,6 +69,7 @@ infer 2
 consumer 1
 producer 1
 client 1
+group 1
 options 1
 option_types 1
 option_values 1
@@ -116,7 +118,7 @@ done
 breach < <(for file in "${sources[@]}"; do
 	[ "$file" = src/compat.h ] || matches '\b(PG_VERSION_NUM|RD_KAFKA_VERSION)\b' "$file"
 	case $file in
-		src/consumer.[ch] | src/producer.[ch] | src/client.[ch]) ;;
+		src/consumer.[ch] | src/producer.[ch] | src/client.[ch] | src/group.[ch]) ;;
 		*) matches '#[[:space:]]*include.*rdkafka' "$file" ;;
 	esac
 done | sed 's/$/   (not the place for this)/')

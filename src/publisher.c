@@ -1,0 +1,132 @@
+/*-------------------------------------------------------------------------
+ *
+ * publisher.c
+ *	  When a worker tells Kafka how far it is.
+ *
+ * Every few seconds if there is progress, and every now and then if there is
+ * none: Kafka forgets the offsets of a group without members a week after the
+ * last commit (offsets.retention.minutes), and a topic may be silent for
+ * longer.  Where the credentials may not commit, it is tried more and more
+ * rarely, since rights can be granted while a worker runs.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "utils/timestamp.h"
+
+#include "publisher.h"
+
+#define INTERVAL_MS			5000
+#define INTERVAL_MAX_MS		60000	/* while it fails */
+#define REPEAT_MS			(60 * 60 * 1000)
+#define DURABLE_MS			500 /* with synchronous_commit off the WAL writer
+								 * is about to */
+
+void
+si_publisher_start(SiPublisher *publisher, SiConsumer *consumer, bool enabled)
+{
+	memset(publisher, 0, sizeof(SiPublisher));
+	publisher->consumer = enabled ? consumer : NULL;
+	publisher->interval_ms = INTERVAL_MS;
+	publisher->pending = enabled;
+
+	/* a predecessor's last commit, which we have read, may not be durable yet */
+	publisher->durable_at = GetXLogInsertRecPtr();
+}
+
+void
+si_publisher_progressed(SiPublisher *publisher, XLogRecPtr commit)
+{
+	publisher->pending = true;
+	publisher->last_commit = commit;
+	publisher->durable_at = commit;
+}
+
+/* Has what was sent last come back, and how? */
+static void
+note_outcome(SiPublisher *publisher)
+{
+	SiPublishState state = si_consumer_publish_state(publisher->consumer);
+
+	if (!publisher->sent || state == SI_PUBLISH_UNDER_WAY)
+		return;
+	publisher->sent = false;
+	if (state == SI_PUBLISH_DONE)
+	{
+		publisher->interval_ms = INTERVAL_MS;
+		return;
+	}
+	publisher->pending = true;
+	publisher->interval_ms = Min(publisher->interval_ms * 2, INTERVAL_MAX_MS);
+}
+
+bool
+si_publisher_due(SiPublisher *publisher)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (publisher->consumer == NULL)
+		return false;
+	note_outcome(publisher);
+	if (!publisher->pending && now < publisher->repeat_at)
+		return false;
+	if (now < publisher->next)
+		return false;
+	if (GetFlushRecPtr(NULL) >= publisher->durable_at)
+		return true;
+	publisher->next = TimestampTzPlusMilliseconds(now, DURABLE_MS);
+	return false;
+}
+
+void
+si_publisher_send(SiPublisher *publisher, const int32 *partitions, const int64 *offsets, int n)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	si_consumer_publish(publisher->consumer, partitions, offsets, n);
+	publisher->pending = false;
+	publisher->sent = true;
+	publisher->next = TimestampTzPlusMilliseconds(now, publisher->interval_ms);
+	publisher->repeat_at = TimestampTzPlusMilliseconds(now, REPEAT_MS);
+}
+
+char *
+si_publisher_failure(SiPublisher *publisher)
+{
+	char		words[256];
+
+	if (publisher->consumer == NULL ||
+		!si_consumer_publish_error(publisher->consumer, words, sizeof(words)))
+		return NULL;
+	return psprintf("could not publish offsets to Kafka: %s", words);
+}
+
+long
+si_publisher_wait_ms(const SiPublisher *publisher)
+{
+	TimestampTz at;
+
+	if (publisher->consumer == NULL)
+		return REPEAT_MS;
+	at = publisher->pending ? publisher->next : publisher->repeat_at;
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), at);
+}
+
+void
+si_publisher_hurry(SiPublisher *publisher)
+{
+	if (!XLogRecPtrIsInvalid(publisher->last_commit))
+		XLogFlush(publisher->last_commit);
+	publisher->next = 0;
+}
+
+bool
+si_publisher_is_busy(const SiPublisher *publisher)
+{
+	return publisher->consumer != NULL &&
+		si_consumer_publish_state(publisher->consumer) == SI_PUBLISH_UNDER_WAY;
+}
