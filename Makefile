@@ -11,6 +11,7 @@ OBJS = \
 	src/batch.o \
 	src/bytes.o \
 	src/catalog.o \
+	src/cleaner.o \
 	src/client.o \
 	src/column_default.o \
 	src/consumer.o \
@@ -28,6 +29,7 @@ OBJS = \
 	src/failure.o \
 	src/fixed_sql.o \
 	src/format.o \
+	src/former_group.o \
 	src/functions.o \
 	src/group.o \
 	src/functions_dead_letters.o \

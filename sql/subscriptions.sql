@@ -79,6 +79,9 @@ SELECT try_create($$target => 'target', format => 'xml'$$);
 SELECT try_create($$target => 'target', insert_mode => 'merge'$$);
 SELECT try_create($$target => 'target', format => NULL, insert_mode => NULL, options => NULL,
     mapping => NULL, key_columns => NULL$$);
+-- the group of its published offsets is one of the server's
+SELECT try_create($$target => 'target', options => '{"group_id": "mine"}'$$);
+SELECT try_create($$target => 'target', options => '{"group_id": "stream_ingest.mine"}'$$);
 SELECT try_create($$target => 'no_such_table'$$);
 SELECT try_create($$target => 0$$);
 

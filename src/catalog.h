@@ -88,8 +88,8 @@ extern void si_catalog_insert(SiSubscription *subscription);
 extern void si_catalog_update(SiSubscription *subscription);
 
 /*
- * Delete one with all that belongs to it; returns the number of its gaps, and
- * of its dead letters.
+ * Delete one with all that belongs to it (what it has published to Kafka, once
+ * that is committed); returns the number of its gaps, and of its dead letters.
  */
 extern uint64 si_catalog_delete(int32 id, uint64 *dead_letters);
 

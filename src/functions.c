@@ -44,6 +44,7 @@
 #include "dead_letter.h"
 #include "decoder.h"
 #include "event.h"
+#include "former_group.h"
 #include "ingest.h"
 #include "progress.h"
 #include "server_options.h"
@@ -182,9 +183,12 @@ check_combination(const SiSubscription *s, const SiOptions *options)
 	check_stops(options);
 }
 
-/* The server must be there, be ours, and be open to the owner. */
+/*
+ * The server must be there, be ours, and be open to the owner, and the group
+ * be one of its own.
+ */
 static void
-check_server(const SiSubscription *s)
+check_server(const SiSubscription *s, const SiOptions *options)
 {
 	SiServerProperties *server = si_server_properties(s->server, s->owner);
 
@@ -193,6 +197,14 @@ check_server(const SiSubscription *s)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for foreign server %s", s->server),
 				 errhint("Grant USAGE on the server to role \"%s\".", s->owner_name)));
+
+	/* others' groups are not for us to write and delete in */
+	if (options->group_id != NULL &&
+		strncmp(options->group_id, server->group_prefix, strlen(server->group_prefix)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"group_id\" must begin with \"%s\"", server->group_prefix),
+				 errhint("Server \"%s\" says so with its option \"group_prefix\".", s->server)));
 }
 
 static void
@@ -260,7 +272,7 @@ check_subscription(SiSubscription *s)
 	check_words(s);
 	check_combination(s, options);
 	check_owner_can_login(s->owner);
-	check_server(s);
+	check_server(s, options);
 	if (options->workers > si_guc_max_workers)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -504,6 +516,9 @@ si_sql_alter_subscription(PG_FUNCTION_ARGS)
 	SiSubscription *s = lock_subscription(fcinfo, "alter_subscription()", false);
 	bool		had_target = OidIsValid(s->target);
 
+	/* it may publish elsewhere, or less, from now on */
+	if (!PG_ARGISNULL(1) || !PG_ARGISNULL(2) || !PG_ARGISNULL(10))
+		si_former_group_note(s->id, si_catalog_extension());
 	change_arguments(s, fcinfo);
 	change_source(s, fcinfo);
 	check_subscription(s);

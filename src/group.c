@@ -8,10 +8,13 @@
  * group: others may have theirs in it.  Kafka itself forgets a group that has
  * neither offsets nor members.
  *
- * The library's threads run none of our code: the answer, and what is heard of
- * brokers meanwhile, are events of queues which the main thread empties when
- * the descriptor says so.  Destroying the handle can take long, so a thread of
- * its own does that.
+ * A child process talks to the brokers.  In every version of the library known
+ * so far, up to 2.12 and more, a request for a group's coordinator that fails
+ * can end in abort() (its issues 3663 and 4605: a broker older than 2.4, a
+ * connection that breaks at the wrong moment), and the abort of a process that
+ * is the postmaster's child would send the whole server through recovery.  A
+ * grandchild harms nobody.  It lets go of shared memory first, runs nothing of
+ * the server's, tells its answer by a pipe and ends by _exit.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -20,24 +23,45 @@
 #include "postgres.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <librdkafka/rdkafka.h>
 
 #include "compat.h"
 #include "group.h"
+#include "storage/fd.h"
+#include "storage/pg_shmem.h"
 #include "utils/timestamp.h"
+
+/* The child gives up by itself; this long after that it is ended. */
+#define GRACE_MS	2000
 
 struct SiGroupDeletion
 {
-	rd_kafka_t *rk;
-	rd_kafka_queue_t *events;	/* errors of brokers, and logs */
-	rd_kafka_queue_t *answers;
-	int			fd;
-	bool		answered;
+	pid_t		child;			/* 0: it has been waited for */
+	int			fd;				/* its answer comes here */
+	TimestampTz deadline;
+	size_t		len;
+	char		words[256];		/* the answer so far: why it failed */
+};
+
+/* What the child works with; it has its own copy of all memory. */
+typedef struct Request
+{
+	rd_kafka_conf_t *conf;
+	const char *group;
+	const char *topic;
+	const int32 *partitions;
+	int			n;
+	int			timeout_ms;
 	char		words[256];		/* why it failed; empty: it did not */
 	char		trouble[256];	/* newest words about a broker */
-};
+} Request;
 
 char *
 si_group_name(const char *group_id, const char *prefix, const char *database,
@@ -48,55 +72,163 @@ si_group_name(const char *group_id, const char *prefix, const char *database,
 	return psprintf("%s%s.%s", prefix, database, subscription);
 }
 
-/* ---- asking ---- */
+/* ---- the child: no server function from here on ---- */
 
-/* The library's handle; any kind of client may ask. */
-static bool
-create_handle(SiGroupDeletion *deletion, const SiProperty *properties, int nproperties,
-			  const char *client_id, SiClientFailure *failure)
+/* The first failure counts; that there was nothing to delete is none. */
+static void
+note_failure(Request *request, rd_kafka_resp_err_t err, const char *words)
 {
-	rd_kafka_conf_t *conf;
-	uint64		one = 1;
-
-	conf = si_client_configure(NULL, 0, properties, nproperties, NULL, 0, client_id, failure);
-	if (conf == NULL)
-		return false;
-	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
-	deletion->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, failure->words, sizeof(failure->words));
-	if (deletion->rk == NULL)
-	{
-		failure->sqlstate =
-			rd_kafka_last_error() == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE ?
-			ERRCODE_INSUFFICIENT_RESOURCES : ERRCODE_INVALID_PARAMETER_VALUE;
-		rd_kafka_conf_destroy(conf);
-		return false;
-	}
-	deletion->events = rd_kafka_queue_get_main(deletion->rk);
-	deletion->answers = rd_kafka_queue_new(deletion->rk);
-	rd_kafka_queue_io_event_enable(deletion->events, deletion->fd, &one, sizeof(one));
-	rd_kafka_queue_io_event_enable(deletion->answers, deletion->fd, &one, sizeof(one));
-	rd_kafka_set_log_queue(deletion->rk, deletion->events);
-	return true;
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR || err == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND ||
+		err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || request->words[0] != '\0')
+		return;
+	/* that no broker answered says less than what was heard of them */
+	if (err == RD_KAFKA_RESP_ERR__TIMED_OUT && request->trouble[0] != '\0')
+		words = request->trouble;
+	strlcpy(request->words, words ? words : rd_kafka_err2str(err), sizeof(request->words));
 }
 
 static void
-send_request(SiGroupDeletion *deletion, const char *group, const char *topic,
-			 const int32 *partitions, int n, int timeout_ms)
+note_group(Request *request, const rd_kafka_group_result_t *group)
 {
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(n);
-	rd_kafka_DeleteConsumerGroupOffsets_t *request;
-	rd_kafka_AdminOptions_t *options;
+	const rd_kafka_error_t *error = rd_kafka_group_result_error(group);
+	const rd_kafka_topic_partition_list_t *list = rd_kafka_group_result_partitions(group);
 
-	for (int i = 0; i < n; i++)
-		rd_kafka_topic_partition_list_add(list, topic, partitions[i]);
-	request = rd_kafka_DeleteConsumerGroupOffsets_new(group, list);
-	options = rd_kafka_AdminOptions_new(deletion->rk,
-										RD_KAFKA_ADMIN_OP_DELETECONSUMERGROUPOFFSETS);
-	(void) rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, NULL, 0);
-	rd_kafka_DeleteConsumerGroupOffsets(deletion->rk, &request, 1, options, deletion->answers);
-	rd_kafka_AdminOptions_destroy(options);
-	rd_kafka_DeleteConsumerGroupOffsets_destroy(request);
-	rd_kafka_topic_partition_list_destroy(list);
+	if (error != NULL)
+		note_failure(request, rd_kafka_error_code(error), rd_kafka_error_string(error));
+	for (int i = 0; list != NULL && i < list->cnt; i++)
+		note_failure(request, list->elems[i].err, NULL);
+}
+
+/* One event; true if it is the answer. */
+static bool
+take_event(Request *request, rd_kafka_event_t *event)
+{
+	const		rd_kafka_DeleteConsumerGroupOffsets_result_t *result;
+	const rd_kafka_group_result_t **groups;
+	rd_kafka_resp_err_t err = rd_kafka_event_error(event);
+	size_t		n = 0;
+
+	if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
+	{
+		/* "1/1 brokers are down" says less than what came just before */
+		if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || request->trouble[0] == '\0')
+			strlcpy(request->trouble, rd_kafka_event_error_string(event),
+					sizeof(request->trouble));
+		return false;
+	}
+	result = rd_kafka_event_DeleteConsumerGroupOffsets_result(event);
+	if (result == NULL)
+		return false;
+	note_failure(request, err, NULL);
+	groups = rd_kafka_DeleteConsumerGroupOffsets_result_groups(result, &n);
+	for (size_t i = 0; i < n; i++)
+		note_group(request, groups[i]);
+	return true;
+}
+
+/* Ask, and wait for the answer.  Nothing is freed: the process ends. */
+static void
+run_request(Request *request)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(request->n);
+	rd_kafka_DeleteConsumerGroupOffsets_t *deletion;
+	rd_kafka_AdminOptions_t *options;
+	rd_kafka_queue_t *queue;
+	rd_kafka_event_t *event;
+	rd_kafka_t *rk;
+
+	/* any kind of client may ask */
+	rk = rd_kafka_new(RD_KAFKA_PRODUCER, request->conf, request->words, sizeof(request->words));
+	if (rk == NULL)
+		return;
+	queue = rd_kafka_queue_get_main(rk);
+	rd_kafka_set_log_queue(rk, queue);
+	for (int i = 0; i < request->n; i++)
+		rd_kafka_topic_partition_list_add(list, request->topic, request->partitions[i]);
+	deletion = rd_kafka_DeleteConsumerGroupOffsets_new(request->group, list);
+	options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DELETECONSUMERGROUPOFFSETS);
+	(void) rd_kafka_AdminOptions_set_request_timeout(options, request->timeout_ms, NULL, 0);
+	rd_kafka_DeleteConsumerGroupOffsets(rk, &deletion, 1, options, queue);
+	do
+	{
+		/* an event comes in any case: the library keeps the time */
+		event = rd_kafka_queue_poll(queue, -1);
+	} while (event == NULL || !take_event(request, event));
+}
+
+/*
+ * Become a process that can harm nobody: no handler, no shared memory, nothing
+ * written to the server's log, no core, and no life beyond the parent's.
+ */
+static void
+detach_from_server(pid_t parent)
+{
+	static const int signals[] = {
+		SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE, SIGCHLD, SIGFPE
+	};
+	struct rlimit none = {0, 0};
+	int			null = open("/dev/null", O_RDWR);
+
+	for (int i = 0; i < lengthof(signals); i++)
+		(void) signal(signals[i], i == 0 ? SIG_IGN : SIG_DFL);
+	(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	PGSharedMemoryDetach();
+	(void) setrlimit(RLIMIT_CORE, &none);
+	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+		(void) dup2(null, fd);
+}
+
+static void
+child_main(Request *request, pid_t parent, int fd)
+{
+	detach_from_server(parent);
+	run_request(request);
+	while (write(fd, request->words, strlen(request->words)) < 0 && errno == EINTR)
+		;
+	_exit(0);
+}
+
+/* ---- the parent ---- */
+
+static void
+out_of_resources(const char *words)
+{
+	SiClientFailure failure = {ERRCODE_INSUFFICIENT_RESOURCES};
+
+	failure.error_number = errno;
+	strlcpy(failure.words, words, sizeof(failure.words));
+	si_client_report_failure(&failure, "client");
+}
+
+/* Start the child; false, and why by errno, if that cannot be done. */
+static bool
+start_child(SiGroupDeletion *deletion, Request *request)
+{
+	pid_t		parent = getpid();
+	int			fds[2];
+
+	if (!AcquireExternalFD())
+		return false;
+	if (pipe2(fds, O_CLOEXEC) < 0)
+	{
+		ReleaseExternalFD();
+		return false;
+	}
+	fflush(NULL);
+	deletion->child = fork();
+	if (deletion->child == 0)
+		child_main(request, parent, fds[1]);
+	close(fds[1]);
+	if (deletion->child < 0)
+	{
+		si_client_close_fd(fds[0]);
+		return false;
+	}
+	deletion->fd = fds[0];
+	(void) fcntl(deletion->fd, F_SETFL, O_NONBLOCK);
+	return true;
 }
 
 SiGroupDeletion *
@@ -105,26 +237,23 @@ si_group_delete_offsets(const SiProperty *properties, int nproperties, const cha
 						int timeout_ms)
 {
 	SiGroupDeletion *deletion = palloc0(sizeof(SiGroupDeletion));
+	Request		request = {NULL, group, topic, partitions, n, timeout_ms};
 	SiClientFailure failure = {0};
+	bool		started;
 
-	deletion->fd = si_client_open_fd();
-	if (deletion->fd < 0)
-	{
-		failure.error_number = errno;
-		failure.sqlstate = ERRCODE_INSUFFICIENT_RESOURCES;
-		strlcpy(failure.words, "could not create event descriptor", sizeof(failure.words));
+	request.conf = si_client_configure(NULL, 0, properties, nproperties, NULL, 0, client_id,
+									   &failure);
+	if (request.conf == NULL)
 		si_client_report_failure(&failure, "client");
-	}
-	if (!create_handle(deletion, properties, nproperties, client_id, &failure))
-	{
-		si_client_close_fd(deletion->fd);
-		si_client_report_failure(&failure, "client");
-	}
-	send_request(deletion, group, topic, partitions, n, timeout_ms);
+	rd_kafka_conf_set_events(request.conf, RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
+	started = start_child(deletion, &request);
+	rd_kafka_conf_destroy(request.conf);
+	if (!started)
+		out_of_resources("could not create process");
+	deletion->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													 timeout_ms + GRACE_MS);
 	return deletion;
 }
-
-/* ---- the answer ---- */
 
 int
 si_group_fd(const SiGroupDeletion *deletion)
@@ -132,112 +261,60 @@ si_group_fd(const SiGroupDeletion *deletion)
 	return deletion->fd;
 }
 
-/* The first failure counts; that there was nothing to delete is none. */
-static void
-note_failure(SiGroupDeletion *deletion, rd_kafka_resp_err_t err, const char *words)
+/* Wait for the end of the child, which is near; returns how it ended. */
+static int
+await_child(SiGroupDeletion *deletion)
 {
-	if (err == RD_KAFKA_RESP_ERR_NO_ERROR || err == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND ||
-		err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || deletion->words[0] != '\0')
-		return;
-	/* that no broker answered says less than what was heard of them */
-	if (err == RD_KAFKA_RESP_ERR__TIMED_OUT && deletion->trouble[0] != '\0')
-		words = deletion->trouble;
-	strlcpy(deletion->words, words ? words : rd_kafka_err2str(err), sizeof(deletion->words));
+	int			status = 0;
+
+	while (deletion->child > 0 && waitpid(deletion->child, &status, 0) < 0 && errno == EINTR)
+		;
+	deletion->child = 0;
+	return status;
 }
 
-static void
-note_group(SiGroupDeletion *deletion, const rd_kafka_group_result_t *group)
+/* Take what the child has written; true when it has closed its end. */
+static bool
+read_answer(SiGroupDeletion *deletion)
 {
-	const rd_kafka_error_t *error = rd_kafka_group_result_error(group);
-	const rd_kafka_topic_partition_list_t *list = rd_kafka_group_result_partitions(group);
+	size_t		room = sizeof(deletion->words) - 1 - deletion->len;
+	ssize_t		got;
 
-	if (error != NULL)
-		note_failure(deletion, rd_kafka_error_code(error), rd_kafka_error_string(error));
-	for (int i = 0; list != NULL && i < list->cnt; i++)
-		note_failure(deletion, list->elems[i].err, NULL);
-}
-
-static void
-take_answer(SiGroupDeletion *deletion, rd_kafka_event_t *event)
-{
-	const		rd_kafka_DeleteConsumerGroupOffsets_result_t *result;
-	const rd_kafka_group_result_t **groups;
-	size_t		n = 0;
-
-	deletion->answered = true;
-	note_failure(deletion, rd_kafka_event_error(event), rd_kafka_event_error_string(event));
-	result = rd_kafka_event_DeleteConsumerGroupOffsets_result(event);
-	if (result == NULL)
-		return;
-	groups = rd_kafka_DeleteConsumerGroupOffsets_result_groups(result, &n);
-	for (size_t i = 0; i < n; i++)
-		note_group(deletion, groups[i]);
+	do
+	{
+		got = read(deletion->fd, deletion->words + deletion->len, room);
+	} while (got < 0 && errno == EINTR);
+	if (got > 0)
+		deletion->len += got;
+	return got == 0;
 }
 
 bool
 si_group_done(SiGroupDeletion *deletion, char *words, size_t size)
 {
-	rd_kafka_event_t *event;
-	uint64		count;
+	int			status;
 
-	while (read(deletion->fd, &count, sizeof(count)) < 0 && errno == EINTR)
-		;
-	while ((event = rd_kafka_queue_poll(deletion->events, 0)) != NULL)
+	if (!read_answer(deletion))
 	{
-		/* "1/1 brokers are down" says less than what came just before */
-		if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR &&
-			(rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
-			 deletion->trouble[0] == '\0'))
-			strlcpy(deletion->trouble, rd_kafka_event_error_string(event),
-					sizeof(deletion->trouble));
-		rd_kafka_event_destroy(event);
-	}
-	while ((event = rd_kafka_queue_poll(deletion->answers, 0)) != NULL)
-	{
-		if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_DELETECONSUMERGROUPOFFSETS_RESULT)
-			take_answer(deletion, event);
-		rd_kafka_event_destroy(event);
-	}
-	if (deletion->answered)
-		strlcpy(words, deletion->words, size);
-	return deletion->answered;
-}
-
-/* ---- the end ---- */
-
-/* No server function here. */
-static void *
-closer_main(void *arg)
-{
-	rd_kafka_destroy(arg);
-	return NULL;
-}
-
-bool
-si_group_close(SiGroupDeletion *deletion, int timeout_ms)
-{
-	TimestampTz start = GetCurrentTimestamp();
-	uint64		one = 1;
-	pthread_t	closer;
-
-	rd_kafka_queue_io_event_enable(deletion->events, -1, &one, sizeof(one));
-	rd_kafka_queue_io_event_enable(deletion->answers, -1, &one, sizeof(one));
-	rd_kafka_queue_destroy(deletion->events);
-	rd_kafka_queue_destroy(deletion->answers);
-	si_client_close_fd(deletion->fd);
-
-	/* without a thread the handle is left: better than to hang in the end */
-	if (si_client_start_thread(&closer, closer_main, deletion->rk) != 0)
-		return false;
-	pfree(deletion);
-	while (pthread_tryjoin_np(closer, NULL) != 0)
-	{
-		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), timeout_ms))
-		{
-			pthread_detach(closer);
+		if (GetCurrentTimestamp() < deletion->deadline)
 			return false;
-		}
-		pg_usleep(1000L);
+		(void) kill(deletion->child, SIGKILL);
 	}
+	status = await_child(deletion);
+	strlcpy(words, deletion->words, size);
+	if (words[0] == '\0' && status != 0)
+		strlcpy(words, "librdkafka broke off; brokers older than 2.4 know no such request", size);
 	return true;
+}
+
+void
+si_group_close(SiGroupDeletion *deletion)
+{
+	if (deletion->child > 0)
+	{
+		(void) kill(deletion->child, SIGKILL);
+		(void) await_child(deletion);
+	}
+	si_client_close_fd(deletion->fd);
+	pfree(deletion);
 }

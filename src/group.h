@@ -4,9 +4,6 @@
  *	  A consumer group's offsets in Kafka: under which name they are
  *	  published, and how they go away.
  *
- * Deleting is asked for and then waited for on a descriptor; nothing here
- * blocks but si_group_close, which is bounded.
- *
  * Called by the worker (the name) and the cleaner.
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -28,8 +25,10 @@ extern char *si_group_name(const char *group_id, const char *prefix,
 						   const char *database, const char *subscription);
 
 /*
- * Have the group's offsets for these partitions of a topic deleted; those of
- * other topics and partitions stay.  Errors: as si_consumer_open.
+ * Have the group's offsets for these partitions of a topic deleted, by a child
+ * process; those of other topics and partitions stay.  Not in a process that
+ * has threads, or children of its own.  Errors: 22023 when librdkafka refuses
+ * a property, 53000 when there is no descriptor or process to be had.
  */
 extern SiGroupDeletion *si_group_delete_offsets(const SiProperty *properties, int nproperties,
 												const char *client_id, const char *group,
@@ -45,10 +44,7 @@ extern int	si_group_fd(const SiGroupDeletion *deletion);
  */
 extern bool si_group_done(SiGroupDeletion *deletion, char *words, size_t size);
 
-/*
- * Free it; false if the library did not stop within the time (its thread then
- * ends with the process).
- */
-extern bool si_group_close(SiGroupDeletion *deletion, int timeout_ms);
+/* End the child, whatever it does, and free the struct.  Never fails. */
+extern void si_group_close(SiGroupDeletion *deletion);
 
 #endif							/* SI_GROUP_H */

@@ -23,19 +23,22 @@
 #define INTERVAL_MS			5000
 #define INTERVAL_MAX_MS		60000	/* while it fails */
 #define REPEAT_MS			(60 * 60 * 1000)
-#define DURABLE_MS			500 /* with synchronous_commit off the WAL writer
-								 * is about to */
+#define DURABLE_MS			200 /* as often as the WAL writer flushes */
 
 void
-si_publisher_start(SiPublisher *publisher, SiConsumer *consumer, bool enabled)
+si_publisher_start(SiPublisher *publisher, SiConsumer *consumer, bool enabled, int n)
 {
 	memset(publisher, 0, sizeof(SiPublisher));
-	publisher->consumer = enabled ? consumer : NULL;
+	if (!enabled || n == 0)
+		return;
+	publisher->consumer = consumer;
 	publisher->interval_ms = INTERVAL_MS;
-	publisher->pending = enabled;
+	publisher->pending = true;
+	publisher->partitions = palloc(sizeof(int32) * n);
+	publisher->offsets = palloc(sizeof(int64) * n);
 
 	/* a predecessor's last commit, which we have read, may not be durable yet */
-	publisher->durable_at = GetXLogInsertRecPtr();
+	publisher->commit = GetXLogInsertRecPtr();
 }
 
 void
@@ -43,7 +46,7 @@ si_publisher_progressed(SiPublisher *publisher, XLogRecPtr commit)
 {
 	publisher->pending = true;
 	publisher->last_commit = commit;
-	publisher->durable_at = commit;
+	publisher->commit = commit;
 }
 
 /* Has what was sent last come back, and how? */
@@ -72,23 +75,37 @@ si_publisher_due(SiPublisher *publisher)
 	if (publisher->consumer == NULL)
 		return false;
 	note_outcome(publisher);
-	if (!publisher->pending && now < publisher->repeat_at)
-		return false;
-	if (now < publisher->next)
-		return false;
-	if (GetFlushRecPtr(NULL) >= publisher->durable_at)
-		return true;
-	publisher->next = TimestampTzPlusMilliseconds(now, DURABLE_MS);
-	return false;
+	return publisher->n == 0 && now >= publisher->next &&
+		(publisher->pending || now >= publisher->repeat_at);
 }
 
 void
-si_publisher_send(SiPublisher *publisher, const int32 *partitions, const int64 *offsets, int n)
+si_publisher_hand_in(SiPublisher *publisher, const int32 *partitions, const int64 *offsets, int n)
+{
+	memcpy(publisher->partitions, partitions, sizeof(int32) * n);
+	memcpy(publisher->offsets, offsets, sizeof(int64) * n);
+	publisher->n = n;
+	publisher->durable_at = publisher->commit;
+	publisher->look_at = 0;
+	publisher->pending = false;
+}
+
+/* With synchronous_commit off there is always a younger commit that is not. */
+void
+si_publisher_send(SiPublisher *publisher)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	si_consumer_publish(publisher->consumer, partitions, offsets, n);
-	publisher->pending = false;
+	if (publisher->n == 0 || now < publisher->look_at)
+		return;
+	if (GetFlushRecPtr(NULL) < publisher->durable_at)
+	{
+		publisher->look_at = TimestampTzPlusMilliseconds(now, DURABLE_MS);
+		return;
+	}
+	si_consumer_publish(publisher->consumer, publisher->partitions, publisher->offsets,
+						publisher->n);
+	publisher->n = 0;
 	publisher->sent = true;
 	publisher->next = TimestampTzPlusMilliseconds(now, publisher->interval_ms);
 	publisher->repeat_at = TimestampTzPlusMilliseconds(now, REPEAT_MS);
@@ -112,7 +129,10 @@ si_publisher_wait_ms(const SiPublisher *publisher)
 
 	if (publisher->consumer == NULL)
 		return REPEAT_MS;
-	at = publisher->pending ? publisher->next : publisher->repeat_at;
+	if (publisher->n > 0)
+		at = publisher->look_at;
+	else
+		at = publisher->pending ? publisher->next : publisher->repeat_at;
 	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), at);
 }
 
@@ -121,6 +141,10 @@ si_publisher_hurry(SiPublisher *publisher)
 {
 	if (!XLogRecPtrIsInvalid(publisher->last_commit))
 		XLogFlush(publisher->last_commit);
+
+	/* what has been handed in is not the last word */
+	publisher->pending |= (publisher->n > 0);
+	publisher->n = 0;
 	publisher->next = 0;
 }
 
@@ -128,5 +152,6 @@ bool
 si_publisher_is_busy(const SiPublisher *publisher)
 {
 	return publisher->consumer != NULL &&
-		si_consumer_publish_state(publisher->consumer) == SI_PUBLISH_UNDER_WAY;
+		(publisher->n > 0 ||
+		 si_consumer_publish_state(publisher->consumer) == SI_PUBLISH_UNDER_WAY);
 }

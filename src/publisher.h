@@ -26,28 +26,42 @@ typedef struct SiPublisher
 	SiConsumer *consumer;		/* NULL: nothing is to be published */
 	bool		pending;		/* there is something to tell */
 	XLogRecPtr	last_commit;	/* of ours; invalid before the first */
-	XLogRecPtr	durable_at;		/* once this is flushed */
+	XLogRecPtr	commit;			/* after which it is true */
 	bool		sent;			/* something was, and may still fail */
 	int			interval_ms;	/* grows while it fails */
 	TimestampTz next;			/* not before that */
 	TimestampTz repeat_at;		/* even if there is nothing new */
+
+	/* what has been handed in, until it is durable */
+	int			n;				/* 0: nothing */
+	int32	   *partitions;
+	int64	   *offsets;
+	XLogRecPtr	durable_at;		/* once this is flushed */
+	TimestampTz look_at;		/* when to see whether it is */
 } SiPublisher;
 
 /*
- * Begin, with the offsets that have just been read from the tables; enabled:
- * the subscription wants them published.
+ * Begin with up to n partitions whose offsets have just been read from the
+ * tables; enabled: the subscription wants them published.  Allocates in the
+ * current memory context.
  */
-extern void si_publisher_start(SiPublisher *publisher, SiConsumer *consumer, bool enabled);
+extern void si_publisher_start(SiPublisher *publisher, SiConsumer *consumer, bool enabled,
+							   int n);
 
 /* Progress has been committed up to this point of the log. */
 extern void si_publisher_progressed(SiPublisher *publisher, XLogRecPtr commit);
 
-/* Is it time to call si_publisher_send, and is what it would tell durable? */
+/* Is it time to hand in how far we are? */
 extern bool si_publisher_due(SiPublisher *publisher);
 
-/* Publish the next offset of each of these partitions. */
-extern void si_publisher_send(SiPublisher *publisher, const int32 *partitions,
-							  const int64 *offsets, int n);
+/*
+ * Hand in the next offset of each partition as of the last commit.  They are
+ * published by si_publisher_send as soon as that commit is durable, however
+ * many there have been since.
+ */
+extern void si_publisher_hand_in(SiPublisher *publisher, const int32 *partitions,
+								 const int64 *offsets, int n);
+extern void si_publisher_send(SiPublisher *publisher);
 
 /*
  * Why it fails: each reason once, palloc'd; NULL if there is nothing new.
@@ -64,7 +78,7 @@ extern void si_publisher_hurry(SiPublisher *publisher);
 /* Is a publication under way, of which the brokers have said nothing yet? */
 extern bool si_publisher_is_busy(const SiPublisher *publisher);
 
-/* Milliseconds until si_publisher_due may say so, if nothing happens. */
+/* Milliseconds until there may be something to do, if nothing happens. */
 extern long si_publisher_wait_ms(const SiPublisher *publisher);
 
 #endif							/* SI_PUBLISHER_H */

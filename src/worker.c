@@ -750,6 +750,7 @@ assign_partitions(Worker *worker)
 static void
 contact(Worker *worker)
 {
+	MemoryContext old;
 	SiTopicInfo info;
 	SiPositionQuestions *questions;
 
@@ -771,7 +772,10 @@ contact(Worker *worker)
 	load_partitions(worker, info.partitions);
 	watch_watermarks(worker);
 	assign_partitions(worker);
-	si_publisher_start(&worker->publisher, worker->consumer, worker->options->publish_offsets);
+	old = MemoryContextSwitchTo(worker->plan_context);
+	si_publisher_start(&worker->publisher, worker->consumer, worker->options->publish_offsets,
+					   worker->npartitions);
+	MemoryContextSwitchTo(old);
 
 	worker->topic_partitions = info.partitions;
 	worker->troubled = false;
@@ -1383,16 +1387,20 @@ publish_offsets(Worker *worker)
 		ereport(LOG,
 				(errmsg("subscription \"%s\": %s", NameStr(worker->subscription->name), failure)));
 	}
-	if (worker->troubled || n == 0 || !si_publisher_due(&worker->publisher))
+	if (worker->troubled)
 		return;
-	partitions = palloc(sizeof(int32) * n);
-	offsets = palloc(sizeof(int64) * n);
-	for (int i = 0; i < n; i++)
+	if (si_publisher_due(&worker->publisher))
 	{
-		partitions[i] = worker->partitions[i].progress.partition;
-		offsets[i] = worker->partitions[i].progress.next_offset;
+		partitions = palloc(sizeof(int32) * n);
+		offsets = palloc(sizeof(int64) * n);
+		for (int i = 0; i < n; i++)
+		{
+			partitions[i] = worker->partitions[i].progress.partition;
+			offsets[i] = worker->partitions[i].progress.next_offset;
+		}
+		si_publisher_hand_in(&worker->publisher, partitions, offsets, n);
 	}
-	si_publisher_send(&worker->publisher, partitions, offsets, n);
+	si_publisher_send(&worker->publisher);
 }
 
 /* ---- STREAM: looking around ---- */
@@ -1462,7 +1470,7 @@ idle_ms(Worker *worker, long batch_ms)
 		ms = Min(ms, 1000);
 	if (batch_ms >= 0)
 		ms = Min(ms, batch_ms);
-	if (!worker->troubled && worker->npartitions > 0)
+	if (!worker->troubled)
 		ms = Min(ms, si_publisher_wait_ms(&worker->publisher));
 	if (worker->next_orphans != 0)
 		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(),

@@ -10,6 +10,7 @@
  *	partitions TOPIC COUNT				let the topic grow
  *	delete-records TOPIC PARTITION OFFSET	forget what is below OFFSET
  *	offsets TOPIC PARTITION				print "low high"
+ *	group GROUP							print "topic partition offset", a line each
  *
  * BOOTSTRAP defaults to the environment variable STREAM_INGEST_BOOTSTRAP.
  * For tests and examples.  It returns when the broker has carried out the
@@ -49,7 +50,8 @@ usage(void)
 			"  delete TOPIC\n"
 			"  partitions TOPIC COUNT\n"
 			"  delete-records TOPIC PARTITION OFFSET\n"
-			"  offsets TOPIC PARTITION\n");
+			"  offsets TOPIC PARTITION\n"
+			"  group GROUP\n");
 	exit(2);
 }
 
@@ -233,6 +235,34 @@ print_offsets(const char *topic, int partition)
 	printf("%lld %lld\n", (long long) low, (long long) high);
 }
 
+/* The offsets that were committed for a group; of none there are none. */
+static void
+print_group(rd_kafka_queue_t *queue, const char *group)
+{
+	rd_kafka_ListConsumerGroupOffsets_t *request =
+		rd_kafka_ListConsumerGroupOffsets_new(group, NULL);
+	const rd_kafka_group_result_t **groups;
+	const rd_kafka_topic_partition_list_t *list;
+	rd_kafka_event_t *event;
+	size_t		count;
+
+	rd_kafka_ListConsumerGroupOffsets(rk, &request, 1, NULL, queue);
+	event = wait_for_answer(queue, group);
+	groups = rd_kafka_ListConsumerGroupOffsets_result_groups
+		(rd_kafka_event_ListConsumerGroupOffsets_result(event), &count);
+	if (rd_kafka_group_result_error(groups[0]) != NULL)
+		die(group, rd_kafka_error_string(rd_kafka_group_result_error(groups[0])));
+	list = rd_kafka_group_result_partitions(groups[0]);
+	for (int i = 0; list != NULL && i < list->cnt; i++)
+	{
+		if (list->elems[i].offset >= 0)
+			printf("%s %d %lld\n", list->elems[i].topic, list->elems[i].partition,
+				   (long long) list->elems[i].offset);
+	}
+	rd_kafka_event_destroy(event);
+	rd_kafka_ListConsumerGroupOffsets_destroy(request);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -271,6 +301,8 @@ main(int argc, char **argv)
 		delete_records(queue, topic, atoi(args[0]), atoll(args[1]));
 	else if (strcmp(command, "offsets") == 0 && nargs == 1)
 		print_offsets(topic, atoi(args[0]));
+	else if (strcmp(command, "group") == 0 && nargs == 0)
+		print_group(queue, topic);
 	else
 		usage();
 	rd_kafka_queue_destroy(queue);

@@ -17,6 +17,7 @@ layers='
 stream_ingest 5
 launcher 4
 scanner 4
+cleaner 4
 worker 4
 functions 4
 functions_produce 4
@@ -34,6 +35,7 @@ preview 3
 upcoming 3
 isolate 3
 catalog 2
+former_group 2
 progress 2
 dead_letter 2
 decoder 2

@@ -121,10 +121,11 @@ sub reconfigure
 }
 
 # Opens a second door to the broker, for users with a password (SASL without
-# TLS); returns its address.  add_sasl('app', 'secret')
+# TLS); returns its address.  add_sasl('app', 'secret', ...)
 sub add_sasl
 {
-	my ($self, $user, $password) = @_;
+	my ($self, %password) = @_;
+	my $users = join(' ', map { qq(user_$_="$password{$_}") } sort keys %password);
 	my $port = PostgreSQL::Test::Cluster::get_free_port();
 	my ($listeners) =
 	  slurp_file("$self->{dir}/server.properties") =~ /^listeners=(.*)$/m;
@@ -134,13 +135,50 @@ sub add_sasl
 		"listeners=$listeners,SASL_PLAINTEXT://127.0.0.1:$port",
 		'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT',
 		'sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256',
-		"listener.name.sasl_plaintext.plain.sasl.jaas.config=$jaas.plain.PlainLoginModule required user_$user=\"$password\";",
+		"listener.name.sasl_plaintext.plain.sasl.jaas.config=$jaas.plain.PlainLoginModule required $users;",
 		"listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config=$jaas.scram.ScramLoginModule required;");
 	return "127.0.0.1:$port";
 }
 
 # Any class of Kafka's jars, as a command line tool; returns its output.
 sub tool { my ($self, @args) = @_; return $self->_kafka_sh('tool', @args); }
+
+# What kafka-consumer-groups says of a group's partitions of a topic: a list of
+# "partition offset lag".
+sub describe_group
+{
+	my ($self, $group, $topic) = @_;
+	my $out = eval {
+		$self->tool('org.apache.kafka.tools.consumer.group.ConsumerGroupCommand',
+			'--bootstrap-server', $self->bootstrap, '--describe', '--group', $group);
+	} // '';
+	my @lines = map { [ split ' ' ] } split /\n/, $out;
+
+	return sort map { "$_->[2] $_->[3] $_->[5]" }
+	  grep { @$_ >= 6 && $_->[0] eq $group && $_->[1] eq $topic } @lines;
+}
+
+# The offsets of a group, as text: lines of "topic partition offset".
+sub group_offsets
+{
+	my ($self, $group) = @_;
+
+	return join("\n", sort split /\n/, $self->_admin('group', $group));
+}
+
+# Gives a user rights on a broker with an authorizer:
+# allow('app', 'group', 'stream_ingest.', 'Read', ...), by prefix of the name
+sub allow
+{
+	my ($self, $user, $kind, $prefix, @operations) = @_;
+	my $out = $self->tool('org.apache.kafka.tools.AclCommand',
+		'--bootstrap-server', $self->bootstrap, '--add',
+		'--allow-principal', "User:$user", "--$kind", $prefix,
+		'--resource-pattern-type', 'prefixed', map { ('--operation', $_) } @operations);
+
+	die "AclCommand: $out" unless $out =~ /^Adding ACLs/m;
+	return;
+}
 
 sub _admin
 {

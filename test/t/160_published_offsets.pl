@@ -1,0 +1,253 @@
+# Progress as Kafka's own tools show it: the same lag as the view offsets, never
+# ahead of the table; gone when the subscription is dropped or publishes
+# elsewhere; and credentials that may not commit cost a line in the log.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use StreamIngest;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $limit = 60;
+
+# whoever comes by the first door may do everything, by the second what he is allowed
+my $kafka = StreamIngest::start_kafka(
+	config => [
+		'authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+		'super.users=User:ANONYMOUS' ]);
+my $sasl = $kafka->add_sasl(reader => 'secret');
+my $node = StreamIngest::new_node('main', kafka => $kafka);
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+# Calls until it gives what is wanted; for what is not asked by SQL.
+sub comes
+{
+	my ($call, $expected, $what) = @_;
+	my $deadline = time() + $limit;
+	my $got;
+
+	while (1)
+	{
+		$got = $call->();
+		last if $got eq $expected || time() > $deadline;
+		select(undef, undef, undef, 0.1);
+	}
+	is($got, $expected, $what);
+	return;
+}
+
+# The offsets of a group, in one line: "t0=5 t1=7".
+sub published
+{
+	my ($group) = @_;
+	my @lines = map { [ split ' ' ] } split /\n/, $kafka->group_offsets($group);
+
+	return join(' ', map { "$_->[0]$_->[1]=$_->[2]" } @lines);
+}
+
+sub log_lines
+{
+	my ($pattern) = @_;
+
+	return scalar grep { /$pattern/ } split /\n/, slurp_file($node->logfile);
+}
+
+# The view's answer in the form of describe_group.
+sub view
+{
+	return sql("SELECT string_agg(concat_ws(' ', partition, next_offset, lag), ',' ORDER BY partition)"
+		  . " FROM stream_ingest.offsets WHERE name = 's'");
+}
+
+sub described { return join(',', $kafka->describe_group('stream_ingest.postgres.s', 't')); }
+
+my $made = 0;
+
+sub produce
+{
+	my ($topic, $partition, $count) = @_;
+
+	$kafka->produce($topic, [ map { '{"id": ' . ++$made . '}' } 1 .. $count ], partition => $partition);
+	return;
+}
+
+# ---- the same lag ----
+
+$kafka->create_topic('t', 3);
+sql('CREATE TABLE t (id bigint)');
+produce('t', 0, 100);
+produce('t', 1, 50);
+sql("SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't')");
+comes(\&published_s, 't0=100 t1=50 t2=0', 'offsets are published, also of a partition without messages');
+sub published_s { return published('stream_ingest.postgres.s'); }
+is(described(), '0 100 0,1 50 0,2 0 0', 'kafka-consumer-groups shows no lag');
+comes(\&view, '0 100 0,1 50 0,2 0 0', 'and so does the view');
+
+my $blocker = $node->background_psql('postgres');
+$blocker->query_safe('BEGIN; LOCK TABLE t');
+produce('t', 1, 20);
+produce('t', 2, 7);
+comes(\&view, '0 100 0,1 50 20,2 0 7', 'behind');
+is(described(), view(), 'kafka-consumer-groups shows the same lag');
+$blocker->query_safe('COMMIT');
+comes(\&published_s, 't0=100 t1=70 t2=7', 'caught up again');
+is(described(), view(), 'both say so');
+
+# what is published is in the table
+sql("SELECT stream_ingest.alter_subscription('s', options => '{\"rate_limit\": 100}')");
+produce('t', 0, 1500);
+my $ahead = 0;
+my %seen;
+comes(
+	sub {
+		my ($published) = published_s() =~ /t0=(\d+)/;
+		my $applied = sql("SELECT count(*) FROM t");
+
+		$seen{$published} = 1;
+		$ahead++ if defined $published && $published + 77 > $applied;
+		return $published;
+	},
+	1600,
+	'a slow subscription gets to the end');
+is($ahead, 0, 'what was published was in the table, each time');
+cmp_ok(keys %seen, '>=', 3, 'published meanwhile: ' . join(' ', sort { $a <=> $b } keys %seen));
+sql("SELECT stream_ingest.alter_subscription('s', options => '{\"rate_limit\": null}')");
+
+# disabled half way: Kafka's tools see it fall behind
+sql("SELECT stream_ingest.disable('s')");
+produce('t', 2, 13);
+comes(\&described, '0 1600 0,1 70 0,2 7 13', 'lag of a disabled subscription');
+is(view(), '0 1600,1 70,2 7', 'which knows no end itself');
+sql("SELECT stream_ingest.enable('s')");
+comes(\&published_s, 't0=1600 t1=70 t2=20', 'enabled again');
+
+# ---- what is left behind goes away ----
+
+$node->safe_psql('postgres', "BEGIN; SELECT stream_ingest.drop_subscription('s'); ROLLBACK");
+sql("SELECT stream_ingest.alter_subscription('s', options => '{\"batch_size\": 500}')");
+ok(StreamIngest::poll_until($node, "SELECT count(*) FROM stream_ingest.former_group", 0),
+	'a change that leaves nothing behind is looked at');
+is(published_s(), 't0=1600 t1=70 t2=20', 'a drop that is rolled back deletes nothing, nor does such a change');
+
+sql("SELECT stream_ingest.alter_subscription('s', options => '{\"group_id\": \"stream_ingest.g\"}')");
+comes(sub { published('stream_ingest.g') }, 't0=1600 t1=70 t2=20', 'another group, without any new message');
+comes(\&published_s, '', 'the former one is empty');
+
+sql("SELECT stream_ingest.alter_subscription('s', options => '{\"partitions\": \"0-1\"}')");
+comes(sub { published('stream_ingest.g') }, 't0=1600 t1=70', 'a partition that is not taken any more');
+
+# two share a group
+sql("SELECT stream_ingest.create_subscription('s2', 'kafka', 't', 't',"
+	  . " options => '{\"partitions\": \"1-2\", \"group_id\": \"stream_ingest.g\", \"start\": \"latest\"}')");
+comes(sub { published('stream_ingest.g') }, 't0=1600 t1=70 t2=20', 'one group of two subscriptions');
+sql("SELECT stream_ingest.drop_subscription('s')");
+comes(sub { published('stream_ingest.g') }, 't1=70 t2=20', 'what the other one publishes stays');
+sql("SELECT stream_ingest.alter_subscription('s2', options => '{\"publish_offsets\": false}')");
+comes(sub { published('stream_ingest.g') }, '', 'nothing is to be published any more');
+
+# nobody is at work
+sql("SELECT stream_ingest.alter_subscription('s2', options => '{\"publish_offsets\": null, \"group_id\": null}')");
+comes(sub { published('stream_ingest.postgres.s2') }, 't1=70 t2=20', 'published again');
+sql("SELECT stream_ingest.disable('s2')");
+ok( StreamIngest::poll_until(
+		$node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'stream_ingest worker'", 0),
+	'no worker is there');
+$kafka->create_topic('u', 2);
+sql("SELECT stream_ingest.alter_subscription('s2', topic => 'u')");
+comes(sub { published('stream_ingest.postgres.s2') }, '', 'another topic');
+sql("SELECT stream_ingest.enable('s2')");
+comes(sub { published('stream_ingest.postgres.s2') }, 'u1=0', 'its offsets');
+sql("SELECT stream_ingest.disable('s2')");
+sql("SELECT stream_ingest.drop_subscription('s2')");
+comes(sub { published('stream_ingest.postgres.s2') }, '', 'a disabled subscription is dropped');
+is(join(',', $kafka->describe_group('stream_ingest.postgres.s2', 'u')), '',
+	'kafka-consumer-groups shows it no more');
+
+# made anew at once: the group is in use
+sql("SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't')");
+comes(\&published_s, 't0=1600 t1=70 t2=20', 'made again');
+$node->safe_psql('postgres', "BEGIN; SELECT stream_ingest.drop_subscription('s');"
+	  . " SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't'); COMMIT");
+ok(StreamIngest::poll_until($node, "SELECT count(*) FROM stream_ingest.former_group", 0), 'made anew');
+ok( StreamIngest::poll_until($node,
+		"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'stream_ingest cleaner'", 0),
+	'the cleaner has been there');
+like(published_s(), qr/^t0=\d+ t1=\d+ t2=\d+$/, 'and has left what its successor publishes');
+is(log_lines('could not (delete|publish)'), 0, 'nothing to complain about so far');
+
+# ---- the brokers are away ----
+
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('other', 'CREATE EXTENSION stream_ingest; CREATE TABLE t (id bigint)');
+$node->safe_psql('other', "CREATE SERVER kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '"
+	  . $kafka->bootstrap . "'); SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't')");
+comes(sub { published('stream_ingest.other.s') }, 't0=1600 t1=70 t2=20', 'another database');
+$kafka->pause;
+my $began = time();
+$node->safe_psql('other', "SELECT stream_ingest.drop_subscription('s')");
+sql("SELECT stream_ingest.drop_subscription('s')");
+cmp_ok(time() - $began, '<', 3, sprintf('nobody waits for brokers (%.1f s)', time() - $began));
+ok( StreamIngest::poll_until($node,
+		"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'stream_ingest cleaner' AND datname = 'other'", 1),
+	'the cleaner does');
+$began = time();
+$node->safe_psql('postgres', 'DROP DATABASE other');
+cmp_ok(time() - $began, '<', 8, sprintf('DROP DATABASE goes through (%.1f s)', time() - $began));
+comes(sub { log_lines('could not delete the offsets of topic "t" that subscription "s" has published to Kafka: ') },
+	1, 'it gives up with a line in the log');
+$kafka->resume;
+
+# ---- credentials that may not ----
+
+sql("CREATE SERVER plain FOREIGN DATA WRAPPER stream_ingest OPTIONS"
+	  . " (bootstrap_servers '$sasl', security_protocol 'SASL_PLAINTEXT', sasl_mechanism 'PLAIN');"
+	  . " CREATE USER MAPPING FOR PUBLIC SERVER plain OPTIONS (sasl_username 'reader', sasl_password 'secret')");
+$kafka->allow('reader', 'topic', 't', 'Read');
+sql('TRUNCATE t');
+sql("SELECT stream_ingest.create_subscription('r', 'plain', 't', 't', options => '{\"partitions\": \"2\"}')");
+ok(StreamIngest::poll_until($node, 'SELECT count(*) FROM t', 20), 'rows come without rights on the group');
+my $refusal = 'could not publish offsets to Kafka: .*[Gg]roup authorization failed';
+comes(sub { log_lines($refusal) }, 1, 'that nothing is published is said');
+ok( StreamIngest::poll_until(
+		$node,
+		"SELECT state, reason, pid IS NOT NULL FROM stream_ingest.status"
+		  . " WHERE last_error LIKE 'could not publish offsets to Kafka:%'",
+		'streaming||t'),
+	'and shown in status');
+my $worker = StreamIngest::worker_pid($node, 'r');
+foreach my $i (1 .. 4)
+{
+	$began = time();
+	produce('t', 2, 1);
+	StreamIngest::poll_until($node, 'SELECT count(*) FROM t', 20 + $i);
+	cmp_ok(time() - $began, '<', 3, 'no message waits for it');
+	# so that there is more than one publication
+	my $until = time() + 3;
+	comes(sub { time() > $until ? 1 : 0 }, 1, 'later');
+}
+is(log_lines($refusal), 1, 'it was said once');
+is(StreamIngest::worker_pid($node, 'r'), $worker, 'by one and the same worker');
+is(published('stream_ingest.postgres.r'), '', 'nothing was published');
+
+$kafka->allow('reader', 'group', 'stream_ingest.', 'Read');
+comes(sub { published('stream_ingest.postgres.r') }, 't2=24', 'the right is granted while it runs');
+is(StreamIngest::worker_pid($node, 'r'), $worker, 'which needs no restart');
+
+# to read is not to delete
+my $not_deleted = 'could not delete the offsets of topic "t" that subscription "r" has published to Kafka: .*[Gg]roup authorization failed';
+sql("SELECT stream_ingest.drop_subscription('r')");
+comes(sub { log_lines($not_deleted) }, 1, 'who may not delete them leaves them there, with a line in the log');
+is(published('stream_ingest.postgres.r'), 't2=24', 'they are there');
+$kafka->allow('reader', 'group', 'stream_ingest.', 'Delete');
+sql("SELECT stream_ingest.create_subscription('r', 'plain', 't', 't', options => '{\"partitions\": \"2\"}')");
+ok(StreamIngest::poll_until($node, 'SELECT lag FROM stream_ingest.offsets WHERE partition = 2', 0), 'made again');
+sql("SELECT stream_ingest.drop_subscription('r')");
+comes(sub { published('stream_ingest.postgres.r') }, '', 'with the right to delete, they go');
+is(log_lines($not_deleted), 1, 'without another line');
+
+done_testing();
