@@ -1393,10 +1393,13 @@ publish_offsets(Worker *worker)
 	{
 		partitions = palloc(sizeof(int32) * n);
 		offsets = palloc(sizeof(int64) * n);
-		for (int i = 0; i < n; i++)
+		n = 0;
+		for (int i = 0; i < worker->npartitions; i++)
 		{
-			partitions[i] = worker->partitions[i].progress.partition;
-			offsets[i] = worker->partitions[i].progress.next_offset;
+			if (worker->partitions[i].missing)
+				continue;
+			partitions[n] = worker->partitions[i].progress.partition;
+			offsets[n++] = worker->partitions[i].progress.next_offset;
 		}
 		si_publisher_hand_in(&worker->publisher, partitions, offsets, n);
 	}

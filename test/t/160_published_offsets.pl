@@ -250,4 +250,28 @@ sql("SELECT stream_ingest.drop_subscription('r')");
 comes(sub { published('stream_ingest.postgres.r') }, '', 'with the right to delete, they go');
 is(log_lines($not_deleted), 1, 'without another line');
 
+# ---- what is published survives a crash ----
+
+# a lone commit stays in memory for seconds then
+my $fragile = StreamIngest::new_node('fragile', kafka => $kafka, conf => { wal_writer_delay => '10s' });
+my $durable = "SELECT next_offset FROM stream_ingest.offsets WHERE name = 'd'";
+
+$kafka->create_topic('d', 1);
+$fragile->safe_psql('postgres', 'CREATE TABLE d (id bigint)');
+$fragile->safe_psql('postgres', "SELECT stream_ingest.create_subscription('d', 'kafka', 'd', 'd')");
+foreach my $round (1 .. 2)
+{
+	$made = 0;
+	ok(StreamIngest::poll_until($fragile, 'SELECT state FROM stream_ingest.status', 'streaming'), 'it streams');
+	produce('d', 0, 1);
+	ok(StreamIngest::poll_until($fragile, $durable, $round), "message $round is applied");
+	comes(sub { published('stream_ingest.postgres.d') }, "d0=$round", 'published in the end');
+	StreamIngest::crash($fragile);
+	$fragile->append_conf('postgresql.conf', 'stream_ingest.enabled = off');
+	$fragile->start;
+	is($fragile->safe_psql('postgres', $durable), $round, 'and durable then');
+	$fragile->append_conf('postgresql.conf', 'stream_ingest.enabled = on');
+	$fragile->reload;
+}
+
 done_testing();
