@@ -147,6 +147,11 @@ is(sql("SELECT messages_per_second, catch_up_in FROM stream_ingest.status WHERE 
 comes("SELECT time_lag > interval '3 s' AND time_lag <= clock_timestamp() - last_message_at"
 	  . " FROM stream_ingest.offsets WHERE partition = 0",
 	't', 'what waits grows old');
+$blocker->query_safe('BEGIN; LOCK TABLE r');
+comes("SELECT messages_per_second, catch_up_in FROM stream_ingest.status WHERE worker = 0", '0|',
+	'who has to wait for a lock has no rate any more', 20);
+cmp_ok(sql('SELECT lag FROM stream_ingest.offsets WHERE partition = 0'), '>', 0, 'but a lag');
+$blocker->query_safe('COMMIT');
 sql("SELECT stream_ingest.alter_subscription('r', options => '{\"rate_limit\": null}')");
 comes("SELECT string_agg(DISTINCT concat(lag, ' ', time_lag), ',') FROM stream_ingest.offsets",
 	'0 00:00:00', 'until the end is reached');
