@@ -158,12 +158,14 @@ sub describe_group
 	  grep { @$_ >= 6 && $_->[0] eq $group && $_->[1] eq $topic } @lines;
 }
 
-# The offsets of a group, as text: lines of "topic partition offset".
+# The offsets of a group, as text: lines of "topic partition offset"; "unknown"
+# if the broker does not tell, as while it is just beginning to keep offsets.
 sub group_offsets
 {
 	my ($self, $group) = @_;
+	my $out = eval { $self->_admin('group', $group) } // return 'unknown';
 
-	return join("\n", sort split /\n/, $self->_admin('group', $group));
+	return join("\n", sort split /\n/, $out);
 }
 
 # Gives a user rights on a broker with an authorizer:

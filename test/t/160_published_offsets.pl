@@ -45,8 +45,10 @@ sub comes
 sub published
 {
 	my ($group) = @_;
-	my @lines = map { [ split ' ' ] } split /\n/, $kafka->group_offsets($group);
+	my $offsets = $kafka->group_offsets($group);
+	my @lines = map { [ split ' ' ] } split /\n/, $offsets;
 
+	return $offsets if $offsets eq 'unknown';
 	return join(' ', map { "$_->[0]$_->[1]=$_->[2]" } @lines);
 }
 
