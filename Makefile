@@ -14,6 +14,7 @@ OBJS = \
 	src/cleaner.o \
 	src/client.o \
 	src/column_default.o \
+	src/committer.o \
 	src/consumer.o \
 	src/convert.o \
 	src/datum.o \
@@ -38,6 +39,7 @@ OBJS = \
 	src/functions_look.o \
 	src/functions_preview.o \
 	src/guc.o \
+	src/helper.o \
 	src/infer.o \
 	src/ingest.o \
 	src/isolate.o \
@@ -46,6 +48,7 @@ OBJS = \
 	src/key.o \
 	src/launcher.o \
 	src/look.o \
+	src/lookup.o \
 	src/mapping.o \
 	src/option_positions.o \
 	src/option_types.o \
@@ -65,6 +68,7 @@ OBJS = \
 	src/slots.o \
 	src/statement.o \
 	src/transcode.o \
+	src/trouble.o \
 	src/tombstone.o \
 	src/upcoming.o \
 	src/user_sql.o \

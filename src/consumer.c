@@ -10,24 +10,13 @@
  *	 network.  It may raise an ERROR, but only after the library's call has
  *	 returned, without the lock, and with every message taken noted in "held".
  *
- * - The helper thread, one per consumer, makes the library's blocking calls
- *	 and at last destroys the library's handle: up to 2.0.2 that hangs for ever
- *	 once a consumed topic was deleted, and nothing can interrupt it.  It knows
- *	 no server function but atomics: no palloc, no elog.  Everything it touches
- *	 is malloc'd, and it runs with all signals blocked.
+ * - The helper thread (helper.c), one per consumer, makes the library's
+ *	 blocking calls (lookup.c) and at last destroys the library's handle.
  *
  * - The library's own threads run none of our code.  Logs and errors come as
  *	 events, and error_cb (some errors come by no other way) is called from the
- *	 thread that polls a queue; it copies into a fixed buffer.
- *
- * The lock guards what main and helper thread share (the second half of
- * SiConsumer).  Nobody holds it during a library call, so a library that is
- * stuck can delay neither si_consumer_watch nor si_consumer_close: whatever the
- * helper brings home, it looks under the lock whether that is still wanted.
- *
- * Closing while the helper sits in a call is safe because the helper destroys
- * the handle itself, after its call.  If that takes too long, the closer walks
- * away and the helper owns the SiConsumer from then on.
+ *	 thread that polls a queue; it copies into the box of troubles (trouble.c),
+ *	 which lives as long as the handle.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -36,24 +25,19 @@
 #include "postgres.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sys/time.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <librdkafka/rdkafka.h>
 
 #include "client.h"
+#include "committer.h"
 #include "compat.h"
 #include "consumer.h"
-#include "datatype/timestamp.h"
+#include "helper.h"
 
 /* messages taken by one library call; more gains nothing and spoils caches */
 #define FETCH_CHUNK			1000
-
-/* the longest that the helper lets a call to the brokers take */
-#define LIBRARY_TIMEOUT_MS	3000
 
 /* Our defaults; the caller's properties may replace them. */
 static const SiSetting default_settings[] = {
@@ -94,17 +78,6 @@ typedef struct HeldMessage
 	int			next_free;		/* -1 ends the list */
 } HeldMessage;
 
-/* A question about an offset, as the library understands it. */
-typedef struct Lookup
-{
-	int32_t		partition;
-	int64_t		at;
-	int64_t		answer;			/* -1 if nothing is that new */
-	rd_kafka_resp_err_t err;
-	int			index;			/* in the list of the running round, or -1 */
-	bool		done;
-} Lookup;
-
 struct SiConsumer
 {
 	/* set by si_consumer_open and constant then */
@@ -115,7 +88,7 @@ struct SiConsumer
 	char	   *topic;
 	int			fd;
 	bool		want_headers;
-	pthread_t	helper;
+	SiHelper   *helper;
 
 	/* the main thread's own */
 	rd_kafka_topic_partition_list_t *assigned;
@@ -131,51 +104,12 @@ struct SiConsumer
 	int64_t		taken_messages;
 	int64_t		taken_bytes;
 
-	/* publishing */
-	rd_kafka_topic_partition_list_t *publish_next;
-	bool		publishing;
-	bool		publish_failed; /* publish_error has not been told yet */
-	char		publish_error[256];
-
-	/* what follows is guarded by the lock */
-	pthread_mutex_t lock;
-	pthread_cond_t work;		/* for the helper: something to do */
-	pthread_cond_t end;			/* for the closer: the helper has ended */
-	bool		closing;
-	bool		ended;
-	bool		abandoned;		/* the helper frees this struct */
-
-	SiTrouble	trouble;
-	SiTrouble	last_failure;	/* of a broker, until all is well again */
-
-	bool		topic_asked;
-	bool		topic_answered;
-	SiTopicInfo topic_info;
-
-	bool		topics_asked;
-	bool		topics_answered;
-	SiTopicList topic_list;		/* written by the helper between the two */
-
-	SiOffsetQuery *offsets_asked;	/* NULL if nothing is asked */
-	int			noffsets_asked;
-	SiOffsetQuery *offsets_answered;	/* NULL if there is no answer */
-	int			noffsets_answered;
-
-	SiWatermarkSink *sinks;
-	int			nsinks;
-	uint64		watch_generation;
-	int			watch_interval;
-	int64_t		watch_due;		/* in now_ms() */
+	SiCommitter committer;
 };
-
-/* Helpers that were left alone and have not ended yet, in this process. */
-static pthread_mutex_t abandoned_lock = PTHREAD_MUTEX_INITIALIZER;
-static int	abandoned_helpers = 0;
 
 /* opening and closing */
 static SiConsumer *create_consumer(const char *topic, bool want_headers,
 								   SiClientFailure *failure);
-static void init_synchronization(SiConsumer *consumer);
 static rd_kafka_conf_t *make_configuration(const SiProperty *properties,
 										   int nproperties,
 										   const char *group_id,
@@ -191,8 +125,6 @@ static void find_low_water(SiConsumer *consumer);
 static bool start_helper(SiConsumer *consumer, SiClientFailure *failure);
 static void free_consumer(SiConsumer *consumer);
 static void release_fd(SiConsumer *consumer);
-static bool await_helper(SiConsumer *consumer, int timeout_ms);
-static int	count_abandoned(int change);
 
 /* fetching */
 static void change_assignment(SiConsumer *consumer,
@@ -211,57 +143,11 @@ static void serve_events(SiConsumer *consumer);
 static void note_log(SiConsumer *consumer, rd_kafka_event_t *event);
 static void error_cb(rd_kafka_t *rk, int err, const char *reason,
 					 void *opaque);
-static void note_failure(SiConsumer *consumer, rd_kafka_resp_err_t err,
-						 const char *text);
 static void note_message_error(SiConsumer *consumer,
 							   const rd_kafka_message_t *rkmessage);
-static void forget_failure(SiConsumer *consumer);
-static void set_trouble(SiConsumer *consumer, SiTroubleKind kind,
-						const char *text);
-static SiTroubleKind trouble_kind(rd_kafka_resp_err_t err);
 
-/* publishing */
-static void note_publication(SiConsumer *consumer, int32_t partition,
-							 int64_t offset, bool newer);
-static void send_publication(SiConsumer *consumer);
-static void finish_publication(SiConsumer *consumer, rd_kafka_event_t *event);
-static void note_publish_error(SiConsumer *consumer, rd_kafka_resp_err_t err,
-							   const char *text);
-
-/* the helper thread */
-static void *helper_main(void *arg);
-static void wait_for_work(SiConsumer *consumer);
+/* the descriptor */
 static void notify(SiConsumer *consumer);
-static bool is_closing(SiConsumer *consumer);
-static void answer_topic(SiConsumer *consumer);
-static void describe_topic(SiConsumer *consumer, SiTopicInfo *info);
-static void identify_topic(SiConsumer *consumer, SiTopicInfo *info);
-static void answer_topics(SiConsumer *consumer);
-static void list_topics(SiConsumer *consumer, SiTopicList *list);
-static bool copy_topics(const struct rd_kafka_metadata *metadata,
-						SiTopicList *list);
-#ifdef SI_RDKAFKA_HAS_TOPIC_ID
-static void read_topic_id(SiConsumer *consumer, SiTopicInfo *info);
-#endif
-static void answer_offsets(SiConsumer *consumer);
-static void resolve_offsets(SiConsumer *consumer, SiOffsetQuery *queries,
-							int n);
-static rd_kafka_resp_err_t look_up(SiConsumer *consumer, Lookup *lookups,
-								   int n);
-static rd_kafka_resp_err_t ask_offsets(SiConsumer *consumer,
-									   rd_kafka_topic_partition_list_t *list);
-static void write_watermarks(SiConsumer *consumer);
-static void store_watermarks(SiConsumer *consumer,
-							 const rd_kafka_topic_partition_list_t *low,
-							 const rd_kafka_topic_partition_list_t *high,
-							 int64 asked_at);
-static void explain_error(SiConsumer *consumer, rd_kafka_resp_err_t err,
-						  SiTrouble *trouble);
-
-/* times */
-static int64_t now_ms(void);
-static int64 now_timestamptz(void);
-static struct timespec deadline(int64_t at_ms);
 
 
 /* ----------
@@ -325,6 +211,7 @@ si_consumer_drain_fd(SiConsumer *consumer)
 bool
 si_consumer_close(SiConsumer *consumer, int timeout_ms)
 {
+	SiHelper   *helper;
 	int			slot;
 
 	for (slot = 0; slot < consumer->nheld; slot++)
@@ -334,13 +221,11 @@ si_consumer_close(SiConsumer *consumer, int timeout_ms)
 	}
 	close_queues(consumer);
 
-	pthread_mutex_lock(&consumer->lock);
-	consumer->closing = true;
-	release_fd(consumer);
-	pthread_cond_signal(&consumer->work);
-	pthread_mutex_unlock(&consumer->lock);
-
-	return await_helper(consumer, timeout_ms);
+	helper = consumer->helper;
+	consumer->helper = NULL;
+	si_helper_end(helper);
+	free_consumer(consumer);
+	return si_helper_await(helper, timeout_ms);
 }
 
 char *
@@ -371,12 +256,13 @@ create_consumer(const char *topic, bool want_headers, SiClientFailure *failure)
 		strlcpy(failure->words, "out of memory", sizeof(failure->words));
 		return NULL;
 	}
-	init_synchronization(consumer);
 	consumer->want_headers = want_headers;
 	consumer->first_free = -1;
 	consumer->topic = strdup(topic);
 	consumer->fd = consumer->topic != NULL ? si_client_open_fd() : -1;
-	if (consumer->fd < 0)
+	if (consumer->fd >= 0)
+		consumer->helper = si_helper_create(topic, consumer->fd);
+	if (consumer->helper == NULL)
 	{
 		failure->error_number = errno;
 		failure->sqlstate = ERRCODE_INSUFFICIENT_RESOURCES;
@@ -386,20 +272,6 @@ create_consumer(const char *topic, bool want_headers, SiClientFailure *failure)
 		return NULL;
 	}
 	return consumer;
-}
-
-/* Locks of default kind; deadlines are by the clock that never jumps. */
-static void
-init_synchronization(SiConsumer *consumer)
-{
-	pthread_condattr_t attributes;
-
-	pthread_mutex_init(&consumer->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&consumer->work, &attributes);
-	pthread_cond_init(&consumer->end, &attributes);
-	pthread_condattr_destroy(&attributes);
 }
 
 /* Without a group the library has no consumer. */
@@ -432,7 +304,8 @@ static bool
 create_handle(SiConsumer *consumer, rd_kafka_conf_t *conf,
 			  SiClientFailure *failure)
 {
-	rd_kafka_conf_set_opaque(conf, consumer);
+	/* the box outlives the handle, which the consumer does not */
+	rd_kafka_conf_set_opaque(conf, si_helper_troubles(consumer->helper));
 	consumer->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, failure->words,
 								sizeof(failure->words));
 	if (consumer->rk != NULL)
@@ -453,9 +326,10 @@ static void
 open_queues(SiConsumer *consumer)
 {
 	consumer->assigned = rd_kafka_topic_partition_list_new(8);
-	consumer->publish_next = rd_kafka_topic_partition_list_new(8);
 	consumer->messages = rd_kafka_queue_get_consumer(consumer->rk);
 	consumer->events = rd_kafka_queue_get_main(consumer->rk);
+	si_committer_init(&consumer->committer, consumer->rk, consumer->events,
+					  consumer->topic);
 	consumer->logs = rd_kafka_queue_new(consumer->rk);
 	watch_queue(consumer, consumer->messages, true);
 	watch_queue(consumer, consumer->events, true);
@@ -474,7 +348,7 @@ close_queues(SiConsumer *consumer)
 	rd_kafka_queue_destroy(consumer->events);
 	rd_kafka_queue_destroy(consumer->logs);
 	rd_kafka_topic_partition_list_destroy(consumer->assigned);
-	rd_kafka_topic_partition_list_destroy(consumer->publish_next);
+	si_committer_destroy(&consumer->committer);
 }
 
 /* Let the queue write to our descriptor, or no more. */
@@ -512,7 +386,7 @@ find_low_water(SiConsumer *consumer)
 static bool
 start_helper(SiConsumer *consumer, SiClientFailure *failure)
 {
-	int			rc = si_client_start_thread(&consumer->helper, helper_main, consumer);
+	int			rc = si_helper_start(consumer->helper, consumer->rk);
 
 	if (rc == 0)
 		return true;
@@ -522,18 +396,13 @@ start_helper(SiConsumer *consumer, SiClientFailure *failure)
 	return false;
 }
 
-/* By the main thread, or by a helper that was left alone. */
+/* With the helper, if that was not started (or taken out before). */
 static void
 free_consumer(SiConsumer *consumer)
 {
 	release_fd(consumer);
-	pthread_cond_destroy(&consumer->work);
-	pthread_cond_destroy(&consumer->end);
-	pthread_mutex_destroy(&consumer->lock);
-	free(consumer->offsets_asked);
-	free(consumer->offsets_answered);
-	free(consumer->topic_list.topics);
-	free(consumer->sinks);
+	if (consumer->helper != NULL)
+		si_helper_free(consumer->helper);
 	free(consumer->held);
 	free(consumer->topic);
 	free(consumer);
@@ -547,64 +416,6 @@ release_fd(SiConsumer *consumer)
 		return;
 	si_client_close_fd(consumer->fd);
 	consumer->fd = -1;
-}
-
-/*
- * Wait until the helper has destroyed the library's handle, or leave it alone
- * with that.  The struct belongs to somebody else afterwards.
- */
-static bool
-await_helper(SiConsumer *consumer, int timeout_ms)
-{
-	struct timespec until = deadline(now_ms() + timeout_ms);
-	pthread_t	helper = consumer->helper;
-	bool		ended;
-	int			rc = 0;
-
-	pthread_mutex_lock(&consumer->lock);
-	while (!consumer->ended && rc == 0)
-		rc = pthread_cond_timedwait(&consumer->end, &consumer->lock, &until);
-	ended = consumer->ended;
-	consumer->abandoned = !ended;
-	if (!ended)
-		(void) count_abandoned(1);
-	pthread_mutex_unlock(&consumer->lock);
-
-	if (!ended)
-	{
-		pthread_detach(helper);
-		return false;
-	}
-	pthread_join(helper, NULL);
-	free_consumer(consumer);
-	return true;
-}
-
-/* Change the number of helpers left alone; returns it. */
-static int
-count_abandoned(int change)
-{
-	int			n;
-
-	pthread_mutex_lock(&abandoned_lock);
-	n = abandoned_helpers += change;
-	pthread_mutex_unlock(&abandoned_lock);
-	return n;
-}
-
-/* There is nothing to be woken by that outlives a helper, so look again. */
-bool
-si_consumer_await_abandoned(int timeout_ms)
-{
-	int64_t		until = now_ms() + timeout_ms;
-
-	while (count_abandoned(0) > 0)
-	{
-		if (now_ms() >= until)
-			return false;
-		pg_usleep(10 * 1000L);
-	}
-	return true;
 }
 
 
@@ -731,7 +542,7 @@ si_consumer_fetch(SiConsumer *consumer, SiFetched *items, int max)
 			break;
 	}
 	if (n > 0 && items[n - 1].kind <= SI_FETCH_END)
-		forget_failure(consumer);
+		si_trouble_forget_failure(si_helper_troubles(consumer->helper));
 	kick_fetchers(consumer);
 	return n;
 }
@@ -976,11 +787,7 @@ bool
 si_consumer_trouble(SiConsumer *consumer, SiTrouble *trouble)
 {
 	serve_events(consumer);
-	pthread_mutex_lock(&consumer->lock);
-	*trouble = consumer->trouble;
-	consumer->trouble.kind = SI_TROUBLE_NONE;
-	pthread_mutex_unlock(&consumer->lock);
-	return trouble->kind != SI_TROUBLE_NONE;
+	return si_trouble_take(si_helper_troubles(consumer->helper), trouble);
 }
 
 /*
@@ -1011,10 +818,11 @@ serve_events(SiConsumer *consumer)
 	while ((event = rd_kafka_queue_poll(consumer->events, 0)) != NULL)
 	{
 		if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
-			note_failure(consumer, rd_kafka_event_error(event),
-						 rd_kafka_event_error_string(event));
+			si_trouble_note_failure(si_helper_troubles(consumer->helper),
+									rd_kafka_event_error(event),
+									rd_kafka_event_error_string(event));
 		else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_OFFSET_COMMIT)
-			finish_publication(consumer, event);
+			si_committer_finish(&consumer->committer, event);
 		rd_kafka_event_destroy(event);
 	}
 	while ((event = rd_kafka_queue_poll(consumer->logs, 0)) != NULL)
@@ -1025,26 +833,17 @@ serve_events(SiConsumer *consumer)
 	}
 }
 
-/*
- * A serious line, unless a broker's failure is known: then it is more of the
- * same, without its kind.
- */
 static void
 note_log(SiConsumer *consumer, rd_kafka_event_t *event)
 {
 	const char *facility;
 	const char *text;
 	int			level;
-	bool		known;
 
 	if (rd_kafka_event_log(event, &facility, &text, &level) != 0 ||
 		level > LOG_ERR || strcmp(facility, "FAIL") == 0)
 		return;
-	pthread_mutex_lock(&consumer->lock);
-	known = consumer->last_failure.kind != SI_TROUBLE_NONE;
-	pthread_mutex_unlock(&consumer->lock);
-	if (!known)
-		set_trouble(consumer, SI_TROUBLE_BROKER, text);
+	si_trouble_note_log(si_helper_troubles(consumer->helper), text);
 }
 
 /*
@@ -1055,40 +854,14 @@ note_log(SiConsumer *consumer, rd_kafka_event_t *event)
 static void
 error_cb(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 {
-	note_failure(opaque, err, reason);
-}
-
-/*
- * "1/1 brokers are down" says nothing, so it is told with the kind and the
- * words of what happened just before.
- */
-static void
-note_failure(SiConsumer *consumer, rd_kafka_resp_err_t err, const char *text)
-{
-	SiTrouble	trouble;
-
-	trouble.kind = trouble_kind(err);
-	strlcpy(trouble.words, text ? text : rd_kafka_err2str(err),
-			sizeof(trouble.words));
-
-	pthread_mutex_lock(&consumer->lock);
-	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-	{
-		if (consumer->last_failure.kind != SI_TROUBLE_NONE)
-			trouble = consumer->last_failure;
-	}
-	else if (trouble.kind <= SI_TROUBLE_AUTHENTICATION)
-		consumer->last_failure = trouble;
-	pthread_mutex_unlock(&consumer->lock);
-
-	set_trouble(consumer, trouble.kind, trouble.words);
+	si_trouble_note_failure(opaque, err, reason);
 }
 
 /* The error of a fetched item, as far as it concerns more than the item. */
 static void
 note_message_error(SiConsumer *consumer, const rd_kafka_message_t *rkmessage)
 {
-	SiTroubleKind kind = trouble_kind(rkmessage->err);
+	SiTroubleKind kind = si_trouble_kind(rkmessage->err);
 	const char *text;
 
 	if (fetch_kind(rkmessage->err) != SI_FETCH_ERROR)
@@ -1096,57 +869,9 @@ note_message_error(SiConsumer *consumer, const rd_kafka_message_t *rkmessage)
 	text = rd_kafka_message_errstr(rkmessage);
 
 	if (rkmessage->rkt == NULL && kind == SI_TROUBLE_BROKER)
-		note_publish_error(consumer, rkmessage->err, text); /* the coordinator's */
+		si_committer_note_error(&consumer->committer, rkmessage->err, text);
 	else if (kind != SI_TROUBLE_BROKER)
-		set_trouble(consumer, kind, text);
-}
-
-/* Something was read: what a broker said before is old. */
-static void
-forget_failure(SiConsumer *consumer)
-{
-	pthread_mutex_lock(&consumer->lock);
-	consumer->last_failure.kind = SI_TROUBLE_NONE;
-	pthread_mutex_unlock(&consumer->lock);
-}
-
-/* The gravest until it is read, and of equals the newest. */
-static void
-set_trouble(SiConsumer *consumer, SiTroubleKind kind, const char *text)
-{
-	pthread_mutex_lock(&consumer->lock);
-	if (kind >= consumer->trouble.kind)
-	{
-		consumer->trouble.kind = kind;
-		strlcpy(consumer->trouble.words, text, sizeof(consumer->trouble.words));
-	}
-	pthread_mutex_unlock(&consumer->lock);
-}
-
-static SiTroubleKind
-trouble_kind(rd_kafka_resp_err_t err)
-{
-	switch (err)
-	{
-		case RD_KAFKA_RESP_ERR__AUTHENTICATION:
-		case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-		case RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM:
-		case RD_KAFKA_RESP_ERR_ILLEGAL_SASL_STATE:
-		case RD_KAFKA_RESP_ERR__SSL:
-			return SI_TROUBLE_AUTHENTICATION;
-		case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-		case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-			return SI_TROUBLE_AUTHORIZATION;
-		case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-		case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
-		case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-		case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-			return SI_TROUBLE_TOPIC;
-		case RD_KAFKA_RESP_ERR__FATAL:
-			return SI_TROUBLE_FATAL;
-		default:
-			return SI_TROUBLE_BROKER;
-	}
+		si_trouble_note(si_helper_troubles(consumer->helper), kind, text);
 }
 
 
@@ -1155,137 +880,27 @@ trouble_kind(rd_kafka_resp_err_t err)
  * ----------
  */
 
-/*
- * One commit is under way at a time.  What is said meanwhile waits, a newer
- * offset of a partition replacing an older one, so that nothing piles up while
- * the coordinator is away.
- */
 void
 si_consumer_publish(SiConsumer *consumer, const int32_t *partitions,
 					const int64_t *offsets, int n)
 {
-	int			i;
-
-	for (i = 0; i < n; i++)
-		note_publication(consumer, partitions[i], offsets[i], true);
-	if (!consumer->publishing)
-		send_publication(consumer);
+	si_committer_commit(&consumer->committer, partitions, offsets, n);
 }
 
 SiPublishState
 si_consumer_publish_state(SiConsumer *consumer)
 {
 	serve_events(consumer);
-	if (consumer->publishing)
+	if (consumer->committer.under_way)
 		return SI_PUBLISH_UNDER_WAY;
-	return consumer->publish_next->cnt > 0 ? SI_PUBLISH_FAILED : SI_PUBLISH_DONE;
+	return si_committer_waits(&consumer->committer) ? SI_PUBLISH_FAILED : SI_PUBLISH_DONE;
 }
 
 bool
 si_consumer_publish_error(SiConsumer *consumer, char *text, size_t size)
 {
 	serve_events(consumer);
-	if (!consumer->publish_failed)
-		return false;
-	consumer->publish_failed = false;
-	strlcpy(text, consumer->publish_error, size);
-	return true;
-}
-
-/* To be sent with the next commit; unless newer, only if there is none yet. */
-static void
-note_publication(SiConsumer *consumer, int32_t partition, int64_t offset,
-				 bool newer)
-{
-	rd_kafka_topic_partition_list_t *list = consumer->publish_next;
-	rd_kafka_topic_partition_t *element;
-
-	element = rd_kafka_topic_partition_list_find(list, consumer->topic,
-												 partition);
-	if (element != NULL && !newer)
-		return;
-	if (element == NULL)
-		element = rd_kafka_topic_partition_list_add(list, consumer->topic,
-													partition);
-	element->offset = offset;
-}
-
-static void
-send_publication(SiConsumer *consumer)
-{
-	rd_kafka_resp_err_t err;
-
-	if (consumer->publish_next->cnt == 0)
-		return;
-	err = rd_kafka_commit_queue(consumer->rk, consumer->publish_next,
-								consumer->events, NULL, NULL);
-	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		note_publish_error(consumer, err, rd_kafka_err2str(err));
-		return;
-	}
-	rd_kafka_topic_partition_list_destroy(consumer->publish_next);
-	consumer->publish_next = rd_kafka_topic_partition_list_new(8);
-	consumer->publishing = true;
-}
-
-/*
- * A commit came back; send what was said meanwhile.  After a failure that
- * waits for the next call of si_consumer_publish, and takes what failed along.
- */
-static void
-finish_publication(SiConsumer *consumer, rd_kafka_event_t *event)
-{
-	rd_kafka_topic_partition_list_t *list;
-	rd_kafka_resp_err_t err = rd_kafka_event_error(event);
-	int			n;
-	int			i;
-
-	list = rd_kafka_event_topic_partition_list(event);
-	n = list != NULL ? list->cnt : 0;
-	for (i = 0; i < n && err == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
-		err = list->elems[i].err;
-
-	consumer->publishing = false;
-	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		consumer->publish_error[0] = '\0';
-		send_publication(consumer);
-		return;
-	}
-	for (i = 0; i < n; i++)
-		note_publication(consumer, list->elems[i].partition,
-						 list->elems[i].offset, false);
-	note_publish_error(consumer, err, rd_kafka_err2str(err));
-}
-
-/*
- * Each reason is told once, until a publication succeeds.  A coordinator that
- * is only away, or not yet found, is no reason.
- */
-static void
-note_publish_error(SiConsumer *consumer, rd_kafka_resp_err_t err,
-				   const char *text)
-{
-	switch (err)
-	{
-		case RD_KAFKA_RESP_ERR__DESTROY:
-		case RD_KAFKA_RESP_ERR__TIMED_OUT:
-		case RD_KAFKA_RESP_ERR__TRANSPORT:
-		case RD_KAFKA_RESP_ERR__WAIT_COORD:
-		case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
-		case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
-		case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
-		case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
-			return;
-		default:
-			break;
-	}
-	if (strncmp(consumer->publish_error, text,
-				sizeof(consumer->publish_error) - 1) == 0)
-		return;
-	strlcpy(consumer->publish_error, text, sizeof(consumer->publish_error));
-	consumer->publish_failed = true;
+	return si_committer_error(&consumer->committer, text, size);
 }
 
 
@@ -1297,177 +912,60 @@ note_publish_error(SiConsumer *consumer, rd_kafka_resp_err_t err,
 void
 si_consumer_ask_topic(SiConsumer *consumer)
 {
-	pthread_mutex_lock(&consumer->lock);
-	consumer->topic_asked = true;
-	consumer->topic_answered = false;
-	pthread_cond_signal(&consumer->work);
-	pthread_mutex_unlock(&consumer->lock);
+	si_helper_ask_topic(consumer->helper);
 }
 
 bool
 si_consumer_topic_answer(SiConsumer *consumer, SiTopicInfo *info)
 {
-	bool		answered;
-
-	pthread_mutex_lock(&consumer->lock);
-	answered = consumer->topic_answered;
-	if (answered)
-		*info = consumer->topic_info;
-	consumer->topic_answered = false;
-	pthread_mutex_unlock(&consumer->lock);
-	return answered;
+	return si_helper_topic_answer(consumer->helper, info);
 }
 
 void
 si_consumer_ask_topics(SiConsumer *consumer)
 {
-	pthread_mutex_lock(&consumer->lock);
-	consumer->topics_asked = true;
-	consumer->topics_answered = false;
-	pthread_cond_signal(&consumer->work);
-	pthread_mutex_unlock(&consumer->lock);
+	si_helper_ask_topics(consumer->helper);
 }
 
 const SiTopicList *
 si_consumer_topics_answer(SiConsumer *consumer)
 {
-	bool		answered;
-
-	pthread_mutex_lock(&consumer->lock);
-	answered = consumer->topics_answered;
-	pthread_mutex_unlock(&consumer->lock);
-	return answered ? &consumer->topic_list : NULL;
+	return si_helper_topics_answer(consumer->helper);
 }
 
 void
 si_consumer_ask_offsets(SiConsumer *consumer, const SiOffsetQuery *queries,
 						int n)
 {
-	SiOffsetQuery *copy;
-
-	Assert(n > 0);
-	copy = malloc(n * sizeof(SiOffsetQuery));
-	if (copy == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	memcpy(copy, queries, n * sizeof(SiOffsetQuery));
-
-	pthread_mutex_lock(&consumer->lock);
-	free(consumer->offsets_asked);
-	free(consumer->offsets_answered);
-	consumer->offsets_asked = copy;
-	consumer->noffsets_asked = n;
-	consumer->offsets_answered = NULL;
-	pthread_cond_signal(&consumer->work);
-	pthread_mutex_unlock(&consumer->lock);
+	si_helper_ask_offsets(consumer->helper, queries, n);
 }
 
 bool
 si_consumer_offsets_answer(SiConsumer *consumer, SiOffsetQuery *queries, int n)
 {
-	SiOffsetQuery *answer;
-
-	pthread_mutex_lock(&consumer->lock);
-	answer = consumer->offsets_answered;
-	Assert(answer == NULL || n == consumer->noffsets_answered);
-	if (answer != NULL)
-		memcpy(queries, answer,
-			   Min(n, consumer->noffsets_answered) * sizeof(SiOffsetQuery));
-	consumer->offsets_answered = NULL;
-	pthread_mutex_unlock(&consumer->lock);
-	free(answer);
-	return answer != NULL;
+	return si_helper_offsets_answer(consumer->helper, queries, n);
 }
 
 void
 si_consumer_watch(SiConsumer *consumer, const SiWatermarkSink *sinks, int n,
 				  int interval_ms)
 {
-	SiWatermarkSink *copy = NULL;
-	SiWatermarkSink *former;
+	si_helper_watch(consumer->helper, sinks, n, interval_ms);
+}
 
-	if (n > 0)
-	{
-		copy = malloc(n * sizeof(SiWatermarkSink));
-		if (copy == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OUT_OF_MEMORY),
-					 errmsg("out of memory")));
-		memcpy(copy, sinks, n * sizeof(SiWatermarkSink));
-	}
-
-	pthread_mutex_lock(&consumer->lock);
-	former = consumer->sinks;
-	consumer->sinks = copy;
-	consumer->nsinks = n;
-	consumer->watch_generation++;
-	consumer->watch_interval = interval_ms;
-	consumer->watch_due = now_ms();
-	pthread_cond_signal(&consumer->work);
-	pthread_mutex_unlock(&consumer->lock);
-	free(former);
+bool
+si_consumer_await_abandoned(int timeout_ms)
+{
+	return si_helper_await_abandoned(timeout_ms);
 }
 
 
 /* ----------
- * The helper thread: no server function from here on, but atomics
+ * The descriptor
  * ----------
  */
 
-static void *
-helper_main(void *arg)
-{
-	SiConsumer *consumer = arg;
-	bool		abandoned;
-
-	pthread_mutex_lock(&consumer->lock);
-	while (!consumer->closing)
-	{
-		if (consumer->topic_asked)
-			answer_topic(consumer);
-		else if (consumer->topics_asked)
-			answer_topics(consumer);
-		else if (consumer->offsets_asked != NULL)
-			answer_offsets(consumer);
-		else if (consumer->nsinks > 0 && now_ms() >= consumer->watch_due)
-			write_watermarks(consumer);
-		else
-			wait_for_work(consumer);
-	}
-	pthread_mutex_unlock(&consumer->lock);
-
-	rd_kafka_destroy(consumer->rk);
-
-	pthread_mutex_lock(&consumer->lock);
-	consumer->ended = true;
-	abandoned = consumer->abandoned;
-	pthread_cond_signal(&consumer->end);
-	pthread_mutex_unlock(&consumer->lock);
-	if (abandoned)
-	{
-		free_consumer(consumer);
-		(void) count_abandoned(-1);
-	}
-	return NULL;
-}
-
-/* Sleep, with the lock given up, until there may be something to do. */
-static void
-wait_for_work(SiConsumer *consumer)
-{
-	struct timespec until;
-
-	if (consumer->nsinks > 0)
-	{
-		until = deadline(consumer->watch_due);
-		pthread_cond_timedwait(&consumer->work, &consumer->lock, &until);
-	}
-	else
-		pthread_cond_wait(&consumer->work, &consumer->lock);
-}
-
-/* Make the descriptor readable.  The caller sees to it that it is open. */
+/* Make it readable. */
 static void
 notify(SiConsumer *consumer)
 {
@@ -1476,462 +974,4 @@ notify(SiConsumer *consumer)
 	/* it can only fail when it is readable anyhow */
 	while (write(consumer->fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
-}
-
-static bool
-is_closing(SiConsumer *consumer)
-{
-	bool		closing;
-
-	pthread_mutex_lock(&consumer->lock);
-	closing = consumer->closing;
-	pthread_mutex_unlock(&consumer->lock);
-	return closing;
-}
-
-/* Called, and returns, with the lock held. */
-static void
-answer_topic(SiConsumer *consumer)
-{
-	SiTopicInfo info;
-
-	consumer->topic_asked = false;
-	pthread_mutex_unlock(&consumer->lock);
-	describe_topic(consumer, &info);
-	pthread_mutex_lock(&consumer->lock);
-
-	/* asked again meanwhile, this answer is too old */
-	if (consumer->topic_asked || consumer->closing)
-		return;
-	/* what a broker said tells more than that a question was not answered */
-	if (info.trouble.kind == SI_TROUBLE_BROKER &&
-		consumer->last_failure.kind != SI_TROUBLE_NONE)
-		info.trouble = consumer->last_failure;
-	consumer->topic_info = info;
-	consumer->topic_answered = true;
-	notify(consumer);
-}
-
-static void
-describe_topic(SiConsumer *consumer, SiTopicInfo *info)
-{
-	const struct rd_kafka_metadata *metadata = NULL;
-	rd_kafka_resp_err_t err;
-	rd_kafka_topic_t *topic;
-
-	memset(info, 0, sizeof(SiTopicInfo));
-
-	/* naming the one topic; it is not made by that */
-	topic = rd_kafka_topic_new(consumer->rk, consumer->topic, NULL);
-	if (topic == NULL)
-		err = rd_kafka_last_error();
-	else
-	{
-		err = rd_kafka_metadata(consumer->rk, 0, topic, &metadata,
-								LIBRARY_TIMEOUT_MS);
-		rd_kafka_topic_destroy(topic);
-	}
-	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		if (metadata->topic_cnt != 1)
-			err = RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
-		else
-		{
-			err = metadata->topics[0].err;
-			info->partitions = metadata->topics[0].partition_cnt;
-		}
-	}
-	if (metadata != NULL)
-		rd_kafka_metadata_destroy(metadata);
-
-	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		info->trouble.kind = trouble_kind(err);
-		strlcpy(info->trouble.words, rd_kafka_err2str(err),
-				sizeof(info->trouble.words));
-		return;
-	}
-	info->valid = true;
-	identify_topic(consumer, info);
-}
-
-/* Which cluster, and which of the topics that ever had this name. */
-static void
-identify_topic(SiConsumer *consumer, SiTopicInfo *info)
-{
-	char	   *cluster_id;
-
-	/* known since the metadata came, so this does not wait */
-	cluster_id = rd_kafka_clusterid(consumer->rk, LIBRARY_TIMEOUT_MS);
-	if (cluster_id != NULL)
-	{
-		strlcpy(info->cluster_id, cluster_id, sizeof(info->cluster_id));
-		rd_kafka_mem_free(consumer->rk, cluster_id);
-	}
-
-#ifdef SI_RDKAFKA_HAS_TOPIC_ID
-	read_topic_id(consumer, info);
-#endif
-}
-
-/* Called, and returns, with the lock held. */
-static void
-answer_topics(SiConsumer *consumer)
-{
-	SiTopicList list;
-
-	consumer->topics_asked = false;
-	pthread_mutex_unlock(&consumer->lock);
-	list_topics(consumer, &list);
-	pthread_mutex_lock(&consumer->lock);
-
-	/* asked again meanwhile, this answer is too old */
-	if (consumer->topics_asked || consumer->closing)
-	{
-		free(list.topics);
-		return;
-	}
-	if (list.trouble.kind == SI_TROUBLE_BROKER &&
-		consumer->last_failure.kind != SI_TROUBLE_NONE)
-		list.trouble = consumer->last_failure;
-	free(consumer->topic_list.topics);
-	consumer->topic_list = list;
-	consumer->topics_answered = true;
-	notify(consumer);
-}
-
-static void
-list_topics(SiConsumer *consumer, SiTopicList *list)
-{
-	const struct rd_kafka_metadata *metadata = NULL;
-	rd_kafka_resp_err_t err;
-
-	memset(list, 0, sizeof(SiTopicList));
-	err = rd_kafka_metadata(consumer->rk, 1, NULL, &metadata,
-							LIBRARY_TIMEOUT_MS);
-	if (err == RD_KAFKA_RESP_ERR_NO_ERROR && !copy_topics(metadata, list))
-		err = RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
-	if (metadata != NULL)
-		rd_kafka_metadata_destroy(metadata);
-
-	list->valid = (err == RD_KAFKA_RESP_ERR_NO_ERROR);
-	if (list->valid)
-		return;
-	list->trouble.kind = trouble_kind(err);
-	strlcpy(list->trouble.words, rd_kafka_err2str(err),
-			sizeof(list->trouble.words));
-}
-
-/* False if there is no memory for them. */
-static bool
-copy_topics(const struct rd_kafka_metadata *metadata, SiTopicList *list)
-{
-	int			i;
-
-	list->topics = calloc(Max(metadata->topic_cnt, 1), sizeof(SiTopicName));
-	if (list->topics == NULL)
-		return false;
-	for (i = 0; i < metadata->topic_cnt; i++)
-	{
-		strlcpy(list->topics[i].name, metadata->topics[i].topic,
-				sizeof(list->topics[i].name));
-		list->topics[i].partitions = metadata->topics[i].partition_cnt;
-	}
-	list->n = metadata->topic_cnt;
-	return true;
-}
-
-#ifdef SI_RDKAFKA_HAS_TOPIC_ID
-static void
-read_topic_id(SiConsumer *consumer, SiTopicInfo *info)
-{
-	const char *name = consumer->topic;
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(consumer->rk);
-	rd_kafka_TopicCollection_t *topics;
-	const		rd_kafka_DescribeTopics_result_t *result = NULL;
-	const		rd_kafka_TopicDescription_t **descriptions = NULL;
-	const		rd_kafka_Uuid_t *id;
-	rd_kafka_event_t *event;
-	size_t		n = 0;
-
-	topics = rd_kafka_TopicCollection_of_topic_names(&name, 1);
-	rd_kafka_DescribeTopics(consumer->rk, topics, NULL, queue);
-	rd_kafka_TopicCollection_destroy(topics);
-	event = rd_kafka_queue_poll(queue, LIBRARY_TIMEOUT_MS);
-	if (event != NULL)
-		result = rd_kafka_event_DescribeTopics_result(event);
-	if (result != NULL)
-		descriptions = rd_kafka_DescribeTopics_result_topics(result, &n);
-	if (n == 1)
-	{
-		id = rd_kafka_TopicDescription_topic_id(descriptions[0]);
-		if (id != NULL)
-			strlcpy(info->topic_id, rd_kafka_Uuid_base64str(id),
-					sizeof(info->topic_id));
-	}
-	if (event != NULL)
-		rd_kafka_event_destroy(event);
-	rd_kafka_queue_destroy(queue);
-}
-#endif
-
-/* Called, and returns, with the lock held. */
-static void
-answer_offsets(SiConsumer *consumer)
-{
-	SiOffsetQuery *queries = consumer->offsets_asked;
-	int			n = consumer->noffsets_asked;
-
-	consumer->offsets_asked = NULL;
-	pthread_mutex_unlock(&consumer->lock);
-	resolve_offsets(consumer, queries, n);
-	pthread_mutex_lock(&consumer->lock);
-
-	if (consumer->offsets_asked != NULL || consumer->closing)
-	{
-		free(queries);			/* asked again meanwhile */
-		return;
-	}
-	consumer->offsets_answered = queries;
-	consumer->noffsets_answered = n;
-	notify(consumer);
-}
-
-/*
- * A question for a time is preceded by one for the end: where nothing is that
- * new, the end as it was *before* is the answer, so that what arrives between
- * the two questions is not passed over.
- */
-static void
-resolve_offsets(SiConsumer *consumer, SiOffsetQuery *queries, int n)
-{
-	Lookup	   *ends = calloc(2 * n, sizeof(Lookup));
-	Lookup	   *own = ends ? ends + n : NULL;
-	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__FAIL;
-	int			i;
-
-	if (ends != NULL)
-	{
-		for (i = 0; i < n; i++)
-		{
-			ends[i].partition = own[i].partition = queries[i].partition;
-			ends[i].at = SI_OFFSET_END;
-			ends[i].done = (queries[i].at < 0); /* not needed */
-			own[i].at = queries[i].at;
-		}
-		err = look_up(consumer, ends, 2 * n);
-	}
-	for (i = 0; i < n; i++)
-	{
-		SiOffsetQuery *query = &queries[i];
-		rd_kafka_resp_err_t its_err = err;
-
-		if (its_err == RD_KAFKA_RESP_ERR_NO_ERROR)
-			its_err = ends[i].err ? ends[i].err : own[i].err;
-		if (its_err != RD_KAFKA_RESP_ERR_NO_ERROR)
-		{
-			query->offset = SI_OFFSET_UNKNOWN;
-			strlcpy(query->error, rd_kafka_err2str(its_err),
-					sizeof(query->error));
-			continue;
-		}
-		query->error[0] = '\0';
-		query->offset = own[i].answer;
-		if (query->at >= 0 &&
-			(own[i].answer < 0 || own[i].answer > ends[i].answer))
-			query->offset = ends[i].answer;
-	}
-	free(ends);
-}
-
-/*
- * Ask all lookups.  A partition may only be once in a request, so the second
- * lookup of a partition has to wait for the second round, and so on.
- */
-static rd_kafka_resp_err_t
-look_up(SiConsumer *consumer, Lookup *lookups, int n)
-{
-	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
-	bool		more = true;
-
-	while (more && err == RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		rd_kafka_topic_partition_list_t *list;
-		int			i;
-
-		list = rd_kafka_topic_partition_list_new(n);
-		more = false;
-		for (i = 0; i < n; i++)
-		{
-			lookups[i].index = -1;
-			if (lookups[i].done)
-				continue;
-			if (rd_kafka_topic_partition_list_find(list, consumer->topic,
-												   lookups[i].partition) != NULL)
-			{
-				more = true;
-				continue;
-			}
-			lookups[i].index = list->cnt;
-			rd_kafka_topic_partition_list_add(list, consumer->topic,
-											  lookups[i].partition)->offset = lookups[i].at;
-		}
-		err = is_closing(consumer) ? RD_KAFKA_RESP_ERR__DESTROY :
-			ask_offsets(consumer, list);
-		for (i = 0; i < n; i++)
-		{
-			if (lookups[i].index < 0)
-				continue;
-			lookups[i].done = true;
-			lookups[i].answer = list->elems[lookups[i].index].offset;
-			lookups[i].err = list->elems[lookups[i].index].err;
-		}
-		rd_kafka_topic_partition_list_destroy(list);
-	}
-	return err;
-}
-
-/*
- * One answer per partition of the list, in place.  rd_kafka_query_watermark_
- * offsets would be the obvious call, but ignores its timeout before 2.3.
- */
-static rd_kafka_resp_err_t
-ask_offsets(SiConsumer *consumer, rd_kafka_topic_partition_list_t *list)
-{
-	return rd_kafka_offsets_for_times(consumer->rk, list, LIBRARY_TIMEOUT_MS);
-}
-
-/* Called, and returns, with the lock held. */
-static void
-write_watermarks(SiConsumer *consumer)
-{
-	uint64		generation = consumer->watch_generation;
-	int			n = consumer->nsinks;
-	rd_kafka_topic_partition_list_t *low;
-	rd_kafka_topic_partition_list_t *high;
-	rd_kafka_resp_err_t err;
-	SiTrouble	trouble = {SI_TROUBLE_NONE};
-	int64		asked_at;
-	int			i;
-
-	low = rd_kafka_topic_partition_list_new(n);
-	for (i = 0; i < n; i++)
-		rd_kafka_topic_partition_list_add(low, consumer->topic,
-										  consumer->sinks[i].partition);
-	consumer->watch_due = now_ms() + consumer->watch_interval;
-	pthread_mutex_unlock(&consumer->lock);
-
-	high = rd_kafka_topic_partition_list_copy(low);
-	for (i = 0; i < n; i++)
-	{
-		low->elems[i].offset = SI_OFFSET_BEGINNING;
-		high->elems[i].offset = SI_OFFSET_END;
-	}
-	asked_at = now_timestamptz();
-	err = ask_offsets(consumer, low);
-	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
-		err = ask_offsets(consumer, high);
-	for (i = 0; i < n && err == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
-		err = high->elems[i].err;
-	explain_error(consumer, err, &trouble);
-
-	pthread_mutex_lock(&consumer->lock);
-	if (generation == consumer->watch_generation && !consumer->closing)
-	{
-		store_watermarks(consumer, low, high, asked_at);
-		if (trouble.kind > consumer->trouble.kind)
-		{
-			consumer->trouble = trouble;
-			notify(consumer);
-		}
-	}
-	rd_kafka_topic_partition_list_destroy(low);
-	rd_kafka_topic_partition_list_destroy(high);
-}
-
-/* With the lock held, and the lists in the order of the sinks. */
-static void
-store_watermarks(SiConsumer *consumer,
-				 const rd_kafka_topic_partition_list_t *low,
-				 const rd_kafka_topic_partition_list_t *high, int64 asked_at)
-{
-	int			i;
-
-	for (i = 0; i < consumer->nsinks; i++)
-	{
-		SiWatermarkSink *sink = &consumer->sinks[i];
-
-		if (low->elems[i].err || low->elems[i].offset < 0 ||
-			high->elems[i].err || high->elems[i].offset < 0)
-			continue;			/* what is there grows old, as asked_at says */
-		pg_atomic_write_u64(sink->low, low->elems[i].offset);
-		pg_atomic_write_u64(sink->high, high->elems[i].offset);
-		pg_write_barrier();
-		pg_atomic_write_u64(sink->asked_at, asked_at);
-	}
-}
-
-/*
- * That a topic may not be read is told nowhere but in the answer to a question
- * for just this; elsewhere the library finds its partitions unknown.  What
- * concerns brokers comes as an event, with better words.
- */
-static void
-explain_error(SiConsumer *consumer, rd_kafka_resp_err_t err,
-			  SiTrouble *trouble)
-{
-	SiTroubleKind kind = trouble_kind(err);
-	SiTopicInfo info;
-
-	if (err == RD_KAFKA_RESP_ERR_NO_ERROR || kind == SI_TROUBLE_BROKER)
-		return;
-	if (kind == SI_TROUBLE_TOPIC && !is_closing(consumer))
-	{
-		describe_topic(consumer, &info);
-		if (!info.valid && info.trouble.kind != SI_TROUBLE_BROKER)
-		{
-			*trouble = info.trouble;
-			return;
-		}
-	}
-	trouble->kind = kind;
-	strlcpy(trouble->words, rd_kafka_err2str(err), sizeof(trouble->words));
-}
-
-
-/* ----------
- * Times
- * ----------
- */
-
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* GetCurrentTimestamp() for threads. */
-static int64
-now_timestamptz(void)
-{
-	struct timeval now;
-
-	gettimeofday(&now, NULL);
-	return ((int64) now.tv_sec -
-			(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY) *
-		USECS_PER_SEC + now.tv_usec;
-}
-
-/* A moment of now_ms() as the condition variables want it. */
-static struct timespec
-deadline(int64_t at_ms)
-{
-	struct timespec at;
-
-	at.tv_sec = at_ms / 1000;
-	at.tv_nsec = (at_ms % 1000) * 1000000;
-	return at;
 }
