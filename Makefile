@@ -39,6 +39,7 @@ OBJS = \
 	src/functions_look.o \
 	src/functions_preview.o \
 	src/guc.o \
+	src/held.o \
 	src/helper.o \
 	src/infer.o \
 	src/ingest.o \

@@ -8,7 +8,7 @@
  * - The main thread (the server's) calls the functions of consumer.h.  It
  *	 takes messages and events with a timeout of zero and never waits for the
  *	 network.  It may raise an ERROR, but only after the library's call has
- *	 returned, without the lock, and with every message taken noted in "held".
+ *	 returned, without the lock, and with every message taken kept (held.c).
  *
  * - The helper thread (helper.c), one per consumer, makes the library's
  *	 blocking calls (lookup.c) and at last destroys the library's handle.
@@ -34,6 +34,7 @@
 #include "committer.h"
 #include "compat.h"
 #include "consumer.h"
+#include "held.h"
 #include "helper.h"
 
 /* messages taken by one library call; more gains nothing and spoils caches */
@@ -70,14 +71,6 @@ static const SiSetting fixed_settings[] = {
 	{"allow.auto.create.topics", "false", false},
 };
 
-/* A message that the caller has not released yet. */
-typedef struct HeldMessage
-{
-	rd_kafka_message_t *rkmessage;	/* NULL if the slot is free */
-	SiHeader   *headers;
-	int			next_free;		/* -1 ends the list */
-} HeldMessage;
-
 struct SiConsumer
 {
 	/* set by si_consumer_open and constant then */
@@ -93,10 +86,7 @@ struct SiConsumer
 	/* the main thread's own */
 	rd_kafka_topic_partition_list_t *assigned;
 	rd_kafka_message_t *chunk[FETCH_CHUNK];
-	HeldMessage *held;
-	int			nheld;			/* slots allocated */
-	int			nfree;			/* of these, free */
-	int			first_free;
+	SiHeld		held;			/* what the caller has not released yet */
 
 	/* for kick_fetchers(); low_messages is 0 where there is no need */
 	int64_t		low_messages;
@@ -130,12 +120,10 @@ static void release_fd(SiConsumer *consumer);
 static void change_assignment(SiConsumer *consumer,
 							  rd_kafka_topic_partition_list_t *list,
 							  bool add);
-static void reserve_slots(SiConsumer *consumer, int n);
 static int	take_chunk(SiConsumer *consumer, int got, SiFetched *items);
-static bool fill_item(SiConsumer *consumer, int slot, SiFetched *item);
-static bool read_headers(HeldMessage *held, SiMessage *message);
+static bool fill_item(SiConsumer *consumer, rd_kafka_message_t *rkmessage,
+					  SiFetched *item);
 static SiFetchKind fetch_kind(rd_kafka_resp_err_t err);
-static void release_slot(SiConsumer *consumer, int slot);
 static void kick_fetchers(SiConsumer *consumer);
 
 /* trouble */
@@ -211,17 +199,10 @@ si_consumer_drain_fd(SiConsumer *consumer)
 bool
 si_consumer_close(SiConsumer *consumer, int timeout_ms)
 {
-	SiHelper   *helper;
-	int			slot;
+	SiHelper   *helper = consumer->helper;
 
-	for (slot = 0; slot < consumer->nheld; slot++)
-	{
-		if (consumer->held[slot].rkmessage != NULL)
-			release_slot(consumer, slot);
-	}
+	si_held_destroy(&consumer->held);
 	close_queues(consumer);
-
-	helper = consumer->helper;
 	consumer->helper = NULL;
 	si_helper_end(helper);
 	free_consumer(consumer);
@@ -257,7 +238,7 @@ create_consumer(const char *topic, bool want_headers, SiClientFailure *failure)
 		return NULL;
 	}
 	consumer->want_headers = want_headers;
-	consumer->first_free = -1;
+	si_held_init(&consumer->held);
 	consumer->topic = strdup(topic);
 	consumer->fd = consumer->topic != NULL ? si_client_open_fd() : -1;
 	if (consumer->fd >= 0)
@@ -403,7 +384,6 @@ free_consumer(SiConsumer *consumer)
 	release_fd(consumer);
 	if (consumer->helper != NULL)
 		si_helper_free(consumer->helper);
-	free(consumer->held);
 	free(consumer->topic);
 	free(consumer);
 }
@@ -527,7 +507,7 @@ si_consumer_fetch(SiConsumer *consumer, SiFetched *items, int max)
 		int			want = Min(max - n, FETCH_CHUNK);
 		ssize_t		got;
 
-		reserve_slots(consumer, want);
+		si_held_reserve(&consumer->held, want);
 		got = rd_kafka_consume_batch_queue(consumer->messages, 0,
 										   consumer->chunk, want);
 		if (got > 0)
@@ -555,37 +535,9 @@ si_consumer_release(SiConsumer *consumer, SiFetched *items, int n)
 	/* backwards, so that the free list hands the slots out in order again */
 	for (i = n - 1; i >= 0; i--)
 	{
-		release_slot(consumer, (int) (intptr_t) items[i].message.handle - 1);
+		si_held_release(&consumer->held, items[i].message.handle);
 		items[i].message.handle = NULL;
 	}
-}
-
-/* Make room for n messages before they are taken from the library. */
-static void
-reserve_slots(SiConsumer *consumer, int n)
-{
-	HeldMessage *held;
-	int			size;
-	int			slot;
-
-	if (consumer->nfree >= n)
-		return;
-	size = consumer->nheld + Max(n, consumer->nheld);
-	held = realloc(consumer->held, size * sizeof(HeldMessage));
-	if (held == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	consumer->held = held;
-	for (slot = size - 1; slot >= consumer->nheld; slot--)
-	{
-		held[slot].rkmessage = NULL;
-		held[slot].headers = NULL;
-		held[slot].next_free = consumer->first_free;
-		consumer->first_free = slot;
-	}
-	consumer->nfree += size - consumer->nheld;
-	consumer->nheld = size;
 }
 
 /*
@@ -602,7 +554,6 @@ take_chunk(SiConsumer *consumer, int got, SiFetched *items)
 	for (i = 0; i < got; i++)
 	{
 		rd_kafka_message_t *rkmessage = consumer->chunk[i];
-		int			slot;
 
 		if (rkmessage->err != RD_KAFKA_RESP_ERR_NO_ERROR)
 			note_message_error(consumer, rkmessage);
@@ -611,11 +562,7 @@ take_chunk(SiConsumer *consumer, int got, SiFetched *items)
 			rd_kafka_message_destroy(rkmessage);	/* of no partition */
 			continue;
 		}
-		slot = consumer->first_free;
-		consumer->first_free = consumer->held[slot].next_free;
-		consumer->nfree--;
-		consumer->held[slot].rkmessage = rkmessage;
-		complete &= fill_item(consumer, slot, &items[n++]);
+		complete &= fill_item(consumer, rkmessage, &items[n++]);
 	}
 	if (!complete)
 		ereport(ERROR,
@@ -624,12 +571,10 @@ take_chunk(SiConsumer *consumer, int got, SiFetched *items)
 	return n;
 }
 
-/* False if there is no memory for the headers. */
+/* Keep a message; false if there is no memory for its headers. */
 static bool
-fill_item(SiConsumer *consumer, int slot, SiFetched *item)
+fill_item(SiConsumer *consumer, rd_kafka_message_t *rkmessage, SiFetched *item)
 {
-	HeldMessage *held = &consumer->held[slot];
-	rd_kafka_message_t *rkmessage = held->rkmessage;
 	SiMessage  *message = &item->message;
 
 	item->kind = fetch_kind(rkmessage->err);
@@ -639,7 +584,7 @@ fill_item(SiConsumer *consumer, int slot, SiFetched *item)
 	message->leader_epoch = -1;
 	message->offset = rkmessage->offset;
 	message->timestamp = -1;
-	message->handle = (void *) (intptr_t) (slot + 1);
+	message->handle = si_held_keep(&consumer->held, rkmessage);
 	if (item->kind != SI_FETCH_MESSAGE)
 	{
 		if (item->kind != SI_FETCH_END)
@@ -656,50 +601,14 @@ fill_item(SiConsumer *consumer, int slot, SiFetched *item)
 	message->value_len = rkmessage->len;
 	consumer->taken_messages++;
 	consumer->taken_bytes += rkmessage->len;
-	return !consumer->want_headers || read_headers(held, message);
+	return !consumer->want_headers ||
+		si_held_read_headers(&consumer->held, message);
 }
 
 bool
 si_consumer_read_headers(SiConsumer *consumer, SiMessage *message)
 {
-	HeldMessage *held = &consumer->held[(int) (intptr_t) message->handle - 1];
-
-	if (held->headers == NULL)
-		return read_headers(held, message);
-	return true;
-}
-
-/* The library parses headers only now, when they are asked for. */
-static bool
-read_headers(HeldMessage *held, SiMessage *message)
-{
-	rd_kafka_headers_t *headers;
-	int			count;
-	int			i;
-
-	if (rd_kafka_message_headers(held->rkmessage,
-								 &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return true;			/* none */
-	count = rd_kafka_header_cnt(headers);
-	if (count == 0)
-		return true;
-	held->headers = malloc(count * sizeof(SiHeader));
-	if (held->headers == NULL)
-		return false;
-	for (i = 0; i < count; i++)
-	{
-		SiHeader   *header = &held->headers[i];
-		const void *value = NULL;
-
-		header->value_len = 0;
-		if (rd_kafka_header_get_all(headers, i, &header->name, &value,
-									&header->value_len) != RD_KAFKA_RESP_ERR_NO_ERROR)
-			break;
-		header->value = value;
-	}
-	message->headers = held->headers;
-	message->nheaders = i;
-	return true;
+	return si_held_read_headers(&consumer->held, message);
 }
 
 static SiFetchKind
@@ -722,26 +631,6 @@ fetch_kind(rd_kafka_resp_err_t err)
 		default:
 			return SI_FETCH_ERROR;
 	}
-}
-
-static void
-release_slot(SiConsumer *consumer, int slot)
-{
-	HeldMessage *held;
-
-	Assert(slot >= 0 && slot < consumer->nheld);
-	held = &consumer->held[slot];
-	Assert(held->rkmessage != NULL);
-	rd_kafka_message_destroy(held->rkmessage);
-	held->rkmessage = NULL;
-	if (held->headers != NULL)
-	{
-		free(held->headers);
-		held->headers = NULL;
-	}
-	held->next_free = consumer->first_free;
-	consumer->first_free = slot;
-	consumer->nfree++;
 }
 
 /*

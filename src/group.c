@@ -8,13 +8,13 @@
  * group: others may have theirs in it.  Kafka itself forgets a group that has
  * neither offsets nor members.
  *
- * A child process talks to the brokers.  In every version of the library known
- * so far, up to 2.12 and more, a request for a group's coordinator that fails
- * can end in abort() (its issues 3663 and 4605: a broker older than 2.4, a
- * connection that breaks at the wrong moment), and the abort of a process that
- * is the postmaster's child would send the whole server through recovery.  A
- * grandchild harms nobody.  It lets go of shared memory first, runs nothing of
- * the server's, tells its answer by a pipe and ends by _exit.
+ * A child process talks to the brokers.  In all versions of the library up to
+ * now a request to a group's coordinator that fails can end in abort() (its
+ * issues 3663 and 4605: a broker older than 2.4, a connection that breaks at
+ * the wrong moment), and if a process that the postmaster knows aborts, the
+ * whole server goes through recovery.  This one it does not know.  The child
+ * lets go of shared memory first, runs nothing of the server's, tells its
+ * answer by a pipe and ends by _exit.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -1633,6 +1633,18 @@ stream(Worker *worker)
 
 /* ---- waiting ---- */
 
+/*
+ * Is it the last word about a run that is being published?  Another worker may
+ * have ended the run meanwhile, which must not cut it off.
+ */
+static bool
+is_publishing_last(Worker *worker)
+{
+	return worker->arrived && si_publisher_is_busy(&worker->publisher) &&
+		!TimestampDifferenceExceeds(worker->arrived_at, GetCurrentTimestamp(),
+									LAST_PUBLICATION_MS);
+}
+
 static void
 take_requests(Worker *worker)
 {
@@ -1647,7 +1659,7 @@ take_requests(Worker *worker)
 	slot->refresh_watermarks = false;
 	si_slots_unlock();
 
-	if (stop || server_changed)
+	if (server_changed || (stop && !is_publishing_last(worker)))
 		leave(true);
 	if (refresh && worker->phase == PHASE_STREAM)
 		watch_watermarks(worker);

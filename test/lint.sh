@@ -70,6 +70,7 @@ visit 2
 infer 2
 consumer 1
 helper 1
+held 1
 lookup 1
 committer 1
 trouble 1
@@ -125,7 +126,7 @@ done
 breach < <(for file in "${sources[@]}"; do
 	[ "$file" = src/compat.h ] || matches '\b(PG_VERSION_NUM|RD_KAFKA_VERSION)\b' "$file"
 	case $file in
-		src/consumer.[ch] | src/helper.[ch] | src/lookup.[ch] | src/committer.[ch] | src/trouble.[ch] | src/producer.[ch] | src/client.[ch] | src/group.[ch]) ;;
+		src/consumer.[ch] | src/helper.[ch] | src/held.[ch] | src/lookup.[ch] | src/committer.[ch] | src/trouble.[ch] | src/producer.[ch] | src/client.[ch] | src/group.[ch]) ;;
 		*) matches '#[[:space:]]*include.*rdkafka' "$file" ;;
 	esac
 done | sed 's/$/   (not the place for this)/')
