@@ -42,6 +42,7 @@ OBJS = \
 	src/path_tree.o \
 	src/key.o \
 	src/launcher.o \
+	src/lock_wait.o \
 	src/look.o \
 	src/mapping.o \
 	src/option_positions.o \
@@ -51,6 +52,7 @@ OBJS = \
 	src/preview.o \
 	src/producer.o \
 	src/progress.o \
+	src/reason.o \
 	src/reduce.o \
 	src/retry.o \
 	src/row_notes.o \

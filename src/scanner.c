@@ -38,6 +38,8 @@
 #include "scanner.h"
 #include "session.h"
 
+#define RECHECK_MS			60000	/* what heals by itself is looked at again */
+
 /* What a scan found out about one subscription. */
 typedef struct Finding
 {
@@ -45,7 +47,7 @@ typedef struct Finding
 	int			workers;		/* 0: state and reason say why */
 	SiState		state;
 	const char *reason;
-	bool		recheck;
+	bool		recheck;		/* may heal by itself */
 } Finding;
 
 /* Is this the place where the subscription was made or last enabled? */
@@ -64,13 +66,13 @@ owner_obstacle(const SiSubscription *s)
 	bool		can_login;
 
 	if (!HeapTupleIsValid(tuple))
-		return "owner does not exist";
+		return si_reason_fixed(SI_REASON_NO_OWNER);
 	can_login = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
 	ReleaseSysCache(tuple);
 	if (!can_login && worker_connect_flags_compat() == 0)
-		return psprintf("role \"%s\" is not permitted to log in", s->owner_name);
+		return si_reason(SI_REASON_NO_LOGIN, s->owner_name);
 	if (!has_database_connect_compat(MyDatabaseId, s->owner))
-		return psprintf("role \"%s\" may not connect to this database", s->owner_name);
+		return si_reason(SI_REASON_NO_CONNECT, s->owner_name);
 	return NULL;
 }
 
@@ -80,9 +82,9 @@ server_obstacle(const SiSubscription *s)
 	ForeignServer *server = GetForeignServerByName(s->server, true);
 
 	if (server == NULL)
-		return psprintf("server \"%s\" does not exist", s->server);
+		return si_reason(SI_REASON_NO_SERVER, s->server);
 	if (!has_server_usage_compat(server->serverid, s->owner))
-		return psprintf("role \"%s\" has no USAGE on server \"%s\"", s->owner_name, s->server);
+		return si_reason(SI_REASON_NO_USAGE, s->owner_name, s->server);
 	return NULL;
 }
 
@@ -96,7 +98,7 @@ examine(Finding *finding, Oid extension)
 	if (!s->enabled)
 	{
 		finding->state = SI_STATE_DISABLED;
-		finding->reason = "the subscription is disabled";
+		finding->reason = si_reason_fixed(SI_REASON_DISABLED);
 		return;
 	}
 	if (s->stop_state != NULL)
@@ -108,7 +110,7 @@ examine(Finding *finding, Oid extension)
 	}
 	if (is_copy(s, extension))
 	{
-		finding->reason = "this database is a copy";
+		finding->reason = si_reason_fixed(SI_REASON_COPY);
 		return;
 	}
 	obstacle = owner_obstacle(s);
@@ -154,7 +156,6 @@ publish_finding(const Finding *finding)
 {
 	const SiSubscription *s = finding->subscription;
 	SiSubscriptionSlot *slot = si_slots_make_subscription(MyDatabaseId, s->id);
-	const char *reason = finding->reason ? finding->reason : "";
 
 	if (slot == NULL)
 		return false;
@@ -166,8 +167,9 @@ publish_finding(const Finding *finding)
 	slot->epoch = s->epoch;
 	slot->workers = finding->workers;
 	slot->state = finding->state;
-	slot->recheck = finding->recheck;
-	strlcpy(slot->reason, reason, SI_REASON_LEN);
+	slot->recheck_at = !finding->recheck ? 0
+		: TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RECHECK_MS);
+	si_reason_put(slot->reason, finding->reason ? finding->reason : "");
 	return true;
 }
 

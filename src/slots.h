@@ -23,9 +23,9 @@
 #include "datatype/timestamp.h"
 #include "guc.h"
 #include "port/atomics.h"
+#include "reason.h"
 #include "storage/lwlock.h"
 
-#define SI_REASON_LEN	256
 #define SI_MAX_DATABASES 1024
 
 /* What a subscription, or one of its workers, is doing. */
@@ -81,7 +81,7 @@ typedef struct SiSubscriptionSlot
 	SiState		state;
 	char		reason[SI_REASON_LEN];
 	TimestampTz since;
-	bool		recheck;		/* may heal by itself: scan again in a minute */
+	TimestampTz recheck_at;		/* may heal by itself: scan again then; 0: no */
 } SiSubscriptionSlot;
 
 /* A worker: the process, or the place kept for the one to be started. */
@@ -143,7 +143,7 @@ typedef struct SiShared
 	int			launcher_pid;
 	int			crashes;		/* of the server since its start */
 	bool		scan_all;		/* look for databases, too */
-	bool		no_worker_slot; /* the server had no free worker slot lately */
+	bool		no_worker_slot; /* a scanner finds none free at the server */
 	int			scanner_pid;	/* 0: none is running */
 	Oid			scanner_database;
 

@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "consumer.h"
+#include "lock_wait.h"
 #include "options.h"
 #include "slots.h"
 #include "writer.h"
@@ -66,6 +67,95 @@ put_time(Datum *values, bool *nulls, int i, TimestampTz time)
 
 /* ---- worker_slots ---- */
 
+/* A growing array of copies, made under the lock. */
+typedef struct WorkerCopies
+{
+	SiWorkerSlot *slots;
+	int			n;
+	int			size;
+} WorkerCopies;
+
+static SiWorkerSlot *
+add_copy(WorkerCopies *copies)
+{
+	if (copies->n == copies->size)
+	{
+		copies->size *= 2;
+		copies->slots = repalloc(copies->slots, sizeof(SiWorkerSlot) * copies->size);
+	}
+	return &copies->slots[copies->n++];
+}
+
+/*
+ * Of a subscription that has some of its workers, those that it lacks: their
+ * partitions do not move.  One that has none is subscription_slot's.
+ */
+static void
+add_lacking_workers(WorkerCopies *copies, const SiSubscriptionSlot *subscription)
+{
+	int			placed = 0;
+
+	for (int i = 0; i < subscription->workers; i++)
+	{
+		if (si_slots_find_worker(MyDatabaseId, subscription->id, i) != NULL)
+			placed++;
+	}
+	if (placed == 0 || placed == subscription->workers)
+		return;
+	for (int i = 0; i < subscription->workers; i++)
+	{
+		SiWorkerSlot *copy;
+
+		if (si_slots_find_worker(MyDatabaseId, subscription->id, i) != NULL)
+			continue;
+		copy = add_copy(copies);
+		memset(copy, 0, sizeof(SiWorkerSlot));
+		copy->subscription = subscription->id;
+		copy->number = i;
+		copy->owner = subscription->owner;
+		copy->state = SI_STATE_STARTING;
+		copy->since = subscription->since;
+		strlcpy(copy->reason, subscription->reason, SI_REASON_LEN);
+	}
+}
+
+static void
+copy_workers(WorkerCopies *copies)
+{
+	copies->n = 0;
+	copies->size = si_guc_max_workers;
+	copies->slots = palloc(sizeof(SiWorkerSlot) * copies->size);
+	si_slots_lock(LW_SHARED);
+	for (int i = 0; i < si_guc_max_workers; i++)
+	{
+		SiWorkerSlot *worker = si_slots_worker(i);
+
+		if (worker->in_use && worker->database == MyDatabaseId)
+			*add_copy(copies) = *worker;
+	}
+	for (int i = 0; i < si_guc_max_subscriptions; i++)
+	{
+		SiSubscriptionSlot *subscription = si_slots_subscription(i);
+
+		if (subscription->in_use && subscription->database == MyDatabaseId &&
+			subscription->workers > 1)
+			add_lacking_workers(copies, subscription);
+	}
+	si_slots_unlock();
+}
+
+/*
+ * Why a worker does what it does.  Waiting for a lock it can tell nobody, so
+ * that is found out here.
+ */
+static void
+put_worker_reason(Datum *values, bool *nulls, int i, const SiWorkerSlot *worker)
+{
+	char	   *wait = worker->pid != 0 ? si_lock_wait_describe(worker->pid) : NULL;
+
+	put_text(values, nulls, i, wait ? wait : worker->reason);
+}
+
 static void
 put_worker(ReturnSetInfo *rsinfo, const SiWorkerSlot *worker)
 {
@@ -77,7 +167,7 @@ put_worker(ReturnSetInfo *rsinfo, const SiWorkerSlot *worker)
 	values[2] = Int32GetDatum(worker->pid);
 	nulls[2] = (worker->pid == 0);
 	values[3] = CStringGetTextDatum(si_slots_state_name(worker->state));
-	put_text(values, nulls, 4, worker->reason);
+	put_worker_reason(values, nulls, 4, worker);
 	put_time(values, nulls, 5, worker->since);
 	values[6] = Int32GetDatum(worker->partitions);
 	values[7] = Float8GetDatum(worker->messages_per_second);
@@ -98,29 +188,18 @@ put_worker(ReturnSetInfo *rsinfo, const SiWorkerSlot *worker)
 Datum
 si_sql_worker_slots(PG_FUNCTION_ARGS)
 {
-	SiWorkerSlot *copy;
-	int			n = 0;
+	WorkerCopies copies;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (si_shared == NULL)
 		return (Datum) 0;
 
 	/* look at the slots under the lock, and make tuples without it */
-	copy = palloc(sizeof(SiWorkerSlot) * si_guc_max_workers);
-	si_slots_lock(LW_SHARED);
-	for (int i = 0; i < si_guc_max_workers; i++)
+	copy_workers(&copies);
+	for (int i = 0; i < copies.n; i++)
 	{
-		SiWorkerSlot *worker = si_slots_worker(i);
-
-		if (worker->in_use && worker->database == MyDatabaseId)
-			copy[n++] = *worker;
-	}
-	si_slots_unlock();
-
-	for (int i = 0; i < n; i++)
-	{
-		if (may_see(copy[i].owner))
-			put_worker((ReturnSetInfo *) fcinfo->resultinfo, &copy[i]);
+		if (may_see(copies.slots[i].owner))
+			put_worker((ReturnSetInfo *) fcinfo->resultinfo, &copies.slots[i]);
 	}
 	return (Datum) 0;
 }
@@ -131,6 +210,7 @@ typedef struct PartitionCopy
 {
 	int32		subscription;
 	int32		partition;
+	int			worker;			/* its number */
 	Oid			owner;
 	int64		low;
 	int64		high;
@@ -155,6 +235,7 @@ copy_partitions(PartitionCopy *copy)
 			continue;
 		copy[n].subscription = slot->subscription;
 		copy[n].partition = slot->partition;
+		copy[n].worker = si_slots_worker(slot->worker)->number;
 		copy[n].owner = subscription->owner;
 		copy[n].low = (int64) pg_atomic_read_u64(&slot->low);
 		copy[n].high = (int64) pg_atomic_read_u64(&slot->high);
@@ -179,8 +260,8 @@ si_sql_partition_slots(PG_FUNCTION_ARGS)
 	n = copy_partitions(copy);
 	for (int i = 0; i < n; i++)
 	{
-		Datum		values[5];
-		bool		nulls[5] = {0};
+		Datum		values[6];
+		bool		nulls[6] = {0};
 
 		if (!may_see(copy[i].owner))
 			continue;
@@ -191,6 +272,7 @@ si_sql_partition_slots(PG_FUNCTION_ARGS)
 		values[3] = Int64GetDatum(copy[i].high);
 		nulls[3] = (copy[i].high == SI_OFFSET_UNKNOWN);
 		put_time(values, nulls, 4, copy[i].asked_at);
+		values[5] = Int32GetDatum(copy[i].worker);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
@@ -198,53 +280,115 @@ si_sql_partition_slots(PG_FUNCTION_ARGS)
 
 /* ---- subscription_slot ---- */
 
-/* Why a subscription has no worker yet, for everything but its own row. */
-static const char *
-missing_reason(const SiSubscriptionSlot *slot, int64 epoch)
+/* A subscription's state as far as others than its workers can tell. */
+typedef struct Finding
 {
+	SiState		state;
+	const char *reason;
+	TimestampTz since;			/* 0: not known */
+	TimestampTz retry_at;		/* 0: nobody looks again by himself */
+} Finding;
+
+/* Are all places for subscriptions taken?  Any lock mode. */
+static bool
+subscriptions_are_full(void)
+{
+	for (int i = 0; i < si_guc_max_subscriptions; i++)
+	{
+		if (!si_slots_subscription(i)->in_use)
+			return false;
+	}
+	return true;
+}
+
+/* Why a subscription is not known to the launcher as it is now. */
+static char *
+why_not_noticed(bool launcher, bool no_process, bool full)
+{
+	if (!launcher)
+		return si_reason(SI_REASON_NO_LAUNCHER);
+	if (no_process)
+		return si_reason(SI_REASON_NO_PROCESS);
+	if (full)
+		return si_reason(SI_REASON_TOO_MANY, si_guc_max_subscriptions);
+	return si_reason(SI_REASON_NOT_NOTICED);
+}
+
+/* What shared memory has of a subscription that has no worker. */
+static void
+look_up(Finding *finding, int32 id, int64 epoch)
+{
+	SiSubscriptionSlot *slot;
+	SiSubscriptionSlot copy;
+	bool		launcher,
+				no_process,
+				full = false;
+
+	si_slots_lock(LW_SHARED);
+	slot = si_slots_find_subscription(MyDatabaseId, id);
+	if (slot != NULL)
+		copy = *slot;
+	else
+		full = subscriptions_are_full();
+	launcher = (si_shared->launcher_pid != 0);
+	no_process = si_shared->no_worker_slot;
+	si_slots_unlock();
+	if (slot != NULL && !may_see(copy.owner))
+		slot = NULL;
+
+	finding->state = SI_STATE_STARTING;
+	finding->since = (slot != NULL) ? copy.since : 0;
+	if (slot == NULL || copy.epoch < epoch)
+	{
+		finding->reason = why_not_noticed(launcher, no_process, full);
+		return;
+	}
+	finding->state = copy.state;
+	finding->retry_at = copy.recheck_at;
+	finding->reason = copy.reason[0] ? pstrdup(copy.reason)
+		: si_reason_fixed(launcher ? SI_REASON_NO_WORKER_YET : SI_REASON_NO_LAUNCHER);
+}
+
+static void
+examine(Finding *finding, int32 id, int64 epoch, bool enabled)
+{
+	if (!enabled)
+	{
+		if (si_shared != NULL)
+			look_up(finding, id, epoch);
+		finding->state = SI_STATE_DISABLED;
+		finding->reason = si_reason_fixed(SI_REASON_DISABLED);
+		finding->retry_at = 0;
+		return;
+	}
+
+	/* nothing will start it where nothing runs */
+	finding->state = SI_STATE_STOPPED;
 	if (si_shared == NULL)
-		return "stream_ingest is not in shared_preload_libraries";
-	if (RecoveryInProgress())
-		return "the server is a standby";
-	if (!si_guc_enabled)
-		return "stream_ingest.enabled is off";
-	if (slot == NULL || slot->epoch < epoch)
-		return "waiting to be noticed by the launcher";
-	return slot->reason[0] ? slot->reason : "waiting for a worker";
+		finding->reason = si_reason_fixed(SI_REASON_NOT_PRELOADED);
+	else if (RecoveryInProgress())
+		finding->reason = si_reason_fixed(SI_REASON_STANDBY);
+	else if (!si_guc_enabled)
+		finding->reason = si_reason_fixed(SI_REASON_OFF);
+	else
+		look_up(finding, id, epoch);
 }
 
 Datum
 si_sql_subscription_slot(PG_FUNCTION_ARGS)
 {
-	int32		id = PG_GETARG_INT32(0);
-	int64		epoch = PG_GETARG_INT64(1);
-	SiSubscriptionSlot copy;
-	SiSubscriptionSlot *slot = NULL;
-	bool		idle;
+	Finding		finding = {SI_STATE_STOPPED};
 	TupleDesc	desc;
-	Datum		values[3] = {0};
-	bool		nulls[3] = {0};
+	Datum		values[4] = {0};
+	bool		nulls[4] = {0};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	if (si_shared != NULL)
-	{
-		si_slots_lock(LW_SHARED);
-		slot = si_slots_find_subscription(MyDatabaseId, id);
-		if (slot != NULL)
-			copy = *slot;
-		si_slots_unlock();
-		if (slot != NULL)
-			slot = may_see(copy.owner) ? &copy : NULL;
-	}
-
-	/* nothing will start it where nothing runs */
-	idle = (si_shared == NULL || RecoveryInProgress() || !si_guc_enabled);
-	values[0] = CStringGetTextDatum(si_slots_state_name(idle ? SI_STATE_STOPPED
-														: slot != NULL && slot->epoch >= epoch ? slot->state
-														: SI_STATE_STARTING));
-	values[1] = CStringGetTextDatum(missing_reason(slot, epoch));
-	put_time(values, nulls, 2, slot ? slot->since : 0);
+	examine(&finding, PG_GETARG_INT32(0), PG_GETARG_INT64(1), PG_GETARG_BOOL(2));
+	values[0] = CStringGetTextDatum(si_slots_state_name(finding.state));
+	values[1] = CStringGetTextDatum(finding.reason);
+	put_time(values, nulls, 2, finding.since);
+	put_time(values, nulls, 3, finding.retry_at);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 

@@ -197,6 +197,9 @@ static int	my_slot = -1;
 /* The server's options or the user mapping may have changed. */
 static volatile sig_atomic_t server_changed = false;
 
+/* The owner could not connect. */
+static bool not_permitted = false;
+
 static void wait_for_something(Worker *worker, long timeout_ms);
 
 /* ---- the slot ---- */
@@ -216,7 +219,7 @@ set_state(Worker *worker, SiState state, const char *reason)
 	if (slot->state != state)
 		slot->since = GetCurrentTimestamp();
 	slot->state = state;
-	strlcpy(slot->reason, reason ? reason : "", SI_REASON_LEN);
+	si_reason_put(slot->reason, reason ? reason : "");
 	if (state != SI_STATE_RETRYING && state != SI_STATE_STOPPED)
 		slot->retry_at = 0;
 	si_slots_unlock();
@@ -259,7 +262,7 @@ set_error(int sqlerrcode, const char *text)
 
 	si_slots_lock(LW_EXCLUSIVE);
 	slot = si_slots_worker(my_slot);
-	strlcpy(slot->last_error, text, SI_REASON_LEN);
+	si_reason_put(slot->last_error, text);
 	slot->last_error_sqlstate = sqlerrcode;
 	slot->last_error_at = GetCurrentTimestamp();
 	slot->retries++;
@@ -292,14 +295,18 @@ static void
 detach_slot(int code, Datum arg)
 {
 	SiWorkerSlot *slot;
+	Oid			database;
 	int			launcher;
 
 	si_slots_lock(LW_EXCLUSIVE);
 	slot = si_slots_worker(my_slot);
 	slot->pid = 0;
+	database = slot->database;
 	launcher = si_shared->launcher_pid;
 	si_slots_free_partitions(my_slot);
 	si_slots_unlock();
+	if (not_permitted)
+		si_slots_request_scan(database);
 	si_slots_wake(launcher);
 	ereport(LOG,
 			(errmsg("worker %d of subscription \"%s\" has stopped", my_worker->number,
@@ -366,6 +373,24 @@ trouble_sqlstate(SiTroubleKind kind)
 	}
 }
 
+/* The sentence in which it is told, with what to do. */
+static SiReason
+trouble_reason(Worker *worker, SiTroubleKind kind)
+{
+	switch (kind)
+	{
+		case SI_TROUBLE_AUTHENTICATION:
+			return si_consumer_hint(worker->consumer, kind) ? SI_REASON_SCRAM
+				: SI_REASON_AUTHENTICATION;
+		case SI_TROUBLE_AUTHORIZATION:
+			return SI_REASON_AUTHORIZATION;
+		case SI_TROUBLE_TOPIC:
+			return SI_REASON_TOPIC;
+		default:
+			return SI_REASON_BROKER;
+	}
+}
+
 /* Brokers or topic are not as they should be. */
 static void
 report_trouble(Worker *worker, const SiTrouble *trouble)
@@ -380,7 +405,8 @@ report_trouble(Worker *worker, const SiTrouble *trouble)
 
 	worker->troubled = true;
 	set_error(trouble_sqlstate(trouble->kind), text);
-	set_state(worker, about_topic ? SI_STATE_STOPPED : SI_STATE_RETRYING, text);
+	set_state(worker, about_topic ? SI_STATE_STOPPED : SI_STATE_RETRYING,
+			  si_reason(trouble_reason(worker, trouble->kind), text));
 }
 
 /*
@@ -425,7 +451,7 @@ leave_stopped(Worker *worker, SiState state, const char *reason)
 		slot->workers = 0;
 		slot->state = state;
 		slot->since = GetCurrentTimestamp();
-		strlcpy(slot->reason, reason, SI_REASON_LEN);
+		si_reason_put(slot->reason, reason);
 	}
 	si_slots_unlock();
 	si_slots_request_scan(MyDatabaseId);
@@ -788,7 +814,7 @@ contact(Worker *worker)
 	worker->phase = PHASE_STREAM;
 	worker->wait = WAIT_IDLE;
 	set_state(worker, worker->npartitions > 0 ? SI_STATE_CATCHING_UP : SI_STATE_STREAMING,
-			  worker->npartitions > 0 ? NULL : "there are more workers than partitions");
+			  worker->npartitions > 0 ? NULL : si_reason_fixed(SI_REASON_NO_PARTITION));
 }
 
 /* ---- STREAM: fetching ---- */
@@ -1133,7 +1159,8 @@ stop_at_message(Worker *worker, const SiFailure *failure)
 											 &worker->messages[worker->first]);
 
 	set_error(failure->sqlerrcode, reason);
-	stop_subscription(worker, SI_STATE_STOPPED, reason, unpack_sql_state(failure->sqlerrcode));
+	stop_subscription(worker, SI_STATE_STOPPED, si_reason(SI_REASON_BAD_MESSAGE, reason),
+					  unpack_sql_state(failure->sqlerrcode));
 }
 
 /*
@@ -1199,14 +1226,13 @@ limit_reached(Worker *worker, const SiBatchResult *result, char **why)
 
 	if (limit->count > 0 && result->rejected >= limit->count)
 	{
-		*why = psprintf("reject_limit reached: " INT64_FORMAT " dead letters since the subscription was enabled",
+		*why = psprintf(INT64_FORMAT " dead letters since the subscription was enabled",
 						result->rejected);
 		return true;
 	}
 	if (limit->percent > 0 && recent >= limit->percent * REJECT_WINDOW / 100)
 	{
-		*why = psprintf("reject_limit reached: %d dead letters among the last %d messages",
-						recent, REJECT_WINDOW);
+		*why = psprintf("%d dead letters among the last %d messages", recent, REJECT_WINDOW);
 		return true;
 	}
 	return false;
@@ -1229,13 +1255,13 @@ check_limits(Worker *worker, const SiBatchResult *result)
 	if (partition != NULL)
 	{
 		failure = result->failures[at];
-		why = psprintf("breaker: %d messages in a row were refused; %s", partition->refused,
-					   si_failure_describe(failure, worker->subscription->topic,
-										   &worker->messages[worker->first + at]));
+		why = si_reason(SI_REASON_BREAKER, partition->refused,
+						si_failure_describe(failure, worker->subscription->topic,
+											&worker->messages[worker->first + at]));
 		stop_subscription(worker, SI_STATE_STOPPED, why, unpack_sql_state(failure->sqlerrcode));
 	}
 	if (limit_reached(worker, result, &why))
-		stop_subscription(worker, SI_STATE_STOPPED, why, NULL);
+		stop_subscription(worker, SI_STATE_STOPPED, si_reason(SI_REASON_REJECT_LIMIT, why), NULL);
 	if (result->dead_letters > 0 && worker->options->fk_retries > 0)
 		worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 														   RETRY_MIN_MS);
@@ -1741,6 +1767,19 @@ postpone_orphans(Worker *worker, const SiFailure *failure)
 					   si_failure_describe(failure, worker->subscription->topic, NULL)));
 }
 
+/* The sentence in which an error is told that is not a message's. */
+static SiReason
+error_reason(Worker *worker, int sqlerrcode, bool passing)
+{
+	if (passing)
+		return SI_REASON_PASSING;
+	if (sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return SI_REASON_PRIVILEGE;
+	if (sqlerrcode == ERRCODE_UNDEFINED_TABLE && worker->subscription->apply == NULL)
+		return SI_REASON_NO_TARGET;
+	return SI_REASON_LASTING;
+}
+
 /*
  * Deal with an error that a phase threw: show it, wait, and let the phase be
  * tried again.  The text of a passing error may come from a user's function
@@ -1765,10 +1804,12 @@ handle_error(Worker *worker, ErrorData *edata)
 		return;
 	}
 	failure->safe = plan;
-	text = si_failure_describe(failure, NULL, NULL);
+	text = worker->phase == PHASE_STREAM ? si_failure_describe(failure, NULL, NULL)
+		: si_failure_words(failure);
 
 	set_error(failure->sqlerrcode, text);
-	set_state(worker, passing ? SI_STATE_RETRYING : SI_STATE_STOPPED, text);
+	set_state(worker, passing ? SI_STATE_RETRYING : SI_STATE_STOPPED,
+			  si_reason(error_reason(worker, failure->sqlerrcode, passing), text));
 	if (si_failure_retry_at_once(failure->sqlerrcode) &&
 		worker->retries_at_once++ < RETRIES_AT_ONCE)
 	{
@@ -1877,7 +1918,10 @@ keep_memory(void)
 #endif
 }
 
-/* A FATAL while connecting leaves its reason in the slot. */
+/*
+ * A FATAL while connecting leaves its reason in the slot.  What the scanner
+ * would have refused has changed since it looked: it shall look again.
+ */
 static emit_log_hook_type prev_emit_log_hook = NULL;
 
 static void
@@ -1886,10 +1930,14 @@ note_fatal(ErrorData *edata)
 	if (edata->elevel == FATAL && edata->sqlerrcode != ERRCODE_ADMIN_SHUTDOWN &&
 		!LWLockHeldByMe(si_shared->lock))
 	{
+		char	   *reason = si_reason(SI_REASON_PASSING, edata->message);
+
 		set_error(edata->sqlerrcode, edata->message);
 		si_slots_lock(LW_EXCLUSIVE);
-		strlcpy(si_slots_worker(my_slot)->reason, edata->message, SI_REASON_LEN);
+		si_reason_put(si_slots_worker(my_slot)->reason, reason);
 		si_slots_unlock();
+		not_permitted = edata->sqlerrcode == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION ||
+			edata->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
 	}
 	if (prev_emit_log_hook)
 		prev_emit_log_hook(edata);
