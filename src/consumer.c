@@ -207,6 +207,7 @@ static void release_slot(SiConsumer *consumer, int slot);
 static void kick_fetchers(SiConsumer *consumer);
 
 /* trouble */
+static void say_why_unanswered(SiConsumer *consumer, SiTrouble *trouble);
 static void serve_events(SiConsumer *consumer);
 static void note_log(SiConsumer *consumer, rd_kafka_event_t *event);
 static void error_cb(rd_kafka_t *rk, int err, const char *reason,
@@ -1066,10 +1067,16 @@ static void
 note_failure(SiConsumer *consumer, rd_kafka_resp_err_t err, const char *text)
 {
 	SiTrouble	trouble;
+	char	   *after;
 
 	trouble.kind = trouble_kind(err);
 	strlcpy(trouble.words, text ? text : rd_kafka_err2str(err),
 			sizeof(trouble.words));
+
+	/* how many milliseconds it took would make each time another failure */
+	after = strstr(trouble.words, " (after ");
+	if (after != NULL)
+		*after = '\0';
 
 	pthread_mutex_lock(&consumer->lock);
 	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
@@ -1302,15 +1309,31 @@ si_consumer_ask_topic(SiConsumer *consumer)
 	pthread_mutex_unlock(&consumer->lock);
 }
 
+/*
+ * What a broker said tells more than that a question was not answered.  It
+ * comes as an event, which must have been taken before.  With the lock held.
+ */
+static void
+say_why_unanswered(SiConsumer *consumer, SiTrouble *trouble)
+{
+	if (trouble->kind == SI_TROUBLE_BROKER &&
+		consumer->last_failure.kind != SI_TROUBLE_NONE)
+		*trouble = consumer->last_failure;
+}
+
 bool
 si_consumer_topic_answer(SiConsumer *consumer, SiTopicInfo *info)
 {
 	bool		answered;
 
+	serve_events(consumer);
 	pthread_mutex_lock(&consumer->lock);
 	answered = consumer->topic_answered;
 	if (answered)
+	{
 		*info = consumer->topic_info;
+		say_why_unanswered(consumer, &info->trouble);
+	}
 	consumer->topic_answered = false;
 	pthread_mutex_unlock(&consumer->lock);
 	return answered;
@@ -1331,8 +1354,11 @@ si_consumer_topics_answer(SiConsumer *consumer)
 {
 	bool		answered;
 
+	serve_events(consumer);
 	pthread_mutex_lock(&consumer->lock);
 	answered = consumer->topics_answered;
+	if (answered)
+		say_why_unanswered(consumer, &consumer->topic_list.trouble);
 	pthread_mutex_unlock(&consumer->lock);
 	return answered ? &consumer->topic_list : NULL;
 }
@@ -1501,10 +1527,6 @@ answer_topic(SiConsumer *consumer)
 	/* asked again meanwhile, this answer is too old */
 	if (consumer->topic_asked || consumer->closing)
 		return;
-	/* what a broker said tells more than that a question was not answered */
-	if (info.trouble.kind == SI_TROUBLE_BROKER &&
-		consumer->last_failure.kind != SI_TROUBLE_NONE)
-		info.trouble = consumer->last_failure;
 	consumer->topic_info = info;
 	consumer->topic_answered = true;
 	notify(consumer);
@@ -1545,8 +1567,9 @@ describe_topic(SiConsumer *consumer, SiTopicInfo *info)
 	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
 		info->trouble.kind = trouble_kind(err);
-		strlcpy(info->trouble.words, rd_kafka_err2str(err),
-				sizeof(info->trouble.words));
+		snprintf(info->trouble.words, sizeof(info->trouble.words), "%s%s",
+				 info->trouble.kind == SI_TROUBLE_BROKER ? "no broker answered: " : "",
+				 rd_kafka_err2str(err));
 		return;
 	}
 	info->valid = true;
@@ -1589,9 +1612,6 @@ answer_topics(SiConsumer *consumer)
 		free(list.topics);
 		return;
 	}
-	if (list.trouble.kind == SI_TROUBLE_BROKER &&
-		consumer->last_failure.kind != SI_TROUBLE_NONE)
-		list.trouble = consumer->last_failure;
 	free(consumer->topic_list.topics);
 	consumer->topic_list = list;
 	consumer->topics_answered = true;

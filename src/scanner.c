@@ -38,7 +38,12 @@
 #include "scanner.h"
 #include "session.h"
 
-#define RECHECK_MS			60000	/* what heals by itself is looked at again */
+/*
+ * What heals by itself is looked at again when as much time has passed as it
+ * has lasted, within these bounds.
+ */
+#define RECHECK_MIN_MS		2000
+#define RECHECK_MAX_MS		60000
 
 /* What a scan found out about one subscription. */
 typedef struct Finding
@@ -150,6 +155,15 @@ read_database(bool *has_extension, int *n)
 	return findings;
 }
 
+static TimestampTz
+next_recheck(TimestampTz since)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	long		lasted = TimestampDifferenceMilliseconds(since, now);
+
+	return TimestampTzPlusMilliseconds(now, Min(Max(lasted, RECHECK_MIN_MS), RECHECK_MAX_MS));
+}
+
 /* Write one finding to its slot; false if there is no slot left. */
 static bool
 publish_finding(const Finding *finding)
@@ -167,8 +181,7 @@ publish_finding(const Finding *finding)
 	slot->epoch = s->epoch;
 	slot->workers = finding->workers;
 	slot->state = finding->state;
-	slot->recheck_at = !finding->recheck ? 0
-		: TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RECHECK_MS);
+	slot->recheck_at = finding->recheck ? next_recheck(slot->since) : 0;
 	si_reason_put(slot->reason, finding->reason ? finding->reason : "");
 	return true;
 }

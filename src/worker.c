@@ -1804,8 +1804,7 @@ handle_error(Worker *worker, ErrorData *edata)
 		return;
 	}
 	failure->safe = plan;
-	text = worker->phase == PHASE_STREAM ? si_failure_describe(failure, NULL, NULL)
-		: si_failure_words(failure);
+	text = plan ? si_failure_words(failure) : si_failure_describe(failure, NULL, NULL);
 
 	set_error(failure->sqlerrcode, text);
 	set_state(worker, passing ? SI_STATE_RETRYING : SI_STATE_STOPPED,
