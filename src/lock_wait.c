@@ -77,7 +77,8 @@ awaited_lock(const BlockedProcsData *data)
 
 /*
  * What the lock is on.  Who waits for a row waits for the transaction that has
- * changed it, mostly with a lock on the row in hand, which says where it is.
+ * changed it, often with a lock on the row in hand, which says where it is.
+ * (Who wants to insert a key that it has inserted has none.)
  */
 static void
 append_lock(StringInfo buf, const LockInstanceData *awaited, int pid)
@@ -101,10 +102,11 @@ append_lock(StringInfo buf, const LockInstanceData *awaited, int pid)
 			append_relation(buf, tag->locktag_field1, tag->locktag_field2);
 			break;
 		case LOCKTAG_TRANSACTION:
-			appendStringInfo(buf, "transaction %u", tag->locktag_field1);
+			appendStringInfo(buf, "transaction %u, which has changed a row",
+							 tag->locktag_field1);
 			if (find_tuple_lock(pid, &row))
 			{
-				appendStringInfoString(buf, ", which has changed a row of ");
+				appendStringInfoString(buf, " of ");
 				append_relation(buf, row.locktag_field1, row.locktag_field2);
 			}
 			break;

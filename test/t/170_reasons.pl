@@ -252,12 +252,12 @@ goes_on('rows');
 $session = hold('UPDATE rows SET payload = $$mine$$ WHERE id = 0');
 my $pid = $session->query_safe('SELECT pg_backend_pid()');
 $kafka->produce('t', ['{"id": 0, "payload": "theirs"}'], partition => 0);
-says('rows', 'streaming|catching_up', "ShareLock on transaction .*, which has changed a row of table public.rows, held by process $pid");
+says('rows', 'streaming|catching_up', "ShareLock on transaction .*, which has changed a row, held by process $pid;");
 $session->query_safe('COMMIT');
 $session->quit;
 ok(poll('SELECT payload FROM rows WHERE id = 0', 'theirs'), 'rows: goes on');
 
-$session = held(q{SELECT stream_ingest.disable('rows')}, 'ShareLock on transaction .*, held by process PID', 'rows');
+$session = held(q{SELECT stream_ingest.disable('rows')}, 'ShareLock on transaction [0-9]+, which has changed a row of table stream_ingest.(progress|subscription), held by process PID', 'rows');
 $session->query_safe('ROLLBACK');
 $session->quit;
 goes_on('rows');
@@ -267,7 +267,13 @@ sql("SELECT stream_ingest.drop_subscription('$_')") foreach qw(granted rows);
 subscribe('confirmed', options => '{"synchronous_commit": "on"}');
 goes_on('confirmed');
 sql(q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'; SELECT pg_reload_conf()});
-one_more();
+
+# commits wait when the checkpointer has heard of it, too
+foreach (1 .. 20)
+{
+	one_more();
+	last if poll(q{SELECT count(*) FROM stream_ingest.status WHERE reason ~ 'synchronous standby'}, 1, 1);
+}
 says('confirmed', 'streaming|catching_up', 'waiting for a synchronous standby.*; see synchronous_standby_names');
 sql(q{ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf()});
 goes_on('confirmed');
