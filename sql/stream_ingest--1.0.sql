@@ -373,7 +373,7 @@ CREATE FUNCTION stream_ingest.worker_slots(
     OUT partitions integer, OUT messages_per_second double precision,
     OUT batch_messages bigint, OUT batch_ms double precision,
     OUT last_error text, OUT last_error_sqlstate text, OUT last_error_at timestamptz,
-    OUT retries bigint, OUT retry_at timestamptz, OUT epoch bigint)
+    OUT retries bigint, OUT retry_at timestamptz, OUT epoch bigint, OUT lag bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'si_sql_worker_slots'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
@@ -382,7 +382,7 @@ COMMENT ON FUNCTION stream_ingest.worker_slots() IS
 
 CREATE FUNCTION stream_ingest.partition_slots(
     OUT subscription integer, OUT partition integer,
-    OUT low_watermark bigint, OUT high_watermark bigint, OUT asked_at timestamptz, OUT worker integer)
+    OUT low_watermark bigint, OUT high_watermark bigint, OUT asked_at timestamptz)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'si_sql_partition_slots'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
@@ -472,24 +472,13 @@ SELECT s.id, s.name, w.worker, w.pid,
        w.retries,
        CASE WHEN s.runs THEN COALESCE(w.retry_at, b.retry_at) END AS retry_at,
        CASE WHEN w.messages_per_second OPERATOR(pg_catalog.>) 0 THEN
-         pg_catalog.make_interval(secs => l.lag::double precision
+         pg_catalog.make_interval(secs => w.lag::double precision
            OPERATOR(pg_catalog./) w.messages_per_second) END AS catch_up_in,
        CASE WHEN w.pid IS NOT NULL THEN 'statement' END AS write_path
   FROM (SELECT *, enabled AND stop_state IS NULL AS runs
           FROM stream_ingest.subscription
          WHERE stream_ingest.may_see(owner)) s
   LEFT JOIN stream_ingest.worker_slots() w ON w.subscription OPERATOR(pg_catalog.=) s.id
-  LEFT JOIN (
-    SELECT k.subscription, k.worker,
-           CASE WHEN pg_catalog.bool_and(k.high_watermark IS NOT NULL)
-             THEN pg_catalog.sum(GREATEST(LEAST(k.high_watermark, p.stop_offset) OPERATOR(pg_catalog.-) p.next_offset, 0)) END AS lag
-      FROM stream_ingest.partition_slots() k
-      JOIN stream_ingest.progress p
-        ON p.subscription OPERATOR(pg_catalog.=) k.subscription
-       AND p.partition OPERATOR(pg_catalog.=) k.partition
-     GROUP BY 1, 2) l
-    ON l.subscription OPERATOR(pg_catalog.=) w.subscription
-   AND l.worker OPERATOR(pg_catalog.=) w.worker
   -- null, and not asked for, where the worker says it all
   LEFT JOIN LATERAL stream_ingest.subscription_slot(
       CASE WHEN s.runs AND w.state IS NOT NULL THEN NULL ELSE s.id END, s.epoch, s.enabled) b ON true;

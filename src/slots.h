@@ -24,9 +24,11 @@
 #include "guc.h"
 #include "port/atomics.h"
 #include "reason.h"
+#include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 
 #define SI_MAX_DATABASES 1024
+#define SI_PROGRESS_BELLS 64
 
 /* What a subscription, or one of its workers, is doing. */
 typedef enum SiState
@@ -135,6 +137,9 @@ typedef struct SiPartitionSlot
 	pg_atomic_uint64 low;
 	pg_atomic_uint64 high;
 	pg_atomic_uint64 asked_at;	/* TimestampTz; 0: never */
+	pg_atomic_uint64 next_offset;	/* as last committed; only to be shown */
+	pg_atomic_uint64 stop_offset;	/* where the run ends; PG_INT64_MAX: it
+									 * does not */
 } SiPartitionSlot;
 
 typedef struct SiShared
@@ -153,6 +158,9 @@ typedef struct SiShared
 	 * could override them.
 	 */
 	char		pinned[SI_NPINNED][SI_PINNED_LEN];
+
+	/* rung when progress is committed: see si_slots_bell */
+	ConditionVariable bells[SI_PROGRESS_BELLS];
 
 	SiDatabaseSlot databases[SI_MAX_DATABASES];
 } SiShared;
@@ -200,6 +208,13 @@ extern SiPartitionSlot *si_slots_find_partition(Oid database, int32 subscription
 
 /* Free those of a worker that ends (exclusive). */
 extern void si_slots_free_partitions(int worker);
+
+/*
+ * What a subscription's workers ring when they have committed a batch, for
+ * those who wait for it.  Shared with other subscriptions, so who hears it has
+ * to look.  The lock need not be held.
+ */
+extern ConditionVariable *si_slots_bell(Oid database, int32 subscription);
 
 /* Ask for a scan of a database and wake the launcher.  Takes the lock. */
 extern void si_slots_request_scan(Oid database);

@@ -67,23 +67,30 @@ put_time(Datum *values, bool *nulls, int i, TimestampTz time)
 
 /* ---- worker_slots ---- */
 
-/* A growing array of copies, made under the lock. */
+/* What is shown of a worker. */
+typedef struct WorkerCopy
+{
+	SiWorkerSlot slot;
+	int64		lag;			/* of its partitions; -1: not known */
+} WorkerCopy;
+
+/* A growing array of them, made under the lock. */
 typedef struct WorkerCopies
 {
-	SiWorkerSlot *slots;
+	WorkerCopy *copies;
 	int			n;
 	int			size;
 } WorkerCopies;
 
-static SiWorkerSlot *
+static WorkerCopy *
 add_copy(WorkerCopies *copies)
 {
 	if (copies->n == copies->size)
 	{
 		copies->size *= 2;
-		copies->slots = repalloc(copies->slots, sizeof(SiWorkerSlot) * copies->size);
+		copies->copies = repalloc(copies->copies, sizeof(WorkerCopy) * copies->size);
 	}
-	return &copies->slots[copies->n++];
+	return &copies->copies[copies->n++];
 }
 
 /*
@@ -104,34 +111,64 @@ add_lacking_workers(WorkerCopies *copies, const SiSubscriptionSlot *subscription
 		return;
 	for (int i = 0; i < subscription->workers; i++)
 	{
-		SiWorkerSlot *copy;
+		WorkerCopy *copy;
 
 		if (si_slots_find_worker(MyDatabaseId, subscription->id, i) != NULL)
 			continue;
 		copy = add_copy(copies);
-		memset(copy, 0, sizeof(SiWorkerSlot));
-		copy->subscription = subscription->id;
-		copy->number = i;
-		copy->owner = subscription->owner;
-		copy->state = SI_STATE_STARTING;
-		copy->since = subscription->since;
-		strlcpy(copy->reason, subscription->reason, SI_REASON_LEN);
+		memset(copy, 0, sizeof(WorkerCopy));
+		copy->slot.subscription = subscription->id;
+		copy->slot.number = i;
+		copy->slot.owner = subscription->owner;
+		copy->slot.state = SI_STATE_STARTING;
+		copy->slot.since = subscription->since;
+		strlcpy(copy->slot.reason, subscription->reason, SI_REASON_LEN);
+		copy->lag = -1;
+	}
+}
+
+/* How far each worker's partitions are behind, all together. */
+static void
+add_lags(int64 *lags)
+{
+	for (int i = 0; i < si_guc_max_partitions; i++)
+	{
+		SiPartitionSlot *slot = si_slots_partition(i);
+		int64		end;
+
+		if (!slot->in_use || slot->database != MyDatabaseId || lags[slot->worker] < 0)
+			continue;
+		end = (int64) pg_atomic_read_u64(&slot->high);
+		if (end == SI_OFFSET_UNKNOWN)
+		{
+			lags[slot->worker] = -1;
+			continue;
+		}
+		end = Min(end, (int64) pg_atomic_read_u64(&slot->stop_offset));
+		lags[slot->worker] += Max(end - (int64) pg_atomic_read_u64(&slot->next_offset), 0);
 	}
 }
 
 static void
 copy_workers(WorkerCopies *copies)
 {
+	int64	   *lags = palloc0(sizeof(int64) * si_guc_max_workers);
+
 	copies->n = 0;
 	copies->size = si_guc_max_workers;
-	copies->slots = palloc(sizeof(SiWorkerSlot) * copies->size);
+	copies->copies = palloc(sizeof(WorkerCopy) * copies->size);
 	si_slots_lock(LW_SHARED);
+	add_lags(lags);
 	for (int i = 0; i < si_guc_max_workers; i++)
 	{
 		SiWorkerSlot *worker = si_slots_worker(i);
+		WorkerCopy *copy;
 
-		if (worker->in_use && worker->database == MyDatabaseId)
-			*add_copy(copies) = *worker;
+		if (!worker->in_use || worker->database != MyDatabaseId)
+			continue;
+		copy = add_copy(copies);
+		copy->slot = *worker;
+		copy->lag = lags[i];
 	}
 	for (int i = 0; i < si_guc_max_subscriptions; i++)
 	{
@@ -157,10 +194,11 @@ put_worker_reason(Datum *values, bool *nulls, int i, const SiWorkerSlot *worker)
 }
 
 static void
-put_worker(ReturnSetInfo *rsinfo, const SiWorkerSlot *worker)
+put_worker(ReturnSetInfo *rsinfo, const WorkerCopy *copy)
 {
-	Datum		values[16] = {0};
-	bool		nulls[16] = {0};
+	const SiWorkerSlot *worker = &copy->slot;
+	Datum		values[17] = {0};
+	bool		nulls[17] = {0};
 
 	values[0] = Int32GetDatum(worker->subscription);
 	values[1] = Int32GetDatum(worker->number);
@@ -182,24 +220,26 @@ put_worker(ReturnSetInfo *rsinfo, const SiWorkerSlot *worker)
 	put_time(values, nulls, 14, worker->retry_at);
 	values[15] = Int64GetDatum(worker->epoch);
 	nulls[15] = (worker->epoch == 0);
+	values[16] = Int64GetDatum(copy->lag);
+	nulls[16] = (copy->lag < 0);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
 Datum
 si_sql_worker_slots(PG_FUNCTION_ARGS)
 {
-	WorkerCopies copies;
+	WorkerCopies all;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (si_shared == NULL)
 		return (Datum) 0;
 
 	/* look at the slots under the lock, and make tuples without it */
-	copy_workers(&copies);
-	for (int i = 0; i < copies.n; i++)
+	copy_workers(&all);
+	for (int i = 0; i < all.n; i++)
 	{
-		if (may_see(copies.slots[i].owner))
-			put_worker((ReturnSetInfo *) fcinfo->resultinfo, &copies.slots[i]);
+		if (may_see(all.copies[i].slot.owner))
+			put_worker((ReturnSetInfo *) fcinfo->resultinfo, &all.copies[i]);
 	}
 	return (Datum) 0;
 }
@@ -210,7 +250,6 @@ typedef struct PartitionCopy
 {
 	int32		subscription;
 	int32		partition;
-	int			worker;			/* its number */
 	Oid			owner;
 	int64		low;
 	int64		high;
@@ -235,7 +274,6 @@ copy_partitions(PartitionCopy *copy)
 			continue;
 		copy[n].subscription = slot->subscription;
 		copy[n].partition = slot->partition;
-		copy[n].worker = si_slots_worker(slot->worker)->number;
 		copy[n].owner = subscription->owner;
 		copy[n].low = (int64) pg_atomic_read_u64(&slot->low);
 		copy[n].high = (int64) pg_atomic_read_u64(&slot->high);
@@ -260,8 +298,8 @@ si_sql_partition_slots(PG_FUNCTION_ARGS)
 	n = copy_partitions(copy);
 	for (int i = 0; i < n; i++)
 	{
-		Datum		values[6];
-		bool		nulls[6] = {0};
+		Datum		values[5];
+		bool		nulls[5] = {0};
 
 		if (!may_see(copy[i].owner))
 			continue;
@@ -272,7 +310,6 @@ si_sql_partition_slots(PG_FUNCTION_ARGS)
 		values[3] = Int64GetDatum(copy[i].high);
 		nulls[3] = (copy[i].high == SI_OFFSET_UNKNOWN);
 		put_time(values, nulls, 4, copy[i].asked_at);
-		values[5] = Int32GetDatum(copy[i].worker);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

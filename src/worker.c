@@ -123,6 +123,7 @@ typedef struct Partition
 	int			refused;		/* messages refused in a row */
 	bool		in_batch;
 	bool		missing;		/* the topic, made anew, does not have it */
+	pg_atomic_uint64 *shown_offset; /* in our slots; NULL if there is none */
 } Partition;
 
 typedef struct Worker
@@ -734,6 +735,9 @@ watch_watermarks(Worker *worker)
 
 		if (slot == NULL)
 			break;
+		worker->partitions[i].shown_offset = &slot->next_offset;
+		pg_atomic_write_u64(&slot->next_offset, worker->partitions[i].progress.next_offset);
+		pg_atomic_write_u64(&slot->stop_offset, worker->partitions[i].stop);
 		if (worker->partitions[i].missing)
 		{
 			/* nobody can be asked, and it has no end to wait for */
@@ -1133,6 +1137,19 @@ all_at_end(const Worker *worker)
 	return true;
 }
 
+/* How far we are, for the views to tell how long it will take. */
+static void
+show_offsets(Worker *worker)
+{
+	for (int i = 0; i < worker->npartitions; i++)
+	{
+		const Partition *partition = &worker->partitions[i];
+
+		if (partition->in_batch && partition->shown_offset != NULL)
+			pg_atomic_write_u64(partition->shown_offset, partition->progress.next_offset);
+	}
+}
+
 /* What went on after a batch. */
 static void
 report_batch(Worker *worker, int messages, instr_time duration)
@@ -1142,6 +1159,8 @@ report_batch(Worker *worker, int messages, instr_time duration)
 	si_slots_worker(my_slot)->batch_ms = INSTR_TIME_GET_MILLISEC(duration);
 	si_slots_unlock();
 	update_rate(worker, messages);
+	show_offsets(worker);
+	ConditionVariableBroadcast(si_slots_bell(MyDatabaseId, worker->subscription->id));
 
 	/* the collector never learns of our rows otherwise, nor does autovacuum */
 	pgstat_report_stat(false);
