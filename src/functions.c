@@ -357,6 +357,7 @@ si_sql_create_subscription(PG_FUNCTION_ARGS)
 	make_at_home(s);
 	check_subscription(s);
 	si_catalog_insert(s);
+	si_event_announce(s->id, s->enabled ? SI_STATE_STARTING : SI_STATE_DISABLED);
 	si_ddl_scan_at_commit();
 	PG_RETURN_VOID();
 }

@@ -35,6 +35,7 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "event.h"
 #include "scanner.h"
 #include "session.h"
 
@@ -53,6 +54,7 @@ typedef struct Finding
 	SiState		state;
 	const char *reason;
 	bool		recheck;		/* may heal by itself */
+	bool		is_news;		/* nobody else has told of it */
 } Finding;
 
 /* Is this the place where the subscription was made or last enabled? */
@@ -166,7 +168,7 @@ next_recheck(TimestampTz since)
 
 /* Write one finding to its slot; false if there is no slot left. */
 static bool
-publish_finding(const Finding *finding)
+publish_finding(Finding *finding)
 {
 	const SiSubscription *s = finding->subscription;
 	SiSubscriptionSlot *slot = si_slots_make_subscription(MyDatabaseId, s->id);
@@ -175,6 +177,10 @@ publish_finding(const Finding *finding)
 		return false;
 	if (slot->epoch != s->epoch || slot->state != finding->state)
 		slot->since = GetCurrentTimestamp();
+
+	/* other ends were told of by whoever brought them about */
+	finding->is_news = finding->recheck &&
+		(slot->state != finding->state || strncmp(slot->reason, finding->reason, SI_REASON_LEN - 1) != 0);
 	slot->seen = true;
 	slot->owner = s->owner;
 	slot->name = s->name;
@@ -187,7 +193,7 @@ publish_finding(const Finding *finding)
 }
 
 static void
-publish(const Finding *findings, int n, bool has_extension, uint64 request)
+publish(Finding *findings, int n, bool has_extension, uint64 request)
 {
 	SiDatabaseSlot *database;
 	int			lacking = 0;
@@ -222,6 +228,23 @@ publish(const Finding *findings, int n, bool has_extension, uint64 request)
 				 errmsg("%d subscriptions of database %u are beyond stream_ingest.max_subscriptions",
 						lacking, MyDatabaseId),
 				 errhint("Increase stream_ingest.max_subscriptions and restart the server.")));
+}
+
+/* Log and announce what this scan has found to be in the way. */
+static void
+tell_news(const Finding *findings, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		const SiSubscription *s = findings[i].subscription;
+
+		if (!findings[i].is_news)
+			continue;
+		ereport(LOG,
+				(errmsg("subscription \"%s\" is %s: %s", NameStr(s->name),
+						si_slots_state_name(findings[i].state), findings[i].reason)));
+		si_event_announce(s->id, findings[i].state);
+	}
 }
 
 /* Which requests the scan that begins now will answer. */
@@ -277,6 +300,7 @@ si_scanner_main(Datum arg)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	findings = read_database(&has_extension, &n);
 	publish(findings, n, has_extension, request);
+	tell_news(findings, n);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	proc_exit(0);

@@ -205,22 +205,46 @@ static void wait_for_something(Worker *worker, long timeout_ms);
 
 /* ---- the slot ---- */
 
-/* Tell what we are doing; announced in the log when the state changes. */
+/* Does all go well?  Between these states one may go to and fro all day. */
+static bool
+is_well(SiState state)
+{
+	return state == SI_STATE_CATCHING_UP || state == SI_STATE_STREAMING;
+}
+
+/* A line of the log for a change of state that somebody may want to know of. */
+static void
+log_state(const Worker *worker, SiState before, SiState state, const char *reason)
+{
+	const char *name = NameStr(worker->subscription->name);
+
+	if (reason != NULL)
+		ereport(LOG,
+				(errmsg("subscription \"%s\" is %s: %s", name, si_slots_state_name(state), reason)));
+	else
+		ereport(is_well(state) && !is_well(before) ? LOG : DEBUG1,
+				(errmsg("subscription \"%s\" is %s", name, si_slots_state_name(state))));
+}
+
+/* Tell what we are doing; announced, also in the log, when it changes. */
 static void
 set_state(Worker *worker, SiState state, const char *reason)
 {
 	SiWorkerSlot *slot;
+	SiState		before;
+	char		told[SI_REASON_LEN];
 	bool		changed;
 
+	si_reason_put(told, reason ? reason : "");
 	worker->streaming = (state == SI_STATE_STREAMING);
 	si_slots_lock(LW_EXCLUSIVE);
 	slot = si_slots_worker(my_slot);
-	changed = (slot->state != state ||
-			   (reason != NULL && strncmp(slot->reason, reason, SI_REASON_LEN - 1) != 0));
-	if (slot->state != state)
+	before = slot->state;
+	changed = (before != state || (reason != NULL && strcmp(slot->reason, told) != 0));
+	if (before != state)
 		slot->since = GetCurrentTimestamp();
 	slot->state = state;
-	si_reason_put(slot->reason, reason ? reason : "");
+	strlcpy(slot->reason, told, SI_REASON_LEN);
 	if (state != SI_STATE_RETRYING && state != SI_STATE_STOPPED)
 		slot->retry_at = 0;
 	si_slots_unlock();
@@ -228,14 +252,7 @@ set_state(Worker *worker, SiState state, const char *reason)
 	if (!changed)
 		return;
 	worker->announce = true;
-	if (reason != NULL)
-		ereport(LOG,
-				(errmsg("subscription \"%s\" is %s: %s", NameStr(worker->subscription->name),
-						si_slots_state_name(state), reason)));
-	else
-		ereport(DEBUG1,
-				(errmsg_internal("subscription \"%s\" is %s", NameStr(worker->subscription->name),
-								 si_slots_state_name(state))));
+	log_state(worker, before, state, reason);
 }
 
 /* Announce the state if it has changed, in a transaction of its own. */
@@ -341,11 +358,13 @@ static void
 back_off(Worker *worker, int max_ms)
 {
 	TimestampTz until;
+	Wait		wait = worker->wait;
 
 	worker->retry_ms = (worker->retry_ms == 0) ? RETRY_MIN_MS
 		: Min(worker->retry_ms * 2, max_ms);
 	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), worker->retry_ms);
 	set_retry_at(until);
+	worker->wait = WAIT_RETRY;
 	for (;;)
 	{
 		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
@@ -354,6 +373,7 @@ back_off(Worker *worker, int max_ms)
 			break;
 		wait_for_something(worker, left);
 	}
+	worker->wait = wait;
 	set_retry_at(0);
 }
 
@@ -392,6 +412,22 @@ trouble_reason(Worker *worker, SiTroubleKind kind)
 	}
 }
 
+/* Do these words name the topic, which may be a part of any word? */
+static bool
+names_topic(const char *words, const char *topic)
+{
+	static const char legal[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	size_t		len = strlen(topic);
+
+	for (const char *at = strstr(words, topic); at != NULL; at = strstr(at + 1, topic))
+	{
+		if ((at == words || strchr(legal, at[-1]) == NULL) &&
+			(at[len] == '\0' || strchr(legal, at[len]) == NULL))
+			return true;
+	}
+	return false;
+}
+
 /* Brokers or topic are not as they should be. */
 static void
 report_trouble(Worker *worker, const SiTrouble *trouble)
@@ -401,7 +437,7 @@ report_trouble(Worker *worker, const SiTrouble *trouble)
 	const char *text = trouble->words;
 
 	/* of a topic, the library does not always say which */
-	if (about_topic && strstr(text, worker->subscription->topic) == NULL)
+	if (about_topic && !names_topic(text, worker->subscription->topic))
 		text = psprintf("topic \"%s\": %s", worker->subscription->topic, trouble->words);
 
 	worker->troubled = true;
