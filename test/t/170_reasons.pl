@@ -16,7 +16,7 @@ use Test::More;
 
 my $kafka = StreamIngest::start_kafka();
 my $sasl = $kafka->add_sasl('app', 'right');
-my $node = StreamIngest::new_node('main', kafka => $kafka, conf => { max_prepared_transactions => 5 });
+my $node = StreamIngest::new_node('main', kafka => $kafka, conf => { max_prepared_transactions => 5, wal_level => 'replica', max_wal_senders => 2 });
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 
