@@ -48,6 +48,7 @@ OBJS = \
 	src/path_tree.o \
 	src/key.o \
 	src/launcher.o \
+	src/lock_wait.o \
 	src/look.o \
 	src/lookup.o \
 	src/mapping.o \
@@ -59,6 +60,7 @@ OBJS = \
 	src/producer.o \
 	src/progress.o \
 	src/publisher.o \
+	src/reason.o \
 	src/reduce.o \
 	src/retry.o \
 	src/row_notes.o \

@@ -391,7 +391,7 @@ CREATE FUNCTION stream_ingest.worker_slots(
     OUT partitions integer, OUT messages_per_second double precision,
     OUT batch_messages bigint, OUT batch_ms double precision,
     OUT last_error text, OUT last_error_sqlstate text, OUT last_error_at timestamptz,
-    OUT retries bigint, OUT retry_at timestamptz, OUT epoch bigint)
+    OUT retries bigint, OUT retry_at timestamptz, OUT epoch bigint, OUT lag bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'si_sql_worker_slots'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
@@ -400,8 +400,7 @@ COMMENT ON FUNCTION stream_ingest.worker_slots() IS
 
 CREATE FUNCTION stream_ingest.partition_slots(
     OUT subscription integer, OUT partition integer,
-    OUT low_watermark bigint, OUT high_watermark bigint, OUT asked_at timestamptz,
-    OUT worker integer)
+    OUT low_watermark bigint, OUT high_watermark bigint, OUT asked_at timestamptz)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'si_sql_partition_slots'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
@@ -409,12 +408,12 @@ COMMENT ON FUNCTION stream_ingest.partition_slots() IS
 'private: watermarks as last told by the brokers, null if that is too long ago; read the view offsets';
 
 CREATE FUNCTION stream_ingest.subscription_slot(
-    subscription integer, epoch bigint,
-    OUT state text, OUT reason text, OUT since timestamptz)
+    subscription integer, epoch bigint, enabled boolean,
+    OUT state text, OUT reason text, OUT since timestamptz, OUT retry_at timestamptz)
 RETURNS record
 AS 'MODULE_PATHNAME', 'si_sql_subscription_slot'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION stream_ingest.subscription_slot(integer, bigint) IS
+COMMENT ON FUNCTION stream_ingest.subscription_slot(integer, bigint, boolean) IS
 'private: why a subscription without a worker has none; read the view status';
 
 CREATE FUNCTION stream_ingest.effective_options(options jsonb)
@@ -470,46 +469,37 @@ SELECT s.id, s.name, s.server, s.topic, s.target::pg_catalog.regclass AS target,
   FROM stream_ingest.subscription s
  WHERE stream_ingest.may_see(s.owner);
 
+-- a row of worker_slots counts while nothing that is stored says otherwise
 CREATE VIEW stream_ingest.status WITH (security_barrier) AS
 SELECT s.id, s.name, w.worker, w.pid,
-       CASE WHEN w.state IS NOT NULL AND s.enabled AND s.stop_state IS NULL
-              THEN CASE WHEN w.epoch OPERATOR(pg_catalog.<) s.epoch THEN 'starting' ELSE w.state END
-            WHEN NOT s.enabled THEN 'disabled'
-            WHEN s.stop_state IS NOT NULL THEN s.stop_state
+       CASE WHEN s.runs AND w.epoch OPERATOR(pg_catalog.<) s.epoch THEN 'starting'
+            WHEN s.runs AND w.state IS NOT NULL THEN w.state
+            WHEN s.enabled AND s.stop_state IS NOT NULL THEN s.stop_state
             ELSE b.state END AS state,
-       CASE WHEN w.state IS NOT NULL AND s.enabled AND s.stop_state IS NULL
-              THEN CASE WHEN w.epoch OPERATOR(pg_catalog.<) s.epoch
-                          THEN 'the subscription was changed' ELSE w.reason END
-            WHEN NOT s.enabled THEN 'the subscription is disabled'
-            WHEN s.stop_state IS NOT NULL THEN s.stop_reason
+       CASE WHEN s.runs AND w.epoch OPERATOR(pg_catalog.<) s.epoch THEN 'the subscription was changed'
+            WHEN s.runs AND w.state IS NOT NULL THEN w.reason
+            WHEN s.enabled AND s.stop_state IS NOT NULL THEN s.stop_reason
             ELSE b.reason END AS reason,
-       CASE WHEN w.state IS NOT NULL AND s.enabled AND s.stop_state IS NULL THEN w.since
+       CASE WHEN s.runs AND w.state IS NOT NULL THEN w.since
             WHEN s.enabled AND s.stop_state IS NOT NULL THEN s.stopped_at
             ELSE b.since END AS since,
        w.partitions, w.messages_per_second, w.batch_messages, w.batch_ms,
        COALESCE(w.last_error, CASE WHEN s.stop_sqlstate IS NOT NULL THEN s.stop_reason END) AS last_error,
        COALESCE(w.last_error_sqlstate, s.stop_sqlstate) AS last_error_sqlstate,
        COALESCE(w.last_error_at, CASE WHEN s.stop_sqlstate IS NOT NULL THEN s.stopped_at END) AS last_error_at,
-       w.retries, w.retry_at,
-       -- of the worker's own partitions, and only if the ends of all are known
-       CASE WHEN w.messages_per_second OPERATOR(pg_catalog.>) 0 THEN (
-         SELECT CASE WHEN pg_catalog.count(k.high_watermark) OPERATOR(pg_catalog.=) w.partitions
-                  THEN pg_catalog.make_interval(secs => LEAST(1e9,
-                    pg_catalog.sum(GREATEST(LEAST(k.high_watermark, p.stop_offset)
-                                               OPERATOR(pg_catalog.-) p.next_offset, 0))::double precision
-                      OPERATOR(pg_catalog./) w.messages_per_second)) END
-           FROM stream_ingest.partition_slots() k
-           JOIN stream_ingest.progress p
-             ON p.subscription OPERATOR(pg_catalog.=) k.subscription
-            AND p.topic OPERATOR(pg_catalog.=) s.topic
-            AND p.partition OPERATOR(pg_catalog.=) k.partition
-          WHERE k.subscription OPERATOR(pg_catalog.=) s.id
-            AND k.worker OPERATOR(pg_catalog.=) w.worker) END AS catch_up_in,
+       w.retries,
+       CASE WHEN s.runs THEN COALESCE(w.retry_at, b.retry_at) END AS retry_at,
+       CASE WHEN w.messages_per_second OPERATOR(pg_catalog.>) 0 THEN
+         pg_catalog.make_interval(secs => LEAST(1e9, w.lag::double precision
+           OPERATOR(pg_catalog./) w.messages_per_second)) END AS catch_up_in,
        CASE WHEN w.pid IS NOT NULL THEN 'statement' END AS write_path
-  FROM stream_ingest.subscription s
+  FROM (SELECT *, enabled AND stop_state IS NULL AS runs
+          FROM stream_ingest.subscription
+         WHERE stream_ingest.may_see(owner)) s
   LEFT JOIN stream_ingest.worker_slots() w ON w.subscription OPERATOR(pg_catalog.=) s.id
-  LEFT JOIN LATERAL stream_ingest.subscription_slot(s.id, s.epoch) b ON true
- WHERE stream_ingest.may_see(s.owner);
+  -- null, and not asked for, where the worker says it all
+  LEFT JOIN LATERAL stream_ingest.subscription_slot(
+      CASE WHEN s.runs AND w.state IS NOT NULL THEN NULL ELSE s.id END, s.epoch, s.enabled) b ON true;
 
 CREATE VIEW stream_ingest.offsets WITH (security_barrier) AS
 SELECT s.name, p.topic, p.partition, p.next_offset,

@@ -807,6 +807,8 @@ si_consumer_ask_topic(SiConsumer *consumer)
 bool
 si_consumer_topic_answer(SiConsumer *consumer, SiTopicInfo *info)
 {
+	/* what a broker said comes as an event, and explains the answer */
+	serve_events(consumer);
 	return si_helper_topic_answer(consumer->helper, info);
 }
 
@@ -819,6 +821,7 @@ si_consumer_ask_topics(SiConsumer *consumer)
 const SiTopicList *
 si_consumer_topics_answer(SiConsumer *consumer)
 {
+	serve_events(consumer);
 	return si_helper_topics_answer(consumer->helper);
 }
 

@@ -27,7 +27,6 @@
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -62,8 +61,12 @@ PG_FUNCTION_INFO_V1(si_sql_skip);
 PG_FUNCTION_INFO_V1(si_sql_wait_until_caught_up);
 PG_FUNCTION_INFO_V1(si_sql_wait_for_offset);
 
-/* Looks at the progress while waiting this often. */
-#define POLL_MS			10
+/*
+ * Looks at the progress while waiting this often.  Workers ring a bell when
+ * they have made some, so the latter is for what else may happen.
+ */
+#define ENDS_POLL_MS	10
+#define OFFSET_POLL_MS	100
 
 /* ---- arguments ---- */
 
@@ -366,6 +369,7 @@ si_sql_create_subscription(PG_FUNCTION_ARGS)
 	make_at_home(s);
 	check_subscription(s);
 	si_catalog_insert(s);
+	si_event_announce(s->id, s->enabled ? SI_STATE_STARTING : SI_STATE_DISABLED);
 	si_ddl_scan_at_commit();
 	PG_RETURN_VOID();
 }
@@ -785,16 +789,6 @@ passed_ends(const SiProgress *rows, int nrows, const End *ends)
 	return true;
 }
 
-/* Wait a little, or less if somebody wants us. */
-static void
-wait_a_little(void)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS,
-					 PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-}
-
 /* The rows of the partitions that the subscription takes. */
 static SiProgress *
 load_taken(const SiSubscription *s, int *n)
@@ -831,6 +825,20 @@ finished_at_ends(const SiSubscription *s, TimestampTz since)
 	SiOptions  *options = si_options_parse(s->options_text);
 
 	return s->run_since >= since && options->nstops == 1 && options->stops[0].partition < 0;
+}
+
+/*
+ * Begin to listen for progress before looking for it: what comes in between is
+ * not missed.  What is not there has a bell, too; the look then says so.
+ */
+static ConditionVariable *
+listen_for_progress(const char *name)
+{
+	SiSubscription *s = si_catalog_find(name, false);
+	ConditionVariable *bell = si_slots_bell(MyDatabaseId, s ? s->id : 0);
+
+	ConditionVariablePrepareToSleep(bell);
+	return bell;
 }
 
 /*
@@ -889,6 +897,15 @@ end_of_wait(TimestampTz start, Datum timeout)
 												   TimestampTzGetDatum(start), timeout));
 }
 
+/* Until the next look, and no longer than until the end. */
+static long
+ms_to_wait(TimestampTz until, long most)
+{
+	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+	return Min(Max(left, 1), most);
+}
+
 Datum
 si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 {
@@ -896,6 +913,7 @@ si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 	TimestampTz until;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext scratch;
+	ConditionVariable *bell;
 	End		   *ends = NULL;
 	int			nends = 0;
 	bool		reached,
@@ -909,6 +927,7 @@ si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest wait",
 									ALLOCSET_DEFAULT_SIZES);
+	bell = listen_for_progress(NameStr(*PG_GETARG_NAME(0)));
 	for (;;)
 	{
 		MemoryContextReset(scratch);
@@ -918,8 +937,10 @@ si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 		MemoryContextSwitchTo(caller);
 		if (reached || over || GetCurrentTimestamp() >= until)
 			break;
-		wait_a_little();
+		(void) ConditionVariableTimedSleep(bell, ms_to_wait(until, ENDS_POLL_MS),
+										   PG_WAIT_EXTENSION);
 	}
+	ConditionVariableCancelSleep();
 	MemoryContextDelete(scratch);
 	PG_RETURN_BOOL(reached);
 }
@@ -955,6 +976,7 @@ si_sql_wait_for_offset(PG_FUNCTION_ARGS)
 	TimestampTz until;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext scratch;
+	ConditionVariable *bell;
 	bool		done,
 				over;
 
@@ -966,6 +988,7 @@ si_sql_wait_for_offset(PG_FUNCTION_ARGS)
 	require_wait_rights(NameStr(*PG_GETARG_NAME(0)));
 	until = end_of_wait(GetCurrentTimestamp(), PG_GETARG_DATUM(3));
 	scratch = AllocSetContextCreate(caller, "stream_ingest wait", ALLOCSET_DEFAULT_SIZES);
+	bell = listen_for_progress(NameStr(*PG_GETARG_NAME(0)));
 	for (;;)
 	{
 		MemoryContextReset(scratch);
@@ -975,8 +998,10 @@ si_sql_wait_for_offset(PG_FUNCTION_ARGS)
 		MemoryContextSwitchTo(caller);
 		if (done || over || GetCurrentTimestamp() >= until)
 			break;
-		wait_a_little();
+		(void) ConditionVariableTimedSleep(bell, ms_to_wait(until, OFFSET_POLL_MS),
+										   PG_WAIT_EXTENSION);
 	}
+	ConditionVariableCancelSleep();
 	MemoryContextDelete(scratch);
 	PG_RETURN_BOOL(done);
 }

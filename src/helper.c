@@ -175,7 +175,6 @@ answer_topic(SiHelper *helper)
 	/* asked again meanwhile, this answer is too old */
 	if (helper->topic_asked || helper->closing)
 		return;
-	si_trouble_explain(&helper->troubles, &info.trouble);
 	helper->topic_info = info;
 	helper->topic_answered = true;
 	notify(helper);
@@ -198,7 +197,6 @@ answer_topics(SiHelper *helper)
 		free(list.topics);
 		return;
 	}
-	si_trouble_explain(&helper->troubles, &list.trouble);
 	free(helper->topic_list.topics);
 	helper->topic_list = list;
 	helper->topics_answered = true;
@@ -469,7 +467,10 @@ si_helper_topic_answer(SiHelper *helper, SiTopicInfo *info)
 	pthread_mutex_lock(&helper->lock);
 	answered = helper->topic_answered;
 	if (answered)
+	{
 		*info = helper->topic_info;
+		si_trouble_explain(&helper->troubles, &info->trouble);
+	}
 	helper->topic_answered = false;
 	pthread_mutex_unlock(&helper->lock);
 	return answered;
@@ -492,6 +493,8 @@ si_helper_topics_answer(SiHelper *helper)
 
 	pthread_mutex_lock(&helper->lock);
 	answered = helper->topics_answered;
+	if (answered)
+		si_trouble_explain(&helper->troubles, &helper->topic_list.trouble);
 	pthread_mutex_unlock(&helper->lock);
 	return answered ? &helper->topic_list : NULL;
 }

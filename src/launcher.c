@@ -49,7 +49,8 @@
 #include "slots.h"
 #include "worker.h"
 
-#define RECHECK_MS			60000	/* what heals by itself is looked at again */
+#define TURN_MS				60000	/* the launcher looks around at least so
+									 * often */
 #define BACK_OFF_MIN_MS		1000
 #define BACK_OFF_MAX_MS		60000
 #define HEALTHY_MS			60000	/* who ran that long starts afresh */
@@ -127,20 +128,21 @@ request_all_scans(void)
 static void
 request_rechecks(void)
 {
-	static TimestampTz last = 0;
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (!TimestampDifferenceExceeds(last, now, RECHECK_MS))
-		return;
-	last = now;
 	si_slots_lock(LW_EXCLUSIVE);
 	for (int i = 0; i < si_guc_max_subscriptions; i++)
 	{
 		SiSubscriptionSlot *subscription = si_slots_subscription(i);
 		SiDatabaseSlot *database;
 
-		if (!subscription->in_use || !subscription->recheck)
+		if (!subscription->in_use || subscription->recheck_at == 0)
 			continue;
+		if (subscription->recheck_at > now)
+		{
+			turn_again_at(subscription->recheck_at);
+			continue;
+		}
 		database = si_slots_find_database(subscription->database, false);
 		if (database != NULL && database->requested == database->scanned)
 			database->requested++;
@@ -227,6 +229,15 @@ note_scanner_end(void)
 	si_slots_unlock();
 }
 
+/* Tell the views whether scanners find a place to start in. */
+static void
+set_no_worker_slot(bool value)
+{
+	si_slots_lock(LW_EXCLUSIVE);
+	si_shared->no_worker_slot = value;
+	si_slots_unlock();
+}
+
 /* Is the scanner that was started last still at work? */
 static bool
 scanner_is_running(void)
@@ -280,8 +291,10 @@ start_scanner(void)
 	if (RegisterDynamicBackgroundWorker(&scanner, &scanner_handle))
 	{
 		scanner_waits_since = 0;
+		set_no_worker_slot(false);
 		return;
 	}
+	set_no_worker_slot(true);
 	if (scanner_waits_since == 0)
 		scanner_waits_since = GetCurrentTimestamp();
 	else if (TimestampDifferenceExceeds(scanner_waits_since, GetCurrentTimestamp(),
@@ -381,7 +394,7 @@ note_end(SiWorkerSlot *worker)
 	worker->started_at = 0;
 	worker->state = SI_STATE_RETRYING;
 	if (worker->reason[0] == '\0')
-		strlcpy(worker->reason, "the worker process ended unexpectedly", SI_REASON_LEN);
+		si_reason_put(worker->reason, si_reason_fixed(SI_REASON_ENDED));
 }
 
 static void
@@ -491,6 +504,23 @@ free_worker_slot(void)
 	return NULL;
 }
 
+/* Who lacks a place waits, and status says for what. */
+static void
+note_no_places(void)
+{
+	static char *reason = NULL;
+
+	if (reason == NULL)
+		reason = si_reason(SI_REASON_NO_WORKER, si_guc_max_workers);
+	for (int i = 0; i < si_guc_max_subscriptions; i++)
+	{
+		SiSubscriptionSlot *subscription = si_slots_subscription(i);
+
+		if (subscription->in_use && lacking_worker(subscription) >= 0)
+			si_reason_put(subscription->reason, reason);
+	}
+}
+
 /* Give places to those who lack one; what is left over waits, with a reason. */
 static void
 assign_slots(void)
@@ -506,11 +536,10 @@ assign_slots(void)
 
 		if (worker == NULL)
 		{
-			snprintf(subscription->reason, SI_REASON_LEN,
-					 "waiting for a worker: all %d of stream_ingest.max_workers are in use",
-					 si_guc_max_workers);
+			note_no_places();
 			break;
 		}
+		subscription->reason[0] = '\0';
 		generation = worker->generation;
 		memset(worker, 0, sizeof(SiWorkerSlot));
 		worker->in_use = true;
@@ -546,12 +575,40 @@ fill_registration(BackgroundWorker *registration, int index, const SiWorkerSlot 
 			 worker->number, NameStr(worker->name));
 }
 
+/* The process of a place waits for one of the server's to end.  Lock held. */
+static void
+note_no_process(SiWorkerSlot *worker)
+{
+	worker->launching = false;
+	worker->started_at = 0;
+	worker->retry_at = 0;
+	if (worker->state != SI_STATE_STARTING)
+		worker->since = GetCurrentTimestamp();
+	worker->state = SI_STATE_STARTING;
+	si_reason_put(worker->reason, si_reason_fixed(SI_REASON_NO_PROCESS));
+}
+
+/* What its predecessor did is over, unless it failed.  Lock held. */
+static void
+begin_starting(SiWorkerSlot *worker)
+{
+	worker->launching = true;
+	worker->stop = false;
+	worker->epoch = 0;
+	worker->started_at = GetCurrentTimestamp();
+	if (worker->failures > 0)
+		return;
+	if (worker->state != SI_STATE_STARTING)
+		worker->since = worker->started_at;
+	worker->state = SI_STATE_STARTING;
+}
+
 /*
- * Start the process of a place that has none.  False if the server has no
- * background worker left.
+ * Start the process of a place that has none, if the server has room.  False
+ * if the server has no background worker left.
  */
 static bool
-launch(int index)
+launch(int index, bool room)
 {
 	SiWorkerSlot *worker;
 	BackgroundWorker registration;
@@ -570,17 +627,13 @@ launch(int index)
 		si_slots_unlock();
 		return true;
 	}
-	worker->launching = true;
-	worker->stop = false;
-	worker->epoch = 0;
-	worker->started_at = GetCurrentTimestamp();
-	if (worker->failures == 0)
+	if (!room)
 	{
-		/* what its predecessor ended with is over */
-		worker->state = SI_STATE_STARTING;
-		worker->since = worker->started_at;
-		worker->reason[0] = '\0';
+		note_no_process(worker);
+		si_slots_unlock();
+		return false;
 	}
+	begin_starting(worker);
 	fill_registration(&registration, index, worker);
 	si_slots_unlock();
 
@@ -592,12 +645,9 @@ launch(int index)
 	si_slots_lock(LW_EXCLUSIVE);
 	worker = si_slots_worker(index);
 	if (!registered)
-	{
-		worker->launching = false;
-		worker->started_at = 0;
-		strlcpy(worker->reason, "waiting for a background worker slot (see max_worker_processes)",
-				SI_REASON_LEN);
-	}
+		note_no_process(worker);
+	else if (worker->state == SI_STATE_STARTING)
+		worker->reason[0] = '\0';
 	si_slots_unlock();
 	return registered;
 }
@@ -608,8 +658,11 @@ launch_workers(void)
 	static bool warned = false;
 	bool		room = true;
 
-	for (int i = 0; i < si_guc_max_workers && room; i++)
-		room = launch(i);
+	for (int i = 0; i < si_guc_max_workers; i++)
+	{
+		if (!launch(i, room))
+			room = false;
+	}
 	if (room)
 	{
 		warned = false;
@@ -724,7 +777,7 @@ si_launcher_main(Datum arg)
 
 	for (;;)
 	{
-		next_turn = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RECHECK_MS);
+		next_turn = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TURN_MS);
 		if (take_scan_all())
 			request_all_scans();
 		MemoryContextSwitchTo(TopMemoryContext);

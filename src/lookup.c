@@ -119,8 +119,9 @@ si_lookup_topic(const SiLookup *lookup, SiTopicInfo *info)
 	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
 		info->trouble.kind = si_trouble_kind(err);
-		strlcpy(info->trouble.words, rd_kafka_err2str(err),
-				sizeof(info->trouble.words));
+		snprintf(info->trouble.words, sizeof(info->trouble.words), "%s%s",
+				 info->trouble.kind == SI_TROUBLE_BROKER ? "no broker answered: " : "",
+				 rd_kafka_err2str(err));
 		return;
 	}
 	info->valid = true;

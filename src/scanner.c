@@ -36,9 +36,17 @@
 #include "catalog.h"
 #include "cleaner.h"
 #include "compat.h"
+#include "event.h"
 #include "former_group.h"
 #include "scanner.h"
 #include "session.h"
+
+/*
+ * What heals by itself is looked at again when as much time has passed as it
+ * has lasted, within these bounds.
+ */
+#define RECHECK_MIN_MS		2000
+#define RECHECK_MAX_MS		60000
 
 #define NO_PLACE_MS	10000		/* then the cleaner's start is tried again */
 
@@ -49,7 +57,8 @@ typedef struct Finding
 	int			workers;		/* 0: state and reason say why */
 	SiState		state;
 	const char *reason;
-	bool		recheck;
+	bool		recheck;		/* may heal by itself */
+	bool		is_news;		/* nobody else has told of it */
 } Finding;
 
 /* Is this the place where the subscription was made or last enabled? */
@@ -68,13 +77,13 @@ owner_obstacle(const SiSubscription *s)
 	bool		can_login;
 
 	if (!HeapTupleIsValid(tuple))
-		return "owner does not exist";
+		return si_reason_fixed(SI_REASON_NO_OWNER);
 	can_login = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
 	ReleaseSysCache(tuple);
 	if (!can_login && worker_connect_flags_compat() == 0)
-		return psprintf("role \"%s\" is not permitted to log in", s->owner_name);
+		return si_reason(SI_REASON_NO_LOGIN, s->owner_name);
 	if (!has_database_connect_compat(MyDatabaseId, s->owner))
-		return psprintf("role \"%s\" may not connect to this database", s->owner_name);
+		return si_reason(SI_REASON_NO_CONNECT, s->owner_name);
 	return NULL;
 }
 
@@ -84,9 +93,9 @@ server_obstacle(const SiSubscription *s)
 	ForeignServer *server = GetForeignServerByName(s->server, true);
 
 	if (server == NULL)
-		return psprintf("server \"%s\" does not exist", s->server);
+		return si_reason(SI_REASON_NO_SERVER, s->server);
 	if (!has_server_usage_compat(server->serverid, s->owner))
-		return psprintf("role \"%s\" has no USAGE on server \"%s\"", s->owner_name, s->server);
+		return si_reason(SI_REASON_NO_USAGE, s->owner_name, s->server);
 	return NULL;
 }
 
@@ -100,7 +109,7 @@ examine(Finding *finding, Oid extension)
 	if (!s->enabled)
 	{
 		finding->state = SI_STATE_DISABLED;
-		finding->reason = "the subscription is disabled";
+		finding->reason = si_reason_fixed(SI_REASON_DISABLED);
 		return;
 	}
 	if (s->stop_state != NULL)
@@ -112,7 +121,7 @@ examine(Finding *finding, Oid extension)
 	}
 	if (is_copy(s, extension))
 	{
-		finding->reason = "this database is a copy";
+		finding->reason = si_reason_fixed(SI_REASON_COPY);
 		return;
 	}
 	obstacle = owner_obstacle(s);
@@ -152,31 +161,43 @@ read_database(bool *has_extension, int *n)
 	return findings;
 }
 
+static TimestampTz
+next_recheck(TimestampTz since)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	long		lasted = TimestampDifferenceMilliseconds(since, now);
+
+	return TimestampTzPlusMilliseconds(now, Min(Max(lasted, RECHECK_MIN_MS), RECHECK_MAX_MS));
+}
+
 /* Write one finding to its slot; false if there is no slot left. */
 static bool
-publish_finding(const Finding *finding)
+publish_finding(Finding *finding)
 {
 	const SiSubscription *s = finding->subscription;
 	SiSubscriptionSlot *slot = si_slots_make_subscription(MyDatabaseId, s->id);
-	const char *reason = finding->reason ? finding->reason : "";
 
 	if (slot == NULL)
 		return false;
 	if (slot->epoch != s->epoch || slot->state != finding->state)
 		slot->since = GetCurrentTimestamp();
+
+	/* other ends were told of by whoever brought them about */
+	finding->is_news = finding->recheck &&
+		(slot->state != finding->state || strncmp(slot->reason, finding->reason, SI_REASON_LEN - 1) != 0);
 	slot->seen = true;
 	slot->owner = s->owner;
 	slot->name = s->name;
 	slot->epoch = s->epoch;
 	slot->workers = finding->workers;
 	slot->state = finding->state;
-	slot->recheck = finding->recheck;
-	strlcpy(slot->reason, reason, SI_REASON_LEN);
+	slot->recheck_at = finding->recheck ? next_recheck(slot->since) : 0;
+	si_reason_put(slot->reason, finding->reason ? finding->reason : "");
 	return true;
 }
 
 static void
-publish(const Finding *findings, int n, bool has_extension, uint64 request)
+publish(Finding *findings, int n, bool has_extension, uint64 request)
 {
 	SiDatabaseSlot *database;
 	int			lacking = 0;
@@ -211,6 +232,23 @@ publish(const Finding *findings, int n, bool has_extension, uint64 request)
 				 errmsg("%d subscriptions of database %u are beyond stream_ingest.max_subscriptions",
 						lacking, MyDatabaseId),
 				 errhint("Increase stream_ingest.max_subscriptions and restart the server.")));
+}
+
+/* Log and announce what this scan has found to be in the way. */
+static void
+tell_news(const Finding *findings, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		const SiSubscription *s = findings[i].subscription;
+
+		if (!findings[i].is_news)
+			continue;
+		ereport(LOG,
+				(errmsg("subscription \"%s\" is %s: %s", NameStr(s->name),
+						si_slots_state_name(findings[i].state), findings[i].reason)));
+		si_event_announce(s->id, findings[i].state);
+	}
 }
 
 /* Which requests the scan that begins now will answer. */
@@ -289,6 +327,7 @@ si_scanner_main(Datum arg)
 	publish(findings, n, has_extension, request);
 	if (has_extension)
 		send_cleaner();
+	tell_news(findings, n);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	proc_exit(0);

@@ -115,11 +115,15 @@ startup_shmem(void)
 		si_shared->lock = &(GetNamedLWLockTranche("stream_ingest"))->lock;
 		si_shared->scan_all = true;
 		si_shared->crashes = startups++;
+		for (int i = 0; i < SI_PROGRESS_BELLS; i++)
+			ConditionVariableInit(&si_shared->bells[i]);
 		for (int i = 0; i < si_guc_max_partitions; i++)
 		{
 			pg_atomic_init_u64(&partition_slots[i].low, 0);
 			pg_atomic_init_u64(&partition_slots[i].high, 0);
 			pg_atomic_init_u64(&partition_slots[i].asked_at, 0);
+			pg_atomic_init_u64(&partition_slots[i].next_offset, 0);
+			pg_atomic_init_u64(&partition_slots[i].stop_offset, PG_INT64_MAX);
 		}
 	}
 	LWLockRelease(AddinShmemInitLock);
@@ -312,6 +316,12 @@ si_slots_free_partitions(int worker)
 		if (slot->in_use && slot->worker == worker)
 			slot->in_use = false;
 	}
+}
+
+ConditionVariable *
+si_slots_bell(Oid database, int32 subscription)
+{
+	return &si_shared->bells[(database + (uint32) subscription) % SI_PROGRESS_BELLS];
 }
 
 void

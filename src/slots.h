@@ -23,10 +23,12 @@
 #include "datatype/timestamp.h"
 #include "guc.h"
 #include "port/atomics.h"
+#include "reason.h"
+#include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 
-#define SI_REASON_LEN	256
 #define SI_MAX_DATABASES 1024
+#define SI_PROGRESS_BELLS 64
 
 /*
  * How often a worker has the brokers asked for watermarks, and how old an
@@ -89,7 +91,7 @@ typedef struct SiSubscriptionSlot
 	SiState		state;
 	char		reason[SI_REASON_LEN];
 	TimestampTz since;
-	bool		recheck;		/* may heal by itself: scan again in a minute */
+	TimestampTz recheck_at;		/* may heal by itself: scan again then; 0: no */
 } SiSubscriptionSlot;
 
 /* A worker: the process, or the place kept for the one to be started. */
@@ -148,6 +150,9 @@ typedef struct SiPartitionSlot
 	pg_atomic_uint64 high;
 	pg_atomic_uint64 asked_at;	/* TimestampTz; 0: never; infinity: there is
 								 * nobody to ask, and the values are for good */
+	pg_atomic_uint64 next_offset;	/* as last committed; only to be shown */
+	pg_atomic_uint64 stop_offset;	/* where the run ends; PG_INT64_MAX: it
+									 * does not */
 } SiPartitionSlot;
 
 typedef struct SiShared
@@ -156,7 +161,7 @@ typedef struct SiShared
 	int			launcher_pid;
 	int			crashes;		/* of the server since its start */
 	bool		scan_all;		/* look for databases, too */
-	bool		no_worker_slot; /* the server had no free worker slot lately */
+	bool		no_worker_slot; /* a scanner finds none free at the server */
 	int			scanner_pid;	/* 0: none is running */
 	Oid			scanner_database;
 
@@ -166,6 +171,9 @@ typedef struct SiShared
 	 * could override them.
 	 */
 	char		pinned[SI_NPINNED][SI_PINNED_LEN];
+
+	/* rung when progress is committed: see si_slots_bell */
+	ConditionVariable bells[SI_PROGRESS_BELLS];
 
 	SiDatabaseSlot databases[SI_MAX_DATABASES];
 } SiShared;
@@ -219,6 +227,13 @@ extern bool si_slots_watermarks_fresh(TimestampTz asked_at, TimestampTz now);
 
 /* Free those of a worker that ends (exclusive). */
 extern void si_slots_free_partitions(int worker);
+
+/*
+ * What a subscription's workers ring when they have committed a batch, for
+ * those who wait for it.  Shared with other subscriptions, so who hears it has
+ * to look.  The lock need not be held.
+ */
+extern ConditionVariable *si_slots_bell(Oid database, int32 subscription);
 
 /* Ask for a scan of a database and wake the launcher.  Takes the lock. */
 extern void si_slots_request_scan(Oid database);

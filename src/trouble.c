@@ -86,10 +86,16 @@ void
 si_trouble_note_failure(SiTroubleBox *box, int err, const char *words)
 {
 	SiTrouble	trouble;
+	char	   *after;
 
 	trouble.kind = si_trouble_kind(err);
 	strlcpy(trouble.words, words ? words : rd_kafka_err2str(err),
 			sizeof(trouble.words));
+
+	/* how many milliseconds it took would make each time another failure */
+	after = strstr(trouble.words, " (after ");
+	if (after != NULL)
+		*after = '\0';
 
 	pthread_mutex_lock(&box->lock);
 	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)

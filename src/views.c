@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "consumer.h"
+#include "lock_wait.h"
 #include "options.h"
 #include "slots.h"
 #include "writer.h"
@@ -69,14 +70,132 @@ put_time(Datum *values, bool *nulls, int i, TimestampTz time)
 /* A rate is that of the last seconds, or of as long as a batch takes. */
 #define RATE_AGE_MS		5000
 
-/* A worker, and what is known of the ends of its partitions. */
+/* How far the partitions of a worker are behind, all together. */
+typedef struct Lag
+{
+	int			watched;		/* partitions with a place for watermarks */
+	int			unknown;		/* of these, without fresh ones */
+	TimestampTz asked_at;		/* the oldest answer of those; 0: none */
+	int64		offsets;		/* of the others */
+} Lag;
+
+/* What is shown of a worker. */
 typedef struct WorkerCopy
 {
 	SiWorkerSlot slot;
-	int			watched;		/* partitions that have a place for watermarks */
-	int			unknown;		/* of these, without fresh ones */
-	TimestampTz asked_at;		/* the oldest answer; 0: there is none */
+	Lag			lag;
 } WorkerCopy;
+
+/* A growing array of them, made under the lock. */
+typedef struct WorkerCopies
+{
+	WorkerCopy *copies;
+	int			n;
+	int			size;
+} WorkerCopies;
+
+static WorkerCopy *
+add_copy(WorkerCopies *copies)
+{
+	if (copies->n == copies->size)
+	{
+		copies->size *= 2;
+		copies->copies = repalloc(copies->copies, sizeof(WorkerCopy) * copies->size);
+	}
+	return &copies->copies[copies->n++];
+}
+
+/*
+ * Of a subscription that has some of its workers, those that it lacks: their
+ * partitions do not move.  One that has none is subscription_slot's.
+ */
+static void
+add_lacking_workers(WorkerCopies *copies, const SiSubscriptionSlot *subscription)
+{
+	int			placed = 0;
+
+	for (int i = 0; i < subscription->workers; i++)
+	{
+		if (si_slots_find_worker(MyDatabaseId, subscription->id, i) != NULL)
+			placed++;
+	}
+	if (placed == 0 || placed == subscription->workers)
+		return;
+	for (int i = 0; i < subscription->workers; i++)
+	{
+		WorkerCopy *copy;
+
+		if (si_slots_find_worker(MyDatabaseId, subscription->id, i) != NULL)
+			continue;
+		copy = add_copy(copies);
+		memset(copy, 0, sizeof(WorkerCopy));
+		copy->slot.subscription = subscription->id;
+		copy->slot.number = i;
+		copy->slot.owner = subscription->owner;
+		copy->slot.state = SI_STATE_STARTING;
+		copy->slot.since = subscription->since;
+		strlcpy(copy->slot.reason, subscription->reason, SI_REASON_LEN);
+	}
+}
+
+static void
+add_lags(Lag *lags, TimestampTz now)
+{
+	for (int i = 0; i < si_guc_max_partitions; i++)
+	{
+		SiPartitionSlot *slot = si_slots_partition(i);
+		Lag		   *lag = &lags[slot->worker];
+		TimestampTz asked_at;
+		int64		end;
+
+		if (!slot->in_use || slot->database != MyDatabaseId)
+			continue;
+		lag->watched++;
+		asked_at = (TimestampTz) pg_atomic_read_u64(&slot->asked_at);
+		if (!si_slots_watermarks_fresh(asked_at, now))
+		{
+			if (lag->unknown++ == 0 || asked_at < lag->asked_at)
+				lag->asked_at = asked_at;
+			continue;
+		}
+		pg_read_barrier();
+		end = (int64) pg_atomic_read_u64(&slot->high);
+		end = Min(end, (int64) pg_atomic_read_u64(&slot->stop_offset));
+		lag->offsets += Max(end - (int64) pg_atomic_read_u64(&slot->next_offset), 0);
+	}
+}
+
+static void
+copy_workers(WorkerCopies *copies, TimestampTz now)
+{
+	Lag		   *lags = palloc0(sizeof(Lag) * si_guc_max_workers);
+
+	copies->n = 0;
+	copies->size = si_guc_max_workers;
+	copies->copies = palloc(sizeof(WorkerCopy) * copies->size);
+	si_slots_lock(LW_SHARED);
+	add_lags(lags, now);
+	for (int i = 0; i < si_guc_max_workers; i++)
+	{
+		SiWorkerSlot *worker = si_slots_worker(i);
+		WorkerCopy *copy;
+
+		if (!worker->in_use || worker->database != MyDatabaseId)
+			continue;
+		copy = add_copy(copies);
+		copy->slot = *worker;
+		copy->lag = lags[i];
+	}
+	for (int i = 0; i < si_guc_max_subscriptions; i++)
+	{
+		SiSubscriptionSlot *subscription = si_slots_subscription(i);
+
+		if (subscription->in_use && subscription->database == MyDatabaseId &&
+			subscription->workers > 1)
+			add_lacking_workers(copies, subscription);
+	}
+	si_slots_unlock();
+}
 
 /* What a worker that waits for a lock has told is not true any more. */
 static double
@@ -90,45 +209,57 @@ current_rate(const SiWorkerSlot *worker, TimestampTz now)
 }
 
 /*
- * Why the lag of a worker that is otherwise well is not known; empty if it is.
+ * Why the lag of a worker that is otherwise well is not known; NULL if it is.
  * Of one that has just begun, the brokers may be about to answer.
  */
-static void
-explain_unknown_lag(const WorkerCopy *worker, TimestampTz now, char *reason, size_t size)
+static char *
+describe_unknown_lag(const WorkerCopy *copy, TimestampTz now)
 {
-	TimestampTz since = worker->asked_at != 0 ? worker->asked_at : worker->slot.started_at;
+	const SiWorkerSlot *worker = &copy->slot;
+	TimestampTz since = copy->lag.asked_at != 0 ? copy->lag.asked_at : worker->started_at;
 
-	reason[0] = '\0';
-	if (worker->slot.pid == 0 || (worker->slot.state != SI_STATE_CATCHING_UP &&
-								  worker->slot.state != SI_STATE_STREAMING))
-		return;
-	if (worker->unknown > 0 && !si_slots_watermarks_fresh(since, now))
-		snprintf(reason, size,
-				 "the lag of %d of %d partitions is not known: the brokers have not answered for %ld seconds",
-				 worker->unknown, worker->slot.partitions,
-				 TimestampDifferenceMilliseconds(since, now) / 1000);
-	else if (worker->watched < worker->slot.partitions)
-		snprintf(reason, size,
-				 "the lag of %d of %d partitions is not known: all %d places of stream_ingest.max_partitions are in use",
-				 worker->slot.partitions - worker->watched, worker->slot.partitions,
-				 si_guc_max_partitions);
+	if (worker->pid == 0 || (worker->state != SI_STATE_CATCHING_UP &&
+							 worker->state != SI_STATE_STREAMING))
+		return NULL;
+	if (copy->lag.unknown > 0 && !si_slots_watermarks_fresh(since, now))
+		return si_reason(SI_REASON_NO_ANSWER, copy->lag.unknown, worker->partitions,
+						 TimestampDifferenceMilliseconds(since, now) / 1000);
+	if (copy->lag.watched < worker->partitions)
+		return si_reason(SI_REASON_NO_WATERMARKS, worker->partitions - copy->lag.watched,
+						 worker->partitions, si_guc_max_partitions);
+	return NULL;
+}
+
+/*
+ * Why a worker does what it does.  Waiting for a lock it can tell nobody, so
+ * that is found out here.
+ */
+static void
+put_worker_reason(Datum *values, bool *nulls, int i, const WorkerCopy *copy, TimestampTz now)
+{
+	const SiWorkerSlot *worker = &copy->slot;
+	char	   *wait = worker->pid != 0 ? si_lock_wait_describe(worker->pid) : NULL;
+	char	   *unknown = describe_unknown_lag(copy, now);
+	const char *reason = wait ? wait : worker->reason;
+
+	if (unknown != NULL)
+		reason = reason[0] != '\0' ? psprintf("%s; %s", reason, unknown) : unknown;
+	put_text(values, nulls, i, reason);
 }
 
 static void
 put_worker(ReturnSetInfo *rsinfo, const WorkerCopy *copy, TimestampTz now)
 {
 	const SiWorkerSlot *worker = &copy->slot;
-	char		reason[SI_REASON_LEN];
-	Datum		values[16] = {0};
-	bool		nulls[16] = {0};
+	Datum		values[17] = {0};
+	bool		nulls[17] = {0};
 
 	values[0] = Int32GetDatum(worker->subscription);
 	values[1] = Int32GetDatum(worker->number);
 	values[2] = Int32GetDatum(worker->pid);
 	nulls[2] = (worker->pid == 0);
 	values[3] = CStringGetTextDatum(si_slots_state_name(worker->state));
-	explain_unknown_lag(copy, now, reason, sizeof(reason));
-	put_text(values, nulls, 4, worker->reason[0] != '\0' ? worker->reason : reason);
+	put_worker_reason(values, nulls, 4, copy, now);
 	put_time(values, nulls, 5, worker->since);
 	values[6] = Int32GetDatum(worker->partitions);
 	values[7] = Float8GetDatum(current_rate(worker, now));
@@ -143,57 +274,28 @@ put_worker(ReturnSetInfo *rsinfo, const WorkerCopy *copy, TimestampTz now)
 	put_time(values, nulls, 14, worker->retry_at);
 	values[15] = Int64GetDatum(worker->epoch);
 	nulls[15] = (worker->epoch == 0);
+	values[16] = Int64GetDatum(copy->lag.offsets);
+	nulls[16] = (copy->lag.unknown > 0 || copy->lag.watched < worker->partitions ||
+				 worker->partitions == 0);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-}
-
-/* Count what is known of the partitions of the workers; lock held. */
-static void
-count_watermarks(WorkerCopy *copies, TimestampTz now)
-{
-	for (int i = 0; i < si_guc_max_partitions; i++)
-	{
-		SiPartitionSlot *slot = si_slots_partition(i);
-		WorkerCopy *copy = &copies[slot->worker];
-		TimestampTz asked_at;
-
-		if (!slot->in_use || slot->database != MyDatabaseId)
-			continue;
-		copy->watched++;
-		asked_at = (TimestampTz) pg_atomic_read_u64(&slot->asked_at);
-		if (si_slots_watermarks_fresh(asked_at, now))
-			continue;
-		if (copy->unknown++ == 0 || asked_at < copy->asked_at)
-			copy->asked_at = asked_at;
-	}
 }
 
 Datum
 si_sql_worker_slots(PG_FUNCTION_ARGS)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	WorkerCopy *copies;
+	WorkerCopies all;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (si_shared == NULL)
 		return (Datum) 0;
 
 	/* look at the slots under the lock, and make tuples without it */
-	copies = palloc0(sizeof(WorkerCopy) * si_guc_max_workers);
-	si_slots_lock(LW_SHARED);
-	for (int i = 0; i < si_guc_max_workers; i++)
+	copy_workers(&all, now);
+	for (int i = 0; i < all.n; i++)
 	{
-		SiWorkerSlot *worker = si_slots_worker(i);
-
-		if (worker->in_use && worker->database == MyDatabaseId)
-			copies[i].slot = *worker;
-	}
-	count_watermarks(copies, now);
-	si_slots_unlock();
-
-	for (int i = 0; i < si_guc_max_workers; i++)
-	{
-		if (copies[i].slot.in_use && may_see(copies[i].slot.owner))
-			put_worker((ReturnSetInfo *) fcinfo->resultinfo, &copies[i], now);
+		if (may_see(all.copies[i].slot.owner))
+			put_worker((ReturnSetInfo *) fcinfo->resultinfo, &all.copies[i], now);
 	}
 	return (Datum) 0;
 }
@@ -204,7 +306,6 @@ typedef struct PartitionCopy
 {
 	int32		subscription;
 	int32		partition;
-	int			worker;
 	Oid			owner;
 	int64		low;			/* SI_OFFSET_UNKNOWN also if it is too old */
 	int64		high;
@@ -243,7 +344,6 @@ copy_partitions(PartitionCopy *copy)
 		copy[n].subscription = slot->subscription;
 		copy[n].partition = slot->partition;
 		copy[n].owner = subscription->owner;
-		copy[n].worker = si_slots_worker(slot->worker)->number;
 		copy_watermarks(slot, &copy[n], now);
 		n++;
 	}
@@ -265,8 +365,8 @@ si_sql_partition_slots(PG_FUNCTION_ARGS)
 	n = copy_partitions(copy);
 	for (int i = 0; i < n; i++)
 	{
-		Datum		values[6];
-		bool		nulls[6] = {0};
+		Datum		values[5];
+		bool		nulls[5] = {0};
 
 		if (!may_see(copy[i].owner))
 			continue;
@@ -277,7 +377,6 @@ si_sql_partition_slots(PG_FUNCTION_ARGS)
 		values[3] = Int64GetDatum(copy[i].high);
 		nulls[3] = (copy[i].high == SI_OFFSET_UNKNOWN);
 		put_time(values, nulls, 4, copy[i].asked_at);
-		values[5] = Int32GetDatum(copy[i].worker);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
@@ -285,53 +384,115 @@ si_sql_partition_slots(PG_FUNCTION_ARGS)
 
 /* ---- subscription_slot ---- */
 
-/* Why a subscription has no worker yet, for everything but its own row. */
-static const char *
-missing_reason(const SiSubscriptionSlot *slot, int64 epoch)
+/* A subscription's state as far as others than its workers can tell. */
+typedef struct Finding
 {
+	SiState		state;
+	const char *reason;
+	TimestampTz since;			/* 0: not known */
+	TimestampTz retry_at;		/* 0: nobody looks again by himself */
+} Finding;
+
+/* Are all places for subscriptions taken?  Any lock mode. */
+static bool
+subscriptions_are_full(void)
+{
+	for (int i = 0; i < si_guc_max_subscriptions; i++)
+	{
+		if (!si_slots_subscription(i)->in_use)
+			return false;
+	}
+	return true;
+}
+
+/* Why a subscription is not known to the launcher as it is now. */
+static char *
+why_not_noticed(bool launcher, bool no_process, bool full)
+{
+	if (!launcher)
+		return si_reason(SI_REASON_NO_LAUNCHER);
+	if (no_process)
+		return si_reason(SI_REASON_NO_PROCESS);
+	if (full)
+		return si_reason(SI_REASON_TOO_MANY, si_guc_max_subscriptions);
+	return si_reason(SI_REASON_NOT_NOTICED);
+}
+
+/* What shared memory has of a subscription that has no worker. */
+static void
+look_up(Finding *finding, int32 id, int64 epoch)
+{
+	SiSubscriptionSlot *slot;
+	SiSubscriptionSlot copy;
+	bool		launcher,
+				no_process,
+				full = false;
+
+	si_slots_lock(LW_SHARED);
+	slot = si_slots_find_subscription(MyDatabaseId, id);
+	if (slot != NULL)
+		copy = *slot;
+	else
+		full = subscriptions_are_full();
+	launcher = (si_shared->launcher_pid != 0);
+	no_process = si_shared->no_worker_slot;
+	si_slots_unlock();
+	if (slot != NULL && !may_see(copy.owner))
+		slot = NULL;
+
+	finding->state = SI_STATE_STARTING;
+	finding->since = (slot != NULL) ? copy.since : 0;
+	if (slot == NULL || copy.epoch < epoch)
+	{
+		finding->reason = why_not_noticed(launcher, no_process, full);
+		return;
+	}
+	finding->state = copy.state;
+	finding->retry_at = copy.recheck_at;
+	finding->reason = copy.reason[0] ? pstrdup(copy.reason)
+		: si_reason_fixed(launcher ? SI_REASON_NO_WORKER_YET : SI_REASON_NO_LAUNCHER);
+}
+
+static void
+examine(Finding *finding, int32 id, int64 epoch, bool enabled)
+{
+	if (!enabled)
+	{
+		if (si_shared != NULL)
+			look_up(finding, id, epoch);
+		finding->state = SI_STATE_DISABLED;
+		finding->reason = si_reason_fixed(SI_REASON_DISABLED);
+		finding->retry_at = 0;
+		return;
+	}
+
+	/* nothing will start it where nothing runs */
+	finding->state = SI_STATE_STOPPED;
 	if (si_shared == NULL)
-		return "stream_ingest is not in shared_preload_libraries";
-	if (RecoveryInProgress())
-		return "the server is a standby";
-	if (!si_guc_enabled)
-		return "stream_ingest.enabled is off";
-	if (slot == NULL || slot->epoch < epoch)
-		return "waiting to be noticed by the launcher";
-	return slot->reason[0] ? slot->reason : "waiting for a worker";
+		finding->reason = si_reason_fixed(SI_REASON_NOT_PRELOADED);
+	else if (RecoveryInProgress())
+		finding->reason = si_reason_fixed(SI_REASON_STANDBY);
+	else if (!si_guc_enabled)
+		finding->reason = si_reason_fixed(SI_REASON_OFF);
+	else
+		look_up(finding, id, epoch);
 }
 
 Datum
 si_sql_subscription_slot(PG_FUNCTION_ARGS)
 {
-	int32		id = PG_GETARG_INT32(0);
-	int64		epoch = PG_GETARG_INT64(1);
-	SiSubscriptionSlot copy;
-	SiSubscriptionSlot *slot = NULL;
-	bool		idle;
+	Finding		finding = {SI_STATE_STOPPED};
 	TupleDesc	desc;
-	Datum		values[3] = {0};
-	bool		nulls[3] = {0};
+	Datum		values[4] = {0};
+	bool		nulls[4] = {0};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	if (si_shared != NULL)
-	{
-		si_slots_lock(LW_SHARED);
-		slot = si_slots_find_subscription(MyDatabaseId, id);
-		if (slot != NULL)
-			copy = *slot;
-		si_slots_unlock();
-		if (slot != NULL)
-			slot = may_see(copy.owner) ? &copy : NULL;
-	}
-
-	/* nothing will start it where nothing runs */
-	idle = (si_shared == NULL || RecoveryInProgress() || !si_guc_enabled);
-	values[0] = CStringGetTextDatum(si_slots_state_name(idle ? SI_STATE_STOPPED
-														: slot != NULL && slot->epoch >= epoch ? slot->state
-														: SI_STATE_STARTING));
-	values[1] = CStringGetTextDatum(missing_reason(slot, epoch));
-	put_time(values, nulls, 2, slot ? slot->since : 0);
+	examine(&finding, PG_GETARG_INT32(0), PG_GETARG_INT64(1), PG_GETARG_BOOL(2));
+	values[0] = CStringGetTextDatum(si_slots_state_name(finding.state));
+	values[1] = CStringGetTextDatum(finding.reason);
+	put_time(values, nulls, 2, finding.since);
+	put_time(values, nulls, 3, finding.retry_at);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 

@@ -124,6 +124,7 @@ typedef struct Partition
 	int			refused;		/* messages refused in a row */
 	bool		in_batch;
 	bool		missing;		/* the topic, made anew, does not have it */
+	pg_atomic_uint64 *shown_offset; /* in our slots; NULL if there is none */
 } Partition;
 
 typedef struct Worker
@@ -196,26 +197,53 @@ static int	my_slot = -1;
 /* The server's options or the user mapping may have changed. */
 static volatile sig_atomic_t server_changed = false;
 
+/* The owner could not connect. */
+static bool not_permitted = false;
+
 static void wait_for_something(Worker *worker, long timeout_ms);
 
 /* ---- the slot ---- */
 
-/* Tell what we are doing; announced in the log when the state changes. */
+/* Does all go well?  Between these states one may go to and fro all day. */
+static bool
+is_well(SiState state)
+{
+	return state == SI_STATE_CATCHING_UP || state == SI_STATE_STREAMING;
+}
+
+/* A line of the log for a change of state that somebody may want to know of. */
+static void
+log_state(const Worker *worker, SiState before, SiState state, const char *reason)
+{
+	const char *name = NameStr(worker->subscription->name);
+
+	if (reason != NULL)
+		ereport(LOG,
+				(errmsg("subscription \"%s\" is %s: %s", name, si_slots_state_name(state), reason)));
+	else
+		ereport(is_well(state) && !is_well(before) ? LOG : DEBUG1,
+				(errmsg("subscription \"%s\" is %s", name, si_slots_state_name(state))));
+}
+
+/* Tell what we are doing; announced, also in the log, when it changes. */
 static void
 set_state(Worker *worker, SiState state, const char *reason)
 {
 	SiWorkerSlot *slot;
+	SiState		before;
+	char		told[SI_REASON_LEN];
 	bool		changed;
 
+	si_reason_put(told, reason ? reason : "");
 	worker->streaming = (state == SI_STATE_STREAMING);
 	si_slots_lock(LW_EXCLUSIVE);
 	slot = si_slots_worker(my_slot);
-	changed = (slot->state != state ||
-			   (reason != NULL && strncmp(slot->reason, reason, SI_REASON_LEN - 1) != 0));
-	if (slot->state != state)
+	before = slot->state;
+	changed = (before != state || (reason != NULL && strcmp(slot->reason, told) != 0));
+	if (before != state)
 		slot->since = GetCurrentTimestamp();
 	slot->state = state;
-	strlcpy(slot->reason, reason ? reason : "", SI_REASON_LEN);
+	strlcpy(slot->reason, told, SI_REASON_LEN);
 	if (state != SI_STATE_RETRYING && state != SI_STATE_STOPPED)
 		slot->retry_at = 0;
 	si_slots_unlock();
@@ -223,14 +251,7 @@ set_state(Worker *worker, SiState state, const char *reason)
 	if (!changed)
 		return;
 	worker->announce = true;
-	if (reason != NULL)
-		ereport(LOG,
-				(errmsg("subscription \"%s\" is %s: %s", NameStr(worker->subscription->name),
-						si_slots_state_name(state), reason)));
-	else
-		ereport(DEBUG1,
-				(errmsg_internal("subscription \"%s\" is %s", NameStr(worker->subscription->name),
-								 si_slots_state_name(state))));
+	log_state(worker, before, state, reason);
 }
 
 /* Announce the state if it has changed, in a transaction of its own. */
@@ -258,7 +279,7 @@ set_error(int sqlerrcode, const char *text)
 
 	si_slots_lock(LW_EXCLUSIVE);
 	slot = si_slots_worker(my_slot);
-	strlcpy(slot->last_error, text, SI_REASON_LEN);
+	si_reason_put(slot->last_error, text);
 	slot->last_error_sqlstate = sqlerrcode;
 	slot->last_error_at = GetCurrentTimestamp();
 	slot->retries++;
@@ -291,14 +312,18 @@ static void
 detach_slot(int code, Datum arg)
 {
 	SiWorkerSlot *slot;
+	Oid			database;
 	int			launcher;
 
 	si_slots_lock(LW_EXCLUSIVE);
 	slot = si_slots_worker(my_slot);
 	slot->pid = 0;
+	database = slot->database;
 	launcher = si_shared->launcher_pid;
 	si_slots_free_partitions(my_slot);
 	si_slots_unlock();
+	if (not_permitted)
+		si_slots_request_scan(database);
 	si_slots_wake(launcher);
 	ereport(LOG,
 			(errmsg("worker %d of subscription \"%s\" has stopped", my_worker->number,
@@ -332,11 +357,13 @@ static void
 back_off(Worker *worker, int max_ms)
 {
 	TimestampTz until;
+	Wait		wait = worker->wait;
 
 	worker->retry_ms = (worker->retry_ms == 0) ? RETRY_MIN_MS
 		: Min(worker->retry_ms * 2, max_ms);
 	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), worker->retry_ms);
 	set_retry_at(until);
+	worker->wait = WAIT_RETRY;
 	for (;;)
 	{
 		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
@@ -345,6 +372,7 @@ back_off(Worker *worker, int max_ms)
 			break;
 		wait_for_something(worker, left);
 	}
+	worker->wait = wait;
 	set_retry_at(0);
 }
 
@@ -365,6 +393,40 @@ trouble_sqlstate(SiTroubleKind kind)
 	}
 }
 
+/* The sentence in which it is told, with what to do. */
+static SiReason
+trouble_reason(Worker *worker, SiTroubleKind kind)
+{
+	switch (kind)
+	{
+		case SI_TROUBLE_AUTHENTICATION:
+			return si_consumer_hint(worker->consumer, kind) ? SI_REASON_SCRAM
+				: SI_REASON_AUTHENTICATION;
+		case SI_TROUBLE_AUTHORIZATION:
+			return SI_REASON_AUTHORIZATION;
+		case SI_TROUBLE_TOPIC:
+			return SI_REASON_TOPIC;
+		default:
+			return SI_REASON_BROKER;
+	}
+}
+
+/* Do these words name the topic, which may be a part of any word? */
+static bool
+names_topic(const char *words, const char *topic)
+{
+	static const char legal[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	size_t		len = strlen(topic);
+
+	for (const char *at = strstr(words, topic); at != NULL; at = strstr(at + 1, topic))
+	{
+		if ((at == words || strchr(legal, at[-1]) == NULL) &&
+			(at[len] == '\0' || strchr(legal, at[len]) == NULL))
+			return true;
+	}
+	return false;
+}
+
 /* Brokers or topic are not as they should be. */
 static void
 report_trouble(Worker *worker, const SiTrouble *trouble)
@@ -374,12 +436,13 @@ report_trouble(Worker *worker, const SiTrouble *trouble)
 	const char *text = trouble->words;
 
 	/* of a topic, the library does not always say which */
-	if (about_topic && strstr(text, worker->subscription->topic) == NULL)
+	if (about_topic && !names_topic(text, worker->subscription->topic))
 		text = psprintf("topic \"%s\": %s", worker->subscription->topic, trouble->words);
 
 	worker->troubled = true;
 	set_error(trouble_sqlstate(trouble->kind), text);
-	set_state(worker, about_topic ? SI_STATE_STOPPED : SI_STATE_RETRYING, text);
+	set_state(worker, about_topic ? SI_STATE_STOPPED : SI_STATE_RETRYING,
+			  si_reason(trouble_reason(worker, trouble->kind), text));
 }
 
 /*
@@ -424,7 +487,7 @@ leave_stopped(Worker *worker, SiState state, const char *reason)
 		slot->workers = 0;
 		slot->state = state;
 		slot->since = GetCurrentTimestamp();
-		strlcpy(slot->reason, reason, SI_REASON_LEN);
+		si_reason_put(slot->reason, reason);
 	}
 	si_slots_unlock();
 	si_slots_request_scan(MyDatabaseId);
@@ -700,6 +763,9 @@ watch_watermarks(Worker *worker)
 
 		if (slot == NULL)
 			break;
+		worker->partitions[i].shown_offset = &slot->next_offset;
+		pg_atomic_write_u64(&slot->next_offset, worker->partitions[i].progress.next_offset);
+		pg_atomic_write_u64(&slot->stop_offset, worker->partitions[i].stop);
 		if (worker->partitions[i].missing)
 		{
 			/* nobody can be asked, and it has no end to wait for */
@@ -785,7 +851,7 @@ contact(Worker *worker)
 	worker->phase = PHASE_STREAM;
 	worker->wait = WAIT_IDLE;
 	set_state(worker, worker->npartitions > 0 ? SI_STATE_CATCHING_UP : SI_STATE_STREAMING,
-			  worker->npartitions > 0 ? NULL : "there are more workers than partitions");
+			  worker->npartitions > 0 ? NULL : si_reason_fixed(SI_REASON_NO_PARTITION));
 }
 
 /* ---- STREAM: fetching ---- */
@@ -1105,6 +1171,19 @@ all_at_end(const Worker *worker)
 	return true;
 }
 
+/* How far we are, for the views to tell how long it will take. */
+static void
+show_offsets(Worker *worker)
+{
+	for (int i = 0; i < worker->npartitions; i++)
+	{
+		const Partition *partition = &worker->partitions[i];
+
+		if (partition->in_batch && partition->shown_offset != NULL)
+			pg_atomic_write_u64(partition->shown_offset, partition->progress.next_offset);
+	}
+}
+
 /* What went on after a batch. */
 static void
 report_batch(Worker *worker, int messages, instr_time duration)
@@ -1114,6 +1193,8 @@ report_batch(Worker *worker, int messages, instr_time duration)
 	si_slots_worker(my_slot)->batch_ms = INSTR_TIME_GET_MILLISEC(duration);
 	si_slots_unlock();
 	update_rate(worker, messages);
+	show_offsets(worker);
+	ConditionVariableBroadcast(si_slots_bell(MyDatabaseId, worker->subscription->id));
 
 	/* the collector never learns of our rows otherwise, nor does autovacuum */
 	pgstat_report_stat(false);
@@ -1131,7 +1212,8 @@ stop_at_message(Worker *worker, const SiFailure *failure)
 											 &worker->messages[worker->first]);
 
 	set_error(failure->sqlerrcode, reason);
-	stop_subscription(worker, SI_STATE_STOPPED, reason, unpack_sql_state(failure->sqlerrcode));
+	stop_subscription(worker, SI_STATE_STOPPED, si_reason(SI_REASON_BAD_MESSAGE, reason),
+					  unpack_sql_state(failure->sqlerrcode));
 }
 
 /*
@@ -1197,14 +1279,13 @@ limit_reached(Worker *worker, const SiBatchResult *result, char **why)
 
 	if (limit->count > 0 && result->rejected >= limit->count)
 	{
-		*why = psprintf("reject_limit reached: " INT64_FORMAT " dead letters since the subscription was enabled",
+		*why = psprintf(INT64_FORMAT " dead letters since the subscription was enabled",
 						result->rejected);
 		return true;
 	}
 	if (limit->percent > 0 && recent >= limit->percent * REJECT_WINDOW / 100)
 	{
-		*why = psprintf("reject_limit reached: %d dead letters among the last %d messages",
-						recent, REJECT_WINDOW);
+		*why = psprintf("%d dead letters among the last %d messages", recent, REJECT_WINDOW);
 		return true;
 	}
 	return false;
@@ -1227,13 +1308,13 @@ check_limits(Worker *worker, const SiBatchResult *result)
 	if (partition != NULL)
 	{
 		failure = result->failures[at];
-		why = psprintf("breaker: %d messages in a row were refused; %s", partition->refused,
-					   si_failure_describe(failure, worker->subscription->topic,
-										   &worker->messages[worker->first + at]));
+		why = si_reason(SI_REASON_BREAKER, partition->refused,
+						si_failure_describe(failure, worker->subscription->topic,
+											&worker->messages[worker->first + at]));
 		stop_subscription(worker, SI_STATE_STOPPED, why, unpack_sql_state(failure->sqlerrcode));
 	}
 	if (limit_reached(worker, result, &why))
-		stop_subscription(worker, SI_STATE_STOPPED, why, NULL);
+		stop_subscription(worker, SI_STATE_STOPPED, si_reason(SI_REASON_REJECT_LIMIT, why), NULL);
 	if (result->dead_letters > 0 && worker->options->fk_retries > 0)
 		worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 														   RETRY_MIN_MS);
@@ -1740,6 +1821,19 @@ postpone_orphans(Worker *worker, const SiFailure *failure)
 					   si_failure_describe(failure, worker->subscription->topic, NULL)));
 }
 
+/* The sentence in which an error is told that is not a message's. */
+static SiReason
+error_reason(Worker *worker, int sqlerrcode, bool passing)
+{
+	if (passing)
+		return SI_REASON_PASSING;
+	if (sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return SI_REASON_PRIVILEGE;
+	if (sqlerrcode == ERRCODE_UNDEFINED_TABLE && worker->subscription->apply == NULL)
+		return SI_REASON_NO_TARGET;
+	return SI_REASON_LASTING;
+}
+
 /*
  * Deal with an error that a phase threw: show it, wait, and let the phase be
  * tried again.  The text of a passing error may come from a user's function
@@ -1764,10 +1858,11 @@ handle_error(Worker *worker, ErrorData *edata)
 		return;
 	}
 	failure->safe = plan;
-	text = si_failure_describe(failure, NULL, NULL);
+	text = plan ? si_failure_words(failure) : si_failure_describe(failure, NULL, NULL);
 
 	set_error(failure->sqlerrcode, text);
-	set_state(worker, passing ? SI_STATE_RETRYING : SI_STATE_STOPPED, text);
+	set_state(worker, passing ? SI_STATE_RETRYING : SI_STATE_STOPPED,
+			  si_reason(error_reason(worker, failure->sqlerrcode, passing), text));
 	if (si_failure_retry_at_once(failure->sqlerrcode) &&
 		worker->retries_at_once++ < RETRIES_AT_ONCE)
 	{
@@ -1876,7 +1971,10 @@ keep_memory(void)
 #endif
 }
 
-/* A FATAL while connecting leaves its reason in the slot. */
+/*
+ * A FATAL while connecting leaves its reason in the slot.  What the scanner
+ * would have refused has changed since it looked: it shall look again.
+ */
 static emit_log_hook_type prev_emit_log_hook = NULL;
 
 static void
@@ -1885,10 +1983,14 @@ note_fatal(ErrorData *edata)
 	if (edata->elevel == FATAL && edata->sqlerrcode != ERRCODE_ADMIN_SHUTDOWN &&
 		!LWLockHeldByMe(si_shared->lock))
 	{
+		char	   *reason = si_reason(SI_REASON_PASSING, edata->message);
+
 		set_error(edata->sqlerrcode, edata->message);
 		si_slots_lock(LW_EXCLUSIVE);
-		strlcpy(si_slots_worker(my_slot)->reason, edata->message, SI_REASON_LEN);
+		si_reason_put(si_slots_worker(my_slot)->reason, reason);
 		si_slots_unlock();
+		not_permitted = edata->sqlerrcode == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION ||
+			edata->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
 	}
 	if (prev_emit_log_hook)
 		prev_emit_log_hook(edata);

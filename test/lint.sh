@@ -85,6 +85,8 @@ option_positions 1
 document 1
 server_options 1
 slots 1
+lock_wait 1
+reason 0
 bytes 1
 guc 1
 message 0

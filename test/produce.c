@@ -22,6 +22,8 @@
  *	-n COUNT		that many made-up messages
  *	-i FIRST		the first id (0)
  *	-s BYTES		about the size of a made-up message (100)
+ *	-A				one after the other: send a line, wait, and print the
+ *					partition and the offset that the broker gave it
  *	-c CODEC		compress: gzip, snappy, lz4, zstd
  *	-X NAME=VALUE	any librdkafka property (repeatable)
  *
@@ -59,6 +61,7 @@ typedef struct Options
 	int			partition;
 	int			round_robin;
 	bool		empty_is_null;
+	bool		acknowledge;
 	long long	count;
 	long long	first;
 	int			size;
@@ -92,17 +95,23 @@ usage(void)
 {
 	fprintf(stderr, "usage: produce [-b BOOTSTRAP] -t TOPIC "
 			"[-p PARTITION | -r N] [-f FILE | -n COUNT [-i FIRST] [-s BYTES]]\n"
-			"       [-K SEPARATOR] [-Z] [-H NAME[=VALUE]]... "
+			"       [-K SEPARATOR] [-Z] [-A] [-H NAME[=VALUE]]... "
 			"[-T commit|abort|open] [-c CODEC] [-X NAME=VALUE]...\n");
 	exit(2);
 }
 
-/* Is called for failures only (delivery.report.only.error). */
+/* Is called for failures only (delivery.report.only.error), but with -A. */
 static void
-on_failure(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
+on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
 {
 	(void) handle;
 	(void) opaque;
+	if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		printf("%d %lld\n", (int) message->partition, (long long) message->offset);
+		fflush(stdout);
+		return;
+	}
 	if (failed++ == 0)
 		fprintf(stderr, "produce: %s\n", rd_kafka_err2str(message->err));
 }
@@ -145,7 +154,7 @@ default_conf(void)
 	set(conf, "message.max.bytes", "10485760");
 	set(conf, "queue.buffering.max.messages", "1000000");
 	set(conf, "queue.buffering.max.kbytes", "262144");
-	rd_kafka_conf_set_dr_msg_cb(conf, on_failure);
+	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
 	return conf;
 }
 
@@ -156,7 +165,7 @@ parse_options(int argc, char **argv, rd_kafka_conf_t *conf)
 	char	   *value;
 	int			option;
 
-	while ((option = getopt(argc, argv, "b:t:p:r:f:K:ZH:T:n:i:s:c:X:")) != -1)
+	while ((option = getopt(argc, argv, "b:t:p:r:f:K:ZAH:T:n:i:s:c:X:")) != -1)
 	{
 		switch (option)
 		{
@@ -180,6 +189,11 @@ parse_options(int argc, char **argv, rd_kafka_conf_t *conf)
 				break;
 			case 'Z':
 				opt.empty_is_null = true;
+				break;
+			case 'A':
+				opt.acknowledge = true;
+				set(conf, "delivery.report.only.error", "false");
+				set(conf, "linger.ms", "0");
 				break;
 			case 'H':
 				value = strchr(optarg, '=') ? split(optarg) : NULL;
@@ -301,6 +315,8 @@ send_message(const Message *m)
 		rd_kafka_poll(rk, FULL_QUEUE_POLL_MS);
 	if (++sent % POLL_EVERY == 0)
 		rd_kafka_poll(rk, 0);
+	while (opt.acknowledge && rd_kafka_outq_len(rk) > 0)
+		rd_kafka_poll(rk, FULL_QUEUE_POLL_MS);
 }
 
 static void

@@ -94,6 +94,13 @@ foreach my $file (glob("$top/src/*.c"))
 }
 is(join("\n", @missing), '', 'every error stands in errors.md');
 
+# what status says, by the one table of it
+my ($sentences) = slurp_file("$top/src/reason.c") =~ /sentences\[SI_NREASONS\] = \{(.*?)\n\};/s;
+my %told = map { shape($_) => 1 } $page{monitoring} =~ /`([^`\n]+)`/g;
+my @reasons = map { shape($_) } $sentences =~ /=\s*"((?:[^"\\]|\\.)*)"/g;
+cmp_ok(scalar @reasons, '>', 20, 'reasons are found in the source');
+is(join("\n", grep { !$told{$_} } @reasons), '', 'every reason stands in monitoring.md');
+
 # ---- what is compared with the server
 
 my $kafka = StreamIngest::start_kafka();

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * lock_wait.h
+ *	  For which lock a process waits, and who holds it.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_LOCK_WAIT_H
+#define SI_LOCK_WAIT_H
+
+/*
+ * What a process of this database waits for that other sessions have to do,
+ * in a sentence (palloc'd); NULL if it does not wait for such a thing.  Costs
+ * next to nothing if it does not.
+ */
+extern char *si_lock_wait_describe(int pid);
+
+#endif							/* SI_LOCK_WAIT_H */
