@@ -78,6 +78,12 @@ OBJS = \
 	src/views.o \
 	src/visit.o \
 	src/worker.o \
+	src/worker_apply.o \
+	src/worker_contact.o \
+	src/worker_fetch.o \
+	src/worker_limits.o \
+	src/worker_run.o \
+	src/worker_status.o \
 	src/writer.o
 
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin

@@ -19,6 +19,13 @@ launcher 4
 scanner 4
 cleaner 4
 worker 4
+worker_internal 4
+worker_status 4
+worker_contact 4
+worker_fetch 4
+worker_apply 4
+worker_limits 4
+worker_run 4
 functions 4
 functions_produce 4
 functions_decode 4
