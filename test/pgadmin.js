@@ -28,8 +28,9 @@ const schema = 'stream_ingest';
 // enough for a busy machine; everything that waits, waits for a condition
 const limit = 60000;
 
-// so large that the whole tree and whole grids are on the page at once
-const large = { width: 3000, height: 3600 };
+// so large that the whole tree, or a whole row, is on the page at once
+const tall = { width: 1360, height: 2400 };
+const wide = { width: 3000, height: 1500 };
 
 let page;
 let done = 0;
@@ -118,8 +119,26 @@ async function find(path)
 	return place;
 }
 
+// Waits until the tree has not changed for a moment: it opens an only child by
+// itself, and a click at that moment would close it again.
+async function settle()
+{
+	let before;
+
+	await until(async () =>
+	{
+		const last = before;
+
+		before = JSON.stringify(await entries());
+		if (last !== before)
+			await page.waitForTimeout(400);
+		return last === before;
+	}, same => same);
+}
+
 async function select(path)
 {
+	await settle();
 	const place = await until(() => find(path), found => found >= 0);
 
 	if (place < 0)
@@ -144,23 +163,6 @@ async function below(path)
 async function toggle(path)
 {
 	await (await select(path)).locator('.directory-toggle').click();
-}
-
-// Waits until the tree has not changed for a moment: it opens an only child by
-// itself, and a click at that moment would close it again.
-async function settle()
-{
-	let before;
-
-	await until(async () =>
-	{
-		const last = before;
-
-		before = JSON.stringify(await entries());
-		if (last !== before)
-			await page.waitForTimeout(400);
-		return last === before;
-	}, same => same);
 }
 
 // Opens an entry of the tree and all above it; returns what is below.
@@ -280,22 +282,23 @@ async function take_picture()
 	await select(database);
 	const tool = await open_tool('Query Tool');
 	const row = await query(tool, 'subscription',
-		'SELECT s.name AS subscription, state, messages_per_second::int AS "msg/s", batch_ms,\n'
+		'SELECT s.name AS subscription, state AS current_state, messages_per_second::int AS "msg/s",\n'
 		+ '       partition, next_offset, lag, time_lag\n'
 		+ '  FROM stream_ingest.status AS s JOIN stream_ingest.offsets AS o USING (name)\n ORDER BY partition;',
-		found => found.state === 'streaming' && Number(found.next_offset) > 0);
+		found => found.current_state === 'streaming' && Number(found.next_offset) > 0);
 
-	ok(row.state === 'streaming' && row.subscription === 'orders' && row.partition === '0' && /^\d+$/.test(row.lag),
+	ok(row.current_state === 'streaming' && row.subscription === 'orders' && row.partition === '0' && /^\d+$/.test(row.lag),
 		'the query tool shows state and lag of the subscription', JSON.stringify(row));
 	await select([...ours, 'Views', 'subscriptions']);
 	await page.setViewportSize({ width: 1360, height: 800 });
-	await page.locator('.file-entry.active').scrollIntoViewIfNeeded();
+	await page.mouse.move(170, 500);
+	await page.mouse.wheel(0, 2000);
 	// messages of success, and the mouse's tooltip, lie over the picture a while
 	await page.mouse.move(700, 650);
 	await until(() => page.locator('.notistack-SnackbarContainer, [role=tooltip]').allInnerTexts(),
 		texts => texts.join('').trim() === '');
 	await page.screenshot({ path: `${env.PGADMIN_PICTURES}/pgadmin.png` });
-	await page.setViewportSize(large);
+	await page.setViewportSize(tall);
 }
 
 async function look_at_functions()
@@ -375,6 +378,8 @@ async function open_views()
 
 async function watch()
 {
+	await toggle([...ours, 'Functions']);
+	await page.setViewportSize(wide);
 	const counts = await open_views();
 	const messages = async () => Number((await grid(counts)).rows[0]?.messages);
 	const first = await until(messages, n => n > 0);
@@ -424,7 +429,7 @@ async function main()
 
 	try
 	{
-		page = await browser.newPage({ viewport: large });
+		page = await browser.newPage({ viewport: tall });
 		page.setDefaultTimeout(limit);
 		await enter();
 		await take_picture();

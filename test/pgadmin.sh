@@ -24,29 +24,6 @@ playwright_version=1.65.1
 python=/usr/bin/python3
 [ -x "$python" ] || python=$(command -v python3 || echo python3)
 
-# cached NAME COMMAND...: prints a directory of the cache that the command has
-# filled, whose last argument it is.  It appears complete, by a rename.
-cached()
-{
-	local dir new
-
-	dir=$(cache_dir)/$1
-	shift
-	if [ ! -d "$dir" ]; then
-		say "fetching $(basename "$dir") ..."
-		new=$(mktemp -d "$(cache_dir)/new.XXXXXX")
-		if ! "$@" "$new" >"$new/log" 2>&1; then
-			cat "$new/log" >&2
-			rm -rf "$new"
-			die "failed: $*"
-		fi
-		chmod -R a+rX "$new"
-		mv -T "$new" "$dir" 2>/dev/null || [ -d "$dir" ]
-		rm -rf "$new"
-	fi
-	printf '%s\n' "$dir"
-}
-
 fetch_pgadmin()
 {
 	"$python" -m venv "$1" &&

@@ -15,8 +15,7 @@ verdict()
 {
 	local log=$scratch/log.verdict status=0 good bad
 
-	"$@" >"$log" 2>&1 || status=$?
-	cat "$log"
+	"$@" 2>&1 | tee "$log" || status=$?
 	good=$(grep -cE '^ok [0-9]' "$log" || true)
 	bad=$(grep -cE '^not ok [0-9]' "$log" || true)
 	[ "$status" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
@@ -63,6 +62,29 @@ finish_live()
 		remove_scratch
 	fi
 	exit "$status"
+}
+
+# cached NAME COMMAND...: prints a directory of the cache that the command has
+# filled, whose last argument it is.  It appears complete, by a rename.
+cached()
+{
+	local dir new
+
+	dir=$(cache_dir)/$1
+	shift
+	if [ ! -d "$dir" ]; then
+		say "fetching $(basename "$dir") ..."
+		new=$(mktemp -d "$(cache_dir)/new.XXXXXX")
+		if ! "$@" "$new" >"$new/log" 2>&1; then
+			cat "$new/log" >&2
+			rm -rf "$new"
+			die "failed: $*"
+		fi
+		chmod -R a+rX "$new"
+		mv -T "$new" "$dir" 2>/dev/null || [ -d "$dir" ]
+		rm -rf "$new"
+	fi
+	printf '%s\n' "$dir"
 }
 
 sql()
