@@ -164,9 +164,9 @@ same 'the count of messages grows' t "$(more_than "$first" && echo t || echo f)"
 
 rm "$scratch/feed"
 poll 90 all_is_quiet || die "it does not come to rest: $(sql -x -c 'TABLE stream_ingest.status')"
-compare 'states' stream_ingest_status_present "
-	SELECT format('stream_ingest_status_present{datname=\"shop\",name=\"%s\",state=\"%s\",worker=\"%s\"} 1',
-	         name, state, coalesce(worker, 0)) FROM stream_ingest.status"
+compare 'states' stream_ingest_status_workers "
+	SELECT format('stream_ingest_status_workers{datname=\"shop\",name=\"%s\",state=\"%s\"} 1', name, state)
+	  FROM stream_ingest.status"
 compare 'counts: dead letters' stream_ingest_counts_dead_letters "
 	SELECT format('stream_ingest_counts_dead_letters{datname=\"shop\",name=\"%s\"} %s', name, dead_letters)
 	  FROM stream_ingest.counts"

@@ -189,25 +189,27 @@ async function open(path)
 }
 
 // Clicks on a button above the tree, which opens a query tool or the rows of
-// the selected relation, and returns its frame.
+// the selected relation; returns a function that finds its frame.  When
+// another tab is opened, frames may be made anew, but keep their addresses.
 async function open_tool(button)
 {
-	const before = new Set(page.frames());
-	const tool = page.locator(`button[data-label="${button}"]:enabled`).first();
-	const fresh = () => page.frames().find(f => !before.has(f) && f.url().includes('/sqleditor/panel/'));
+	const tools = () => page.frames().map(f => f.url()).filter(url => url.includes('/sqleditor/panel/'));
+	const before = tools();
+	const fresh = () => tools().find(url => !before.includes(url));
 
-	await tool.click();
-	const frame = await until(fresh, found => found !== undefined);
+	await page.locator(`button[data-label="${button}"]:enabled`).first().click();
+	const address = await until(fresh, url => url !== undefined);
 
-	if (!frame)
+	if (!address)
 		throw new Error(`nothing came of the button ${button}`);
-	return frame;
+	return () => page.frames().find(f => f.url() === address);
 }
 
 // What the grid of a query tool shows: the names of the columns, and the rows
 // as objects.
-async function grid(frame)
+async function grid(tool)
 {
+	const frame = tool();
 	const columns = await frame.locator('.QueryTool-columnName').allInnerTexts();
 	const rows = await frame.locator('[role=row]').evaluateAll(all => all.map(row =>
 		[...row.querySelectorAll('[role=gridcell]')].slice(1).map(cell => cell.textContent.trim())));
@@ -220,9 +222,9 @@ async function grid(frame)
 }
 
 // Runs a statement.
-async function run(frame, sql)
+async function run(tool, sql)
 {
-	await frame.locator('.cm-content[contenteditable="true"]:visible').first().click();
+	await tool().locator('.cm-content[contenteditable="true"]:visible').first().click();
 	await page.keyboard.press('Control+A');
 	// at once, so that the editor adds no brackets of its own
 	await page.keyboard.insertText(sql);
@@ -231,16 +233,16 @@ async function run(frame, sql)
 
 // Runs a query until its first row is as wanted; returns that row.  The first
 // column's name must be another one than that of the query before.
-async function query(frame, column, sql, good = () => true)
+async function query(tool, column, sql, good = () => true)
 {
 	let row;
 
-	await run(frame, sql);
+	await run(tool, sql);
 	return until(async () =>
 	{
 		if (row)
 			await page.keyboard.press('F5');
-		const found = await until(() => grid(frame),
+		const found = await until(() => grid(tool),
 			g => g.columns[0] === column && g.rows.length > 0, row ? 1000 : limit);
 
 		row = found.columns[0] === column ? found.rows[0] : undefined;
@@ -355,25 +357,25 @@ async function look_at_kafka()
 	await shows('the schema, with its comment', () => panel('SQL'), `COMMENT ON SCHEMA stream_ingest IS '${expected.schema}'`);
 }
 
-// "View Data" of every view; returns the frame of the last one.
+// "View Data" of every view; returns the tool of the last one.
 async function open_views()
 {
-	let frame;
+	let tool;
 
 	for (const view of [...expected.views.filter(v => v.name !== 'counts'), expected.views.find(v => v.name === 'counts')])
 	{
 		const wanted = view.columns.map(column => column.name).join(' ');
 
 		await select([...ours, 'Views', view.name]);
-		frame = await open_tool('All Rows');
-		const tool = frame;
-		const shown = await until(() => grid(tool), g => g.columns.join(' ') === wanted && (view.rows === 0 || g.rows.length > 0));
+		tool = await open_tool('All Rows');
+		const found = () => grid(tool);
+		const shown = await until(found, g => g.columns.join(' ') === wanted && (view.rows === 0 || g.rows.length > 0));
 
 		ok(shown.columns.join(' ') === wanted && shown.rows.length === view.rows
 			&& shown.rows.every(row => row.name === 'orders'),
 		`view ${view.name}: its data`, JSON.stringify(shown));
 	}
-	return frame;
+	return tool;
 }
 
 async function watch()
@@ -385,7 +387,7 @@ async function watch()
 	const first = await until(messages, n => n > 0);
 	const second = await until(async () =>
 	{
-		await counts.locator('.cm-content:visible').first().click();
+		await counts().locator('.cm-content:visible').first().click();
 		await page.keyboard.press('F5');
 		return until(messages, n => n > first, 2000);
 	}, n => n > first);
@@ -404,12 +406,12 @@ async function steer()
 	ok(first > 0 && second > first, `the count grows in the table: ${first}, ${second}`);
 
 	await run(tool, `SELECT stream_ingest.alter_subscription('orders', options => '{"batch_sizes": 1}');`);
-	await shows('a mistake is an error with a hint', () => tool.locator('body').innerText(),
+	await shows('a mistake is an error with a hint', () => tool().locator('body').innerText(),
 		'unknown option "batch_sizes"', 'batch_size');
 
 	await query(tool, 'disable', "SELECT stream_ingest.disable('orders');");
 	let row = await query(tool, 'state', 'SELECT state, reason FROM stream_ingest.status;', r => r.state === 'disabled');
-	ok(row.state === 'disabled' && row.reason === 'the subscription is disabled', 'it can be stopped', JSON.stringify(row));
+	ok(row.state === 'disabled' && row.reason.startsWith('the subscription is disabled'), 'it can be stopped', JSON.stringify(row));
 	await query(tool, 'enable', "SELECT stream_ingest.enable('orders');");
 	row = await query(tool, 'state_again', 'SELECT state AS state_again, reason FROM stream_ingest.status;',
 		r => r.state_again === 'streaming');
