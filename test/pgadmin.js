@@ -145,7 +145,12 @@ async function select(path)
 		throw new Error(`not in the tree: ${path.join(' > ')}`);
 	const entry = page.locator('.file-entry').nth(place);
 
+	const active = page.locator('.file-entry.active .file-name');
+	const name = path[path.length - 1];
+
+	// the tree takes its time, lest it was the first half of a double click
 	await entry.locator('.file-name').click();
+	await until(() => active.allInnerTexts(), names => names.length === 1 && names[0].trim() === name, limit / 6);
 	return entry;
 }
 
