@@ -221,7 +221,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'si_sql_create_subscription'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.create_subscription(name, name, text, regclass, text, text, text, jsonb, text, name[], jsonb, boolean, boolean) IS
-'subscribes a table to a Kafka topic: from commit on, every message of it becomes a row, exactly once';
+'subscribes a table, or an SQL statement (apply), to a Kafka topic: from commit on, every message of it is applied exactly once';
 
 CREATE FUNCTION stream_ingest.alter_subscription(
     name name, server name DEFAULT NULL, topic text DEFAULT NULL,
@@ -240,7 +240,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'si_sql_drop_subscription'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.drop_subscription(name, boolean) IS
-'drops a subscription with its offsets and gaps; the rows in its target stay';
+'drops a subscription with its offsets, dead letters and gaps; the rows in its target stay';
 
 CREATE FUNCTION stream_ingest.set_owner(name name, owner regrole)
 RETURNS void
@@ -254,7 +254,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'si_sql_enable'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.enable(name) IS
-'starts a subscription, also one that has stopped or finished';
+'starts a subscription, also one that has stopped or finished; what it stopped for is accepted';
 
 CREATE FUNCTION stream_ingest.disable(name name)
 RETURNS void
@@ -577,7 +577,7 @@ COMMENT ON SCHEMA stream_ingest IS
 'Kafka topics into tables, every message exactly once: begin with the views subscriptions and status';
 
 COMMENT ON VIEW stream_ingest.subscriptions IS
-'subscriptions with all that was said about them; its own for each role, all for members of pg_monitor';
+'subscriptions with all that was said about them; a role sees its own, members of pg_monitor see all';
 COMMENT ON COLUMN stream_ingest.subscriptions.id IS
 'number of the subscription, which never changes';
 COMMENT ON COLUMN stream_ingest.subscriptions.name IS
@@ -591,7 +591,7 @@ COMMENT ON COLUMN stream_ingest.subscriptions.target IS
 COMMENT ON COLUMN stream_ingest.subscriptions.apply IS
 'SQL that is run once per batch over the relation "batch"; null with a target';
 COMMENT ON COLUMN stream_ingest.subscriptions.format IS
-'how messages are read';
+'how messages are read: json, text, csv or raw';
 COMMENT ON COLUMN stream_ingest.subscriptions.fields IS
 'columns of "batch" for apply, as they were defined';
 COMMENT ON COLUMN stream_ingest.subscriptions.mapping IS
@@ -628,7 +628,7 @@ COMMENT ON COLUMN stream_ingest.status.since IS
 COMMENT ON COLUMN stream_ingest.status.partitions IS
 'how many partitions the worker reads';
 COMMENT ON COLUMN stream_ingest.status.messages_per_second IS
-'rate of the last seconds';
+'messages applied in a second, as of the last few';
 COMMENT ON COLUMN stream_ingest.status.batch_messages IS
 'messages in the last batch';
 COMMENT ON COLUMN stream_ingest.status.batch_ms IS
@@ -646,7 +646,7 @@ COMMENT ON COLUMN stream_ingest.status.retry_at IS
 COMMENT ON COLUMN stream_ingest.status.catch_up_in IS
 'when the worker reaches the end (with stop_at that of the run) at this rate; null if nothing flows or the end is not known';
 COMMENT ON COLUMN stream_ingest.status.write_path IS
-'how rows are written';
+'how rows are written: statement means one SQL statement for each batch';
 
 COMMENT ON VIEW stream_ingest.offsets IS
 'where each partition stands: exact after any crash, as stored with the rows';
@@ -715,7 +715,7 @@ COMMENT ON COLUMN stream_ingest.dead_letters.message_offset IS
 COMMENT ON COLUMN stream_ingest.dead_letters.message_timestamp IS
 'timestamp of the message, as Kafka has it';
 COMMENT ON COLUMN stream_ingest.dead_letters.key IS
-'key of the message; null for who has not the owner''s privileges, as all that may quote it';
+'key of the message; like value, headers, error and detail null for those without the owner''s privileges';
 COMMENT ON COLUMN stream_ingest.dead_letters.value IS
 'value of the message, null for a tombstone';
 COMMENT ON COLUMN stream_ingest.dead_letters.headers IS
@@ -736,7 +736,7 @@ COMMENT ON COLUMN stream_ingest.dead_letters.failed_at IS
 'when it failed last';
 
 COMMENT ON VIEW stream_ingest.gaps IS
-'ranges of offsets that were passed over';
+'ranges of offsets that were passed over: the broker no longer had them, or a forward seek left them out';
 COMMENT ON COLUMN stream_ingest.gaps.id IS
 'number of the gap';
 COMMENT ON COLUMN stream_ingest.gaps.name IS

@@ -170,7 +170,8 @@ my $settings = rows("SELECT name FROM pg_settings WHERE name LIKE 'stream\\_inge
 same_list(listed($page{install}, '## Settings'), $settings, 'install.md lists every setting');
 $node->safe_psql('postgres', 'DROP EXTENSION stream_ingest');
 
-my @queries = $page{monitoring} =~ /^  query: "(.*)"$/mg;
+my @queries = slurp_file("$top/examples/monitoring/queries.yaml") =~ /^  query: "(.*)"$/mg;
+cmp_ok(scalar @queries, '>', 2, 'there are queries for Prometheus');
 
 # ---- the examples
 
