@@ -480,6 +480,34 @@ SELECT stream_ingest.retry_dead_letters('at_commit');
 SELECT counts_of('at_commit'), letters_of('at_commit');
 SELECT stream_ingest.drop_subscription('at_commit');
 
+--
+-- a passing error while the statement is tried over nothing: the batch is
+-- applied again, and not tried in vain
+--
+CREATE TABLE tried (id int);
+CREATE SEQUENCE tried_statements;
+CREATE FUNCTION fail_at_first() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_LEVEL = 'STATEMENT' THEN
+        IF nextval('public.tried_statements') = 2 THEN
+            RAISE EXCEPTION 'another time' USING ERRCODE = '40001';
+        END IF;
+    ELSIF currval('public.tried_statements') = 1 THEN
+        RAISE EXCEPTION 'not yet';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER statement BEFORE INSERT ON tried FOR EACH STATEMENT EXECUTE FUNCTION fail_at_first();
+CREATE TRIGGER each_row BEFORE INSERT ON tried FOR EACH ROW EXECUTE FUNCTION fail_at_first();
+\! test/mock_broker -c create tried 1
+\! printf '%s\n' '{"id": 1}' '{"id": 2}' '{"id": 3}' | test/produce -t tried -p 0 >/dev/null
+SELECT stream_ingest.create_subscription('tried', 'si_kafka', 'tried', 'tried');
+SELECT wait_offset('tried', 3);
+SELECT string_agg(id::text, ' ' ORDER BY id) FROM tried;
+SELECT counts_of('tried'), letters_of('tried');
+SELECT last_value > 2 FROM tried_statements;
+SELECT stream_ingest.drop_subscription('tried');
+
 DROP TABLE rls;
 DROP OWNED BY si_owner;
 DROP ROLE si_owner, si_stranger, si_monitor;

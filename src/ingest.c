@@ -1163,6 +1163,7 @@ si_ingest_batch(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *requ
 
 	memset(result, 0, sizeof(SiBatchResult));
 	ingest->planning = false;
+	ingest->probing = false;
 	ingest->committing = false;
 	end_batch(ingest);			/* what the last one, or an error, has left */
 
