@@ -38,6 +38,8 @@ OBJS = \
 	src/functions_decode.o \
 	src/functions_look.o \
 	src/functions_preview.o \
+	src/functions_steer.o \
+	src/functions_wait.o \
 	src/guc.o \
 	src/held.o \
 	src/helper.o \
@@ -70,6 +72,7 @@ OBJS = \
 	src/show.o \
 	src/slots.o \
 	src/statement.o \
+	src/subscription.o \
 	src/transcode.o \
 	src/trouble.o \
 	src/tombstone.o \

@@ -11,8 +11,11 @@
 
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
 
 #include "arguments.h"
+#include "decoder.h"
 
 void
 si_arguments_require(FunctionCallInfo fcinfo, int i, const char *name)
@@ -21,6 +24,38 @@ si_arguments_require(FunctionCallInfo fcinfo, int i, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"%s\" must not be null", name)));
+}
+
+char *
+si_arguments_text(FunctionCallInfo fcinfo, int i)
+{
+	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
+}
+
+char *
+si_arguments_jsonb(FunctionCallInfo fcinfo, int i)
+{
+	Jsonb	   *value;
+
+	if (PG_ARGISNULL(i))
+		return NULL;
+	value = PG_GETARG_JSONB_P(i);
+	return JsonbToCString(NULL, &value->root, VARSIZE(value));
+}
+
+char *
+si_arguments_format(FunctionCallInfo fcinfo, int i)
+{
+	char	   *format;
+
+	si_arguments_require(fcinfo, i, "format");
+	format = text_to_cstring(PG_GETARG_TEXT_PP(i));
+	if (!si_decoder_known(format))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\": \"%s\"", "format", format),
+				 errhint("Valid values are \"json\", \"text\", \"csv\" and \"raw\".")));
+	return format;
 }
 
 int
@@ -35,7 +70,7 @@ si_arguments_max_messages(FunctionCallInfo fcinfo, int i)
 }
 
 SiSubscription *
-si_arguments_subscription(FunctionCallInfo fcinfo, const char *function, bool lock)
+si_arguments_subscription_if_any(FunctionCallInfo fcinfo, const char *function, bool lock)
 {
 	SiSubscription *s;
 
@@ -43,13 +78,21 @@ si_arguments_subscription(FunctionCallInfo fcinfo, const char *function, bool lo
 	PreventCommandIfReadOnly(function);
 	si_arguments_require(fcinfo, 0, "name");
 	s = si_catalog_find(NameStr(*PG_GETARG_NAME(0)), lock);
+	if (s != NULL && !has_privs_of_role(GetUserId(), s->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of subscription \"%s\"", NameStr(s->name))));
+	return s;
+}
+
+SiSubscription *
+si_arguments_subscription(FunctionCallInfo fcinfo, const char *function, bool lock)
+{
+	SiSubscription *s = si_arguments_subscription_if_any(fcinfo, function, lock);
+
 	if (s == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("subscription \"%s\" does not exist", NameStr(*PG_GETARG_NAME(0)))));
-	if (!has_privs_of_role(GetUserId(), s->owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of subscription \"%s\"", NameStr(s->name))));
 	return s;
 }

@@ -29,6 +29,7 @@
 #include "utils/jsonb.h"
 #include "utils/resowner.h"
 
+#include "arguments.h"
 #include "failure.h"
 #include "format.h"
 #include "options.h"
@@ -266,23 +267,6 @@ decode(const char *format, const SiMessage *message, const SiOptions *options,
 /* ---- the function ---- */
 
 static void
-check_arguments(FunctionCallInfo fcinfo)
-{
-	char	   *format;
-
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", "format")));
-	format = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (!si_decoder_known(format))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for argument \"%s\": \"%s\"", "format", format),
-				 errhint("Valid values are \"json\", \"text\", \"csv\" and \"raw\".")));
-}
-
-static void
 bytes_argument(FunctionCallInfo fcinfo, int i, const char **data, size_t *len)
 {
 	bytea	   *bytes;
@@ -302,23 +286,19 @@ si_sql_decode(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	SiMessage	message = {0};
 	Decoded		decoded = {0};
-	const char *options = "{}";
+	char	   *format;
+	char	   *options;
 	Datum		values[3] = {0};
 	bool		nulls[3] = {0};
 
-	check_arguments(fcinfo);
+	format = si_arguments_format(fcinfo, 0);
 	InitMaterializedSRF(fcinfo, 0);
 	bytes_argument(fcinfo, 1, &message.value, &message.value_len);
 	bytes_argument(fcinfo, 2, &message.key, &message.key_len);
 	message.timestamp = -1;
-	if (!PG_ARGISNULL(3))
-	{
-		Jsonb	   *json = PG_GETARG_JSONB_P(3);
+	options = si_arguments_jsonb(fcinfo, 3);
 
-		options = JsonbToCString(NULL, &json->root, VARSIZE(json));
-	}
-
-	decode(text_to_cstring(PG_GETARG_TEXT_PP(0)), &message, si_options_parse(options), &decoded);
+	decode(format, &message, si_options_parse(options != NULL ? options : "{}"), &decoded);
 
 	nulls[0] = nulls[1] = decoded.error != NULL;
 	nulls[1] |= decoded.fields == (Datum) 0;

@@ -24,7 +24,6 @@
 
 #include "arguments.h"
 #include "bytes.h"
-#include "decoder.h"
 #include "infer.h"
 #include "look.h"
 #include "server_options.h"
@@ -181,21 +180,6 @@ target_argument(FunctionCallInfo fcinfo, int i)
 	return quote_qualified_identifier(target->schemaname, target->relname);
 }
 
-static char *
-format_argument(FunctionCallInfo fcinfo, int i)
-{
-	char	   *format;
-
-	si_arguments_require(fcinfo, i, "format");
-	format = text_to_cstring(PG_GETARG_TEXT_PP(i));
-	if (!si_decoder_known(format))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for argument \"%s\": \"%s\"", "format", format),
-				 errhint("Valid values are \"json\", \"text\", \"csv\" and \"raw\".")));
-	return format;
-}
-
 Datum
 si_sql_infer_table(PG_FUNCTION_ARGS)
 {
@@ -204,7 +188,7 @@ si_sql_infer_table(PG_FUNCTION_ARGS)
 	char	   *topic = topic_argument(fcinfo, 1);
 	char	   *target = target_argument(fcinfo, 2);
 	int			max_messages = si_arguments_max_messages(fcinfo, 4);
-	SiInference *inference = si_infer_create(format_argument(fcinfo, 3));
+	SiInference *inference = si_infer_create(si_arguments_format(fcinfo, 3));
 	SiMessage  *messages;
 	char	   *table;
 	int			n;

@@ -43,6 +43,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "arguments.h"
 #include "compat.h"
 #include "producer.h"
 #include "server_options.h"
@@ -558,15 +559,6 @@ register_callbacks(void)
 
 /* ---- the function ---- */
 
-static void
-require_argument(FunctionCallInfo fcinfo, int i, const char *name)
-{
-	if (PG_ARGISNULL(i))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", name)));
-}
-
 /* Kafka's text is UTF-8; the result may be the argument itself. */
 static const char *
 to_utf8(const char *bytes, int len, size_t *result_len)
@@ -660,8 +652,8 @@ si_sql_produce(PG_FUNCTION_ARGS)
 	SiOutgoing	outgoing = {0};
 	Destination *destination;
 
-	require_argument(fcinfo, 0, "server");
-	require_argument(fcinfo, 1, "topic");
+	si_arguments_require(fcinfo, 0, "server");
+	si_arguments_require(fcinfo, 1, "topic");
 	/* a parallel worker's end is not the transaction's */
 	PreventCommandIfParallelMode("stream_ingest.produce()");
 	PreventCommandDuringRecovery("stream_ingest.produce()");

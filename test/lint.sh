@@ -31,6 +31,9 @@ functions_produce 4
 functions_decode 4
 functions_look 4
 functions_preview 4
+functions_steer 4
+functions_wait 4
+subscription 4
 arguments 4
 views 4
 ddl 4
