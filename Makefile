@@ -7,6 +7,7 @@ DATA = sql/stream_ingest--1.0.sql
 # listed, so that a stray file cannot join the build
 OBJS = \
 	src/stream_ingest.o \
+	src/applier.o \
 	src/arguments.o \
 	src/batch.o \
 	src/bytes.o \
@@ -57,6 +58,7 @@ OBJS = \
 	src/option_positions.o \
 	src/option_types.o \
 	src/options.o \
+	src/plan.o \
 	src/position.o \
 	src/preview.o \
 	src/producer.o \

@@ -7,7 +7,7 @@
  * Rows go into a tuplestore; any run of them can be offered as an ephemeral
  * named relation, so that a failing batch can be halved without converting
  * anything twice.  Where rows are chosen by key they are kept one by one
- * instead, and any selection of them can be offered.  Called by ingest and
+ * instead, and any selection of them can be offered.  Called by applier and
  * writer, inside a transaction.
  *
  * Copyright (c) 2026, stream_ingest contributors

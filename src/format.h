@@ -4,7 +4,7 @@
  *	  A subscription's format: what its decoder has to know.
  *
  * Formats without names of their own (text, csv, raw) get the names of their
- * columns from "header_columns" or from the destination.  Called by ingest and
+ * columns from "header_columns" or from the destination.  Called by plan and
  * the SQL function decode().
  *
  * Copyright (c) 2026, stream_ingest contributors

@@ -1,14 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * ingest.h
- *	  One batch, one transaction: decode, convert, write, progress.
+ *	  One batch, one transaction: apply its messages, dead letters, progress.
  *
- * A plan (SiIngest) holds what is the same for every batch of a subscription:
- * mapping, decoder, converter, statement.  It notices when its target changes
- * and is made anew then, under a lock on the target, so that an old plan never
- * meets a new table.
+ * An SiIngest holds what is the same for every batch of a subscription: what
+ * applies messages (applier.h), with its plan.
  *
- * Called by the worker, retry and preview.
+ * Called by the worker.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -63,22 +61,8 @@ typedef struct SiBatchResult
 								 * was enabled, where there is a limit to them */
 } SiBatchResult;
 
-/* What became of messages that were applied in the caller's transaction. */
-typedef struct SiOutcome
-{
-	int			done;
-	SiFailure **failures;		/* by message, as above */
-	int			refused;		/* how many have one, among the first `done` */
-	int64		applied;
-	int64		inserted;
-	int64		updated;
-	int64		deleted;
-	int64		superseded;
-	int64		ignored;
-} SiOutcome;
-
 /*
- * Prepare for a subscription, in a context below the current one.  Does not
+ * Prepare for a subscription, in the current memory context.  Does not
  * touch the database; the plan is made in the first batch.
  */
 extern SiIngest *si_ingest_create(const SiSubscription *subscription,
@@ -115,20 +99,6 @@ extern bool si_ingest_wants_headers(const SiIngest *ingest);
 extern void si_ingest_batch(SiIngest *ingest, const SiProgressKey *key,
 							SiBatchRequest *request, SiBatchResult *result);
 
-/*
- * Apply messages in the caller's transaction, each on its own merits: all of
- * them are dealt with, those refused have a failure.  Touches no progress.
- * Throws as si_ingest_batch does.
- */
-extern void si_ingest_apply(SiIngest *ingest, const SiMessage *messages, int n,
-							SiOutcome *outcome);
-
-/*
- * What the messages of the last si_ingest_apply have become, by message: rows
- * as jsonb (show.h) in the current memory context, 0 for none.  In the
- * (sub)transaction that applied them, and before anything else is done.
- */
-extern void si_ingest_show(SiIngest *ingest, Datum *rows);
 extern void si_ingest_destroy(SiIngest *ingest);
 
 #endif							/* SI_INGEST_H */

@@ -6,7 +6,7 @@
  * A statement over many rows fails as a whole; alone, only the rows at fault
  * fail.  Rows are tried in the order of their messages, so that what was
  * written at any time is a prefix of the batch (less the rows at fault).
- * Knows nothing of SQL.  Called by ingest.
+ * Knows nothing of SQL.  Called by applier.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

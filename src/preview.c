@@ -26,7 +26,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-#include "ingest.h"
+#include "applier.h"
 #include "preview.h"
 #include "progress.h"
 #include "upcoming.h"
@@ -36,7 +36,7 @@
 
 typedef struct Trial
 {
-	SiIngest   *ingest;
+	SiApplier  *applier;
 	SiMessage  *messages;
 	int			n;
 	SiFailure **failures;		/* by message; NULL if it would be applied */
@@ -98,7 +98,7 @@ in_vain(Trial *trial, TrialWork work)
 static void
 check_plan(Trial *trial)
 {
-	si_ingest_check(trial->ingest);
+	si_applier_prepare(trial->applier);
 }
 
 /* All as one batch. */
@@ -108,7 +108,7 @@ try_messages(Trial *trial)
 	MemoryContext context = CurrentMemoryContext;
 	SiOutcome	outcome;
 
-	si_ingest_apply(trial->ingest, trial->messages, trial->n, &outcome);
+	si_applier_apply_all(trial->applier, trial->messages, trial->n, &outcome);
 	trial->ignored = outcome.ignored;
 	for (int i = 0; i < trial->n; i++)
 	{
@@ -116,7 +116,7 @@ try_messages(Trial *trial)
 		if (outcome.failures[i] != NULL)
 			trial->failures[i] = si_failure_copy(outcome.failures[i], context);
 	}
-	si_ingest_show(trial->ingest, trial->rows);
+	si_applier_show(trial->applier, trial->rows);
 }
 
 /* Did a message become a row, and was not refused? */
@@ -137,7 +137,7 @@ drop_ignored(Trial *trial)
 		CHECK_FOR_INTERRUPTS();
 		if (!is_good_row(trial, i))
 			continue;
-		si_ingest_apply(trial->ingest, &trial->messages[i], 1, &outcome);
+		si_applier_apply_all(trial->applier, &trial->messages[i], 1, &outcome);
 		if (outcome.refused == 0 && outcome.ignored == 1)
 			trial->rows[i] = (Datum) 0;
 	}
@@ -218,7 +218,7 @@ SiPreviewed *
 si_preview(const SiSubscription *subscription, const SiOptions *options, int max_messages,
 		   int *n)
 {
-	Trial		trial = {si_ingest_create(subscription, options)};
+	Trial		trial = {si_applier_create(subscription, options)};
 	SiUpcoming	upcoming;
 	SiPreviewed *previewed;
 
@@ -228,6 +228,6 @@ si_preview(const SiSubscription *subscription, const SiOptions *options, int max
 	if (trial.n > 0)
 		try_all(&trial);
 	previewed = collect(subscription, &upcoming, &trial, n);
-	si_ingest_destroy(trial.ingest);
+	si_applier_destroy(trial.applier);
 	return previewed;
 }

@@ -12,7 +12,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "ingest.h"
+#include "applier.h"
 #include "retry.h"
 
 /* So many are held in memory at a time. */
@@ -77,7 +77,7 @@ change_counts(const SiSubscription *s, const SiOutcome *outcome)
 
 /* One chunk; *after moves behind it.  Returns how many were tried. */
 static int
-retry_chunk(SiIngest *ingest, const SiSubscription *s, const SiOptions *options,
+retry_chunk(SiApplier *applier, const SiSubscription *s, const SiOptions *options,
 			const SiDeadLetterFilter *filter, SiPlace *after, int64 *applied)
 {
 	SiMessage  *messages;
@@ -91,7 +91,7 @@ retry_chunk(SiIngest *ingest, const SiSubscription *s, const SiOptions *options,
 	after->partition = messages[n - 1].partition;
 	after->offset = messages[n - 1].offset;
 
-	si_ingest_apply(ingest, messages, n, &outcome);
+	si_applier_apply_all(applier, messages, n, &outcome);
 	store_outcome(s, options, messages, attempts, &outcome);
 	change_counts(s, &outcome);
 	*applied += outcome.done - outcome.refused;
@@ -104,28 +104,28 @@ retry_chunk(SiIngest *ingest, const SiSubscription *s, const SiOptions *options,
  * a retried delete does nothing, and where that is refused the dead letter
  * stays, with that reason.
  */
-static SiIngest *
+static SiApplier *
 create_plan(const SiSubscription *subscription, const SiOptions *options)
 {
 	SiSubscription *inserting;
 	SiOptions  *deleting_nothing;
 
 	if (strcmp(subscription->insert_mode, "upsert") != 0 || options->version_column != NULL)
-		return si_ingest_create(subscription, options);
+		return si_applier_create(subscription, options);
 	inserting = palloc(sizeof(SiSubscription));
 	*inserting = *subscription;
 	inserting->insert_mode = "insert";
 	deleting_nothing = palloc(sizeof(SiOptions));
 	*deleting_nothing = *options;
 	deleting_nothing->tombstones = SI_TOMBSTONES_ERROR;
-	return si_ingest_create(inserting, deleting_nothing);
+	return si_applier_create(inserting, deleting_nothing);
 }
 
 int64
 si_retry_dead_letters(const SiSubscription *subscription, const SiOptions *options,
 					  const SiDeadLetterFilter *filter)
 {
-	SiIngest   *ingest = create_plan(subscription, options);
+	SiApplier  *applier = create_plan(subscription, options);
 	MemoryContext chunk_context = AllocSetContextCreate(CurrentMemoryContext,
 														"stream_ingest retry",
 														ALLOCSET_DEFAULT_SIZES);
@@ -133,11 +133,11 @@ si_retry_dead_letters(const SiSubscription *subscription, const SiOptions *optio
 	SiPlace		after = {-1, -1};
 	int64		applied = 0;
 
-	while (retry_chunk(ingest, subscription, options, filter, &after, &applied) > 0)
+	while (retry_chunk(applier, subscription, options, filter, &after, &applied) > 0)
 		MemoryContextReset(chunk_context);
 
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(chunk_context);
-	si_ingest_destroy(ingest);
+	si_applier_destroy(applier);
 	return applied;
 }

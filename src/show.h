@@ -3,7 +3,7 @@
  * show.h
  *	  The rows of a batch as jsonb, for somebody who looks at them.
  *
- * Called by ingest, as the identity that runs the batch: casts to json that
+ * Called by applier, as the identity that runs the batch: casts to json that
  * users wrote run here.
  *
  * Copyright (c) 2026, stream_ingest contributors

@@ -25,10 +25,10 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "applier.h"
 #include "compat.h"
 #include "ddl.h"
 #include "event.h"
-#include "ingest.h"
 #include "server_options.h"
 #include "subscription.h"
 
@@ -196,7 +196,7 @@ void
 si_subscription_check(SiSubscription *s)
 {
 	SiOptions  *options = si_options_parse(s->options_text);
-	SiIngest   *ingest;
+	SiApplier  *applier;
 
 	si_server_check_topic(s->topic);
 	check_words(s);
@@ -215,9 +215,9 @@ si_subscription_check(SiSubscription *s)
 		s->target_name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(s->target)),
 													get_rel_name(s->target));
 	}
-	ingest = si_ingest_create(s, options);
-	si_ingest_check(ingest);
-	si_ingest_destroy(ingest);
+	applier = si_applier_create(s, options);
+	si_applier_prepare(applier);
+	si_applier_destroy(applier);
 }
 
 /* ---- storing ---- */

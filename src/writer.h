@@ -7,7 +7,7 @@
  * statements of "apply".  A writer holds what does not change from batch to
  * batch: the mapping, the batch's row type, the prepared statements.
  *
- * Called by ingest, as the identity that runs the batch.
+ * Called by applier, as the identity that runs the batch.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

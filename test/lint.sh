@@ -39,6 +39,8 @@ views 4
 ddl 4
 functions_dead_letters 4
 ingest 3
+applier 3
+plan 3
 publisher 3
 retry 3
 preview 3
