@@ -508,6 +508,26 @@ SELECT counts_of('tried'), letters_of('tried');
 SELECT last_value > 2 FROM tried_statements;
 SELECT stream_ingest.drop_subscription('tried');
 
+--
+-- a target that fits no more while the stream runs: tried again, with what it
+-- says, and in vain until it fits
+--
+CREATE TABLE refitted (id int, at timestamptz);
+\! test/mock_broker -c create refitted 1
+\! printf '%s\n' '{"id": 1}' | test/produce -t refitted -p 0 >/dev/null
+SELECT stream_ingest.create_subscription('refitted', 'si_kafka', 'refitted', 'refitted', mapping => '{"at": "$timestamp"}');
+SELECT wait_offset('refitted', 1);
+ALTER TABLE refitted DROP COLUMN at, ADD COLUMN at boolean;
+\! printf '%s\n' '{"id": 2}' | test/produce -t refitted -p 0 >/dev/null
+SELECT wait_state('refitted', 'stopped');
+SELECT wait_for('SELECT retries > 1 FROM stream_ingest.status WHERE name = ''refitted''');
+SELECT state, last_error, last_error_sqlstate FROM stream_ingest.status WHERE name = 'refitted';
+ALTER TABLE refitted DROP COLUMN at, ADD COLUMN at timestamptz;
+SELECT wait_offset('refitted', 2);
+SELECT id, at IS NOT NULL FROM refitted ORDER BY id;
+SELECT counts_of('refitted'), letters_of('refitted');
+SELECT stream_ingest.drop_subscription('refitted');
+
 DROP TABLE rls;
 DROP OWNED BY si_owner;
 DROP ROLE si_owner, si_stranger, si_monitor;

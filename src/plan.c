@@ -149,11 +149,15 @@ make_decoder(const SiSubscription *s, const SiDecodePlan *plan,
 	return decoder;
 }
 
-/* Make the plan, for a target or (NULL) for apply. */
+/*
+ * Make the plan, for a target or (NULL) for apply.  The writer is set last: while
+ * there is none, what an error has left half made is not used, and made again.
+ */
 static void
 build_plan(SiPlan *plan, Relation target)
 {
 	const SiSubscription *s = plan->subscription;
+	SiWriter   *writer;
 	SiFormatOptions format;
 	SiSavedSession saved;
 	MemoryContext old;
@@ -168,21 +172,27 @@ build_plan(SiPlan *plan, Relation target)
 
 	/* names are looked up as they are when it runs */
 	si_session_begin_batch(&saved, &plan->identity, s->pinned);
-	plan->writer = si_writer_create(target, s, plan->options);
-	plan->mapping = si_writer_mapping(plan->writer);
+	writer = si_writer_create(target, s, plan->options);
+	plan->mapping = si_writer_mapping(writer);
 	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));
 	plan->transcoder = si_transcode_create(plan->options->encoding);
 	si_format_options(s->format, plan->mapping,
 					  target ? RelationGetRelationName(target) : SI_BATCH_NAME,
 					  plan->options, &format);
 	plan->decoder = make_decoder(s, &plan->mapping->decode, &format);
-	if (si_writer_unread_plan(plan->writer) != NULL)
-		plan->unread_decoder = make_decoder(s, si_writer_unread_plan(plan->writer), &format);
-	if (si_writer_key(plan->writer) != NULL)
-		plan->tombstone = si_tombstone_create(plan->mapping, si_writer_key(plan->writer),
+	if (si_writer_unread_plan(writer) != NULL)
+		plan->unread_decoder = make_decoder(s, si_writer_unread_plan(writer), &format);
+	if (si_writer_key(writer) != NULL)
+		plan->tombstone = si_tombstone_create(plan->mapping, si_writer_key(writer),
 											  s->format, s->topic);
+	if (target != NULL)
+	{
+		plan->target_schema = get_namespace_name(RelationGetNamespace(target));
+		plan->target_name = pstrdup(RelationGetRelationName(target));
+	}
 	si_session_restore(&saved);
 	MemoryContextSwitchTo(old);
+	plan->writer = writer;
 }
 
 void
@@ -219,10 +229,6 @@ si_plan_lock_target(SiPlan *plan)
 		plan->stale = false;
 		plan->of_view = (target->rd_rel->relkind == RELKIND_VIEW);
 		build_plan(plan, target);
-		plan->target_schema = MemoryContextStrdup(plan->context,
-												  get_namespace_name(RelationGetNamespace(target)));
-		plan->target_name = MemoryContextStrdup(plan->context,
-												RelationGetRelationName(target));
 		table_close(target, NoLock);
 	}
 	plan->at_fault = false;
