@@ -411,8 +411,9 @@ async function steer()
 	ok(first > 0 && second > first, `the count grows in the table: ${first}, ${second}`);
 
 	await run(tool, `SELECT stream_ingest.alter_subscription('orders', options => '{"batch_sizes": 1}');`);
-	await shows('a mistake is an error with a hint', () => tool().locator('body').innerText(),
-		'unknown option "batch_sizes"', 'batch_size');
+	await shows('a mistake is an error with a hint',
+		async () => (await tool().locator('.dock-tabpane-active').allTextContents()).join(' '),
+		'ERROR: unrecognized option "batch_sizes"', 'HINT: Perhaps you meant "batch_size".');
 
 	await query(tool, 'disable', "SELECT stream_ingest.disable('orders');");
 	let row = await query(tool, 'state', 'SELECT state, reason FROM stream_ingest.status;', r => r.state === 'disabled');
