@@ -289,9 +289,11 @@ async function take_picture()
 	await select(database);
 	const tool = await open_tool('Query Tool');
 	const row = await query(tool, 'subscription',
-		'SELECT s.name AS subscription, state AS current_state, messages_per_second::int AS "msg/s",\n'
+		'SELECT s.name AS subscription, state AS current_state,\n'
+		+ '       messages_per_second::int AS "msg/s",\n'
 		+ '       partition, next_offset, lag, time_lag\n'
-		+ '  FROM stream_ingest.status AS s JOIN stream_ingest.offsets AS o USING (name)\n ORDER BY partition;',
+		+ '  FROM stream_ingest.status AS s\n'
+		+ '  JOIN stream_ingest.offsets AS o USING (name)\n ORDER BY partition;',
 		found => found.current_state === 'streaming' && Number(found.next_offset) > 0);
 
 	ok(row.current_state === 'streaming' && row.subscription === 'orders' && row.partition === '0' && /^\d+$/.test(row.lag),
