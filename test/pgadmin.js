@@ -289,9 +289,11 @@ async function take_picture()
 	await select(database);
 	const tool = await open_tool('Query Tool');
 	const row = await query(tool, 'subscription',
-		'SELECT s.name AS subscription, state AS current_state, messages_per_second::int AS "msg/s",\n'
+		'SELECT s.name AS subscription, state AS current_state,\n'
+		+ '       messages_per_second::int AS "msg/s",\n'
 		+ '       partition, next_offset, lag, time_lag\n'
-		+ '  FROM stream_ingest.status AS s JOIN stream_ingest.offsets AS o USING (name)\n ORDER BY partition;',
+		+ '  FROM stream_ingest.status AS s\n'
+		+ '  JOIN stream_ingest.offsets AS o USING (name)\n ORDER BY partition;',
 		found => found.current_state === 'streaming' && Number(found.next_offset) > 0);
 
 	ok(row.current_state === 'streaming' && row.subscription === 'orders' && row.partition === '0' && /^\d+$/.test(row.lag),
@@ -411,8 +413,9 @@ async function steer()
 	ok(first > 0 && second > first, `the count grows in the table: ${first}, ${second}`);
 
 	await run(tool, `SELECT stream_ingest.alter_subscription('orders', options => '{"batch_sizes": 1}');`);
-	await shows('a mistake is an error with a hint', () => tool().locator('body').innerText(),
-		'unknown option "batch_sizes"', 'batch_size');
+	await shows('a mistake is an error with a hint',
+		async () => (await tool().locator('.dock-tabpane-active').allTextContents()).join(' '),
+		'ERROR: unrecognized option "batch_sizes"', 'HINT: Perhaps you meant "batch_size".');
 
 	await query(tool, 'disable', "SELECT stream_ingest.disable('orders');");
 	let row = await query(tool, 'state', 'SELECT state, reason FROM stream_ingest.status;', r => r.state === 'disabled');
