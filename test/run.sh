@@ -24,6 +24,7 @@ set -euo pipefail
 
 passed=0
 failed=0
+fuzz_pids=()
 test_timeout=${TEST_TIMEOUT:-900}
 
 # count PASSED FAILED
@@ -124,20 +125,26 @@ run_unit()
 	report_tap "$log" decoder_test "$status" "$began"
 }
 
-# Side by side, since each keeps one core busy.
-run_fuzz()
+# start_fuzz, finish_fuzz: in the background, while other tests run.
+start_fuzz()
 {
-	local format began=$SECONDS pids=() status
+	local format
 
 	for format in json text; do
 		(cd "$tree" && as_server_user env TMPDIR="$scratch/fuzz" CLANG="$(find_clang)" \
 			sh test/fuzz/run.sh "${FUZZ_SECONDS:-60}" "$format") >"$scratch/log.fuzz_$format" 2>&1 &
-		pids+=($!)
+		fuzz_pids+=($!)
 	done
+}
+
+finish_fuzz()
+{
+	local format began=$SECONDS status
+
 	for format in json text; do
 		status=0
-		wait "${pids[0]}" || status=1
-		pids=("${pids[@]:1}")
+		wait "${fuzz_pids[0]}" || status=1
+		fuzz_pids=("${fuzz_pids[@]:1}")
 		grep -q '^stat::number_of_executed_units' "$scratch/log.fuzz_$format" || status=1
 		report "$scratch/log.fuzz_$format" "fuzz $format" $((1 - status)) "$status" $((SECONDS - began))
 	done
@@ -248,8 +255,9 @@ private_server "$scratch/server"
 if step 'build with gcc' build_extension "$tree" MAINTAINER=1; then
 	case $part in all | lint) run_lint ;; esac
 	case $part in all | unit) run_unit ;; esac
-	case $part in all | fuzz) run_fuzz ;; esac
+	case $part in all | fuzz) start_fuzz ;; esac
 	case $part in all | regress) run_regress ;; esac
+	case $part in all | fuzz) finish_fuzz ;; esac
 	case $part in
 		all | tap)
 			jars=$("$tree/test/kafka.sh" jars)
