@@ -83,9 +83,11 @@ take_item(SiWorker *worker, const SiFetched *item)
 		case SI_FETCH_CORRUPT:
 			/* nothing behind it may be taken; see abandon */
 			partition->expected = PG_INT64_MAX;
-			worker->broken = MemoryContextStrdup(worker->plan_context, psprintf("topic \"%s\", partition %d, offset " INT64_FORMAT ": %s",
-																				worker->subscription->topic, item->message.partition,
-																				item->message.offset, item->error));
+			worker->broken =
+				MemoryContextStrdup(worker->plan_context,
+									psprintf("topic \"%s\", partition %d, offset " INT64_FORMAT ": %s",
+											 worker->subscription->topic, item->message.partition,
+											 item->message.offset, item->error));
 			return false;
 		case SI_FETCH_ERROR:
 			si_worker_set_error(ERRCODE_CONNECTION_FAILURE, item->error);

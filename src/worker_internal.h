@@ -162,7 +162,8 @@ extern void si_worker_leave_if_changed(SiWorker *worker);
 extern void si_worker_leave_stopped(SiWorker *worker, SiState state, const char *reason);
 
 /* Stop the subscription until somebody enables it, and leave. */
-extern void si_worker_stop_subscription(SiWorker *worker, SiState state, const char *reason, const char *sqlstate);
+extern void si_worker_stop_subscription(SiWorker *worker, SiState state, const char *reason,
+										const char *sqlstate);
 
 /* ---- CONTACT (worker_contact.c) ---- */
 
