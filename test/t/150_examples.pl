@@ -75,7 +75,10 @@ sub lock_table
 	  IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$in, '>', \$out, '2>', \$err);
 
 	$session->pump_nb;
-	return sub { $session->kill_kill; };
+
+	# when the server has gone down psql may have ended by itself, and its pipe
+	# with it
+	return sub { eval { $session->kill_kill; }; };
 }
 
 # Lets whoever wants something of the broker wait; returns what ends that.
