@@ -145,14 +145,6 @@ si_batch_put_delete(SiBatch *batch, Datum *values, bool *nulls)
 	batch->nrows++;
 }
 
-void
-si_batch_destroy(SiBatch *batch)
-{
-	if (batch->rows != NULL)
-		tuplestore_end(batch->rows);
-	pfree(batch);
-}
-
 /* Copy a part of the rows. */
 static Tuplestorestate *
 copy_slice(SiBatch *batch, int from, int n)

@@ -57,7 +57,6 @@ extern void si_batch_put(SiBatch *batch, Datum *values, bool *nulls);
 
 /* A row that deletes; for rows kept one by one. */
 extern void si_batch_put_delete(SiBatch *batch, Datum *values, bool *nulls);
-extern void si_batch_destroy(SiBatch *batch);
 
 /*
  * Offer n rows from the given one on as "batch" to the statements of the

@@ -86,6 +86,15 @@ si_sql_disable(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* What seek and skip have in common: a stopped subscription goes on. */
+static void
+start_again(SiSubscription *s)
+{
+	clear_stop(s);
+	si_subscription_store(s);
+	si_progress_forget_rejected(s->id);
+}
+
 Datum
 si_sql_seek_position(PG_FUNCTION_ARGS)
 {
@@ -100,9 +109,7 @@ si_sql_seek_position(PG_FUNCTION_ARGS)
 	/* partitions that have no row yet begin there */
 	if (s->first_partitions < 0)
 		s->pending_position = position;
-	clear_stop(s);
-	si_subscription_store(s);
-	si_progress_forget_rejected(s->id);
+	start_again(s);
 	(void) si_progress_set_seek(s->id, s->topic, -1, position);
 	PG_RETURN_VOID();
 }
@@ -135,9 +142,7 @@ si_sql_seek_offset(PG_FUNCTION_ARGS)
 	int32		partition;
 	int64		offset = read_place(fcinfo, &partition);
 
-	clear_stop(s);
-	si_subscription_store(s);
-	si_progress_forget_rejected(s->id);
+	start_again(s);
 	if (si_progress_set_seek(s->id, s->topic, partition, psprintf(INT64_FORMAT, offset)) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -154,9 +159,7 @@ si_sql_skip(PG_FUNCTION_ARGS)
 	int32		partition;
 	int64		offset = read_place(fcinfo, &partition);
 
-	clear_stop(s);
-	si_subscription_store(s);
-	si_progress_forget_rejected(s->id);
+	start_again(s);
 	if (!si_progress_add_skip(s->id, s->topic, partition, offset))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -180,7 +180,7 @@ report_unknown(const char *key)
 		candidates[n++] = option_table[i].name;
 		appendStringInfo(&all, "%s%s", all.len > 0 ? ", " : "", option_table[i].name);
 	}
-	nearest = si_options_nearest(name, candidates, n);
+	nearest = si_server_nearest(name, candidates, n);
 
 	if (nearest != NULL)
 		hint = psprintf("Perhaps you meant \"%s\".", nearest);
@@ -376,10 +376,4 @@ si_options_names(const char *changes, const char *name)
 
 	si_document_release(given);
 	return named;
-}
-
-const char *
-si_options_nearest(const char *name, const char *const *candidates, int n)
-{
-	return si_server_nearest(name, candidates, n);
 }

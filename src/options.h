@@ -46,12 +46,6 @@ extern char *si_options_merge(const char *options, const char *changes);
  */
 extern bool si_options_names(const char *changes, const char *name);
 
-/*
- * The candidate with the smallest edit distance to name, or NULL if none is
- * near.
- */
-extern const char *si_options_nearest(const char *name, const char *const *candidates, int n);
-
 /* What follows is in option_positions.c. */
 
 /* Is this partition one of those the subscription takes? */

@@ -45,8 +45,7 @@ extern const char **si_server_subscription_properties(int *n);
 
 /*
  * The candidate with the smallest edit distance to name, or NULL if none is
- * near.  (Elsewhere: si_options_nearest.  It stands here because options use
- * this module and not the reverse.)
+ * near.  It stands here because options use this module and not the reverse.
  */
 extern const char *si_server_nearest(const char *name, const char *const *candidates, int n);
 

@@ -65,7 +65,6 @@ typedef struct SiPartition
 
 typedef struct SiWorker
 {
-	int			slot;
 	SiWorkerPhase phase;
 	MemoryContext context;		/* as long as the process */
 	MemoryContext plan_context; /* what PREPARE and CONTACT found out */

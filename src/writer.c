@@ -24,6 +24,7 @@
 #include "utils/memutils.h"
 
 #include "reduce.h"
+#include "server_options.h"
 #include "user_sql.h"
 #include "writer.h"
 
@@ -186,7 +187,7 @@ find_version_column(const SiWriter *writer, Relation target)
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("version_column \"%s\" takes nothing from the messages", name),
 				 errhint("Give it a source in \"mapping\".")));
-	name = si_options_nearest(name, names, writer->mapping->ncolumns);
+	name = si_server_nearest(name, names, writer->mapping->ncolumns);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("version_column \"%s\" does not exist in \"%s\"",
