@@ -2,7 +2,7 @@
 
 EXTENSION = stream_ingest
 MODULE_big = stream_ingest
-DATA = sql/stream_ingest--1.0.sql
+DATA = $(wildcard sql/stream_ingest--*.sql sql/stream_ingest--*.control)
 
 # listed, so that a stray file cannot join the build
 OBJS = \
@@ -94,7 +94,7 @@ OBJS = \
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at
+REGRESS = upgrade server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=test/regress.conf
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl

@@ -1,0 +1,7 @@
+/* sql/stream_ingest--1.0--1.1.sql */
+
+-- complain if script is sourced in psql, rather than via ALTER EXTENSION
+\echo Use "ALTER EXTENSION stream_ingest UPDATE TO '1.1'" to load this file. \quit
+
+-- Columns are added at the end, in the order of stream_ingest--1.1.sql:
+-- sql/upgrade.sql compares what an update gives with a new installation.
