@@ -12,7 +12,6 @@ OBJS = \
 	src/batch.o \
 	src/bytes.o \
 	src/catalog.o \
-	src/cleaner.o \
 	src/client.o \
 	src/column_default.o \
 	src/committer.o \
@@ -31,9 +30,7 @@ OBJS = \
 	src/failure.o \
 	src/fixed_sql.o \
 	src/format.o \
-	src/former_group.o \
 	src/functions.o \
-	src/group.o \
 	src/functions_dead_letters.o \
 	src/functions_produce.o \
 	src/functions_decode.o \

@@ -5,3 +5,6 @@
 
 -- Columns are added at the end, in the order of stream_ingest--1.1.sql:
 -- sql/upgrade.sql compares what an update gives with a new installation.
+
+-- Offsets published to Kafka are left for Kafka to forget.
+DROP TABLE stream_ingest.former_group;

@@ -19,7 +19,6 @@
 #include "catalog.h"
 #include "dead_letter.h"
 #include "fixed_sql.h"
-#include "former_group.h"
 #include "progress.h"
 
 #define COLUMNS \
@@ -346,7 +345,6 @@ si_catalog_delete(int32 id, uint64 *dead_letters)
 	Datum		argument = Int32GetDatum(id);
 	uint64		gaps;
 
-	si_former_group_note(id, si_catalog_extension());
 	si_progress_delete(id);
 	*dead_letters = si_dead_letter_delete_all(id);
 	si_fixed_sql_begin();

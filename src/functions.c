@@ -24,7 +24,6 @@
 #include "ddl.h"
 #include "dead_letter.h"
 #include "event.h"
-#include "former_group.h"
 #include "progress.h"
 #include "session.h"
 #include "subscription.h"
@@ -222,9 +221,6 @@ si_sql_alter_subscription(PG_FUNCTION_ARGS)
 	SiSubscription *s = si_arguments_subscription(fcinfo, "alter_subscription()", true);
 	bool		had_target = OidIsValid(s->target);
 
-	/* it may publish elsewhere, or less, from now on */
-	if (!PG_ARGISNULL(1) || !PG_ARGISNULL(2) || !PG_ARGISNULL(10))
-		si_former_group_note(s->id, si_catalog_extension());
 	change_arguments(s, fcinfo);
 	change_source(s, fcinfo);
 	si_subscription_check(s);

@@ -34,10 +34,8 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
-#include "cleaner.h"
 #include "compat.h"
 #include "event.h"
-#include "former_group.h"
 #include "scanner.h"
 #include "session.h"
 
@@ -48,7 +46,6 @@
 #define RECHECK_MIN_MS		2000
 #define RECHECK_MAX_MS		60000
 
-#define NO_PLACE_MS	10000		/* then the cleaner's start is tried again */
 
 /* What a scan found out about one subscription. */
 typedef struct Finding
@@ -265,27 +262,6 @@ current_request(Oid database)
 	return request;
 }
 
-/*
- * Send somebody to delete in Kafka what subscriptions have left behind.  If
- * there is no place for him, the launcher sends us again.
- */
-static void
-send_cleaner(void)
-{
-	SiDatabaseSlot *slot;
-
-	if (!si_guc_enabled || !si_former_group_any() || si_cleaner_start())
-		return;
-	si_slots_lock(LW_EXCLUSIVE);
-	slot = si_slots_find_database(MyDatabaseId, false);
-	if (slot != NULL)
-	{
-		slot->requested++;
-		slot->scan_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NO_PLACE_MS);
-	}
-	si_slots_unlock();
-}
-
 static void
 detach_scanner(int code, Datum arg)
 {
@@ -325,8 +301,6 @@ si_scanner_main(Datum arg)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	findings = read_database(&has_extension, &n);
 	publish(findings, n, has_extension, request);
-	if (has_extension)
-		send_cleaner();
 	tell_news(findings, n);
 	PopActiveSnapshot();
 	CommitTransactionCommand();

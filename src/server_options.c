@@ -351,6 +351,15 @@ si_server_properties(const char *server, Oid role)
  * Check a property of a subscription, or only its name where value is NULL:
  * see server_options.h.
  */
+char *
+si_server_group_name(const SiServerProperties *server, const char *group_id,
+					 const char *database, const char *subscription)
+{
+	if (group_id != NULL)
+		return pstrdup(group_id);
+	return psprintf("%s%s.%s", server->group_prefix, database, subscription);
+}
+
 void
 si_server_check_topic(const char *topic)
 {

@@ -30,6 +30,14 @@ typedef struct SiServerProperties
  */
 extern SiServerProperties *si_server_properties(const char *server, Oid role);
 
+/*
+ * The consumer group under which a subscription publishes its offsets,
+ * palloc'd: what its option group_id names, or if that is NULL, what follows
+ * from the server's group_prefix, the database and the subscription.
+ */
+extern char *si_server_group_name(const SiServerProperties *server, const char *group_id,
+								  const char *database, const char *subscription);
+
 /* Error 22023 unless Kafka could have a topic of that name. */
 extern void si_server_check_topic(const char *topic);
 

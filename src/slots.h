@@ -71,7 +71,6 @@ typedef struct SiDatabaseSlot
 	int			scan_failures;	/* scanners in a row that ended without answer */
 	TimestampTz scan_after;		/* no other one before that */
 	bool		has_extension;
-	int			cleaner_pid;	/* 0: no cleaner is at work there */
 	int			suspended_by;	/* pid of the backend that wants this database
 								 * without workers until its transaction ends */
 } SiDatabaseSlot;

@@ -57,7 +57,6 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "group.h"
 #include "ingest.h"
 #include "publisher.h"
 #include "server_options.h"
@@ -188,8 +187,8 @@ open_consumer(SiWorker *worker)
 		memcpy(properties + server->nproperties, worker->options->properties,
 			   sizeof(SiProperty) * worker->options->nproperties);
 
-	group = si_group_name(worker->options->group_id, server->group_prefix,
-						  get_database_name(MyDatabaseId), NameStr(s->name));
+	group = si_server_group_name(server, worker->options->group_id,
+								 get_database_name(MyDatabaseId), NameStr(s->name));
 	worker->consumer = si_consumer_open(properties, n, s->topic, group, client_id,
 										si_ingest_wants_headers(worker->ingest));
 	worker->events = create_wait_event_set_compat(worker->context, 3);

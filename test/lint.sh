@@ -17,7 +17,6 @@ layers='
 stream_ingest 5
 launcher 4
 scanner 4
-cleaner 4
 worker 4
 worker_internal 4
 worker_status 4
@@ -47,7 +46,6 @@ preview 3
 upcoming 3
 isolate 3
 catalog 2
-former_group 2
 progress 2
 dead_letter 2
 decoder 2
@@ -89,7 +87,6 @@ trouble 1
 consumer_values 1
 producer 1
 client 1
-group 1
 options 1
 option_types 1
 option_values 1
@@ -140,7 +137,7 @@ done
 breach < <(for file in "${sources[@]}"; do
 	[ "$file" = src/compat.h ] || matches '\b(PG_VERSION_NUM|RD_KAFKA_VERSION)\b' "$file"
 	case $file in
-		src/consumer.[ch] | src/helper.[ch] | src/held.[ch] | src/lookup.[ch] | src/committer.[ch] | src/trouble.[ch] | src/producer.[ch] | src/client.[ch] | src/group.[ch]) ;;
+		src/consumer.[ch] | src/helper.[ch] | src/held.[ch] | src/lookup.[ch] | src/committer.[ch] | src/trouble.[ch] | src/producer.[ch] | src/client.[ch]) ;;
 		*) matches '#[[:space:]]*include.*rdkafka' "$file" ;;
 	esac
 done | sed 's/$/   (not the place for this)/')
