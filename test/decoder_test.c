@@ -22,8 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "decoder.h"
-#include "json_scan.h"
+#include "format/decoder.h"
+#include "format/json_scan.h"
 
 #define MAX_FIELDS	64
 #define MAX_STEPS	2048
