@@ -11,7 +11,8 @@ OBJS_common = bytes failure guc reason
 OBJS_format = decode_json decode_raw decode_text decoder json_scan path_tree \
 	transcode
 OBJS_kafka = client committer consumer held helper lookup producer trouble
-OBJS_options = document option_positions option_types options server_options
+OBJS_options = document insert_mode option_positions option_types options \
+	server_options
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
 	subscriptions

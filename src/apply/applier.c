@@ -27,6 +27,7 @@
 #include "apply/isolate.h"
 #include "apply/plan.h"
 #include "apply/show.h"
+#include "options/insert_mode.h"
 
 /* So many messages refused alike are not the messages' fault. */
 #define MIN_ALIKE		100
@@ -432,7 +433,7 @@ try_rows(void *arg, int from, int n, int *at)
 	*at = si_writer_suspect(applier->plan->writer, from);
 
 	/* elsewhere the suspect may not be the row that was being written */
-	if (strcmp(applier->plan->subscription->insert_mode, "insert") != 0 ||
+	if (!si_insert_mode_find(applier->plan->subscription->insert_mode)->in_order ||
 		applier->plan->subscription->apply != NULL)
 		failure->of_row = false;
 	applier->written = before;

@@ -12,55 +12,60 @@
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
 #include "apply/format.h"
 
-/* The formats that an option is for. */
-#define FOR_TEXT	0x01
-#define FOR_CSV		0x02
-#define FOR_JSON	0x04
-#define FOR_RAW		0x08
-
-static int
-format_bit(const char *format)
-{
-	if (strcmp(format, "text") == 0)
-		return FOR_TEXT;
-	if (strcmp(format, "csv") == 0)
-		return FOR_CSV;
-	if (strcmp(format, "raw") == 0)
-		return FOR_RAW;
-	return FOR_JSON;
-}
-
 /* ---- options of another format ---- */
 
-static void
-check_option(const char *format, const char *option, bool given, int formats,
-			 const char *list)
+/* The formats that have an option, as in: formats "csv" and "text". */
+static char *
+formats_with(int option)
 {
-	if (!given || (format_bit(format) & formats) != 0)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("option \"%s\" does not go with format \"%s\"", option, format),
-			 errhint("It is for %s.", list)));
+	const char *names[16];
+	StringInfoData list;
+	int			n = 0;
+
+	for (int i = 0; si_decoder_routines[i] != NULL && n < lengthof(names); i++)
+	{
+		if ((si_decoder_routines[i]->options & option) != 0)
+			names[n++] = si_decoder_routines[i]->format;
+	}
+	initStringInfo(&list);
+	appendStringInfoString(&list, n > 1 ? "formats" : "format");
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&list, "%s\"%s\"", i == 0 ? " " : i == n - 1 ? " and " : ", ", names[i]);
+	return list.data;
 }
 
+/* Error if an option is given that only other formats have. */
 static void
-check_format(const char *format, const SiOptions *options)
+check_options(const SiDecoderRoutine *routine, const SiOptions *options)
 {
-	const char *rows = "the formats \"csv\" and \"text\"";
-	const char *csv = "the format \"csv\"";
+	const struct
+	{
+		const char *name;
+		int			option;
+		bool		given;
+	}			given[] = {
+		{"delimiter", SI_FORMAT_DELIMITER, options->delimiter != NULL},
+		{"quote", SI_FORMAT_QUOTE, options->quote != NULL},
+		{"escape", SI_FORMAT_QUOTE, options->escape != NULL},
+		{"null", SI_FORMAT_DELIMITER, options->null_text != NULL},
+		{"header_columns", SI_FORMAT_COLUMNS, options->nheader_columns > 0},
+		{"encoding", SI_FORMAT_ENCODING, options->encoding != PG_UTF8},
+	};
 
-	check_option(format, "delimiter", options->delimiter != NULL, FOR_CSV | FOR_TEXT, rows);
-	check_option(format, "quote", options->quote != NULL, FOR_CSV, csv);
-	check_option(format, "escape", options->escape != NULL, FOR_CSV, csv);
-	check_option(format, "null", options->null_text != NULL, FOR_CSV | FOR_TEXT, rows);
-	check_option(format, "header_columns", options->nheader_columns > 0, FOR_CSV | FOR_TEXT, rows);
-	check_option(format, "encoding", options->encoding != PG_UTF8, FOR_CSV | FOR_TEXT | FOR_JSON,
-				 "the formats \"json\", \"csv\" and \"text\"");
+	for (int i = 0; i < lengthof(given); i++)
+	{
+		if (given[i].given && (routine->options & given[i].option) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("option \"%s\" does not go with format \"%s\"",
+							given[i].name, routine->format),
+					 errhint("It is for the %s.", formats_with(given[i].option))));
+	}
 }
 
 /* ---- what COPY asks of its options ---- */
@@ -105,17 +110,16 @@ check_bytes(bool csv, const SiFormatOptions *result)
 }
 
 static void
-set_bytes(bool csv, const SiOptions *options, SiFormatOptions *result)
+set_bytes(const SiDecoderRoutine *routine, const SiOptions *options, SiFormatOptions *result)
 {
-	const char *null_text = options->null_text;
+	const SiFormatOptions *initial = &routine->initial;
+	const char *null_text = options->null_text ? options->null_text : initial->null_text;
 
-	result->delimiter = option_byte("delimiter", options->delimiter, csv ? ',' : '\t');
-	result->quote = option_byte("quote", options->quote, '"');
+	result->delimiter = option_byte("delimiter", options->delimiter, initial->delimiter);
+	result->quote = option_byte("quote", options->quote, initial->quote);
 	result->escape = option_byte("escape", options->escape, result->quote);
-	if (null_text == NULL)
-		null_text = csv ? "" : "\\N";
 	result->null_text = pg_server_to_any(null_text, strlen(null_text), PG_UTF8);
-	check_bytes(csv, result);
+	check_bytes((routine->options & SI_FORMAT_QUOTE) != 0, result);
 }
 
 /* ---- names of columns ---- */
@@ -137,27 +141,27 @@ takes_value(const SiMapping *mapping)
  * another.
  */
 static int
-count_names(const char *format, const SiMapping *mapping)
+count_names(const SiDecoderRoutine *routine, const SiMapping *mapping)
 {
 	int			n = mapping->nnames;
 
-	if (format_bit(format) == FOR_RAW && n != 1)
+	if (routine->fields == SI_FIELDS_ONE && n != 1)
 		return 0;
-	if (format_bit(format) != FOR_CSV && n == 1 && takes_value(mapping))
+	if (routine->fields != SI_FIELDS_IN_ORDER && n == 1 && takes_value(mapping))
 		return 0;
 	return n;
 }
 
 static void
-set_columns(const char *format, const SiMapping *mapping, const SiOptions *options,
-			SiFormatOptions *result)
+set_columns(const SiDecoderRoutine *routine, const SiMapping *mapping,
+			const SiOptions *options, SiFormatOptions *result)
 {
 	const char **names;
 	int			n = options->nheader_columns;
 
 	if (n == 0 && mapping != NULL)
 	{
-		result->ncolumns = count_names(format, mapping);
+		result->ncolumns = count_names(routine, mapping);
 		result->columns = mapping->names;
 		return;
 	}
@@ -171,16 +175,18 @@ set_columns(const char *format, const SiMapping *mapping, const SiOptions *optio
 
 /* A message that is one text has neither delimiter nor null. */
 static void
-check_single_column(const char *format, const SiOptions *options, const SiFormatOptions *result)
+check_single_column(const SiDecoderRoutine *routine, const SiOptions *options,
+					const SiFormatOptions *result)
 {
 	const char *option = options->delimiter != NULL ? "delimiter" : "null";
 
-	if (format_bit(format) != FOR_TEXT || result->ncolumns != 1 ||
+	if (routine->fields != SI_FIELDS_IN_ORDER_OR_ONE || result->ncolumns != 1 ||
 		(options->delimiter == NULL && options->null_text == NULL))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("option \"%s\" does not go with format \"text\" and a single column", option),
+			 errmsg("option \"%s\" does not go with format \"%s\" and a single column",
+					option, routine->format),
 			 errdetail("The column takes the whole message as it is.")));
 }
 
@@ -201,15 +207,13 @@ has_column(const SiFormatOptions *format, const SiWantedField *wanted)
 
 /* A source of the mapping that no message has is a mistake. */
 static void
-refuse_source(const char *format, const SiColumn *column)
+refuse_source(const SiDecoderRoutine *routine, const SiColumn *column)
 {
-	bool		raw = format_bit(format) == FOR_RAW;
-
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("column \"%s\" cannot take \"%s\": messages of format \"%s\" have no such column",
-					column->name, column->source_text, format),
-			 raw ? errhint("The bytes of a message are \"$value\".") :
+					column->name, column->source_text, routine->format),
+			 routine->fields == SI_FIELDS_ONE ? errhint("The bytes of a message are \"$value\".") :
 			 errhint("Name the columns of the messages, in order, in the option \"header_columns\".")));
 }
 
@@ -238,8 +242,8 @@ check_unknown(const SiMapping *mapping, const char *relname, const SiFormatOptio
 }
 
 static void
-check_sources(const char *format, const SiMapping *mapping, const char *relname,
-			  const SiFormatOptions *result)
+check_sources(const SiDecoderRoutine *routine, const SiMapping *mapping,
+			  const char *relname, const SiFormatOptions *result)
 {
 	bool		any = !mapping->needs_field;
 
@@ -255,15 +259,15 @@ check_sources(const char *format, const SiMapping *mapping, const char *relname,
 			has_column(result, wanted))
 			any = true;
 		else if (column->mapped)
-			refuse_source(format, column);
+			refuse_source(routine, column);
 	}
 	if (any)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("no column of \"%s\" takes anything of a message of format \"%s\"",
-					relname, format),
-			 format_bit(format) == FOR_RAW ?
+					relname, routine->format),
+			 routine->fields == SI_FIELDS_ONE ?
 			 errhint("Say in \"mapping\" which column takes the bytes of a message, such as {\"payload\": \"$value\"}.") :
 			 errhint("The columns that the option \"header_columns\" names are none of its own; use \"mapping\" to say which column takes which.")));
 }
@@ -272,17 +276,19 @@ void
 si_format_options(const char *format, const SiMapping *mapping, const char *relname,
 				  const SiOptions *options, SiFormatOptions *result)
 {
+	const SiDecoderRoutine *routine = si_decoder_find(format);
+
 	memset(result, 0, sizeof(SiFormatOptions));
-	check_format(format, options);
-	if (format_bit(format) == FOR_JSON)
+	check_options(routine, options);
+	if (routine->fields == SI_FIELDS_NAMED)
 		return;
-	if (format_bit(format) != FOR_RAW)
-		set_bytes(format_bit(format) == FOR_CSV, options, result);
-	set_columns(format, mapping, options, result);
-	check_single_column(format, options, result);
+	if ((routine->options & SI_FORMAT_DELIMITER) != 0)
+		set_bytes(routine, options, result);
+	set_columns(routine, mapping, options, result);
+	check_single_column(routine, options, result);
 	if (mapping != NULL)
 	{
-		check_sources(format, mapping, relname, result);
+		check_sources(routine, mapping, relname, result);
 		check_unknown(mapping, relname, result);
 	}
 }

@@ -14,6 +14,7 @@
 
 #include "apply/applier.h"
 #include "apply/retry.h"
+#include "options/insert_mode.h"
 
 /* So many are held in memory at a time. */
 #define CHUNK	1000
@@ -110,11 +111,11 @@ create_plan(const SiSubscription *subscription, const SiOptions *options)
 	SiSubscription *inserting;
 	SiOptions  *deleting_nothing;
 
-	if (strcmp(subscription->insert_mode, "upsert") != 0 || options->version_column != NULL)
+	if (!si_insert_mode_find(subscription->insert_mode)->updates || options->version_column != NULL)
 		return si_applier_create(subscription, options);
 	inserting = palloc(sizeof(SiSubscription));
 	*inserting = *subscription;
-	inserting->insert_mode = "insert";
+	inserting->insert_mode = pstrdup(si_insert_modes[SI_INSERT].name);
 	deleting_nothing = palloc(sizeof(SiOptions));
 	*deleting_nothing = *options;
 	deleting_nothing->tombstones = SI_TOMBSTONES_ERROR;

@@ -388,24 +388,26 @@ si_statement_insert(const SiStatementSpec *spec)
 	StringInfoData sql;
 	StringInfoData rest;
 
-	if (spec->mode == SI_UPSERT && !spec->key->has_index)
+	if (spec->mode->updates && !spec->key->has_index)
 		return si_statement_partial(spec);
 
 	initStringInfo(&sql);
 	initStringInfo(&rest);
 	append_insert(&sql, spec);
-	if (spec->mode == SI_UPSERT)
+	if (spec->mode->updates)
 	{
 		append_note_row(&sql, spec->mapping, false);
 		append_on_conflict(&sql, spec, false);
 		return prepare(STATEMENT_UPSERT, sql.data);
 	}
-	if (spec->mode == SI_IGNORE && spec->key != NULL)
-		append_arbiter(&rest, spec->key);
-	else if (spec->mode == SI_IGNORE)
-		appendStringInfoString(&rest, " ON CONFLICT");
-	if (spec->mode == SI_IGNORE)
+	if (spec->mode->id == SI_IGNORE)
+	{
+		if (spec->key != NULL)
+			append_arbiter(&rest, spec->key);
+		else
+			appendStringInfoString(&rest, " ON CONFLICT");
 		appendStringInfoString(&rest, " DO NOTHING");
+	}
 	if (spec->filter == NULL)
 	{
 		appendStringInfo(&sql, "stream_ingest.batch_row()%s", rest.data);

@@ -19,16 +19,10 @@
 
 #include "apply/batch.h"
 #include "apply/key.h"
+#include "options/insert_mode.h"
 #include "utils/rel.h"
 
 typedef struct SiStatement SiStatement;
-
-typedef enum SiInsertMode
-{
-	SI_INSERT,
-	SI_UPSERT,
-	SI_IGNORE
-} SiInsertMode;
 
 /* What happened to the messages; what is in none of these was ignored. */
 typedef struct SiWritten
@@ -45,7 +39,7 @@ typedef struct SiStatementSpec
 {
 	Relation	target;
 	const SiMapping *mapping;
-	SiInsertMode mode;
+	const SiInsertMode *mode;
 	const SiKey *key;			/* NULL: none (never in upsert mode) */
 	int			version_column; /* in the mapping, -1 for none */
 	const char *filter;			/* of inserts; NULL for none */

@@ -64,11 +64,11 @@ struct SiWriter
 
 static void release_writer(void *arg);
 static void drop_statement(SiStatement **statement);
-static SiInsertMode parse_mode(const char *mode);
-static SiTombstoneUse tombstone_use(const SiSubscription *s, const SiOptions *options);
+static SiTombstoneUse tombstone_use(const SiWriter *writer);
 static void plan_target(SiWriter *writer, Relation target);
 static int	find_version_column(const SiWriter *writer, Relation target);
 static void prepare_target(SiWriter *writer);
+static Oid	whole_type(SiFormatValue value);
 static TupleDesc apply_desc(const SiSubscription *s, bool *whole);
 static void plan_apply(SiWriter *writer);
 static void check_apply(SiWriter *writer);
@@ -93,8 +93,8 @@ si_writer_create(Relation target, const SiSubscription *subscription, const SiOp
 	writer->context = CurrentMemoryContext;
 	writer->subscription = subscription;
 	writer->options = options;
-	writer->tombstones = tombstone_use(subscription, options);
-	writer->spec.mode = parse_mode(subscription->insert_mode);
+	writer->spec.mode = si_insert_mode_find(subscription->insert_mode);
+	writer->tombstones = tombstone_use(writer);
 	writer->spec.version_column = -1;
 	if (subscription->apply != NULL)
 		plan_apply(writer);
@@ -104,19 +104,12 @@ si_writer_create(Relation target, const SiSubscription *subscription, const SiOp
 	return writer;
 }
 
-static SiInsertMode
-parse_mode(const char *mode)
-{
-	return strcmp(mode, "upsert") == 0 ? SI_UPSERT
-		: strcmp(mode, "ignore") == 0 ? SI_IGNORE : SI_INSERT;
-}
-
 static SiTombstoneUse
-tombstone_use(const SiSubscription *s, const SiOptions *options)
+tombstone_use(const SiWriter *writer)
 {
-	SiTombstoneUse delete = s->apply ? SI_TOMBSTONE_IS_ROW : SI_TOMBSTONE_DELETES;
+	SiTombstoneUse delete = writer->subscription->apply ? SI_TOMBSTONE_IS_ROW : SI_TOMBSTONE_DELETES;
 
-	switch (options->tombstones)
+	switch (writer->options->tombstones)
 	{
 		case SI_TOMBSTONES_DELETE:
 			return delete;
@@ -127,7 +120,7 @@ tombstone_use(const SiSubscription *s, const SiOptions *options)
 		case SI_TOMBSTONES_AUTO:
 			break;
 	}
-	return strcmp(s->insert_mode, "upsert") == 0 ? delete : SI_TOMBSTONE_IGNORED;
+	return writer->spec.mode->updates ? delete : SI_TOMBSTONE_IGNORED;
 }
 
 /* ---- a target ---- */
@@ -140,7 +133,7 @@ plan_target(SiWriter *writer, Relation target)
 	bool		deletes = writer->tombstones == SI_TOMBSTONE_DELETES;
 
 	/* a view's defaults may be those of a table below it */
-	bool		track_absent = spec->mode == SI_UPSERT ||
+	bool		track_absent = spec->mode->updates ||
 		target->rd_rel->relkind == RELKIND_VIEW;
 
 	writer->mapping = si_mapping_build(RelationGetDescr(target), RelationGetRelationName(target),
@@ -148,17 +141,17 @@ plan_target(SiWriter *writer, Relation target)
 	spec->target = target;
 	spec->mapping = writer->mapping;
 	spec->filter = writer->options->filter;
-	if (spec->mode == SI_UPSERT || deletes || s->key_columns != (Datum) 0)
+	if (spec->mode->updates || deletes || s->key_columns != (Datum) 0)
 		spec->key = si_key_find(target, writer->mapping, s->key_columns);
 	spec->version_column = find_version_column(writer, target);
 	if (spec->filter != NULL)
 		si_user_sql_check_filter(spec->filter);
 
-	writer->by_key = (spec->mode == SI_UPSERT || deletes);
+	writer->by_key = (spec->mode->updates || deletes);
 	writer->numbered = writer->by_key && spec->filter != NULL;
 	writer->desc = si_batch_desc(writer->mapping, writer->numbered);
 	if (writer->by_key)
-		writer->reducer = si_reduce_create(writer->mapping, spec->key, spec->mode == SI_UPSERT,
+		writer->reducer = si_reduce_create(writer->mapping, spec->key, spec->mode->updates,
 										   spec->version_column);
 	prepare_target(writer);
 }
@@ -171,7 +164,7 @@ find_version_column(const SiWriter *writer, Relation target)
 
 	if (name == NULL)
 		return -1;
-	if (writer->spec.mode != SI_UPSERT)
+	if (!writer->spec.mode->updates)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"version_column\" goes with insert_mode \"upsert\" only")));
@@ -208,7 +201,7 @@ prepare_target(SiWriter *writer)
 	begin_prepare(writer, writer->desc, writer->options->batch_size);
 	writer->insert = si_statement_insert(&insert);
 	si_statement_check_privileges(writer->insert);
-	if (spec->mode == SI_UPSERT && writer->mapping->nabsent > 0)
+	if (spec->mode->updates && writer->mapping->nabsent > 0)
 	{
 		writer->partial = si_statement_partial(&insert);
 		si_statement_check_privileges(writer->partial);
@@ -250,6 +243,22 @@ end_prepare(void)
 
 /* ---- apply ---- */
 
+/* The type that holds a message's value as a whole. */
+static Oid
+whole_type(SiFormatValue value)
+{
+	switch (value)
+	{
+		case SI_WHOLE_JSON:
+			return JSONBOID;
+		case SI_WHOLE_TEXT:
+			return TEXTOID;
+		case SI_WHOLE_BYTES:
+			return BYTEAOID;
+	}
+	pg_unreachable();
+}
+
 /*
  * The row type of apply's batch, with all its columns; *whole is set if the
  * first one takes the whole value.
@@ -258,8 +267,7 @@ static TupleDesc
 apply_desc(const SiSubscription *s, bool *whole)
 {
 	TupleDesc	desc;
-	Oid			type = strcmp(s->format, "json") == 0 ? JSONBOID
-		: strcmp(s->format, "raw") == 0 ? BYTEAOID : TEXTOID;
+	Oid			type = whole_type(si_decoder_find(s->format)->value);
 
 	*whole = s->fields == NULL;
 	if (s->fields != NULL)

@@ -145,6 +145,10 @@ json_decode_key(void *state, const SiMessage *message, SiArena *arena,
 
 const SiDecoderRoutine si_decoder_json = {
 	.format = "json",
+	.called = "JSON",
+	.options = SI_FORMAT_ENCODING,
+	.fields = SI_FIELDS_NAMED,
+	.value = SI_WHOLE_JSON,
 	.create = json_create,
 	.decode = json_decode,
 	.destroy = json_destroy,

@@ -75,6 +75,9 @@ raw_destroy(void *state)
 
 const SiDecoderRoutine si_decoder_raw = {
 	.format = "raw",
+	.called = "raw",
+	.fields = SI_FIELDS_ONE,
+	.value = SI_WHOLE_BYTES,
 	.create = raw_create,
 	.decode = raw_decode,
 	.destroy = raw_destroy

@@ -238,6 +238,11 @@ row_decode(void *state, const SiMessage *message, SiArena *arena,
 
 const SiDecoderRoutine si_decoder_text = {
 	.format = "text",
+	.called = "text",
+	.options = SI_FORMAT_DELIMITER | SI_FORMAT_COLUMNS | SI_FORMAT_ENCODING,
+	.initial = {.delimiter = '\t',.null_text = "\\N"},
+	.fields = SI_FIELDS_IN_ORDER_OR_ONE,
+	.value = SI_WHOLE_TEXT,
 	.create = text_create,
 	.decode = row_decode,
 	.destroy = row_destroy
@@ -245,6 +250,11 @@ const SiDecoderRoutine si_decoder_text = {
 
 const SiDecoderRoutine si_decoder_csv = {
 	.format = "csv",
+	.called = "csv",
+	.options = SI_FORMAT_DELIMITER | SI_FORMAT_QUOTE | SI_FORMAT_COLUMNS | SI_FORMAT_ENCODING,
+	.initial = {.delimiter = ',',.quote = '"',.null_text = ""},
+	.fields = SI_FIELDS_IN_ORDER,
+	.value = SI_WHOLE_TEXT,
 	.create = csv_create,
 	.decode = row_decode,
 	.destroy = row_destroy

@@ -78,16 +78,16 @@ struct SiDecoder
 	void	   *key_state;		/* may be the same as state */
 };
 
-static const SiDecoderRoutine *const routines[] = {
+const SiDecoderRoutine *const si_decoder_routines[] = {
 	&si_decoder_json,
-	&si_decoder_text,
 	&si_decoder_csv,
+	&si_decoder_text,
 	&si_decoder_raw,
+	NULL
 };
 
 static bool open_chunk(SiArena *arena, size_t size);
 static void use_chunk(SiArena *arena, Chunk *chunk);
-static const SiDecoderRoutine *find_routine(const char *format);
 static bool plan_wants_key(const SiDecodePlan *plan);
 static bool has_field(const SiRecord *record);
 
@@ -208,17 +208,21 @@ use_chunk(SiArena *arena, Chunk *chunk)
 
 /* ---- decoders ---- */
 
-bool
-si_decoder_known(const char *format)
+const SiDecoderRoutine *
+si_decoder_find(const char *format)
 {
-	return find_routine(format) != NULL;
+	const SiDecoderRoutine *const *routine = si_decoder_routines;
+
+	while (*routine != NULL && strcmp((*routine)->format, format) != 0)
+		routine++;
+	return *routine;
 }
 
 SiDecoder *
 si_decoder_create(const char *format, const SiDecodePlan *plan,
 				  const SiFormatOptions *options)
 {
-	const SiDecoderRoutine *routine = find_routine(format);
+	const SiDecoderRoutine *routine = si_decoder_find(format);
 	SiDecoder  *decoder;
 
 	if (routine == NULL)
@@ -306,19 +310,6 @@ si_decoder_fail(SiDecodeError *error, const char *sqlstate,
 	va_end(arguments);
 	error->detail[0] = '\0';
 	return false;
-}
-
-static const SiDecoderRoutine *
-find_routine(const char *format)
-{
-	size_t		i;
-
-	for (i = 0; i < sizeof(routines) / sizeof(routines[0]); i++)
-	{
-		if (strcmp(routines[i]->format, format) == 0)
-			return routines[i];
-	}
-	return NULL;
 }
 
 static bool

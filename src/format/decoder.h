@@ -99,9 +99,40 @@ extern bool si_decoder_fail(SiDecodeError *error, const char *sqlstate,
 
 /* ---- a format ---- */
 
+/* Options of a subscription that go with some formats only, as bits. */
+#define SI_FORMAT_DELIMITER		0x01	/* also "null" */
+#define SI_FORMAT_QUOTE			0x02	/* also "escape" */
+#define SI_FORMAT_COLUMNS		0x04	/* "header_columns" */
+#define SI_FORMAT_ENCODING		0x08
+
+/* Which fields a message has, and where their names come from. */
+typedef enum SiFormatFields
+{
+	SI_FIELDS_NAMED,			/* the message names its fields */
+	SI_FIELDS_IN_ORDER,			/* the option "header_columns" or the
+								 * destination names them */
+	SI_FIELDS_IN_ORDER_OR_ONE,	/* so, but where there is a single one, it is
+								 * the value as it came */
+	SI_FIELDS_ONE				/* the value as it came is the only field */
+} SiFormatFields;
+
+/* What the value as a whole ("$value") is. */
+typedef enum SiFormatValue
+{
+	SI_WHOLE_JSON,
+	SI_WHOLE_TEXT,
+	SI_WHOLE_BYTES
+} SiFormatValue;
+
+/* All that the extension knows of a format; one file each. */
 typedef struct SiDecoderRoutine
 {
-	const char *format;
+	const char *format;			/* its name */
+	const char *called;			/* the name as prose has it */
+	int			options;		/* SI_FORMAT_... */
+	SiFormatOptions initial;	/* what options are that were not given */
+	SiFormatFields fields;
+	SiFormatValue value;
 
 	/*
 	 * Make a decoder for this plan, which must outlive it, as must all that
@@ -130,8 +161,11 @@ typedef struct SiDecoderRoutine
 
 typedef struct SiDecoder SiDecoder;
 
-/* Is there such a format? */
-extern bool si_decoder_known(const char *format);
+/* All formats, in the order in which they are listed for users; NULL ends it. */
+extern const SiDecoderRoutine *const si_decoder_routines[];
+
+/* The format of that name, or NULL. */
+extern const SiDecoderRoutine *si_decoder_find(const char *format);
 
 /* NULL for an unknown format or when out of memory. */
 extern SiDecoder *si_decoder_create(const char *format, const SiDecodePlan *plan,

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -16,6 +17,7 @@
 
 #include "format/decoder.h"
 #include "functions/arguments.h"
+#include "options/insert_mode.h"
 
 void
 si_arguments_require(FunctionCallInfo fcinfo, int i, const char *name)
@@ -50,12 +52,52 @@ si_arguments_format(FunctionCallInfo fcinfo, int i)
 
 	si_arguments_require(fcinfo, i, "format");
 	format = text_to_cstring(PG_GETARG_TEXT_PP(i));
-	if (!si_decoder_known(format))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for argument \"%s\": \"%s\"", "format", format),
-				 errhint("Valid values are \"json\", \"text\", \"csv\" and \"raw\".")));
+	si_arguments_check_format(format);
 	return format;
+}
+
+/* The error for a word that is none of those that an argument can be. */
+static void
+refuse_word(const char *argument, const char *value, const char *const *words, int nwords)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < nwords; i++)
+		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : i == nwords - 1 ? " and " : ", ",
+						 words[i]);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for argument \"%s\": \"%s\"", argument, value),
+			 errhint("Valid values are %s.", list.data)));
+}
+
+void
+si_arguments_check_format(const char *format)
+{
+	const char *words[16];
+	int			n = 0;
+
+	if (si_decoder_find(format) != NULL)
+		return;
+	while (si_decoder_routines[n] != NULL && n < lengthof(words))
+	{
+		words[n] = si_decoder_routines[n]->format;
+		n++;
+	}
+	refuse_word("format", format, words, n);
+}
+
+void
+si_arguments_check_insert_mode(const char *mode)
+{
+	const char *words[SI_NMODES];
+
+	if (si_insert_mode_find(mode) != NULL)
+		return;
+	for (int i = 0; i < SI_NMODES; i++)
+		words[i] = si_insert_modes[i].name;
+	refuse_word("insert_mode", mode, words, SI_NMODES);
 }
 
 int

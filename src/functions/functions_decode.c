@@ -216,7 +216,7 @@ decode_message(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *trans
 
 /* Which field of a message holds all of it. */
 static void
-make_plan(const char *format, bool tombstone, SiDecodePlan *plan)
+make_plan(SiFormatFields fields, bool tombstone, SiDecodePlan *plan)
 {
 	memset(plan, 0, sizeof(SiDecodePlan));
 	plan->nfields = 1;
@@ -224,7 +224,7 @@ make_plan(const char *format, bool tombstone, SiDecodePlan *plan)
 	plan->rest_field = -1;
 
 	/* the columns have names where they are those that nobody takes */
-	if (!tombstone && (strcmp(format, "text") == 0 || strcmp(format, "csv") == 0))
+	if (!tombstone && (fields == SI_FIELDS_IN_ORDER || fields == SI_FIELDS_IN_ORDER_OR_ONE))
 		plan->rest_field = 0;
 }
 
@@ -240,7 +240,7 @@ decode(const char *format, const SiMessage *message, const SiOptions *options,
 	char	   *json;
 
 	si_format_options(format, NULL, NULL, options, &format_options);
-	make_plan(format, message->value == NULL, &plan);
+	make_plan(si_decoder_find(format)->fields, message->value == NULL, &plan);
 
 	/* decoders and arenas are malloc's */
 	PG_TRY();

@@ -77,9 +77,8 @@ typedef struct Column
 
 struct SiInference
 {
-	const char *format;
-	bool		json;
-	bool		raw;
+	const SiDecoderRoutine *routine;
+	bool		json;			/* messages are documents with fields */
 
 	/* csv and text: what makes an object of a message */
 	SiDecoder  *decoder;
@@ -357,7 +356,7 @@ create_decoder(SiInference *inference)
 	inference->callback.func = free_decoder;
 	inference->callback.arg = inference;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &inference->callback);
-	inference->decoder = si_decoder_create(inference->format, &row_plan, &options);
+	inference->decoder = si_decoder_create(inference->routine->format, &row_plan, &options);
 	inference->arena = si_arena_create();
 	if (inference->decoder == NULL || inference->arena == NULL)
 		ereport(ERROR,
@@ -371,10 +370,9 @@ si_infer_create(const char *format)
 	SiInference *inference = palloc0(sizeof(SiInference));
 	HASHCTL		control = {0};
 
-	inference->format = pstrdup(format);
-	inference->json = strcmp(format, "json") == 0;
-	inference->raw = strcmp(format, "raw") == 0;
-	if (!inference->json && !inference->raw)
+	inference->routine = si_decoder_find(format);
+	inference->json = inference->routine->value == SI_WHOLE_JSON;
+	if (!inference->json && inference->routine->fields != SI_FIELDS_ONE)
 		create_decoder(inference);
 	control.keysize = NAMEDATALEN;
 	control.entrysize = sizeof(Column);
@@ -446,11 +444,18 @@ si_infer_add(SiInference *inference, const SiMessage *message)
 	inference->nmessages++;
 	if (inference->json)
 		add_json(inference, message);
-	else if (!inference->raw)
+	else if (inference->decoder != NULL)
 		add_row(inference, message);
 }
 
 /* ---- the table ---- */
+
+/* The type of the only column where messages have no fields. */
+static const char *const value_types[] = {
+	[SI_WHOLE_JSON] = "jsonb",
+	[SI_WHOLE_TEXT] = "text",
+	[SI_WHOLE_BYTES] = "bytea"
+};
 
 static const char *
 column_type(const Column *column)
@@ -493,7 +498,7 @@ append_notes(StringInfo table, const SiInference *inference, const char *topic)
 					 topic, inference->nmessages);
 	if (inference->nbad > 0)
 		appendStringInfo(table, "-- not valid %s: %d\n",
-						 inference->json ? "JSON" : inference->format, inference->nbad);
+						 inference->routine->called, inference->nbad);
 	if (inference->json && nothers > 0)
 		appendStringInfo(table, "-- JSON without fields: %d\n", nothers);
 	if (inference->columns == NIL)
@@ -514,8 +519,7 @@ si_infer_table(const SiInference *inference, const char *target, const char *top
 	append_notes(&table, inference, topic);
 	appendStringInfo(&table, "CREATE TABLE %s (", target);
 	if (inference->columns == NIL)
-		appendStringInfo(&table, "\n    value %s", inference->json ? "jsonb" :
-						 inference->raw ? "bytea" : "text");
+		appendStringInfo(&table, "\n    value %s", value_types[inference->routine->value]);
 	append_columns(&table, inference);
 	appendStringInfoString(&table, "\n);");
 	return table.data;

@@ -28,41 +28,13 @@
 #include "apply/applier.h"
 #include "catalog/event.h"
 #include "common/compat.h"
+#include "functions/arguments.h"
 #include "functions/subscription.h"
+#include "options/insert_mode.h"
 #include "options/server_options.h"
 #include "process/ddl.h"
 
 /* ---- checks ---- */
-
-/* One of the words that an argument can have. */
-static void
-check_word(const char *argument, const char *value, const char *const *words, int nwords)
-{
-	StringInfoData list;
-
-	initStringInfo(&list);
-	for (int i = 0; i < nwords; i++)
-	{
-		if (strcmp(value, words[i]) == 0)
-			return;
-		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : i == nwords - 1 ? " and " : ", ",
-						 words[i]);
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for argument \"%s\": \"%s\"", argument, value),
-			 errhint("Valid values are %s.", list.data)));
-}
-
-static void
-check_words(const SiSubscription *s)
-{
-	static const char *const formats[] = {"json", "text", "csv", "raw"};
-	static const char *const modes[] = {"insert", "upsert", "ignore"};
-
-	check_word("format", s->format, formats, lengthof(formats));
-	check_word("insert_mode", s->insert_mode, modes, lengthof(modes));
-}
 
 static void
 only_with(const char *what, const char *with, const char *hint)
@@ -94,10 +66,12 @@ check_stops(const SiOptions *options)
 static void
 check_combination(const SiSubscription *s, const SiOptions *options)
 {
+	const SiInsertMode *mode = si_insert_mode_find(s->insert_mode);
+
 	if (s->apply == NULL && s->fields != NULL)
 		only_with("argument \"fields\"", "\"apply\"",
 				  "A target's own columns say what its messages hold; use \"mapping\" to take other fields.");
-	if (s->apply != NULL && strcmp(s->insert_mode, "insert") != 0)
+	if (s->apply != NULL && mode->id != SI_INSERT)
 		only_with(psprintf("insert_mode \"%s\"", s->insert_mode), "\"target\"",
 				  "The statement in \"apply\" says itself what it does with the rows.");
 	if (s->apply != NULL && s->key_columns != (Datum) 0)
@@ -105,9 +79,9 @@ check_combination(const SiSubscription *s, const SiOptions *options)
 	if (s->apply != NULL && options->filter != NULL)
 		only_with("option \"filter\"", "\"target\"",
 				  "Put the condition into the statement's WHERE.");
-	if (options->version_column != NULL && strcmp(s->insert_mode, "upsert") != 0)
+	if (options->version_column != NULL && !mode->updates)
 		only_with("option \"version_column\"", "insert_mode \"upsert\"", NULL);
-	if (s->apply == NULL && s->key_columns != (Datum) 0 && strcmp(s->insert_mode, "insert") == 0 &&
+	if (s->apply == NULL && s->key_columns != (Datum) 0 && !mode->takes_key &&
 		options->tombstones != SI_TOMBSTONES_DELETE)
 		only_with("argument \"key_columns\"",
 				  "insert_mode \"upsert\" or \"ignore\", or tombstones \"delete\",", NULL);
@@ -199,7 +173,8 @@ si_subscription_check(SiSubscription *s)
 	SiApplier  *applier;
 
 	si_server_check_topic(s->topic);
-	check_words(s);
+	si_arguments_check_format(s->format);
+	si_arguments_check_insert_mode(s->insert_mode);
 	check_combination(s, options);
 	check_owner_can_login(s->owner);
 	check_server(s, options);
