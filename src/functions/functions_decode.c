@@ -216,15 +216,15 @@ decode_message(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *trans
 
 /* Which field of a message holds all of it. */
 static void
-make_plan(SiFormatFields fields, bool tombstone, SiDecodePlan *plan)
+make_plan(const SiDecoderRoutine *routine, bool tombstone, SiDecodePlan *plan)
 {
 	memset(plan, 0, sizeof(SiDecodePlan));
 	plan->nfields = 1;
 	plan->fields = tombstone ? &whole_key : &whole_value;
 	plan->rest_field = -1;
 
-	/* the columns have names where they are those that nobody takes */
-	if (!tombstone && (fields == SI_FIELDS_IN_ORDER || fields == SI_FIELDS_IN_ORDER_OR_ONE))
+	/* where the value is no document, its fields are those that nobody takes */
+	if (!tombstone && routine->value != SI_WHOLE_JSON && routine->fields != SI_FIELDS_ONE)
 		plan->rest_field = 0;
 }
 
@@ -240,7 +240,7 @@ decode(const char *format, const SiMessage *message, const SiOptions *options,
 	char	   *json;
 
 	si_format_options(format, NULL, NULL, options, &format_options);
-	make_plan(si_decoder_find(format)->fields, message->value == NULL, &plan);
+	make_plan(si_decoder_find(format), message->value == NULL, &plan);
 
 	/* decoders and arenas are malloc's */
 	PG_TRY();
