@@ -15,10 +15,10 @@ OBJS_options = document insert_mode option_positions option_types options \
 	server_options
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
-	subscriptions transaction
+	subscriptions transaction unlogged
 OBJS_apply = applier batch column_default convert datum epoch format ingest \
-	isolate key mapping plan reduce retry row_notes show statement tombstone \
-	user_sql writer
+	isolate key mapping other_index plan reduce retry row_notes show \
+	statement tombstone user_sql writer
 OBJS_process = ddl launcher publisher scanner worker worker_apply \
 	worker_contact worker_fetch worker_limits worker_run worker_status
 OBJS_functions = arguments functions functions_dead_letters functions_decode \

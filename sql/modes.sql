@@ -197,6 +197,20 @@ CALL run('other_key', 'm_partial', 'upsert', 'nr int GENERATED ALWAYS AS IDENTIT
 CALL run('ignore_one', 'm_equal', 'ignore', 'k numeric UNIQUE, t text UNIQUE', key_columns => '{k}', rows => '(7, ''B'')');
 
 --
+-- where another unique index has a say, a batch gives what its messages give
+-- one by one, in their order: what is refused is refused, whatever comes later
+--
+\! test/mock_broker -c create m_second 1
+\! printf '%s\n' '2|{"id": 2, "u": 1}' '1|{"id": 1, "u": 3}' '4|{"id": 4, "u": 3}' '1|{"id": 1, "u": 4}' '4|{"id": 4, "u": 3}' '2|' '5|{"id": 5, "u": 2}' '5|{"u": 5}' | test/produce -t m_second -p 0 -K '|' -Z >/dev/null
+INSERT INTO topics VALUES ('m_second', 8);
+CALL run('second_batch', 'm_second', 'upsert', 'id int PRIMARY KEY, u int UNIQUE', mapping => '{"id": "$key"}', rows => '(1, 1), (2, 2)');
+CALL run('second_single', 'm_second', 'upsert', 'id int PRIMARY KEY, u int UNIQUE', '{"batch_size": 1}', '{"id": "$key"}', rows => '(1, 1), (2, 2)');
+CALL run('second_partial', 'm_second', 'upsert', 'id int DEFAULT 0 PRIMARY KEY, u int UNIQUE', rows => '(0, 5), (1, 1), (2, 2)');
+CALL run('second_insert', 'm_second', 'insert', 'id int, u int UNIQUE, UNIQUE (id)', '{"tombstones": "delete"}', key_columns => '{id}', rows => '(2, 2)');
+-- an index that follows from the key changes nothing
+CALL run('second_follows', 'm_second', 'upsert', 'id int PRIMARY KEY, u int, UNIQUE (u, id)', rows => '(1, 1), (2, 2)');
+
+--
 -- what is refused
 --
 \set VERBOSITY default

@@ -57,3 +57,31 @@ COMMENT ON COLUMN stream_ingest.dead_letters.value IS
 ALTER FUNCTION stream_ingest.effective_options(jsonb) PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.effective_options(jsonb) IS
 'private: every option with the value that it has when these are set; null if they are not valid';
+
+ALTER TABLE stream_ingest.progress ADD COLUMN first_offset bigint;
+COMMENT ON COLUMN stream_ingest.progress.first_offset IS
+'where the rows of the target begin, for the gap that a crash makes in an unlogged one; null while crash_marker has never had a row of the subscription';
+
+ALTER TABLE stream_ingest.dead_letter
+  ADD COLUMN former_log bigint NOT NULL DEFAULT 0,
+  DROP CONSTRAINT dead_letter_subscription_topic_partition_message_offset_key;
+ALTER TABLE stream_ingest.dead_letter
+  ADD CONSTRAINT dead_letter_place_key UNIQUE (subscription, topic, partition, message_offset, former_log);
+COMMENT ON COLUMN stream_ingest.dead_letter.former_log IS
+'0, or its id: the subscription has left the log (another topic, server or cluster, or the topic was recreated), where the same offset is another message';
+-- those of topics that were left before
+UPDATE stream_ingest.dead_letter d SET former_log = d.id
+ WHERE NOT EXISTS (SELECT FROM stream_ingest.subscription s
+                    WHERE s.id OPERATOR(pg_catalog.=) d.subscription AND s.topic OPERATOR(pg_catalog.=) d.topic);
+
+CREATE UNLOGGED TABLE stream_ingest.crash_marker (
+    subscription      integer PRIMARY KEY
+);
+COMMENT ON TABLE stream_ingest.crash_marker IS
+'subscriptions that have been at work since the last crash; a crash empties it together with all other unlogged tables';
+COMMENT ON COLUMN stream_ingest.crash_marker.subscription IS
+'subscription.id';
+REVOKE ALL ON stream_ingest.crash_marker FROM PUBLIC;
+
+COMMENT ON VIEW stream_ingest.gaps IS
+'ranges of offsets that were passed over: the broker no longer had them, a forward seek left them out, or their rows were lost in a crash with an unlogged target';

@@ -99,7 +99,8 @@ CREATE TABLE stream_ingest.progress (
     topic_id          text NOT NULL DEFAULT '',
     seek_position     text,
     skips             bigint[],
-    stop_offset       bigint
+    stop_offset       bigint,
+    first_offset      bigint
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 -- not unique, though the rows are (they are made under a lock on the
 -- subscription): a unique check would walk all versions of a row that an old
@@ -109,6 +110,8 @@ COMMENT ON TABLE stream_ingest.progress IS
 'the next offset to apply and the exact counts, written in the transaction that wrote the rows';
 COMMENT ON COLUMN stream_ingest.progress.rejected IS
 'dead letters since the subscription was enabled, for reject_limit';
+COMMENT ON COLUMN stream_ingest.progress.first_offset IS
+'where the rows of the target begin, for the gap that a crash makes in an unlogged one; null while crash_marker has never had a row of the subscription';
 COMMENT ON COLUMN stream_ingest.progress.stop_offset IS
 'with the option stop_at: the first offset that this run does not take; null until the brokers were asked';
 COMMENT ON COLUMN stream_ingest.progress.skips IS
@@ -150,7 +153,8 @@ CREATE TABLE stream_ingest.dead_letter (
     failed_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     retry_at          timestamptz,
     reduced_from      bigint,
-    UNIQUE (subscription, topic, partition, message_offset)
+    former_log        bigint NOT NULL DEFAULT 0,
+    CONSTRAINT dead_letter_place_key UNIQUE (subscription, topic, partition, message_offset, former_log)
 );
 CREATE INDEX dead_letter_retry_idx ON stream_ingest.dead_letter (subscription, retry_at)
  WHERE retry_at IS NOT NULL;
@@ -160,6 +164,8 @@ COMMENT ON COLUMN stream_ingest.dead_letter.reduced_from IS
 'the bytes of a message that was too large to be kept whole: it has lost its value, and is no tombstone';
 COMMENT ON COLUMN stream_ingest.dead_letter.retry_at IS
 'when an orphan is tried again by itself (option fk_retries)';
+COMMENT ON COLUMN stream_ingest.dead_letter.former_log IS
+'0, or its id: the subscription has left the log (another topic, server or cluster, or the topic was recreated), where the same offset is another message';
 
 CREATE TABLE stream_ingest.count_changes (
     subscription      integer NOT NULL,
@@ -179,6 +185,15 @@ CREATE INDEX count_changes_subscription_idx ON stream_ingest.count_changes (subs
 COMMENT ON TABLE stream_ingest.count_changes IS
 'changes of counts made while a worker owns progress: added by the views, folded in by the worker';
 
+-- not dumped, and emptied by a crash: that is what it is for
+CREATE UNLOGGED TABLE stream_ingest.crash_marker (
+    subscription      integer PRIMARY KEY
+);
+COMMENT ON TABLE stream_ingest.crash_marker IS
+'subscriptions that have been at work since the last crash; a crash empties it together with all other unlogged tables';
+COMMENT ON COLUMN stream_ingest.crash_marker.subscription IS
+'subscription.id';
+
 SELECT pg_catalog.pg_extension_config_dump('stream_ingest.subscription', '');
 SELECT pg_catalog.pg_extension_config_dump('stream_ingest.subscription_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('stream_ingest.progress', '');
@@ -189,7 +204,7 @@ SELECT pg_catalog.pg_extension_config_dump('stream_ingest.gap', '');
 SELECT pg_catalog.pg_extension_config_dump('stream_ingest.gap_id_seq', '');
 
 REVOKE ALL ON stream_ingest.subscription, stream_ingest.progress, stream_ingest.gap,
-  stream_ingest.dead_letter, stream_ingest.count_changes FROM PUBLIC;
+  stream_ingest.dead_letter, stream_ingest.count_changes, stream_ingest.crash_marker FROM PUBLIC;
 
 --
 -- Subscriptions
@@ -722,7 +737,7 @@ COMMENT ON COLUMN stream_ingest.dead_letters.failed_at IS
 'when it failed last';
 
 COMMENT ON VIEW stream_ingest.gaps IS
-'ranges of offsets that were passed over: the broker no longer had them, or a forward seek left them out';
+'ranges of offsets that were passed over: the broker no longer had them, a forward seek left them out, or their rows were lost in a crash with an unlogged target';
 COMMENT ON COLUMN stream_ingest.gaps.id IS
 'number of the gap';
 COMMENT ON COLUMN stream_ingest.gaps.name IS

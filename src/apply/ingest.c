@@ -94,7 +94,10 @@ last_offset(const SiBatchRequest *request, int32 partition)
 	return -1;
 }
 
-/* By message: is it a dead letter already, met again after a seek? */
+/*
+ * By message: is it a dead letter already, met again after a seek?  Somebody
+ * who is just discarding it is waited for, and what he did then counts.
+ */
 static bool *
 find_met_again(SiIngest *ingest, const SiBatchRequest *request)
 {
@@ -159,6 +162,7 @@ store_dead_letters(SiIngest *ingest, const SiBatchRequest *request, const SiOutc
 		si_message_reduce(message, ingest->options->max_message_bytes);
 		letters[n].message = message;
 		letters[n].failure = outcome->failures[i];
+		letters[n].former_log = 0;
 		letters[n].retry_at = first_retry(ingest, outcome->failures[i]);
 		n++;
 	}
@@ -181,6 +185,7 @@ remove_dead_letters(SiIngest *ingest, const SiBatchRequest *request, const SiOut
 			continue;
 		places[n].partition = request->messages[i].partition;
 		places[n].offset = request->messages[i].offset;
+		places[n].former_log = 0;
 		n++;
 	}
 	return si_dead_letter_remove(ingest->subscription->id, ingest->subscription->topic,

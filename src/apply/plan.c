@@ -16,6 +16,7 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -39,7 +40,8 @@ relation_changed(Datum arg, Oid relid)
 	for (SiPlan *plan = live; plan != NULL; plan = plan->next_live)
 	{
 		/* what a view takes from the tables below it, nobody tells the view */
-		if (relid == plan->subscription->target || relid == InvalidOid || plan->of_view)
+		if (relid == plan->subscription->target || relid == InvalidOid || plan->of_view ||
+			list_member_oid(plan->partitions, relid))
 			plan->stale = true;
 	}
 }
@@ -95,6 +97,7 @@ release_plan(void *arg)
 		si_decoder_destroy(plan->unread_decoder);
 	plan->unread_decoder = NULL;
 	plan->context = NULL;
+	plan->partitions = NIL;
 }
 
 /* Have a function called when a context is deleted. */
@@ -137,6 +140,7 @@ drop_plan(SiPlan *plan)
 	if (plan->context != NULL)
 		MemoryContextDelete(plan->context);
 	plan->context = NULL;
+	plan->partitions = NIL;
 }
 
 /* ---- making it ---- */
@@ -191,6 +195,8 @@ build_plan(SiPlan *plan, Relation target)
 	if (si_writer_key(writer) != NULL)
 		plan->tombstone = si_tombstone_create(plan->mapping, si_writer_key(writer),
 											  s->format, s->topic);
+	if (target != NULL && target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		plan->partitions = find_all_inheritors(s->target, NoLock, NULL);
 	if (target != NULL)
 	{
 		plan->target_schema = get_namespace_name(RelationGetNamespace(target));

@@ -12,6 +12,7 @@
 #include <ctype.h>
 
 #include "catalog/heap.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -261,6 +262,38 @@ void
 si_user_sql_check_privileges(Query *query)
 {
 	(void) check_privileges_walker((Node *) query, NULL);
+}
+
+/* ---- temporary tables ---- */
+
+static bool
+refuse_temporary_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		if (rte->rtekind == RTE_RELATION &&
+			get_rel_persistence(rte->relid) == RELPERSISTENCE_TEMP)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("a subscription cannot use temporary table \"%s\"",
+							get_rel_name(rte->relid)),
+					 errdetail("Workers cannot see the temporary tables of other sessions.")));
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, refuse_temporary_walker, context,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, refuse_temporary_walker, context);
+}
+
+void
+si_user_sql_refuse_temporary(Query *query)
+{
+	(void) refuse_temporary_walker((Node *) query, NULL);
 }
 
 /* ---- columns that are read ---- */

@@ -50,6 +50,7 @@ static const struct
 	{"constraint_name", TEXTOID},
 	{"retry_at", TIMESTAMPTZOID},
 	{"reduced_from", INT8OID},
+	{"former_log", INT8OID},
 };
 
 #define FRESH_NCOLUMNS lengthof(fresh_columns)
@@ -57,11 +58,11 @@ static const struct
 static SiFixedSql store_sql = {
 	"INSERT INTO stream_ingest.dead_letter AS d (subscription, topic, partition, message_offset, "
 	" message_timestamp, key, value, header_names, header_values, sqlstate, error, detail, "
-	" column_name, constraint_name, retry_at, reduced_from) "
+	" column_name, constraint_name, retry_at, reduced_from, former_log) "
 	"SELECT $1, $2, f.partition, f.message_offset, f.message_timestamp, f.key, f.value, "
 	" f.header_names, f.header_values, f.sqlstate, f.error, f.detail, f.column_name, "
-	" f.constraint_name, f.retry_at, f.reduced_from FROM " FRESH_NAME " f "
-	"ON CONFLICT (subscription, topic, partition, message_offset) DO UPDATE SET "
+	" f.constraint_name, f.retry_at, f.reduced_from, f.former_log FROM " FRESH_NAME " f "
+	"ON CONFLICT (subscription, topic, partition, message_offset, former_log) DO UPDATE SET "
 	" sqlstate = excluded.sqlstate, error = excluded.error, detail = excluded.detail, "
 	" column_name = excluded.column_name, constraint_name = excluded.constraint_name, "
 	" retry_at = excluded.retry_at, attempts = d.attempts + 1, failed_at = clock_timestamp()",
@@ -71,35 +72,55 @@ static SiFixedSql store_sql = {
 static SiFixedSql known_sql = {
 	"SELECT d.message_offset FROM stream_ingest.dead_letter d "
 	"WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = $3 "
-	" AND d.message_offset BETWEEN $4 AND $5 ORDER BY d.message_offset",
+	" AND d.message_offset BETWEEN $4 AND $5 AND d.former_log = 0 "
+	"ORDER BY d.message_offset FOR UPDATE",
 	5, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID}
 };
 
 static SiFixedSql remove_sql = {
-	"DELETE FROM stream_ingest.dead_letter d USING unnest($3, $4) AS u(partition, message_offset) "
+	"DELETE FROM stream_ingest.dead_letter d "
+	"USING unnest($3, $4, $5) AS u(partition, message_offset, former_log) "
 	"WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = u.partition "
-	" AND d.message_offset = u.message_offset",
-	4, {INT4OID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID}
+	" AND d.message_offset = u.message_offset AND d.former_log = u.former_log",
+	5, {INT4OID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}
 };
 
+/*
+ * Where the stream will be when it has carried out what it was told.  An offset
+ * from there on is met again: whoever applied it before would apply it twice.
+ */
+#define AHEAD \
+	"WITH ahead AS MATERIALIZED (SELECT p.topic, p.partition, " \
+	"  CASE WHEN p.seek_position IS NULL THEN p.next_offset " \
+	"   WHEN p.seek_position = 'latest' THEN 9223372036854775807 " \
+	"   WHEN p.seek_position ~ '^[0-9]+$' THEN p.seek_position::pg_catalog.int8 ELSE 0 END AS from_offset " \
+	"  FROM stream_ingest.progress p WHERE p.subscription = $1) "
+
+#define NOT_AHEAD \
+	"AND (d.former_log <> 0 OR NOT EXISTS (SELECT FROM ahead a WHERE a.topic = d.topic " \
+	"  AND a.partition = d.partition AND d.message_offset >= a.from_offset)) "
+
 #define FILTER \
-	"WHERE d.subscription = $1 AND d.topic = $2 AND ($3 < 0 OR d.partition = $3) " \
+	"WHERE d.subscription = $1 AND ($2 IS NULL OR d.topic = $2) AND ($3 < 0 OR d.partition = $3) " \
 	" AND d.message_offset >= $4 AND d.message_offset < $5 " \
 	" AND (NOT $6 OR d.retry_at <= clock_timestamp()) "
 
-#define BEHIND "AND (d.partition, d.message_offset) > ($7, $8) "
+/* (the topic is named, so that the index serves) */
+#define BEHIND "AND d.topic = $2 AND (d.partition, d.message_offset, d.former_log) > ($7, $8, $10) "
 
 /* As many as are wanted, but at most 16 MB of payload, and at least one. */
 static SiFixedSql read_sql = {
+	AHEAD
 	"SELECT d.partition, d.message_offset, d.message_timestamp, d.key, d.value, d.header_names, "
-	" d.header_values, d.attempts, d.reduced_from FROM stream_ingest.dead_letter d " FILTER BEHIND
-	"ORDER BY d.subscription, d.topic, d.partition, d.message_offset "
+	" d.header_values, d.attempts, d.reduced_from, d.former_log FROM stream_ingest.dead_letter d "
+	FILTER BEHIND NOT_AHEAD
+	"ORDER BY d.subscription, d.topic, d.partition, d.message_offset, d.former_log "
 	"LIMIT GREATEST(1, (SELECT count(*) FROM ("
 	"  SELECT sum(COALESCE(octet_length(d.key), 0) + COALESCE(octet_length(d.value), 0)) "
-	"   OVER (ORDER BY d.subscription, d.topic, d.partition, d.message_offset) AS bytes "
-	"  FROM stream_ingest.dead_letter d " FILTER BEHIND " LIMIT $9) AS s "
-	" WHERE s.bytes <= 16777216)) FOR UPDATE",
-	9, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID, INT4OID, INT8OID, INT8OID}
+	"   OVER (ORDER BY d.subscription, d.topic, d.partition, d.message_offset, d.former_log) AS bytes "
+	"  FROM stream_ingest.dead_letter d " FILTER BEHIND NOT_AHEAD " LIMIT $9) AS s "
+	" WHERE s.bytes <= 16777216)) FOR UPDATE OF d",
+	10, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID, INT4OID, INT8OID, INT8OID, INT8OID}
 };
 
 static SiFixedSql discard_sql = {
@@ -118,9 +139,31 @@ static SiFixedSql delete_changes_sql = {
 };
 
 static SiFixedSql next_retry_sql = {
+	AHEAD
 	"SELECT d.retry_at FROM stream_ingest.dead_letter d "
-	"WHERE d.subscription = $1 AND d.retry_at IS NOT NULL ORDER BY d.retry_at LIMIT 1",
+	"WHERE d.subscription = $1 AND d.retry_at IS NOT NULL " NOT_AHEAD
+	"ORDER BY d.retry_at LIMIT 1",
 	1, {INT4OID}
+};
+
+/* From each topic to the next one, since each may have many. */
+static SiFixedSql topics_sql = {
+	"WITH RECURSIVE t (topic) AS ("
+	"  (SELECT d.topic FROM stream_ingest.dead_letter d WHERE d.subscription = $1 "
+	"   ORDER BY d.subscription, d.topic LIMIT 1) "
+	" UNION ALL "
+	"  SELECT (SELECT d.topic FROM stream_ingest.dead_letter d "
+	"   WHERE d.subscription = $1 AND d.topic > t.topic ORDER BY d.subscription, d.topic LIMIT 1) "
+	"  FROM t WHERE t.topic IS NOT NULL) "
+	"SELECT t.topic FROM t WHERE t.topic IS NOT NULL",
+	1, {INT4OID}
+};
+
+static SiFixedSql leave_log_sql = {
+	"UPDATE stream_ingest.dead_letter d SET former_log = d.id "
+	"WHERE d.subscription = $1 AND d.topic = $2 AND ($3 < 0 OR d.partition = $3) "
+	" AND d.former_log = 0",
+	3, {INT4OID, TEXTOID, INT4OID}
 };
 
 static SiFixedSql change_counts_sql = {
@@ -141,6 +184,14 @@ static SiFixedSql reset_counts_sql = {
 	" UNION ALL SELECT p.messages, p.bytes, p.batches, p.applied, p.inserted, p.updated, p.deleted, "
 	"  p.superseded, p.ignored, p.dead_letters, p.gap_messages "
 	"  FROM stream_ingest.count_changes p WHERE p.subscription = $1) c HAVING count(*) > 0",
+	1, {INT4OID}
+};
+
+static SiFixedSql begin_counts_sql = {
+	"WITH old AS (DELETE FROM stream_ingest.count_changes c WHERE c.subscription = $1) "
+	"INSERT INTO stream_ingest.count_changes (subscription, messages, dead_letters) "
+	"SELECT $1, count(*), count(*) FROM stream_ingest.dead_letter d WHERE d.subscription = $1 "
+	"HAVING count(*) > 0",
 	1, {INT4OID}
 };
 
@@ -242,6 +293,7 @@ put_letter(Tuplestorestate *store, TupleDesc desc, const SiDeadLetter *letter)
 	nulls[12] = (letter->retry_at == 0);
 	values[13] = Int64GetDatum(message->value_len);
 	nulls[13] = !si_message_is_reduced(message);
+	values[14] = Int64GetDatum(letter->former_log);
 	tuplestore_putvalues(store, desc, values, nulls);
 }
 
@@ -307,35 +359,44 @@ si_dead_letter_known(int32 subscription, const char *topic, int32 partition, int
 	return offsets;
 }
 
-/* The places as two arrays. */
+static Datum
+int8_array(Datum *elements, int n)
+{
+	return PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+										   TYPALIGN_DOUBLE));
+}
+
+/* The places as three arrays. */
 static void
-place_arrays(const SiPlace *places, int n, Datum *partitions, Datum *offsets)
+place_arrays(const SiPlace *places, int n, Datum *arrays)
 {
 	Datum	   *p = palloc(sizeof(Datum) * n);
 	Datum	   *o = palloc(sizeof(Datum) * n);
+	Datum	   *f = palloc(sizeof(Datum) * n);
 
 	for (int i = 0; i < n; i++)
 	{
 		p[i] = Int32GetDatum(places[i].partition);
 		o[i] = Int64GetDatum(places[i].offset);
+		f[i] = Int64GetDatum(places[i].former_log);
 	}
-	*partitions = PointerGetDatum(construct_array(p, n, INT4OID, sizeof(int32), true,
-												  TYPALIGN_INT));
-	*offsets = PointerGetDatum(construct_array(o, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-											   TYPALIGN_DOUBLE));
+	arrays[0] = PointerGetDatum(construct_array(p, n, INT4OID, sizeof(int32), true,
+												TYPALIGN_INT));
+	arrays[1] = int8_array(o, n);
+	arrays[2] = int8_array(f, n);
 }
 
 uint64
 si_dead_letter_remove(int32 subscription, const char *topic, const SiPlace *places, int n)
 {
-	Datum		values[4];
+	Datum		values[5];
 	uint64		removed;
 
 	if (n == 0)
 		return 0;
 	values[0] = Int32GetDatum(subscription);
 	values[1] = CStringGetTextDatum(topic);
-	place_arrays(places, n, &values[2], &values[3]);
+	place_arrays(places, n, &values[2]);
 
 	si_fixed_sql_begin();
 	removed = si_fixed_sql_run(&remove_sql, values, NULL);
@@ -343,11 +404,14 @@ si_dead_letter_remove(int32 subscription, const char *topic, const SiPlace *plac
 	return removed;
 }
 
+/* The arguments of FILTER; nulls has room for those of the statement. */
 static void
-filter_arguments(const SiDeadLetterFilter *filter, Datum *values)
+filter_arguments(const SiDeadLetterFilter *filter, Datum *values, char *nulls)
 {
+	memset(nulls, ' ', SI_FIXED_SQL_MAX_ARGS);
 	values[0] = Int32GetDatum(filter->subscription);
-	values[1] = CStringGetTextDatum(filter->topic);
+	values[1] = (filter->topic != NULL) ? CStringGetTextDatum(filter->topic) : (Datum) 0;
+	nulls[1] = (filter->topic != NULL) ? ' ' : 'n';
 	values[2] = Int32GetDatum(filter->partition);
 	values[3] = Int64GetDatum(filter->from);
 	values[4] = Int64GetDatum(filter->to);
@@ -358,11 +422,12 @@ uint64
 si_dead_letter_discard(const SiDeadLetterFilter *filter)
 {
 	Datum		values[6];
+	char		nulls[SI_FIXED_SQL_MAX_ARGS];
 	uint64		n;
 
-	filter_arguments(filter, values);
+	filter_arguments(filter, values, nulls);
 	si_fixed_sql_begin();
-	n = si_fixed_sql_run(&discard_sql, values, NULL);
+	n = si_fixed_sql_run(&discard_sql, values, nulls);
 	si_fixed_sql_end();
 	return n;
 }
@@ -451,36 +516,74 @@ read_letter(uint64 row, SiMessage *message)
 	read_headers(row, message);
 }
 
-SiMessage *
-si_dead_letter_read(const SiDeadLetterFilter *filter, const SiPlace *after, int max, int *n,
-					int **attempts)
+void
+si_dead_letter_read(const SiDeadLetterFilter *filter, const SiPlace *after, int max,
+					SiLetters *letters)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	SiMessage  *messages;
-	Datum		values[9];
+	Datum		values[10];
+	char		nulls[SI_FIXED_SQL_MAX_ARGS];
 	uint64		found;
 
-	filter_arguments(filter, values);
+	filter_arguments(filter, values, nulls);
 	values[6] = Int32GetDatum(after->partition);
 	values[7] = Int64GetDatum(after->offset);
 	values[8] = Int64GetDatum(max);
+	values[9] = Int64GetDatum(after->former_log);
 
 	si_fixed_sql_begin();
-	found = si_fixed_sql_run(&read_sql, values, NULL);
+	found = si_fixed_sql_run(&read_sql, values, nulls);
 	MemoryContextSwitchTo(caller);
-	messages = palloc(sizeof(SiMessage) * Max(found, 1));
-	if (attempts != NULL)
-		*attempts = palloc(sizeof(int) * Max(found, 1));
+	letters->n = (int) found;
+	letters->messages = palloc(sizeof(SiMessage) * Max(found, 1));
+	letters->attempts = palloc(sizeof(int) * Max(found, 1));
+	letters->former_logs = palloc(sizeof(int64) * Max(found, 1));
 	for (uint64 i = 0; i < found; i++)
 	{
-		read_letter(i, &messages[i]);
-		if (attempts != NULL)
-			(*attempts)[i] = si_fixed_sql_int(i, 8, 1);
+		read_letter(i, &letters->messages[i]);
+		letters->attempts[i] = si_fixed_sql_int(i, 8, 1);
+		letters->former_logs[i] = si_fixed_sql_int(i, 10, 0);
 	}
 	si_fixed_sql_end();
 	MemoryContextSwitchTo(caller);
-	*n = (int) found;
-	return messages;
+}
+
+List *
+si_dead_letter_topics(int32 subscription)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		value = Int32GetDatum(subscription);
+	List	   *topics = NIL;
+	uint64		found;
+
+	si_fixed_sql_begin();
+	found = si_fixed_sql_run(&topics_sql, &value, NULL);
+	for (uint64 i = 0; i < found; i++)
+	{
+		char	   *topic = si_fixed_sql_text(i, 1);
+		MemoryContext old = MemoryContextSwitchTo(caller);
+
+		topics = lappend(topics, topic);
+		MemoryContextSwitchTo(old);
+	}
+	si_fixed_sql_end();
+	return topics;
+}
+
+/* ---- another log ---- */
+
+void
+si_dead_letter_leave_log(int32 subscription, const char *topic, int32 partition)
+{
+	Datum		values[3];
+
+	values[0] = Int32GetDatum(subscription);
+	values[1] = CStringGetTextDatum(topic);
+	values[2] = Int32GetDatum(partition);
+
+	si_fixed_sql_begin();
+	(void) si_fixed_sql_run(&leave_log_sql, values, NULL);
+	si_fixed_sql_end();
 }
 
 /* ---- trying again ---- */
@@ -530,5 +633,15 @@ si_dead_letter_reset_counts(int32 subscription)
 
 	si_fixed_sql_begin();
 	(void) si_fixed_sql_run(&reset_counts_sql, &value, NULL);
+	si_fixed_sql_end();
+}
+
+void
+si_dead_letter_begin_counts(int32 subscription)
+{
+	Datum		value = Int32GetDatum(subscription);
+
+	si_fixed_sql_begin();
+	(void) si_fixed_sql_run(&begin_counts_sql, &value, NULL);
 	si_fixed_sql_end();
 }

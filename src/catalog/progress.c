@@ -23,7 +23,8 @@
 static SiFixedSql load_sql = {
 	"SELECT p.partition, p.ctid, p.next_offset, p.leader_epoch, "
 	" (SELECT max(d.message_offset) FROM stream_ingest.dead_letter d "
-	"   WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = p.partition), "
+	"   WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = p.partition "
+	"    AND d.former_log = 0), "
 	" p.cluster_id, p.topic_id, p.seek_position, "
 	" (SELECT array_agg(x ORDER BY x) FROM unnest(p.skips) x WHERE x >= p.next_offset), "
 	" p.stop_offset "
@@ -89,7 +90,7 @@ static SiFixedSql advance_sql = {
 
 static SiFixedSql insert_sql = {
 	"INSERT INTO stream_ingest.progress (subscription, topic, partition, epoch, next_offset, "
-	" cluster_id, topic_id) SELECT $1, $2, $3, $4, $5, $6, $7 "
+	" cluster_id, topic_id, first_offset) SELECT $1, $2, $3, $4, $5, $6, $7, $5 "
 	"WHERE NOT EXISTS (SELECT FROM stream_ingest.progress p WHERE p.subscription = $1 "
 	" AND p.topic = $2 AND p.partition = $3)",
 	7, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTOID, TEXTOID}
@@ -97,7 +98,8 @@ static SiFixedSql insert_sql = {
 
 static SiFixedSql move_sql = {
 	"UPDATE stream_ingest.progress p SET next_offset = $5, leader_epoch = -1, "
-	" gap_messages = p.gap_messages + $6, cluster_id = $7, topic_id = $8, seek_position = NULL "
+	" gap_messages = p.gap_messages + $6, cluster_id = $7, topic_id = $8, seek_position = NULL, "
+	"first_offset = LEAST(p.first_offset, $5) "
 	"WHERE p.subscription = $1 AND p.topic = $2 AND p.partition = $3 AND p.epoch = $4 "
 	" AND p.next_offset = $9",
 	9, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID}
@@ -112,6 +114,12 @@ static SiFixedSql stop_sql = {
 static SiFixedSql forget_stops_sql = {
 	"UPDATE stream_ingest.progress p SET stop_offset = NULL "
 	"WHERE p.subscription = $1 AND p.stop_offset IS NOT NULL",
+	1, {INT4OID}
+};
+
+static SiFixedSql forget_first_sql = {
+	"UPDATE stream_ingest.progress p SET first_offset = p.next_offset "
+	"WHERE p.subscription = $1 AND p.first_offset <> p.next_offset",
 	1, {INT4OID}
 };
 
@@ -139,8 +147,10 @@ static SiFixedSql forget_rejected_sql = {
 	1, {INT4OID}
 };
 
+/* Where there is no row to fold into, the changes stay as they are. */
 static SiFixedSql fold_sql = {
-	"WITH c AS (DELETE FROM stream_ingest.count_changes c WHERE c.subscription = $1 RETURNING c.*), "
+	"WITH c AS (DELETE FROM stream_ingest.count_changes c WHERE c.subscription = $1 "
+	"  AND EXISTS (SELECT FROM stream_ingest.progress p WHERE p.subscription = $1) RETURNING c.*), "
 	" s AS (SELECT sum(c.messages) AS messages, sum(c.bytes) AS bytes, sum(c.batches) AS batches, "
 	"   sum(c.applied) AS applied, sum(c.inserted) AS inserted, sum(c.updated) AS updated, "
 	"   sum(c.deleted) AS deleted, sum(c.superseded) AS superseded, sum(c.ignored) AS ignored, "
@@ -530,6 +540,12 @@ void
 si_progress_forget_stops(int32 subscription)
 {
 	run_for_subscription(&forget_stops_sql, subscription);
+}
+
+void
+si_progress_forget_first(int32 subscription)
+{
+	run_for_subscription(&forget_first_sql, subscription);
 }
 
 void

@@ -113,6 +113,12 @@ extern void si_progress_set_stop(const SiProgressKey *key, int32 partition,
 /* Another run: where it ends is to be found out anew. */
 extern void si_progress_forget_stops(int32 subscription);
 
+/*
+ * The target has no rows of this subscription: what a crash may take of it
+ * begins at the next offset.  As for si_progress_fold ctids change.
+ */
+extern void si_progress_forget_first(int32 subscription);
+
 /* Has the row come to where the run ends? */
 extern bool si_progress_stopped(const SiProgress *row);
 

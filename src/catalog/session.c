@@ -175,6 +175,21 @@ si_session_init_worker(void)
 	turn_off_timeouts();
 }
 
+/*
+ * The level "on" asks for more than ForceSyncCommit(), which does not wait for
+ * a standby.
+ */
+void
+si_session_commit_durably(const char *wanted)
+{
+	const char *level = "on";
+
+	if (wanted != NULL && strcmp(wanted, "remote_apply") == 0)
+		level = wanted;
+	(void) set_config_option("synchronous_commit", level, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+}
+
 /* The value of a setting among "name=value" texts, or NULL. */
 static char *
 find_setting(ArrayType *config, const char *name)

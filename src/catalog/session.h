@@ -59,6 +59,14 @@ extern void si_session_begin_batch(SiSavedSession *saved, const SiIdentity *iden
 extern void si_session_init_worker(void);
 
 /*
+ * Let the commit of the current transaction wait until it is durable, here and
+ * at the synchronous standbys, whatever the session's synchronous_commit is.
+ * wanted is the level that somebody asked for, or NULL; it counts if it waits
+ * for more.
+ */
+extern void si_session_commit_durably(const char *wanted);
+
+/*
  * Values of the pinned settings for a role: its settings for this database,
  * its own, the database's, else the cluster's; palloc'd.
  */

@@ -42,7 +42,7 @@ static SiFixedSql find_sql = {
 };
 
 static SiFixedSql find_locked_sql = {
-	"SELECT " COLUMNS " FROM stream_ingest.subscription s WHERE s.name = $1 FOR NO KEY UPDATE",
+	"SELECT " COLUMNS " FROM stream_ingest.subscription s WHERE s.name = $1 FOR UPDATE",
 	1, {NAMEOID}
 };
 
@@ -89,6 +89,11 @@ static SiFixedSql delete_gaps_sql = {
 	1, {INT4OID}
 };
 
+static SiFixedSql delete_marker_sql = {
+	"DELETE FROM stream_ingest.crash_marker m WHERE m.subscription = $1",
+	1, {INT4OID}
+};
+
 static SiFixedSql stop_sql = {
 	"UPDATE stream_ingest.subscription s SET stop_state = $3, stop_reason = $4, "
 	" stop_sqlstate = $5, stopped_at = clock_timestamp(), adopt_log = false "
@@ -99,6 +104,18 @@ static SiFixedSql stop_sql = {
 static SiFixedSql hold_sql = {
 	"SELECT s.id FROM stream_ingest.subscription s WHERE s.id = $1 AND s.epoch = $2 "
 	"FOR NO KEY UPDATE",
+	2, {INT4OID, INT8OID}
+};
+
+static SiFixedSql share_sql = {
+	"SELECT s.id FROM stream_ingest.subscription s WHERE s.id = $1 AND s.epoch = $2 "
+	"FOR KEY SHARE",
+	2, {INT4OID, INT8OID}
+};
+
+static SiFixedSql try_share_sql = {
+	"SELECT s.id FROM stream_ingest.subscription s WHERE s.id = $1 AND s.epoch = $2 "
+	"FOR KEY SHARE SKIP LOCKED",
 	2, {INT4OID, INT8OID}
 };
 
@@ -385,6 +402,7 @@ si_catalog_delete(int32 id, uint64 *dead_letters)
 	*dead_letters = si_dead_letter_delete_all(id);
 	si_fixed_sql_begin();
 	gaps = si_fixed_sql_run(&delete_gaps_sql, &argument, NULL);
+	(void) si_fixed_sql_run(&delete_marker_sql, &argument, NULL);
 	(void) si_fixed_sql_run(&delete_sql, &argument, NULL);
 	si_fixed_sql_end();
 	return gaps;
@@ -410,16 +428,29 @@ si_catalog_stop(int32 id, int64 epoch, const char *state, const char *reason,
 	return n > 0;
 }
 
-bool
-si_catalog_hold(int32 id, int64 epoch)
+/* Run one of the statements that lock a subscription's row by id and epoch. */
+static bool
+lock_row(SiFixedSql *statement, int32 id, int64 epoch)
 {
 	Datum		values[2] = {Int32GetDatum(id), Int64GetDatum(epoch)};
 	uint64		n;
 
 	si_fixed_sql_begin();
-	n = si_fixed_sql_run(&hold_sql, values, NULL);
+	n = si_fixed_sql_run(statement, values, NULL);
 	si_fixed_sql_end();
 	return n > 0;
+}
+
+bool
+si_catalog_hold(int32 id, int64 epoch)
+{
+	return lock_row(&hold_sql, id, epoch);
+}
+
+bool
+si_catalog_share(int32 id, int64 epoch, bool wait)
+{
+	return lock_row(wait ? &share_sql : &try_share_sql, id, epoch);
 }
 
 void

@@ -335,32 +335,46 @@ handle_failure(SiWorker *worker, SiFailure *failure, int n)
 
 /* ---- orphans ---- */
 
+/*
+ * The work of si_worker_retry_orphans.  *arg (bool) tells whether a change of
+ * the subscription goes first, and nothing has happened.
+ */
 static void
 retry_orphans(SiWorker *worker, void *arg)
 {
-	SiDeadLetterFilter filter = {worker->subscription->id, worker->subscription->topic,
-	-1, 0, PG_INT64_MAX, true};
+	bool	   *fenced = arg;
 	MemoryContext caller = si_transaction_begin();
 
-	(void) si_retry_dead_letters(worker->subscription, worker->options, &filter);
+	*fenced = !si_retry_orphans(worker->subscription, worker->options);
+	if (*fenced)
+	{
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(caller);
+		worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														   SI_RETRY_MIN_MS);
+		return;
+	}
 	worker->next_orphans = si_dead_letter_next_retry(worker->subscription->id);
 	si_transaction_commit(caller);
 }
 
 /*
  * Try orphans again whose time has come: their parents may have arrived by
- * another topic.  In a transaction of its own that touches no progress.  If it
- * fails, the stream does not wait for them, and what is wrong with it, if it
- * is, will show with the next batch.
+ * another topic.  In a transaction of its own that touches no progress, but is
+ * fenced like a batch.  If it fails, the stream does not wait for them, and what
+ * is wrong with it, if it is, will show with the next batch.
  */
 void
 si_worker_retry_orphans(SiWorker *worker)
 {
 	SiFailure  *failure;
+	bool		fenced = false;
 
 	if (worker->next_orphans == 0 || GetCurrentTimestamp() < worker->next_orphans)
 		return;
-	failure = try_batch(worker, retry_orphans, NULL);
+	failure = try_batch(worker, retry_orphans, &fenced);
+	if (fenced)
+		si_worker_leave_if_changed(worker);
 	if (failure == NULL)
 		return;
 	worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),

@@ -15,6 +15,7 @@
 #include "access/xact.h"
 
 #include "catalog/event.h"
+#include "catalog/session.h"
 #include "catalog/transaction.h"
 #include "process/worker_internal.h"
 
@@ -85,7 +86,7 @@ end_run(SiWorker *worker)
 		si_event_announce(worker->subscription->id, SI_STATE_FINISHED);
 
 		/* a crash must not take back what others build on */
-		ForceSyncCommit();
+		si_session_commit_durably(worker->options->synchronous_commit);
 	}
 	si_transaction_commit(caller);
 
