@@ -12,8 +12,8 @@
 # are missing (as root, or with sudo; else it needs neither), fetches Kafka,
 # copies the tree to a scratch directory, builds there, and installs into a
 # copy of the server's programs.  So it may run from any directory, beside
-# running servers and beside itself, and leaves nothing behind but a cache.
-# Root runs the servers as user postgres.
+# running servers and beside itself, and leaves nothing behind but packages and
+# a cache.  Root runs the servers as user postgres.
 #
 # The last line is "N passed, N failed"; the exit status is 0 when none failed
 # and all ran.  PG_CONFIG chooses the server.  KEEP=1 keeps the scratch
@@ -237,7 +237,7 @@ get_packages()
 		'bzip2: command -v bzip2' \
 		'python3: command -v python3' \
 		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
-	case $part in all | tap) get_other_extensions ;; esac
+	case $part in all | tap) [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
 	case $part in all | fuzz) get_fuzzer ;; esac
 }
 
@@ -252,7 +252,7 @@ get_fuzzer()
 		$clang -x c - -fsanitize=fuzzer,address,undefined -o /dev/null"
 }
 
-# Those whose types test/t/060_other_types.pl takes, for a server of Debian's.
+# Those whose types test/t/060_other_types.pl takes in its long version, for a server of Debian's.
 get_other_extensions()
 {
 	local library=/usr/lib/postgresql major=${PG_CONFIG#/usr/lib/postgresql/}

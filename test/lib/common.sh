@@ -128,6 +128,9 @@ update_indexes()
 	indexes_updated=1
 }
 
+# what install_packages has installed
+installed=()
+
 # Java, which a package may start when it is installed, writes no statistics
 # into the directory for temporary files.
 install_packages()
@@ -137,6 +140,7 @@ install_packages()
 	quietly as_root env DEBIAN_FRONTEND=noninteractive JAVA_TOOL_OPTIONS=-XX:-UsePerfData \
 		apt-get -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 \
 		install -q -y --no-install-recommends "$@" || die "apt could not install $*"
+	installed+=("$@")
 }
 
 # Installs Debian packages unless what they are wanted for is there.  Each
@@ -197,12 +201,13 @@ install_postgresql()
 	update_indexes
 	major=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/^ *Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1)
 	[ "${major:-0}" -ge 15 ] || die "apt knows no PostgreSQL 15 or newer; install one and set PG_CONFIG"
-	as_root mkdir -p "${conf%/*}"
 	(
-		trap 'as_root rm -f "$conf"' EXIT
+		trap 'as_root rm -f "$conf"; [ -z "${made:-}" ] || as_root rmdir "${conf%/*}"' EXIT
+		[ -d "${conf%/*}" ] || { as_root mkdir -p "${conf%/*}" && made=1; }
 		as_root tee "$conf" <<<'create_main_cluster = false' >/dev/null
 		install_packages "postgresql-$major" "postgresql-server-dev-$major"
 	) || exit 1
+	installed+=("postgresql-$major" "postgresql-server-dev-$major")
 }
 
 # Sets PG_CONFIG: as given, else Debian's newest, else that on the path, else
