@@ -67,8 +67,8 @@ make_root()
 		dpkg -S "$file" >/dev/null 2>&1 || options+=(--aptopt="$file")
 	done
 	rm -rf --one-file-system "$2"
-	sources "$1" | mmdebstrap --mode=root --variant=apt --dpkgopt=force-unsafe-io --include=ca-certificates,passwd,sudo \
-		"${options[@]}" "$1" "$2" - </dev/stdin
+	sources "$1" | mmdebstrap --mode=root --variant=apt --dpkgopt=force-unsafe-io --aptopt='Acquire::Retries "3"' \
+		--include=ca-certificates,passwd,sudo "${options[@]}" "$1" "$2" -
 }
 
 # Makes work/base; says why it cannot, and ends this with status 3.
@@ -83,7 +83,6 @@ make_base()
 			echo "no root of $suite could be made: $(grep -E '^E:' "$work/log" | tail -n 1)"
 			exit 3
 		}
-		sleep 10
 	done
 	configure_root "$work/base"
 }
@@ -92,18 +91,25 @@ make_base()
 # machine; a user who may use sudo; and the tree, as a checkout of the user's.
 configure_root()
 {
-	local file home=$1/home/user
+	local file home
 
 	for file in /etc/resolv.conf /etc/hosts /etc/pip.conf /usr/local/share/ca-certificates/*; do
 		[ ! -f "$file" ] || install -D -m 644 "$file" "$1$file"
 	done
 	chroot "$1" "${environment[@]}" update-ca-certificates >/dev/null 2>&1
 	chroot "$1" "${environment[@]}" useradd -m -s /bin/bash user
+	home=$1$(home "$1")
 	echo 'user ALL=(ALL) NOPASSWD: ALL' >"$1/etc/sudoers.d/user"
 	[ ! -f ~/.m2/settings.xml ] || install -D -m 644 ~/.m2/settings.xml "$home/.m2/settings.xml"
 	server_user=root
 	copy_tree "$home/stream_ingest"
-	chroot "$1" chown -R user:user /home/user
+	chroot "$1" chown -R user:user "${home#"$1"}"
+}
+
+# home DIR: the user's, as seen in the root.
+home()
+{
+	sed -n 's/^user:.*:\(.*\):.*/\1/p' "$1/etc/passwd"
 }
 
 # in_namespaces COMMAND...: its processes and mounts end with this script.
@@ -165,7 +171,7 @@ in_root()
 as_user()
 {
 	# shellcheck disable=SC2016
-	in_root sudo -H -u user env -i "${environment[@]:2}" HOME=/home/user USER=user LOGNAME=user \
+	in_root sudo -H -u user env -i "${environment[@]:2}" HOME="$(home "$root")" USER=user LOGNAME=user \
 		bash -c 'cd ~/stream_ingest && eval "$1"' bash "$*" </dev/null
 }
 
@@ -205,7 +211,7 @@ left_behind()
 	# shellcheck disable=SC2086	# a list of packages
 	root=$control apt_install $packages
 	rm -r "$control$conf"
-	LC_ALL=C comm -3 <(files "$root") <(files "$control") | grep -vE '^/home/user/\.cache(/stream_ingest(/.*)?)?$' || true
+	LC_ALL=C comm -3 <(files "$root") <(files "$control") | grep -vE "^$(home "$root")/\\.cache(/stream_ingest(/.*)?)?\$" || true
 }
 
 apt_install()
@@ -218,7 +224,7 @@ apt_install()
 # Processes of the user's.
 processes_left()
 {
-	find /proc -maxdepth 1 -name '[0-9]*' -user "$(stat -c %u "$root/home/user")" -exec cat {}/cmdline \; | tr '\0' ' '
+	find /proc -maxdepth 1 -name '[0-9]*' -user "$(stat -c %u "$root$(home "$root")")" -exec cat {}/cmdline \; | tr '\0' ' '
 }
 
 # The quickstart, twice: the first time it installs packages, the second time
