@@ -567,7 +567,7 @@ leave_after_error(SiWorker *worker)
 	failure->safe = true;
 	words = si_failure_words(failure);
 	si_worker_set_error(failure->sqlerrcode, words);
-	if (worker->phase == SI_PHASE_PREPARE)
+	if (worker->phase != SI_PHASE_STREAM)
 		si_worker_show_failure(worker, failure, words);
 	else
 		si_worker_set_state(worker, SI_STATE_RETRYING, si_reason(SI_REASON_PASSING, words));
