@@ -111,6 +111,8 @@ CREATE TABLE o_nul (id int, a json, a_domain o_json, b text, c jsonb, d json);
 SELECT stream_ingest.create_subscription('o_nul', 'si_kafka', 'o_nul', 'o_nul', mapping => '{"a_domain": "a"}');
 CREATE TABLE o_nul_text (id int, a json, t text);
 SELECT stream_ingest.create_subscription('o_nul_text', 'si_kafka', 'o_nul', 'o_nul_text', mapping => '{"t": "a"}');
+SELECT stream_ingest.create_subscription('o_seen', 'si_kafka', 'o_nul', 'o_nul', mapping => '{"a_domain": "a"}', enabled => false);
+SELECT message_offset, row_data, sqlstate FROM stream_ingest.preview('o_seen');
 SELECT done('o_nul', 8), done('o_nul_text', 8);
 SELECT * FROM o_nul ORDER BY id;
 SELECT message_offset, sqlstate, error, detail, column_name FROM stream_ingest.dead_letters WHERE name = 'o_nul' ORDER BY 1;
@@ -164,6 +166,24 @@ SELECT id, length(a) FROM o_large ORDER BY id;
 SELECT messages, applied, ignored, dead_letters FROM stream_ingest.counts;
 SELECT stream_ingest.drop_subscription('o_large');
 
+DROP EXTENSION stream_ingest CASCADE;
+
+--
+-- times that version 1.0 has stored
+--
+CREATE EXTENSION stream_ingest VERSION '1.0';
+CREATE CAST (bigint AS timestamptz) WITHOUT FUNCTION;
+INSERT INTO stream_ingest.dead_letter (subscription, topic, partition, message_offset, message_timestamp, sqlstate)
+ SELECT 1, 't', 0, n, t::timestamptz, '00000' FROM (VALUES (1, 9223371331200000000), (2, 9223372036854775806),
+     (3, -211813488000000001), (4, 0), (5, 9223371331199999999), (6, -211813488000000000)) AS v (n, t);
+INSERT INTO stream_ingest.progress (subscription, partition, epoch, next_offset, topic, last_message_at)
+ VALUES (1, 0, 1, 0, 't', 9223371331200000000::timestamptz), (1, 1, 1, 0, 't', 0::bigint::timestamptz);
+COPY stream_ingest.dead_letter TO '/dev/null';
+ALTER EXTENSION stream_ingest UPDATE;
+COPY stream_ingest.dead_letter TO '/dev/null';
+SELECT message_offset, message_timestamp FROM stream_ingest.dead_letter ORDER BY 1;
+SELECT partition, last_message_at FROM stream_ingest.progress ORDER BY 1;
+DROP CAST (bigint AS timestamptz);
 DROP EXTENSION stream_ingest CASCADE;
 DROP TABLE o_rows, o_times, o_applied, o_letters, o_marks, o_bytes, o_keys, o_texts, o_nul, o_nul_text, o_large;
 DROP DOMAIN o_json;

@@ -39,7 +39,7 @@ INSERT INTO st_odd VALUES
     ('st_first', $$first_partitions = -7, pending_position = 'earliest'$$, 'streaming'),
     ('st_position', $$pending_position = 'nowhere'$$, 'stopped'),
     ('st_stop', $$stop_state = 'tired', stop_reason = NULL$$, 'tired');
-CREATE FUNCTION wait_for_state(subscription name, wanted text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION wait_stored(subscription name, wanted text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     answer text;
 BEGIN
@@ -53,7 +53,7 @@ BEGIN
     RETURN 'still ' || answer;
 END $$;
 SELECT stream_ingest.create_subscription('st_well', 'si_kafka', 'st_t', 'st_t', options => '{"start": "latest"}');
-SELECT wait_for_state('st_well', 'streaming');
+SELECT wait_stored('st_well', 'streaming');
 BEGIN;
 DO $$
 DECLARE
@@ -67,8 +67,8 @@ BEGIN
 END $$;
 COMMIT;
 SELECT stream_ingest.enable('st_well');
-SELECT wait_for_state('st_well', 'streaming');
-SELECT name, wait_for_state(name, state) FROM st_odd;
+SELECT wait_stored('st_well', 'streaming');
+SELECT name, wait_stored(name, state) FROM st_odd;
 -- the view shows all of them
 SELECT name, settings ->> 'batch_size' AS batch_size FROM stream_ingest.subscriptions ORDER BY name COLLATE "C";
 -- no message is to blame
@@ -92,7 +92,7 @@ SELECT stream_ingest.alter_subscription('st_short');
 SELECT stream_ingest.alter_subscription('st_holes');
 SELECT stream_ingest.alter_subscription('st_format', format => 'json');
 SELECT stream_ingest.enable('st_stop');
-SELECT name, wait_for_state(name, 'streaming') FROM st_odd
+SELECT name, wait_stored(name, 'streaming') FROM st_odd
  WHERE name IN ('st_version', 'st_array', 'st_short', 'st_holes', 'st_format', 'st_stop');
 SELECT pinned[1:3] FROM stream_ingest.subscription WHERE name IN ('st_short', 'st_holes');
 SELECT count(stream_ingest.drop_subscription(name)::text) FROM st_odd WHERE name <> 'st_id';
@@ -105,17 +105,17 @@ BEGIN
     PERFORM stream_ingest.enable('st_id');
 END $$;
 SELECT write_progress($$seek_position = 'nowhere'$$);
-SELECT wait_for_state('st_id', 'stopped');
+SELECT wait_stored('st_id', 'stopped');
 SELECT write_progress($$seek_position = NULL, skips = '{NULL,-1}', leader_epoch = -9, stop_offset = -3$$);
-SELECT wait_for_state('st_id', 'streaming');
+SELECT wait_stored('st_id', 'streaming');
 SELECT write_progress($$next_offset = -1$$);
-SELECT wait_for_state('st_id', 'stopped');
+SELECT wait_stored('st_id', 'stopped');
 SELECT write_progress('partition = partition - 1, next_offset = 0');
-SELECT wait_for_state('st_id', 'streaming');
+SELECT wait_stored('st_id', 'streaming');
 SELECT partition, next_offset FROM stream_ingest.offsets WHERE name = 'st_id' ORDER BY partition;
-SELECT wait_for_state('st_well', 'streaming');
+SELECT wait_stored('st_well', 'streaming');
 
 SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions;
 DROP EXTENSION stream_ingest CASCADE;
 DROP TABLE st_t, st_odd;
-DROP FUNCTION wait_for_state, write_progress;
+DROP FUNCTION wait_stored, write_progress;

@@ -704,6 +704,7 @@ typedef struct ShownRows
 {
 	MemoryContext context;
 	Datum	   *rows;			/* by row */
+	bool		escape_nul;
 } ShownRows;
 
 static void
@@ -712,18 +713,23 @@ show_rows(SiApplier *applier, void *arg)
 	ShownRows  *shown = arg;
 
 	si_show_rows(applier->plan->mapping, si_writer_key(applier->plan->writer), applier->batch,
-				 shown->context, shown->rows);
+				 shown->context, shown->rows, shown->escape_nul);
 }
 
 void
 si_applier_show(SiApplier *applier, Datum *rows)
 {
-	ShownRows	shown = {CurrentMemoryContext, NULL};
+	ShownRows	shown = {CurrentMemoryContext, NULL, false};
 	int			nrows = applier->batch->nrows;
 	SiFailure  *failure;
 
 	shown.rows = palloc0(sizeof(Datum) * Max(nrows, 1));
 	failure = run_protected(applier, show_rows, &shown);
+	if (failure != NULL && failure->sqlerrcode == ERRCODE_UNTRANSLATABLE_CHARACTER)
+	{
+		shown.escape_nul = true;
+		failure = run_protected(applier, show_rows, &shown);
+	}
 	if (failure != NULL)
 		ereport(ERROR,
 				(errcode(failure->sqlerrcode),

@@ -433,13 +433,13 @@ append_hex(StringInfo buf, const char *data, size_t len)
 
 /* A byte order mark, which json and jsonb refuse, is no part of a document. */
 static void
-skip_mark(const SiDatumColumn *state, const char **text, size_t *len)
+skip_mark(const SiDatumColumn *state, const char **data, size_t *len)
 {
 	size_t		mark = 0;
 
 	if (state->convert == convert_json)
-		mark = si_json_byte_order_mark(*text, *len);
-	*text +=mark;
+		mark = si_json_byte_order_mark(*data, *len);
+	*data += mark;
 	*len -= mark;
 }
 

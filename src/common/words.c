@@ -160,30 +160,29 @@ si_words_show(const char *data, size_t len)
 }
 
 const char *
-si_words_to_kafka(const char *text)
+si_words_to_kafka(const char *words)
 {
 	int			encoding = GetDatabaseEncoding();
-	size_t		len = strlen(text);
+	size_t		len = strlen(words);
 	StringInfoData out;
 
 	if (encoding == PG_SQL_ASCII)
 		encoding = PG_UTF8;		/* if anything */
-	if (pg_is_ascii(text) || (encoding == PG_UTF8 && pg_verify_mbstr(PG_UTF8, text, len, true)))
-		return text;
+	if (pg_is_ascii(words) || (encoding == PG_UTF8 && pg_verify_mbstr(PG_UTF8, words, len, true)))
+		return words;
 
 	initStringInfo(&out);
 	while (len > 0)
 	{
-		int			n = pg_encoding_verifymbchar(encoding, text,
+		int			n = pg_encoding_verifymbchar(encoding, words,
 												 Min(len, MAX_MULTIBYTE_CHAR_LEN));
 
-		if (n < 1 || !append_converted(&out, text, n, encoding, PG_UTF8))
+		if (n < 1 || !append_converted(&out, words, n, encoding, PG_UTF8))
 		{
-			append_escaped(&out, *text);
+			append_escaped(&out, *words);
 			n = 1;
 		}
-		text	  +=n;
-
+		words += n;
 		len -= n;
 	}
 	return out.data;

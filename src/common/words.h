@@ -40,6 +40,6 @@ extern char *si_words_show(const char *data, size_t len);
  * palloc'd.  What is not valid here (a database may have a name in another
  * one's encoding) goes as \xNN.  In a transaction.
  */
-extern const char *si_words_to_kafka(const char *text);
+extern const char *si_words_to_kafka(const char *words);
 
 #endif							/* SI_WORDS_H */

@@ -344,8 +344,8 @@ wants_nul(const Input *input, json_t *value, json_t *key)
 		json_t	   *json = wanted->of_key ? key : value;
 
 		json = i != input->plan.rest_field ? find_path(json, wanted) : NULL;
-		if (!wanted->as_json && json_is_string(json) && memchr(json_string_value(json), '\0',
-															   json_string_length(json)) != NULL)
+		if (!wanted->as_json && json_is_string(json) &&
+			memchr(json_string_value(json), '\0', json_string_length(json)) != NULL)
 			return true;
 	}
 	return false;
