@@ -539,6 +539,9 @@ run(SiWorker *worker)
 		run_phase(worker);
 		Assert(CurrentMemoryContext == worker->scratch);
 		si_worker_check_interrupts();
+
+		/* who has much to do does not wait */
+		take_requests(worker);
 	}
 }
 
