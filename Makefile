@@ -2,7 +2,10 @@
 
 EXTENSION = stream_ingest
 MODULE_big = stream_ingest
-DATA = $(wildcard sql/stream_ingest--*.sql sql/stream_ingest--*.control)
+
+# where the sources are: make may run in another directory, with -f
+top := $(or $(VPATH),$(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST)))))
+DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/sql/stream_ingest--*.control))
 
 # listed, so that a stray file cannot join the build
 OBJS = \
@@ -95,7 +98,7 @@ TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin
 
 # pg_regress and TAP start servers and brokers of their own
 REGRESS = upgrade server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at
-REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=test/regress.conf
+REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
@@ -114,7 +117,7 @@ $(call need,jansson,2.14,libjansson-dev)
 
 PG_MAJOR := $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
 ifeq ($(PG_MAJOR),)
-$(error $(PG_CONFIG) was not found or does not answer: install postgresql-server-dev-15 or set PG_CONFIG)
+$(error $(PG_CONFIG) was not found or does not answer: install postgresql-server-dev-all or set PG_CONFIG)
 endif
 ifneq ($(shell test $(PG_MAJOR) -ge 15 && echo yes),yes)
 $(error stream_ingest needs PostgreSQL 15 or newer, and $(PG_CONFIG) belongs to $(PG_MAJOR))
@@ -148,8 +151,13 @@ ifneq ($(PGXS),)
 include $(PGXS)
 endif
 
-# Header files are few: when one changes, all is built anew.
-$(OBJS): $(wildcard src/*.h)
+# Header files are few: when one changes, all is built again.
+$(OBJS): $(wildcard $(top)/src/*.h $(top)/src/*/*.h)
+
+# Elsewhere than in the sources the directories of the objects are missing.
+ifneq ($(top),.)
+$(shell mkdir -p $(sort $(dir $(OBJS) $(TEST_PROGRAMS))))
+endif
 
 # What the library exports: its SQL-callable functions and what the server
 # looks for, nothing else.  (With -fvisibility=hidden version 15 would not find
@@ -168,11 +176,11 @@ test/%: test/%.c
 # The decoders need no server, so this one runs under the sanitizers.
 test/decoder_test: test/decoder_test.c src/decoder.c src/json_scan.c src/path_tree.c src/decode_json.c src/decode_text.c src/decode_raw.c
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-		-Wall -Wextra -Wno-unused-parameter -Isrc -o $@ $^ $(shell $(PKG_CONFIG) --cflags --libs jansson)
+		-Wall -Wextra -Wno-unused-parameter -I$(top)/src -o $@ $^ $(shell $(PKG_CONFIG) --cflags --libs jansson)
 
 # pg_regress's tests find the embedded broker in their environment.
 pg_regress_program = $(top_builddir)/src/test/regress/pg_regress
-pg_regress_installcheck := $(subst $(pg_regress_program),test/with_mock_broker.sh \
+pg_regress_installcheck := $(subst $(pg_regress_program),$(top)/test/with_mock_broker.sh \
 	$(pg_regress_program),$(pg_regress_installcheck))
 installcheck: test-programs
 
@@ -193,10 +201,10 @@ help:
 test-programs: $(TEST_PROGRAMS)
 
 lint: all
-	bash test/lint.sh
+	bash $(top)/test/lint.sh
 
 indent:
-	bash test/indent.sh
+	bash $(top)/test/indent.sh
 
 check-indent:
-	bash test/indent.sh --check
+	bash $(top)/test/indent.sh --check

@@ -12,8 +12,8 @@
 # are missing (as root, or with sudo; else it needs neither), fetches Kafka,
 # copies the tree to a scratch directory, builds there, and installs into a
 # copy of the server's programs.  So it may run from any directory, beside
-# running servers and beside itself, and leaves nothing behind but a cache.
-# Root runs the servers as user postgres.
+# running servers and beside itself, and leaves nothing behind but packages and
+# a cache.  Root runs the servers as user postgres.
 #
 # The last line is "N passed, N failed"; the exit status is 0 when none failed
 # and all ran.  PG_CONFIG chooses the server.  KEEP=1 keeps the scratch
@@ -76,10 +76,53 @@ build_with_clang()
 	as_server_user nice make -C "$scratch/clang" -s -j"$(nproc)" MAINTAINER=1 CC="$(find_clang)" all test-programs
 }
 
+# Not a failure where the tool cannot be had: see test/indent.sh.
+run_format()
+{
+	local log=$scratch/log.format began=$SECONDS status=0
+
+	bash "$tree/test/indent.sh" --check >"$log" 2>&1 || status=$?
+	case $status in
+		0) report "$log" format 1 0 $((SECONDS - began)) ;;
+		3) printf 'skipped %-32s %s\n' format "$(tail -n 1 "$log")" ;;
+		*) report "$log" format 0 1 $((SECONDS - began)) ;;
+	esac
+}
+
+# What is written below one would be written into what it leads to.
+no_directory_is_a_link()
+{
+	local links
+
+	links=$(find "$1" -type l -xtype d)
+	[ -z "$links" ] || { echo "links to directories:"; echo "$links"; return 1; }
+}
+
+# As PGXS offers it: the sources are elsewhere, and stay as they are.
+build_in_another_directory()
+{
+	local source=$scratch/source dir=$scratch/vpath before
+
+	copy_tree "$source"
+	before=$(find "$source" | sort)
+	as_server_user mkdir "$dir"
+	(cd "$dir" && as_server_user nice make -f "$source/Makefile" -s -j"$(nproc)" COPT=-O0 all test-programs &&
+		as_server_user make -f "$source/Makefile" -s install "DESTDIR=$dir/root") &&
+		test -x "$dir/test/mock_broker" &&
+		test -e "$dir/root$("$PG_CONFIG" --pkglibdir)/stream_ingest.so" &&
+		diff <(cd "$source" && ls stream_ingest.control sql/stream_ingest--* | xargs -n 1 basename | sort) \
+			<(ls "$dir/root$("$PG_CONFIG" --sharedir)/extension" | sort) &&
+		diff <(echo "$before") <(find "$source" | sort) &&
+		touch "$source/src/compat.h" &&
+		! (cd "$dir" && as_server_user make -f "$source/Makefile" -q all)
+}
+
 run_lint()
 {
 	step 'build with clang' build_with_clang || true
-	step 'format' bash "$tree/test/indent.sh" --check || true
+	run_format
+	step 'private server' no_directory_is_a_link "$scratch/server" || true
+	step 'VPATH build' build_in_another_directory || true
 	step 'lint' as_server_user bash "$tree/test/lint.sh" || true
 }
 
@@ -191,9 +234,10 @@ get_packages()
 		'libipc-run-perl: perl -MIPC::Run -e 1' \
 		'default-jre-headless: command -v java' \
 		'maven: command -v mvn' \
+		'bzip2: command -v bzip2' \
 		'python3: command -v python3' \
 		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
-	case $part in all | tap) get_other_extensions ;; esac
+	case $part in all | tap) [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
 	case $part in all | fuzz) get_fuzzer ;; esac
 }
 
@@ -208,7 +252,7 @@ get_fuzzer()
 		$clang -x c - -fsanitize=fuzzer,address,undefined -o /dev/null"
 }
 
-# Those whose types test/t/060_other_types.pl takes, for a server of Debian's.
+# Those whose types test/t/060_other_types.pl takes in its long version, for a server of Debian's.
 get_other_extensions()
 {
 	local library=/usr/lib/postgresql major=${PG_CONFIG#/usr/lib/postgresql/}

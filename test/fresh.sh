@@ -1,0 +1,348 @@
+#!/usr/bin/env bash
+# The README's two commands on a fresh machine, as a new user would run them:
+# in a minimal Debian root with nothing but apt, sudo, an ordinary user, and
+# this machine's configuration of its package registries.
+#
+#   fresh.sh [SUITE] [--bare | --with-postgresql] [PART...]
+#
+# SUITE is Debian's name for it (bookworm).  There are two roots, unless an
+# option names one: a bare one, in which the quickstart and test/run.sh run (or
+# those PARTs of it); and one with Debian's package postgresql, whose cluster
+# runs and must be as it was after a quickstart.  What the commands leave in a
+# root is compared with what they may leave.
+#
+# Needs root, or sudo, and 4 GB in /var/tmp (or in TMPDIR); installs mmdebstrap
+# if it is not there.  A root's processes and mounts live in namespaces of their
+# own, so they end with this script, however it ends.  KEEP=1 keeps the roots
+# when something failed.
+#
+# The last line is "N passed, N failed".  The exit status is 0 when none failed
+# and all ran, and 3 when no root could be made.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+
+passed=0
+failed=0
+
+# What runs inside has an environment of its own, without the caller's.
+environment=(env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+	TERM="${TERM:-dumb}" ${TEST_TIMEOUT:+TEST_TIMEOUT="$TEST_TIMEOUT"} ${FUZZ_SECONDS:+FUZZ_SECONDS="$FUZZ_SECONDS"})
+
+# check NAME COMMAND...: passes when the command succeeds without a word.
+check()
+{
+	local name=$1 output status=0
+
+	shift
+	output=$("$@" 2>&1) || status=$?
+	if [ "$status" -eq 0 ] && [ -z "$output" ]; then
+		passed=$((passed + 1))
+		printf 'ok      %s\n' "$name"
+	else
+		failed=$((failed + 1))
+		printf 'FAILED  %s\n' "$name"
+		head -n 60 <<<"$output" | sed 's/^/    /'
+	fi
+}
+
+# ---- outside: making roots
+
+# The lines of sources.list for a suite: this machine's mirrors of Debian.
+sources()
+{
+	local own
+
+	own=$(. /etc/os-release && echo "$VERSION_CODENAME")
+	apt-get indextargets --format 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(SITE) $(RELEASE) $(COMPONENT)' \
+		'Created-By: Packages' | grep -E " $own(-updates|-security)? main\$" | sort -u | sed "s/ $own/ $1/"
+}
+
+# make_root SUITE DIR: apt's own configuration comes with what Debian's
+# packages bring; what an administrator has added names the registries.
+make_root()
+{
+	local file options=()
+
+	for file in /etc/apt/apt.conf.d/*; do
+		dpkg -S "$file" >/dev/null 2>&1 || options+=(--aptopt="$file")
+	done
+	rm -rf --one-file-system "$2"
+	sources "$1" | mmdebstrap --mode=root --variant=apt --dpkgopt=force-unsafe-io --include=ca-certificates,passwd,sudo \
+		"${options[@]}" "$1" "$2" - </dev/stdin
+}
+
+# Makes work/base; says why it cannot, and ends this with status 3.
+make_base()
+{
+	local try
+
+	for try in 1 2 3; do
+		! make_root "$suite" "$work/base" >"$work/log" 2>&1 || break
+		[ "$try" -lt 3 ] || {
+			tail -n 20 "$work/log" >&2
+			echo "no root of $suite could be made: $(grep -E '^E:' "$work/log" | tail -n 1)"
+			exit 3
+		}
+		sleep 10
+	done
+	configure_root "$work/base"
+}
+
+# configure_root DIR: the network, registries and certificates of this
+# machine; a user who may use sudo; and the tree, as a checkout of the user's.
+configure_root()
+{
+	local file home=$1/home/user
+
+	for file in /etc/resolv.conf /etc/hosts /etc/pip.conf /usr/local/share/ca-certificates/*; do
+		[ ! -f "$file" ] || install -D -m 644 "$file" "$1$file"
+	done
+	chroot "$1" "${environment[@]}" update-ca-certificates >/dev/null 2>&1
+	chroot "$1" "${environment[@]}" useradd -m -s /bin/bash user
+	echo 'user ALL=(ALL) NOPASSWD: ALL' >"$1/etc/sudoers.d/user"
+	[ ! -f ~/.m2/settings.xml ] || install -D -m 644 ~/.m2/settings.xml "$home/.m2/settings.xml"
+	server_user=root
+	copy_tree "$home/stream_ingest"
+	chroot "$1" chown -R user:user /home/user
+}
+
+# in_namespaces COMMAND...: its processes and mounts end with this script.
+in_namespaces()
+{
+	setpriv --pdeathsig KILL unshare --mount --pid --ipc --fork --kill-child -- "$@" </dev/null &
+	child=$!
+	wait "$child"
+}
+
+# try_root KIND ARG...: in a root of its own, and counts what is found.
+try_root()
+{
+	local kind=$1 log=$work/log.$1 status=0 good=0 bad=0
+
+	shift
+	echo "== $suite, $kind"
+	cp -a "$work/base" "$work/$kind"
+	in_namespaces bash "${BASH_SOURCE[0]}" inside "$kind" "$work/$kind" "$@" > >(tee "$log" | sed -u '$d') 2>&1 || status=$?
+	wait
+	read -r good bad < <(sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log") || true
+	[ "$status" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+	passed=$((passed + good))
+	failed=$((failed + bad))
+	[ -n "${KEEP:-}" ] && [ "$bad" -gt 0 ] || rm -rf --one-file-system "${work:?}/$kind"{,.control}
+}
+
+finish()
+{
+	local status=$?
+
+	trap - EXIT
+	if [ -n "${child:-}" ] && kill -9 "$child" 2>/dev/null; then
+		wait "$child" 2>/dev/null || true
+	fi
+	if [ "$failed" -gt 0 ] && [ -n "${KEEP:-}" ]; then
+		say "kept: $work"
+	else
+		rm -rf --one-file-system "$work"
+	fi
+	exit "$status"
+}
+
+# ---- inside: in namespaces, with the root's directory in root
+
+mount_all()
+{
+	mount --rbind /dev "$1/dev"
+	mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm"
+	mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts "$1/dev/pts"
+	mount -t proc proc "$1/proc"
+}
+
+in_root()
+{
+	chroot "$root" "${environment[@]}" "$@"
+}
+
+as_user()
+{
+	# shellcheck disable=SC2016
+	in_root sudo -H -u user env -i "${environment[@]:2}" HOME=/home/user USER=user LOGNAME=user \
+		bash -c 'cd ~/stream_ingest && eval "$1"' bash "$*" </dev/null
+}
+
+# The commands of the README's first section.
+commands()
+{
+	sed -n '/^## The first five minutes/,/^## From/s/^    \(bash [^#]*[^# ]\) *#.*/\1/p' "$STREAM_INGEST_TOP/README.md"
+}
+
+# files DIR: what is in a root, except what differs with every installation.
+files()
+{
+	find "$1" -xdev -regextype egrep \
+		-regex "$1/(proc|dev|var/(log|lib/(dpkg|apt|ucf|postgresql/[0-9]+/main)|cache/(apt|debconf|ldconfig))/.*)" -prune \
+		-o -printf '/%P\n' | LC_ALL=C sort
+}
+
+# All that can be seen of them, except when a directory was written to, and
+# except what a running cluster writes.
+files_closely()
+{
+	find "$root" -xdev \( -path "$root/proc" -o -path "$root/dev" -o -path "$root/var/lib/postgresql/*" \) -prune \
+		-o -type d -printf '/%P %u %m\n' -o -printf '/%P %u %m %s %T@ %C@ %i %l\n' | LC_ALL=C sort
+}
+
+# left_behind LOG...: the files that the root has and that a copy of it as it
+# was does not have after the same packages were installed with apt-get, and
+# those that only the copy has; except Kafka's jars and the like in the cache.
+left_behind()
+{
+	local control=$root.control packages conf=/etc/postgresql-common/createcluster.d
+
+	packages=$(cat "$@" | sed -n 's/^installing \(.*\) \.\.\.$/\1/p')
+	mount_all "$control"
+	mkdir -p "$control$conf"
+	echo 'create_main_cluster = false' >"$control$conf/control.conf"
+	# shellcheck disable=SC2086	# a list of packages
+	root=$control install $packages
+	rm -r "$control$conf"
+	LC_ALL=C comm -3 <(files "$root") <(files "$control") | grep -vE '^/home/user/\.cache(/stream_ingest(/.*)?)?$' || true
+}
+
+install()
+{
+	quietly in_root apt-get -o Acquire::Retries=3 update -qq
+	quietly in_root env DEBIAN_FRONTEND=noninteractive JAVA_TOOL_OPTIONS=-XX:-UsePerfData \
+		apt-get -o Acquire::Retries=3 install -q -y --no-install-recommends "$@"
+}
+
+# Processes of the user's.
+processes_left()
+{
+	find /proc -maxdepth 1 -name '[0-9]*' -user "$(stat -c %u "$root/home/user")" -exec cat {}/cmdline \; | tr '\0' ' '
+}
+
+# The quickstart, twice: the first time it installs packages, the second time
+# nothing changes.
+run_quickstart()
+{
+	local command closely=$root.closely log=$root.quickstart
+
+	command=$(commands | head -n 1)
+	if as_user "$command" >"$log" 2>&1; then
+		check "$command" true
+	else
+		tail -n 60 "$log"
+		check "$command" false
+	fi
+	check 'fewer than 150 lines of output' [ "$(wc -l <"$log")" -lt 150 ]
+	check 'it leaves no process' processes_left
+	files_closely >"$closely"
+	check "$command, again" eval 'as_user "$command" >"$log.again" 2>&1 || tail -n 20 "$log.again"'
+	check 'it changes nothing at all' diff "$closely" <(files_closely)
+}
+
+# The tests: counts theirs too.
+run_tests()
+{
+	local command log=$root.tests good=0 bad=0 status=0
+
+	command=$(commands | sed -n 2p)
+	as_user "$command $*" 2>&1 | tee "$log" || status=$?
+	read -r good bad < <(sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log") || true
+	passed=$((passed + good))
+	failed=$((failed + bad))
+	check "$command $*" [ "$status" -eq 0 ]
+	check 'it leaves no process' processes_left
+}
+
+run_bare()
+{
+	cp -a "$root" "$root.control"
+	mount_all "$root"
+	run_quickstart
+	run_tests "$@"
+	check 'nothing stays but packages and the cache' left_behind "$root.quickstart" "$root.tests"
+}
+
+# What must stay as it is of a cluster that runs: its processes, its
+# configuration, what is in it, and that nobody connects to it.
+cluster()
+{
+	local version
+
+	in_root pg_lsclusters
+	version=$(ls "$root/etc/postgresql")
+	cat "$root/var/lib/postgresql/$version/main/postmaster.pid"
+	(cd "$root/etc/postgresql" && find . -printf '%p %u %m\n' -type f -exec cksum {} +) | sort
+	grep -c 'connection received' "$root/var/log/postgresql/postgresql-$version-main.log" || true
+}
+
+start_cluster()
+{
+	local version
+
+	install postgresql
+	version=$(ls "$root/etc/postgresql")
+	echo 'log_connections = on' >"$root/etc/postgresql/$version/main/conf.d/test.conf"
+	in_root pg_ctlcluster "$version" main start
+}
+
+run_with-postgresql()
+{
+	local running=$root.cluster
+
+	mount_all "$root"
+	start_cluster
+	cp -ax "$root" "$root.control"
+	check 'a cluster is running' [ "$(cluster | grep -c ' online ')" -eq 1 ]
+	cluster >"$running"
+	run_quickstart
+	check 'the cluster is as it was' diff "$running" <(cluster)
+	check 'nothing stays but packages' left_behind "$root.quickstart"
+	in_root pg_ctlcluster "$(ls "$root/etc/postgresql")" main stop
+}
+
+# ----
+
+if [ "${1:-}" = inside ]; then
+	kind=$2
+	root=$3
+	shift 3
+	# the processes of users are looked for in this namespace
+	mount -t proc proc /proc
+	check 'the README has two commands' [ "$(commands | wc -l)" -eq 2 ]
+	"run_$kind" "$@"
+	echo "$passed passed, $failed failed"
+	[ "$failed" -eq 0 ]
+	exit
+fi
+
+suite=bookworm
+case ${1:-} in
+	'' | -*) ;;
+	*) suite=$1; shift ;;
+esac
+kinds=(with-postgresql bare)
+case ${1:-} in
+	--bare | --with-postgresql) kinds=("${1#--}"); shift ;;
+	-*) sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+esac
+if [ "$(id -u)" -ne 0 ]; then
+	as_root bash "${BASH_SOURCE[0]}" "$suite" "${kinds[@]/#/--}" "$@"
+	exit
+fi
+need_packages 'mmdebstrap: command -v mmdebstrap'
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/si-fresh.XXXXXX")
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+chmod 755 "$work"
+make_base
+for kind in "${kinds[@]}"; do
+	case $kind in
+		bare) try_root bare "$@" ;;
+		*) try_root "$kind" ;;
+	esac
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
