@@ -203,12 +203,12 @@ left_behind()
 	mkdir -p "$control$conf"
 	echo 'create_main_cluster = false' >"$control$conf/control.conf"
 	# shellcheck disable=SC2086	# a list of packages
-	root=$control install $packages
+	root=$control apt_install $packages
 	rm -r "$control$conf"
 	LC_ALL=C comm -3 <(files "$root") <(files "$control") | grep -vE '^/home/user/\.cache(/stream_ingest(/.*)?)?$' || true
 }
 
-install()
+apt_install()
 {
 	quietly in_root apt-get -o Acquire::Retries=3 update -qq
 	quietly in_root env DEBIAN_FRONTEND=noninteractive JAVA_TOOL_OPTIONS=-XX:-UsePerfData \
@@ -281,7 +281,7 @@ start_cluster()
 {
 	local version
 
-	install postgresql
+	apt_install postgresql
 	version=$(ls "$root/etc/postgresql")
 	echo 'log_connections = on' >"$root/etc/postgresql/$version/main/conf.d/test.conf"
 	in_root pg_ctlcluster "$version" main start

@@ -318,7 +318,8 @@ sub new_node
 		%{ $opt{conf} // {} });
 	my $bootstrap = $opt{kafka} ? $opt{kafka}->bootstrap : $opt{bootstrap};
 
-	$node->init;
+	# whatever the locale of who runs the tests
+	$node->init(extra => [ '--encoding=UTF8', '--no-locale' ]);
 	$node->append_conf('postgresql.conf', "$_ = '$conf{$_}'") foreach sort keys %conf;
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION stream_ingest');

@@ -329,14 +329,14 @@ build_extension()
 }
 
 # start_server DIR [setting=value...]: a server with the extension, reached by
-# a socket alone.  Exports PGHOST, PGPORT, PGDATABASE and PGUSER.
+# a socket alone, the same in every locale.  Exports PGHOST, PGPORT, PGDATABASE and PGUSER.
 start_server()
 {
 	local dir=$1 bin setting
 
 	shift
 	bin=$("$PG_CONFIG" --bindir)
-	as_server_user "$bin/initdb" -D "$dir" -A trust -U postgres -N >/dev/null
+	as_server_user "$bin/initdb" -D "$dir" -A trust -U postgres -E UTF8 --no-locale -N >/dev/null
 	{
 		printf "%s\n" "port = 5432" "listen_addresses = ''" "unix_socket_directories = '$scratch'" \
 			"shared_preload_libraries = 'stream_ingest'" "max_worker_processes = 24" "fsync = off"
