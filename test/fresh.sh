@@ -190,10 +190,10 @@ files()
 }
 
 # All that can be seen of them, except when a directory was written to, and
-# except what a running cluster writes.
+# except what a running cluster writes (in /var/lib and /var/log).
 files_closely()
 {
-	find "$root" -xdev \( -path "$root/proc" -o -path "$root/dev" -o -path "$root/var/lib/postgresql/*" \) -prune \
+	find "$root" -xdev \( -path "$root/proc" -o -path "$root/dev" -o -path "$root/var/l*/postgresql/*" \) -prune \
 		-o -type d -printf '/%P %u %m\n' -o -printf '/%P %u %m %s %T@ %C@ %i %l\n' | LC_ALL=C sort
 }
 
