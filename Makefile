@@ -34,6 +34,16 @@ TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.
 # pg_regress and TAP start servers and brokers of their own
 REGRESS = upgrade server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
+
+# Those of what a server may lack: how we know that it is there, and what is
+# told of one that is left out.
+CAN_collations = $(shell grep -s '^.define USE_ICU' `$(PG_CONFIG) --includedir-server`/pg_config.h)
+CAN_foreign_tables = $(wildcard $(shell $(PG_CONFIG) --sharedir)/extension/postgres_fdw.control)
+WHY_collations = the server was built without ICU
+WHY_foreign_tables = there is no postgres_fdw
+DEMANDING = collations foreign_tables
+REGRESS += $(foreach test,$(DEMANDING),$(if $(CAN_$(test)),$(test)))
+
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
@@ -120,9 +130,12 @@ test/decoder_test: test/decoder_test.c $(addprefix src/format/,decoder.c json_sc
 pg_regress_program = $(top_builddir)/src/test/regress/pg_regress
 pg_regress_installcheck := $(subst $(pg_regress_program),$(top)/test/with_mock_broker.sh \
 	$(pg_regress_program),$(pg_regress_installcheck))
-installcheck: test-programs
+installcheck: test-programs say-skipped
 
-.PHONY: help test-programs lint indent check-indent
+say-skipped:
+	@$(foreach test,$(DEMANDING),$(if $(CAN_$(test)),,echo 'skipped $(test): $(WHY_$(test))';)) :
+
+.PHONY: help test-programs say-skipped lint indent check-indent
 .DEFAULT_GOAL := all
 
 help:

@@ -20,13 +20,10 @@
 # and all ran, and 3 when no root could be made.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/lib/root.sh"
 
 passed=0
 failed=0
-
-# What runs inside has an environment of its own, without the caller's.
-environment=(env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-	TERM="${TERM:-dumb}" ${TEST_TIMEOUT:+TEST_TIMEOUT="$TEST_TIMEOUT"} ${FUZZ_SECONDS:+FUZZ_SECONDS="$FUZZ_SECONDS"})
 
 # check NAME COMMAND...: passes when the command succeeds without a word.
 check()
@@ -47,57 +44,13 @@ check()
 
 # ---- outside: making roots
 
-# The lines of sources.list for a suite: this machine's mirrors of Debian.
-sources()
-{
-	local own
-
-	own=$(. /etc/os-release && echo "$VERSION_CODENAME")
-	apt-get indextargets --format 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(SITE) $(RELEASE) $(COMPONENT)' \
-		'Created-By: Packages' | grep -E " $own(-updates|-security)? main\$" | sort -u | sed "s/ $own/ $1/"
-}
-
-# make_root SUITE DIR: apt's own configuration comes with what Debian's
-# packages bring; what an administrator has added names the registries.
-make_root()
-{
-	local file options=()
-
-	for file in /etc/apt/apt.conf.d/*; do
-		dpkg -S "$file" >/dev/null 2>&1 || options+=(--aptopt="$file")
-	done
-	rm -rf --one-file-system "$2"
-	sources "$1" | mmdebstrap --mode=root --variant=apt --dpkgopt=force-unsafe-io --aptopt='Acquire::Retries "3"' \
-		--include=ca-certificates,passwd,sudo "${options[@]}" "$1" "$2" -
-}
-
-# Makes work/base; says why it cannot, and ends this with status 3.
-make_base()
-{
-	local try
-
-	for try in 1 2 3; do
-		! make_root "$suite" "$work/base" >"$work/log" 2>&1 || break
-		[ "$try" -lt 3 ] || {
-			tail -n 20 "$work/log" >&2
-			echo "no root of $suite could be made: $(grep -E '^E:' "$work/log" | tail -n 1)"
-			exit 3
-		}
-	done
-	configure_root "$work/base"
-}
-
-# configure_root DIR: the network, registries and certificates of this
-# machine; a user who may use sudo; and the tree, as a checkout of the user's.
+# configure_root DIR: a user who may use sudo; and the tree, as a checkout of
+# the user's.
 configure_root()
 {
-	local file home
+	local home
 
-	for file in /etc/resolv.conf /etc/hosts /etc/pip.conf /usr/local/share/ca-certificates/*; do
-		[ ! -f "$file" ] || install -D -m 644 "$file" "$1$file"
-	done
-	chroot "$1" "${environment[@]}" update-ca-certificates >/dev/null 2>&1
-	chroot "$1" "${environment[@]}" useradd -m -s /bin/bash user
+	chroot "$1" "${root_environment[@]}" useradd -m -s /bin/bash user
 	home=$1$(home "$1")
 	echo 'user ALL=(ALL) NOPASSWD: ALL' >"$1/etc/sudoers.d/user"
 	[ ! -f ~/.m2/settings.xml ] || install -D -m 644 ~/.m2/settings.xml "$home/.m2/settings.xml"
@@ -110,14 +63,6 @@ configure_root()
 home()
 {
 	sed -n 's/^user:.*:\(.*\):.*/\1/p' "$1/etc/passwd"
-}
-
-# in_namespaces COMMAND...: its processes and mounts end with this script.
-in_namespaces()
-{
-	setpriv --pdeathsig KILL unshare --mount --pid --ipc --fork --kill-child -- "$@" </dev/null &
-	child=$!
-	wait "$child"
 }
 
 # try_root KIND ARG...: in a root of its own, and counts what is found.
@@ -142,9 +87,7 @@ finish()
 	local status=$?
 
 	trap - EXIT
-	if [ -n "${child:-}" ] && kill -9 "$child" 2>/dev/null; then
-		wait "$child" 2>/dev/null || true
-	fi
+	leave_root
 	if [ "$failed" -gt 0 ] && [ -n "${KEEP:-}" ]; then
 		say "kept: $work"
 	else
@@ -155,23 +98,15 @@ finish()
 
 # ---- inside: in namespaces, with the root's directory in root
 
-mount_all()
-{
-	mount --rbind /dev "$1/dev"
-	mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm"
-	mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts "$1/dev/pts"
-	mount -t proc proc "$1/proc"
-}
-
 in_root()
 {
-	chroot "$root" "${environment[@]}" "$@"
+	chroot "$root" "${root_environment[@]}" "$@"
 }
 
 as_user()
 {
 	# shellcheck disable=SC2016
-	in_root sudo -H -u user env -i "${environment[@]:2}" HOME="$(home "$root")" USER=user LOGNAME=user \
+	in_root sudo -H -u user env -i "${root_environment[@]:2}" HOME="$(home "$root")" USER=user LOGNAME=user \
 		bash -c 'cd ~/stream_ingest && eval "$1"' bash "$*" </dev/null
 }
 
@@ -190,10 +125,10 @@ files()
 }
 
 # All that can be seen of them, except when a directory was written to, and
-# except what a running cluster writes.
+# except what a running cluster writes (in /var/lib and /var/log).
 files_closely()
 {
-	find "$root" -xdev \( -path "$root/proc" -o -path "$root/dev" -o -path "$root/var/lib/postgresql/*" \) -prune \
+	find "$root" -xdev \( -path "$root/proc" -o -path "$root/dev" -o -path "$root/var/l*/postgresql/*" \) -prune \
 		-o -type d -printf '/%P %u %m\n' -o -printf '/%P %u %m %s %T@ %C@ %i %l\n' | LC_ALL=C sort
 }
 
@@ -337,13 +272,13 @@ if [ "$(id -u)" -ne 0 ]; then
 	as_root bash "${BASH_SOURCE[0]}" "$suite" "${kinds[@]/#/--}" "$@"
 	exit
 fi
-need_packages 'mmdebstrap: command -v mmdebstrap'
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/si-fresh.XXXXXX")
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 chmod 755 "$work"
-make_base
+make_root "$suite" "$work/base" || exit 3
+configure_root "$work/base"
 for kind in "${kinds[@]}"; do
 	case $kind in
 		bare) try_root bare "$@" ;;

@@ -156,6 +156,8 @@ default_conf(void)
 	set(conf, "message.max.bytes", "10485760");
 	set(conf, "queue.buffering.max.messages", "1000000");
 	set(conf, "queue.buffering.max.kbytes", "262144");
+	/* ending waits up to 1 s for it; older libraries do not have it */
+	rd_kafka_conf_set(conf, "enable.metrics.push", "false", NULL, 0);
 	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
 	return conf;
 }

@@ -140,6 +140,9 @@ run_regress()
 		tail -n 20 "$tree"/tmp_check_regress/log/*.log "$tree"/log/*.log >>"$log" 2>/dev/null || true
 	fi
 	SHOW_LINES=300 report "$log" pg_regress "$good" "$bad" $((SECONDS - began))
+	sed -n 's/^skipped \([^:]*\): \(.*\)/\1 \2/p' "$log" | while read -r test why; do
+		printf 'skipped %-32s %s\n' "pg_regress $test" "$why"
+	done
 }
 
 # report_tap LOG NAME STATUS BEGAN: counts the assertions of a TAP program.

@@ -30,11 +30,31 @@ typedef struct Question
 /* ---- topics ---- */
 
 #ifdef SI_RDKAFKA_HAS_TOPIC_ID
+/*
+ * Is the controller that the answer names one of its brokers?  While none is
+ * elected it is not, and the embedded broker names one that it does not have.
+ */
+static bool
+has_controller(const SiLookup *lookup, const struct rd_kafka_metadata *metadata)
+{
+	int32_t		controller = rd_kafka_controllerid(lookup->rk, 0);
+	int			i;
+
+	for (i = 0; i < metadata->broker_cnt; i++)
+	{
+		if (metadata->brokers[i].id == controller)
+			return true;
+	}
+	return false;
+}
+
+/* The library asks the controller, and would wait for one that is not there. */
 static void
-read_topic_id(const SiLookup *lookup, SiTopicInfo *info)
+read_topic_id(const SiLookup *lookup, const struct rd_kafka_metadata *metadata,
+			  SiTopicInfo *info)
 {
 	const char *name = lookup->topic;
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(lookup->rk);
+	rd_kafka_queue_t *queue;
 	rd_kafka_TopicCollection_t *topics;
 	const		rd_kafka_DescribeTopics_result_t *result = NULL;
 	const		rd_kafka_TopicDescription_t **descriptions = NULL;
@@ -42,6 +62,9 @@ read_topic_id(const SiLookup *lookup, SiTopicInfo *info)
 	rd_kafka_event_t *event;
 	size_t		n = 0;
 
+	if (!has_controller(lookup, metadata))
+		return;
+	queue = rd_kafka_queue_new(lookup->rk);
 	topics = rd_kafka_TopicCollection_of_topic_names(&name, 1);
 	rd_kafka_DescribeTopics(lookup->rk, topics, NULL, queue);
 	rd_kafka_TopicCollection_destroy(topics);
@@ -64,7 +87,8 @@ read_topic_id(const SiLookup *lookup, SiTopicInfo *info)
 
 /* Which cluster, and which of the topics that ever had this name. */
 static void
-identify_topic(const SiLookup *lookup, SiTopicInfo *info)
+identify_topic(const SiLookup *lookup, const struct rd_kafka_metadata *metadata,
+			   SiTopicInfo *info)
 {
 	char	   *cluster_id;
 
@@ -77,7 +101,7 @@ identify_topic(const SiLookup *lookup, SiTopicInfo *info)
 	}
 
 #ifdef SI_RDKAFKA_HAS_TOPIC_ID
-	read_topic_id(lookup, info);
+	read_topic_id(lookup, metadata, info);
 #endif
 }
 
@@ -110,20 +134,21 @@ si_lookup_topic(const SiLookup *lookup, SiTopicInfo *info)
 			info->partitions = metadata->topics[0].partition_cnt;
 		}
 	}
-	if (metadata != NULL)
-		rd_kafka_metadata_destroy(metadata);
-
-	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		info->valid = true;
+		identify_topic(lookup, metadata, info);
+	}
+	else
 	{
 		info->trouble.kind = err == RD_KAFKA_RESP_ERR__TIMED_OUT ?
 			SI_TROUBLE_SILENCE : si_trouble_kind(err);
 		snprintf(info->trouble.words, sizeof(info->trouble.words), "%s%s",
 				 info->trouble.kind <= SI_TROUBLE_BROKER ? "no broker answered: " : "",
 				 rd_kafka_err2str(err));
-		return;
 	}
-	info->valid = true;
-	identify_topic(lookup, info);
+	if (metadata != NULL)
+		rd_kafka_metadata_destroy(metadata);
 }
 
 /* False if there is no memory for them. */
