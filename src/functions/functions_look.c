@@ -3,8 +3,8 @@
  * functions_look.c
  *	  The SQL functions that look before one leaps: topics, peek, infer_table.
  *
- * They need a server and USAGE on it, no subscription.  See look.h for what
- * they promise.
+ * They need a server and USAGE on it, no subscription.  See topic_reader.h for
+ * what they promise.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -25,7 +25,7 @@
 #include "common/bytes.h"
 #include "functions/arguments.h"
 #include "functions/infer.h"
-#include "functions/look.h"
+#include "functions/topic_reader.h"
 #include "options/server_options.h"
 #include "shmem/slots.h"
 
@@ -71,7 +71,7 @@ si_sql_topics(PG_FUNCTION_ARGS)
 	int			n;
 
 	InitMaterializedSRF(fcinfo, 0);
-	topics = si_look_topics(server, &n);
+	topics = si_topic_reader_topics(server, &n);
 	for (int i = 0; i < n; i++)
 	{
 		Datum		values[2];
@@ -151,7 +151,7 @@ si_sql_peek(PG_FUNCTION_ARGS)
 	si_arguments_require(fcinfo, 3, "position");
 	position = si_options_parse_position(text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	InitMaterializedSRF(fcinfo, 0);
-	messages = si_look_messages(server, topic, &position, max_messages, 0, &n);
+	messages = si_topic_reader_by_time(server, topic, &position, max_messages, 0, &n);
 
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest peek",
 									ALLOCSET_DEFAULT_SIZES);
@@ -193,7 +193,7 @@ si_sql_infer_table(PG_FUNCTION_ARGS)
 	char	   *table;
 	int			n;
 
-	messages = si_look_messages(server, topic, &newest, max_messages, MAX_INFER_BYTES, &n);
+	messages = si_topic_reader_by_time(server, topic, &newest, max_messages, MAX_INFER_BYTES, &n);
 	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
