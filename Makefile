@@ -8,8 +8,8 @@ DATA = $(wildcard sql/stream_ingest--*.sql sql/stream_ingest--*.control)
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes failure guc reason
-OBJS_format = decode_json decode_raw decode_text decoder json_scan path_tree \
-	transcode
+OBJS_format = decode_json decode_raw decode_text decoder format_failure \
+	json_scan path_tree transcode
 OBJS_kafka = client committer consumer held helper lookup producer trouble
 OBJS_options = document insert_mode option_positions option_types options \
 	server_options

@@ -18,7 +18,6 @@
 
 #include "access/xact.h"
 #include "commands/trigger.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -27,6 +26,7 @@
 #include "apply/isolate.h"
 #include "apply/plan.h"
 #include "apply/show.h"
+#include "format/format_failure.h"
 #include "options/insert_mode.h"
 
 /* So many messages refused alike are not the messages' fault. */
@@ -192,14 +192,8 @@ static SiFailure *
 decode_failure(SiApplier *applier, const SiDecodeError *error)
 {
 	MemoryContext old = MemoryContextSwitchTo(applier->batch_context);
-	SiFailure  *failure = palloc0(sizeof(SiFailure));
-	const char *c = error->sqlstate;
+	SiFailure  *failure = si_failure_from_decode(error);
 
-	failure->sqlerrcode = MAKE_SQLSTATE(c[0], c[1], c[2], c[3], c[4]);
-	failure->message = pstrdup(pg_any_to_server(error->message, strlen(error->message),
-												PG_UTF8));
-	failure->detail = error->detail[0] ? pstrdup(error->detail) : NULL;
-	failure->safe = true;
 	MemoryContextSwitchTo(old);
 	return failure;
 }

@@ -31,6 +31,8 @@
 
 #include "apply/datum.h"
 #include "apply/epoch.h"
+#include "common/bytes.h"
+#include "format/format_failure.h"
 
 /* What decoders give, and what headers are in. */
 #define MESSAGE_ENCODING	PG_UTF8
@@ -53,7 +55,6 @@ static bool value_text(SiDatumMaker *maker, SiDatumColumn *state, const SiValue 
 					   const char **text, size_t *len);
 static bool value_to_scratch(SiDatumMaker *maker, SiDatumColumn *state,
 							 const SiValue *value);
-static void append_hex(StringInfo buf, const char *data, size_t len);
 static bool valid_bytes(const SiDatumMaker *maker, const char *data, size_t len);
 
 /* ---- setting up ---- */
@@ -243,7 +244,7 @@ convert_bytea(SiDatumMaker *maker, SiDatumColumn *state,
 
 	/* a domain wants to see it */
 	resetStringInfo(&maker->scratch);
-	append_hex(&maker->scratch, value->data, value->len);
+	si_bytes_append_hex(&maker->scratch, value->data, value->len);
 
 	return si_datum_from_text(maker, state, maker->scratch.data, result);
 }
@@ -411,16 +412,6 @@ valid_bytes(const SiDatumMaker *maker, const char *data, size_t len)
 		pg_verify_mbstr(maker->verify_encoding, data, len, true);
 }
 
-/* Append bytes in bytea's hex form. */
-static void
-append_hex(StringInfo buf, const char *data, size_t len)
-{
-	appendStringInfoString(buf, "\\x");
-	enlargeStringInfo(buf, len * 2);
-	buf->len += hex_encode(data, len, buf->data + buf->len);
-	buf->data[buf->len] = '\0';
-}
-
 /*
  * The text of a value, in the database's encoding; not NUL-terminated, and
  * gone with the next value.
@@ -460,9 +451,7 @@ value_text(SiDatumMaker *maker, SiDatumColumn *state, const SiValue *value,
 				if (si_transcode_text(maker->transcoder, text, len, &error))
 					break;
 				return si_datum_fail(maker, state->column,
-									 MAKE_SQLSTATE(error.sqlstate[0], error.sqlstate[1],
-												   error.sqlstate[2], error.sqlstate[3],
-												   error.sqlstate[4]),
+									 si_format_failure_code(&error),
 									 "%s", error.message);
 			}
 			if (valid_bytes(maker, *text, *len))
@@ -530,20 +519,6 @@ si_datum_to_server(SiDatumMaker *maker, const char **text, size_t *len)
 	*len = strlen(converted->data);
 
 	return true;
-}
-
-/* Append a JSON string: the bytes' text if they have one, else in hex form. */
-void
-si_datum_append_json(SiDatumMaker *maker, const char *data, size_t len)
-{
-	resetStringInfo(&maker->scratch);
-	if (valid_bytes(maker, data, len) &&
-		si_datum_to_server(maker, &data, &len))
-		appendBinaryStringInfo(&maker->scratch, data, len);
-	else
-		append_hex(&maker->scratch, data, len);
-
-	escape_json(&maker->document, maker->scratch.data);
 }
 
 /* ---- failures ---- */

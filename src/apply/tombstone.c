@@ -12,6 +12,7 @@
 #include "mb/pg_wchar.h"
 
 #include "apply/tombstone.h"
+#include "format/format_failure.h"
 #include "format/transcode.h"
 
 struct SiTombstone
@@ -184,10 +185,8 @@ decode_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena, SiR
 	if (decode_with(tombstone, tombstone->members, &tombstone->mapping.decode, message, arena,
 					record, &error))
 		return true;
-	failure->detail = error.detail[0] ? pstrdup(error.detail) : NULL;
-	return fail(failure, MAKE_SQLSTATE(error.sqlstate[0], error.sqlstate[1], error.sqlstate[2],
-									   error.sqlstate[3], error.sqlstate[4]),
-				pstrdup(error.message));
+	*failure = *si_failure_from_decode(&error);
+	return false;
 }
 
 /* Decode a message's key, which becomes UTF-8 first. */

@@ -21,6 +21,7 @@
 #include "datatype/timestamp.h"
 #include "common/failure.h"
 #include "common/message.h"
+#include "utils/array.h"
 
 /* A message's place. */
 typedef struct SiPlace
@@ -47,6 +48,12 @@ extern void si_dead_letter_store(int32 subscription, const char *topic,
  */
 extern int64 *si_dead_letter_known(int32 subscription, const char *topic, int32 partition,
 								   int64 from, int64 to, int *n);
+
+/*
+ * The headers that are stored as these arrays of bytea, in the current memory
+ * context; *n of them.  Values point into the array.
+ */
+extern SiHeader *si_dead_letter_headers(ArrayType *names, ArrayType *values, int *n);
 
 /* Take dead letters away; returns how many there were. */
 extern uint64 si_dead_letter_remove(int32 subscription, const char *topic,

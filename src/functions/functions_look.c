@@ -18,7 +18,6 @@
 #include "miscadmin.h"
 #include "nodes/primnodes.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
@@ -95,29 +94,6 @@ put_bytes(Datum *values, bool *nulls, int i, const char *data, size_t len)
 		values[i] = CStringGetTextDatum(si_bytes_to_text(data, len));
 }
 
-/* An object in which jsonb lets the last of equal names win. */
-static Datum
-headers_object(const SiHeader *headers, int nheaders)
-{
-	StringInfoData document;
-
-	initStringInfo(&document);
-	appendStringInfoChar(&document, '{');
-	for (int i = 0; i < nheaders; i++)
-	{
-		if (i > 0)
-			appendStringInfoChar(&document, ',');
-		si_bytes_append_json(&document, headers[i].name, strlen(headers[i].name));
-		appendStringInfoChar(&document, ':');
-		if (headers[i].value == NULL)
-			appendStringInfoString(&document, "null");
-		else
-			si_bytes_append_json(&document, headers[i].value, headers[i].value_len);
-	}
-	appendStringInfoChar(&document, '}');
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(document.data));
-}
-
 static void
 put_message(ReturnSetInfo *rsinfo, const SiMessage *message)
 {
@@ -131,7 +107,7 @@ put_message(ReturnSetInfo *rsinfo, const SiMessage *message)
 		values[2] = TimestampTzGetDatum((message->timestamp - EPOCH_DIFFERENCE_MS) * 1000);
 	put_bytes(values, nulls, 3, message->key, message->key_len);
 	put_bytes(values, nulls, 4, message->value, message->value_len);
-	values[5] = headers_object(message->headers, message->nheaders);
+	values[5] = si_bytes_headers_jsonb(message->headers, message->nheaders);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
