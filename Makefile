@@ -15,7 +15,7 @@ OBJS_options = document insert_mode option_positions option_types options \
 	server_options
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
-	subscriptions
+	subscriptions transaction
 OBJS_apply = applier batch column_default convert datum epoch format ingest \
 	isolate key mapping plan reduce retry row_notes show statement tombstone \
 	user_sql writer

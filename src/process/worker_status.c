@@ -9,12 +9,11 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
-#include "utils/snapmgr.h"
 
 #include "catalog/event.h"
+#include "catalog/transaction.h"
 #include "process/worker_internal.h"
 
 int			si_worker_my_slot = -1;
@@ -73,6 +72,7 @@ si_worker_set_state(SiWorker *worker, SiState state, const char *reason)
 void
 si_worker_announce_state(SiWorker *worker)
 {
+	MemoryContext caller;
 	SiState		state;
 
 	if (!worker->announce)
@@ -82,9 +82,9 @@ si_worker_announce_state(SiWorker *worker)
 	state = si_slots_worker(si_worker_my_slot)->state;
 	si_slots_unlock();
 
-	StartTransactionCommand();
+	caller = si_transaction_begin();
 	si_event_announce(worker->subscription->id, state);
-	CommitTransactionCommand();
+	si_transaction_commit(caller);
 }
 
 void
@@ -198,21 +198,17 @@ si_worker_report_trouble(SiWorker *worker, const SiTrouble *trouble)
 void
 si_worker_leave_if_changed(SiWorker *worker)
 {
+	MemoryContext caller = si_transaction_begin();
 	SiSubscription *now = NULL;
+	bool		changed;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
 	if (OidIsValid(si_catalog_lock_extension()))
 		now = si_catalog_get(worker->subscription->id);
-	if (now == NULL || now->epoch != worker->key.epoch || !now->enabled ||
-		now->stop_state != NULL)
-	{
-		PopActiveSnapshot();
-		CommitTransactionCommand();
+	changed = now == NULL || now->epoch != worker->key.epoch || !now->enabled ||
+		now->stop_state != NULL;
+	si_transaction_commit(caller);
+	if (changed)
 		si_worker_leave(true);
-	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
 }
 
 /*
@@ -244,12 +240,11 @@ si_worker_leave_stopped(SiWorker *worker, SiState state, const char *reason)
 void
 si_worker_stop_subscription(SiWorker *worker, SiState state, const char *reason, const char *sqlstate)
 {
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	MemoryContext caller = si_transaction_begin();
+
 	if (si_catalog_stop(worker->subscription->id, worker->key.epoch, si_slots_state_name(state),
 						reason, sqlstate))
 		si_event_announce(worker->subscription->id, state);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	si_transaction_commit(caller);
 	si_worker_leave_stopped(worker, state, reason);
 }
