@@ -491,9 +491,7 @@ si_dead_letter_change_counts(int32 subscription, const SiCountChange *change)
 	values[6] = Int64GetDatum(change->ignored);
 	values[7] = Int64GetDatum(change->dead_letters);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&change_counts_sql, values, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&change_counts_sql, values, NULL);
 }
 
 void
@@ -501,7 +499,5 @@ si_dead_letter_reset_counts(int32 subscription)
 {
 	Datum		value = Int32GetDatum(subscription);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&reset_counts_sql, &value, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&reset_counts_sql, &value, NULL);
 }
