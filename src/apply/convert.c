@@ -19,6 +19,7 @@
 
 #include "apply/convert.h"
 #include "apply/datum.h"
+#include "common/bytes.h"
 #include "common/kafka_time.h"
 #include "common/words.h"
 
@@ -458,21 +459,8 @@ take_headers(SiConverter *converter, ColumnState *state, Datum *result,
 	char	   *text;
 
 	resetStringInfo(document);
-	appendStringInfoChar(document, '{');
-	for (int i = 0; i < message->nheaders; i++)
-	{
-		const SiHeader *header = &message->headers[i];
-
-		if (i > 0)
-			appendStringInfoChar(document, ',');
-		si_datum_append_json(&converter->maker, header->name, strlen(header->name));
-		appendStringInfoChar(document, ':');
-		if (header->value)
-			si_datum_append_json(&converter->maker, header->value, header->value_len);
-		else
-			appendStringInfoString(document, "null");
-	}
-	appendStringInfoChar(document, '}');
+	si_bytes_append_headers(document, message->headers, message->nheaders,
+							converter->maker.verify_encoding);
 
 	*isnull = false;
 	if (!InputFunctionCallSafe(&converter->jsonb_input, document->data,

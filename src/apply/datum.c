@@ -31,6 +31,7 @@
 
 #include "apply/datum.h"
 #include "apply/epoch.h"
+#include "common/bytes.h"
 #include "common/words.h"
 #include "format/json_scan.h"
 
@@ -55,7 +56,6 @@ static bool value_text(SiDatumMaker *maker, SiDatumColumn *state, const SiValue 
 					   const char **text, size_t *len);
 static bool value_to_scratch(SiDatumMaker *maker, SiDatumColumn *state,
 							 const SiValue *value);
-static void append_hex(StringInfo buf, const char *data, size_t len);
 static bool valid_bytes(const SiDatumMaker *maker, const char *data, size_t len);
 
 /* ---- setting up ---- */
@@ -245,7 +245,7 @@ convert_bytea(SiDatumMaker *maker, SiDatumColumn *state,
 
 	/* a domain wants to see it */
 	resetStringInfo(&maker->scratch);
-	append_hex(&maker->scratch, value->data, value->len);
+	si_bytes_append_hex(&maker->scratch, value->data, value->len);
 
 	return si_datum_from_text(maker, state, maker->scratch.data, result);
 }
@@ -421,16 +421,6 @@ valid_bytes(const SiDatumMaker *maker, const char *data, size_t len)
 		pg_verify_mbstr(maker->verify_encoding, data, len, true);
 }
 
-/* Append bytes in bytea's hex form. */
-static void
-append_hex(StringInfo buf, const char *data, size_t len)
-{
-	appendStringInfoString(buf, "\\x");
-	enlargeStringInfo(buf, len * 2);
-	buf->len += hex_encode(data, len, buf->data + buf->len);
-	buf->data[buf->len] = '\0';
-}
-
 /* A byte order mark, which json and jsonb refuse, is no part of a document. */
 static void
 skip_mark(const SiDatumColumn *state, const char **data, size_t *len)
@@ -556,20 +546,6 @@ si_datum_to_server(SiDatumMaker *maker, const char **text, size_t *len)
 	*len = strlen(converted->data);
 
 	return true;
-}
-
-/* Append a JSON string: the bytes' text if they have one, else in hex form. */
-void
-si_datum_append_json(SiDatumMaker *maker, const char *data, size_t len)
-{
-	resetStringInfo(&maker->scratch);
-	if (valid_bytes(maker, data, len) &&
-		si_datum_to_server(maker, &data, &len))
-		appendBinaryStringInfo(&maker->scratch, data, len);
-	else
-		append_hex(&maker->scratch, data, len);
-
-	escape_json(&maker->document, maker->scratch.data);
 }
 
 /* ---- failures ---- */

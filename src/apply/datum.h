@@ -98,12 +98,6 @@ extern bool si_datum_from_usecs(SiDatumMaker *maker, SiDatumColumn *state, int64
  */
 extern bool si_datum_to_server(SiDatumMaker *maker, const char **data, size_t *len);
 
-/*
- * Append a JSON string to maker->document: the bytes' text if they have one,
- * else their hex form.
- */
-extern void si_datum_append_json(SiDatumMaker *maker, const char *data, size_t len);
-
 /* Fill in the failure, in our own words; column may be NULL.  Returns false. */
 extern bool si_datum_fail(SiDatumMaker *maker, const SiColumn *column, int sqlerrcode,
 						  const char *format,...) __attribute__((format(printf, 4, 5)));

@@ -14,7 +14,6 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/queryenvironment.h"
 #include "utils/timestamp.h"
@@ -463,28 +462,22 @@ read_bytes(uint64 row, int column, size_t *len)
 	return VARDATA_ANY(bytes);
 }
 
-static void
-read_headers(uint64 row, SiMessage *message)
+SiHeader *
+si_dead_letter_headers(ArrayType *names, ArrayType *values, int *n)
 {
-	bool		no_names,
-				no_values;
-	Datum		names = si_fixed_sql_datum(row, 6, &no_names);
-	Datum		values = si_fixed_sql_datum(row, 7, &no_values);
 	Datum	   *name_elements,
 			   *value_elements;
 	bool	   *nulls;
 	SiHeader   *headers;
-	int			n,
+	int			nnames,
 				nvalues;
 
-	if (no_names || no_values)
-		return;
-	deconstruct_array(DatumGetArrayTypeP(names), BYTEAOID, -1, false, TYPALIGN_INT,
-					  &name_elements, NULL, &n);
-	deconstruct_array(DatumGetArrayTypeP(values), BYTEAOID, -1, false, TYPALIGN_INT,
-					  &value_elements, &nulls, &nvalues);
-	headers = palloc0(sizeof(SiHeader) * n);
-	for (int i = 0; i < Min(n, nvalues); i++)
+	deconstruct_array(names, BYTEAOID, -1, false, TYPALIGN_INT, &name_elements, NULL, &nnames);
+	deconstruct_array(values, BYTEAOID, -1, false, TYPALIGN_INT, &value_elements, &nulls,
+					  &nvalues);
+	*n = Min(nnames, nvalues);
+	headers = palloc0(sizeof(SiHeader) * *n);
+	for (int i = 0; i < *n; i++)
 	{
 		/* a name is text, and needs its NUL */
 		headers[i].name = text_to_cstring((text *) DatumGetPointer(name_elements[i]));
@@ -493,8 +486,22 @@ read_headers(uint64 row, SiMessage *message)
 		headers[i].value = VARDATA_ANY(DatumGetPointer(value_elements[i]));
 		headers[i].value_len = VARSIZE_ANY_EXHDR(DatumGetPointer(value_elements[i]));
 	}
-	message->headers = headers;
-	message->nheaders = n;
+	return headers;
+}
+
+/* Fill in a message's headers from its row. */
+static void
+read_headers(uint64 row, SiMessage *message)
+{
+	bool		no_names,
+				no_values;
+	Datum		names = si_fixed_sql_datum(row, 6, &no_names);
+	Datum		values = si_fixed_sql_datum(row, 7, &no_values);
+
+	if (!no_names && !no_values)
+		message->headers = si_dead_letter_headers(DatumGetArrayTypeP(names),
+												  DatumGetArrayTypeP(values),
+												  &message->nheaders);
 }
 
 static void
@@ -621,9 +628,7 @@ si_dead_letter_change_counts(int32 subscription, const SiCountChange *change)
 	values[6] = Int64GetDatum(change->ignored);
 	values[7] = Int64GetDatum(change->dead_letters);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&change_counts_sql, values, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&change_counts_sql, values, NULL);
 }
 
 void
@@ -631,9 +636,7 @@ si_dead_letter_reset_counts(int32 subscription)
 {
 	Datum		value = Int32GetDatum(subscription);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&reset_counts_sql, &value, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&reset_counts_sql, &value, NULL);
 }
 
 void

@@ -24,6 +24,7 @@
 #include "common/failure.h"
 #include "common/message.h"
 #include "nodes/pg_list.h"
+#include "utils/array.h"
 
 /* A dead letter's place within its topic. */
 typedef struct SiPlace
@@ -55,6 +56,12 @@ extern void si_dead_letter_store(int32 subscription, const char *topic,
  */
 extern int64 *si_dead_letter_known(int32 subscription, const char *topic, int32 partition,
 								   int64 from, int64 to, int *n);
+
+/*
+ * The headers that are stored as these arrays of bytea, in the current memory
+ * context; *n of them.  Values point into the array.
+ */
+extern SiHeader *si_dead_letter_headers(ArrayType *names, ArrayType *values, int *n);
 
 /* Take dead letters away; returns how many there were. */
 extern uint64 si_dead_letter_remove(int32 subscription, const char *topic,

@@ -62,6 +62,17 @@ si_fixed_sql_run(SiFixedSql *statement, Datum *values, const char *nulls)
 }
 
 uint64
+si_fixed_sql_execute(SiFixedSql *statement, Datum *values, const char *nulls)
+{
+	uint64		processed;
+
+	si_fixed_sql_begin();
+	processed = si_fixed_sql_run(statement, values, nulls);
+	si_fixed_sql_end();
+	return processed;
+}
+
+uint64
 si_fixed_sql_read(SiFixedSql *statement, Datum *values, const char *nulls)
 {
 	uint64		processed;

@@ -43,6 +43,9 @@ extern void si_fixed_sql_end(void);
 extern uint64 si_fixed_sql_run(SiFixedSql *statement, Datum *values, const char *nulls);
 extern uint64 si_fixed_sql_read(SiFixedSql *statement, Datum *values, const char *nulls);
 
+/* Begin, run and end, for a statement of which only that number is wanted. */
+extern uint64 si_fixed_sql_execute(SiFixedSql *statement, Datum *values, const char *nulls);
+
 /* A column of the last result, from 0 and 1; NULL or the default where null. */
 extern char *si_fixed_sql_text(uint64 row, int column);
 extern Datum si_fixed_sql_datum(uint64 row, int column, bool *isnull);

@@ -444,9 +444,7 @@ si_progress_insert(const SiProgressKey *key, int32 partition, int64 next_offset,
 	values[5] = CStringGetTextDatum(cluster_id);
 	values[6] = CStringGetTextDatum(topic_id);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&insert_sql, values, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&insert_sql, values, NULL);
 }
 
 bool
@@ -454,7 +452,6 @@ si_progress_move(const SiProgressKey *key, const SiProgress *row, int64 next_off
 				 int64 gap_messages, const char *cluster_id, const char *topic_id)
 {
 	Datum		values[9];
-	uint64		moved;
 
 	values[0] = Int32GetDatum(key->subscription);
 	values[1] = CStringGetTextDatum(key->topic);
@@ -466,10 +463,7 @@ si_progress_move(const SiProgressKey *key, const SiProgress *row, int64 next_off
 	values[7] = CStringGetTextDatum(topic_id);
 	values[8] = Int64GetDatum(row->next_offset);
 
-	si_fixed_sql_begin();
-	moved = si_fixed_sql_run(&move_sql, values, NULL);
-	si_fixed_sql_end();
-	return moved == 1;
+	return si_fixed_sql_execute(&move_sql, values, NULL) == 1;
 }
 
 void
@@ -483,9 +477,7 @@ si_progress_set_stop(const SiProgressKey *key, int32 partition, int64 stop_offse
 	values[3] = Int64GetDatum(key->epoch);
 	values[4] = Int64GetDatum(stop_offset);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&stop_sql, values, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&stop_sql, values, NULL);
 }
 
 uint64
@@ -493,17 +485,13 @@ si_progress_set_seek(int32 subscription, const char *topic, int32 partition,
 					 const char *position)
 {
 	Datum		values[4];
-	uint64		n;
 
 	values[0] = Int32GetDatum(subscription);
 	values[1] = CStringGetTextDatum(topic);
 	values[2] = Int32GetDatum(partition);
 	values[3] = CStringGetTextDatum(position);
 
-	si_fixed_sql_begin();
-	n = si_fixed_sql_run(&seek_sql, values, NULL);
-	si_fixed_sql_end();
-	return n;
+	return si_fixed_sql_execute(&seek_sql, values, NULL);
 }
 
 /* Run a statement whose argument is the subscription. */
@@ -512,9 +500,7 @@ run_for_subscription(SiFixedSql *statement, int32 subscription)
 {
 	Datum		value = Int32GetDatum(subscription);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(statement, &value, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(statement, &value, NULL);
 }
 
 int64
@@ -558,17 +544,13 @@ bool
 si_progress_add_skip(int32 subscription, const char *topic, int32 partition, int64 offset)
 {
 	Datum		values[4];
-	uint64		n;
 
 	values[0] = Int32GetDatum(subscription);
 	values[1] = CStringGetTextDatum(topic);
 	values[2] = Int32GetDatum(partition);
 	values[3] = Int64GetDatum(offset);
 
-	si_fixed_sql_begin();
-	n = si_fixed_sql_run(&skip_sql, values, NULL);
-	si_fixed_sql_end();
-	return n > 0;
+	return si_fixed_sql_execute(&skip_sql, values, NULL) > 0;
 }
 
 void
@@ -576,9 +558,7 @@ si_progress_fence(int32 subscription, int64 epoch)
 {
 	Datum		values[2] = {Int32GetDatum(subscription), Int64GetDatum(epoch)};
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&fence_sql, values, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&fence_sql, values, NULL);
 }
 
 void

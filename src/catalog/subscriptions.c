@@ -414,7 +414,6 @@ si_catalog_stop(int32 id, int64 epoch, const char *state, const char *reason,
 {
 	Datum		values[5];
 	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
-	uint64		n;
 
 	values[0] = Int32GetDatum(id);
 	values[1] = Int64GetDatum(epoch);
@@ -422,10 +421,7 @@ si_catalog_stop(int32 id, int64 epoch, const char *state, const char *reason,
 	values[3] = text_or_null(reason, &nulls[3]);
 	values[4] = text_or_null(sqlstate, &nulls[4]);
 
-	si_fixed_sql_begin();
-	n = si_fixed_sql_run(&stop_sql, values, nulls);
-	si_fixed_sql_end();
-	return n > 0;
+	return si_fixed_sql_execute(&stop_sql, values, nulls) > 0;
 }
 
 /* Run one of the statements that lock a subscription's row by id and epoch. */
@@ -458,9 +454,7 @@ si_catalog_set_first_partitions(int32 id, int partitions)
 {
 	Datum		values[2] = {Int32GetDatum(id), Int32GetDatum(partitions)};
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&first_partitions_sql, values, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&first_partitions_sql, values, NULL);
 }
 
 void
@@ -468,9 +462,7 @@ si_catalog_set_run_since(int32 id, TimestampTz since)
 {
 	Datum		values[2] = {Int32GetDatum(id), TimestampTzGetDatum(since)};
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&run_since_sql, values, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&run_since_sql, values, NULL);
 }
 
 void
@@ -478,9 +470,7 @@ si_catalog_set_counts_since(int32 id)
 {
 	Datum		value = Int32GetDatum(id);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&counts_since_sql, &value, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&counts_since_sql, &value, NULL);
 }
 
 void
@@ -498,7 +488,5 @@ si_catalog_add_gap(int32 id, const char *topic, int32 partition, int64 from, int
 	nulls[4] = (to < 0) ? 'n' : ' ';
 	values[5] = CStringGetTextDatum(reason);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&gap_sql, values, nulls);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&gap_sql, values, nulls);
 }

@@ -16,12 +16,9 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -131,32 +128,9 @@ si_sql_reset_counts(PG_FUNCTION_ARGS)
 Datum
 si_sql_headers_json(PG_FUNCTION_ARGS)
 {
-	Datum	   *names,
-			   *values;
-	bool	   *nulls;
-	int			n,
-				nvalues;
-	StringInfoData document;
+	int			n;
+	SiHeader   *headers = si_dead_letter_headers(PG_GETARG_ARRAYTYPE_P(0),
+												 PG_GETARG_ARRAYTYPE_P(1), &n);
 
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), BYTEAOID, -1, false, TYPALIGN_INT,
-					  &names, NULL, &n);
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), BYTEAOID, -1, false, TYPALIGN_INT,
-					  &values, &nulls, &nvalues);
-	initStringInfo(&document);
-	appendStringInfoChar(&document, '{');
-	for (int i = 0; i < Min(n, nvalues); i++)
-	{
-		if (i > 0)
-			appendStringInfoChar(&document, ',');
-		si_bytes_append_json(&document, VARDATA_ANY(DatumGetPointer(names[i])),
-							 VARSIZE_ANY_EXHDR(DatumGetPointer(names[i])));
-		appendStringInfoChar(&document, ':');
-		if (nulls[i])
-			appendStringInfoString(&document, "null");
-		else
-			si_bytes_append_json(&document, VARDATA_ANY(DatumGetPointer(values[i])),
-								 VARSIZE_ANY_EXHDR(DatumGetPointer(values[i])));
-	}
-	appendStringInfoChar(&document, '}');
-	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(document.data)));
+	PG_RETURN_DATUM(si_bytes_headers_jsonb(headers, n));
 }

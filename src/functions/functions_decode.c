@@ -30,6 +30,7 @@
 #include "utils/resowner.h"
 
 #include "apply/format.h"
+#include "common/bytes.h"
 #include "common/failure.h"
 #include "common/words.h"
 #include "format/transcode.h"
@@ -53,15 +54,6 @@ static const SiWantedField whole_key = {true, 0, NULL};
 /* ---- the fields as JSON ---- */
 
 static void
-append_hex(StringInfo out, const char *data, size_t len)
-{
-	appendStringInfoString(out, "\"\\\\x");
-	enlargeStringInfo(out, len * 2 + 1);
-	out->len += hex_encode(data, len, out->data + out->len);
-	appendStringInfoChar(out, '"');
-}
-
-static void
 append_value(StringInfo out, const SiValue *value)
 {
 	switch (value->kind)
@@ -83,7 +75,10 @@ append_value(StringInfo out, const SiValue *value)
 			escape_json(out, pnstrdup(value->data, value->len));
 			break;
 		case SI_VALUE_BYTES:
-			append_hex(out, value->data, value->len);
+			/* a string, in which JSON wants the backslash doubled */
+			appendStringInfoString(out, "\"\\");
+			si_bytes_append_hex(out, value->data, value->len);
+			appendStringInfoChar(out, '"');
 			break;
 		case SI_VALUE_NULL:
 		case SI_VALUE_ABSENT:

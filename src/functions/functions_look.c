@@ -3,8 +3,8 @@
  * functions_look.c
  *	  The SQL functions that look before one leaps: topics, peek, infer_table.
  *
- * They need a server and USAGE on it, no subscription.  See look.h for what
- * they promise.
+ * They need a server and USAGE on it, no subscription.  See topic_reader.h for
+ * what they promise.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -18,7 +18,6 @@
 #include "miscadmin.h"
 #include "nodes/primnodes.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
@@ -26,7 +25,7 @@
 #include "common/kafka_time.h"
 #include "functions/arguments.h"
 #include "functions/infer.h"
-#include "functions/look.h"
+#include "functions/topic_reader.h"
 #include "options/server_options.h"
 #include "shmem/slots.h"
 
@@ -68,7 +67,7 @@ si_sql_topics(PG_FUNCTION_ARGS)
 	int			n;
 
 	InitMaterializedSRF(fcinfo, 0);
-	topics = si_look_topics(server, &n);
+	topics = si_topic_reader_topics(server, &n);
 	for (int i = 0; i < n; i++)
 	{
 		Datum		values[2];
@@ -92,29 +91,6 @@ put_bytes(Datum *values, bool *nulls, int i, const char *data, size_t len)
 		values[i] = CStringGetTextDatum(si_bytes_to_text(data, len));
 }
 
-/* An object in which jsonb lets the last of equal names win. */
-static Datum
-headers_object(const SiHeader *headers, int nheaders)
-{
-	StringInfoData document;
-
-	initStringInfo(&document);
-	appendStringInfoChar(&document, '{');
-	for (int i = 0; i < nheaders; i++)
-	{
-		if (i > 0)
-			appendStringInfoChar(&document, ',');
-		si_bytes_append_json(&document, headers[i].name, strlen(headers[i].name));
-		appendStringInfoChar(&document, ':');
-		if (headers[i].value == NULL)
-			appendStringInfoString(&document, "null");
-		else
-			si_bytes_append_json(&document, headers[i].value, headers[i].value_len);
-	}
-	appendStringInfoChar(&document, '}');
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(document.data));
-}
-
 static void
 put_message(ReturnSetInfo *rsinfo, const SiMessage *message)
 {
@@ -132,7 +108,7 @@ put_message(ReturnSetInfo *rsinfo, const SiMessage *message)
 						message->partition, (long long) message->offset, message->value_len)));
 	put_bytes(values, nulls, 3, message->key, message->key_len);
 	put_bytes(values, nulls, 4, message->value, message->value_len);
-	values[5] = headers_object(message->headers, message->nheaders);
+	values[5] = si_bytes_headers_jsonb(message->headers, message->nheaders);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
@@ -152,7 +128,7 @@ si_sql_peek(PG_FUNCTION_ARGS)
 	si_arguments_require(fcinfo, 3, "position");
 	position = si_options_parse_position(text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	InitMaterializedSRF(fcinfo, 0);
-	messages = si_look_messages(server, topic, &position, max_messages, 0, &n);
+	messages = si_topic_reader_by_time(server, topic, &position, max_messages, 0, &n);
 
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest peek",
 									ALLOCSET_DEFAULT_SIZES);
@@ -194,7 +170,7 @@ si_sql_infer_table(PG_FUNCTION_ARGS)
 	char	   *table;
 	int			n;
 
-	messages = si_look_messages(server, topic, &newest, max_messages, MAX_INFER_BYTES, &n);
+	messages = si_topic_reader_by_time(server, topic, &newest, max_messages, MAX_INFER_BYTES, &n);
 	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -29,13 +29,13 @@
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "catalog/event.h"
 #include "catalog/session.h"
 #include "catalog/subscriptions.h"
+#include "catalog/transaction.h"
 #include "common/compat.h"
 #include "process/scanner.h"
 
@@ -292,6 +292,7 @@ si_scanner_main(Datum arg)
 	bool		has_extension;
 	Finding    *findings;
 	int			n;
+	MemoryContext caller;
 
 	si_slots_lock(LW_EXCLUSIVE);
 	si_shared->scanner_pid = MyProcPid;
@@ -305,13 +306,10 @@ si_scanner_main(Datum arg)
 	si_session_init_worker();
 	pgstat_report_appname("stream_ingest scanner");
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	caller = si_transaction_begin();
 	findings = read_database(&has_extension, &n);
 	publish(findings, n, has_extension, request);
 	tell_news(findings, n);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	si_transaction_commit(caller);
 	proc_exit(0);
 }

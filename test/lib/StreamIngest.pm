@@ -14,6 +14,9 @@
 #	$kafka->produce('t', [ '{"a": 1}', '{"a": 2}' ], partition => 0);
 #	ok(StreamIngest::poll_until($node, 'SELECT count(*) FROM t', 2));
 #
+# With "use StreamIngest qw(sql poll answer)" a test has short names for what it
+# asks of its server, the first one that new_node made.
+#
 # What fails here dies with the command's own words.  Brokers are killed when
 # the test ends, however it ends; a failed test keeps its broker's directory.
 # A broker needs test/kafka_admin and test/produce (make test-programs).
@@ -23,6 +26,7 @@ package StreamIngest;
 use strict;
 use warnings;
 
+use Exporter qw(import);
 use File::Basename qw(basename dirname);
 use File::Path qw(rmtree);
 use File::Spec;
@@ -34,6 +38,9 @@ use Time::HiRes qw(time);
 my $test_dir = File::Spec->rel2abs(dirname(__FILE__) . '/..');
 my $poll_interval = 0.05;
 my %brokers;
+my $first_node;
+
+our @EXPORT_OK = qw(sql poll answer);
 
 # Runs a command with an empty standard input; returns its output.
 sub _run
@@ -327,7 +334,27 @@ sub new_node
 	$node->safe_psql('postgres',
 		"CREATE SERVER kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '$bootstrap')")
 	  if defined $bootstrap;
+	$first_node //= $node;
 	return $node;
+}
+
+# Runs statements in the test's server, and dies if one fails; returns the
+# output.
+sub sql { return $first_node->safe_psql('postgres', $_[0]); }
+
+# poll($sql, $expected, $timeout): poll_until in the test's server.
+sub poll { return poll_until($first_node, @_); }
+
+# The answer of the test's server: rows, or an error with its SQLSTATE.  Options
+# are psql's: answer($sql, extra_params => [ '-U', 'reader' ]).
+sub answer
+{
+	my ($sql, %opt) = @_;
+	my ($out, $err) = ('', '');
+
+	$first_node->psql('postgres', "\\set VERBOSITY verbose\n$sql",
+		stdout => \$out, stderr => \$err, %opt);
+	return $err ne '' ? $err : $out;
 }
 
 # Kills the postmaster and waits until its children have noticed and are gone:

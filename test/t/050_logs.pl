@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -19,7 +19,6 @@ my $node = StreamIngest::new_node(
 	kafka => $kafka,
 	conf => { max_prepared_transactions => 5 });
 
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 sub poll { return StreamIngest::poll_until($node, $_[0], $_[1], $limit); }
 
 # A topic's rows go to a table of its own with the topic's name.

@@ -11,16 +11,12 @@ use lib "$FindBin::RealBin/../lib";
 use IO::Socket::INET;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql poll);
 use Test::More;
 
 my $kafka = StreamIngest::start_kafka();
 my $sasl = $kafka->add_sasl('app', 'right');
 my $node = StreamIngest::new_node('main', kafka => $kafka, conf => { max_prepared_transactions => 5, wal_level => 'replica', max_wal_senders => 2 });
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
-
-sub poll { return StreamIngest::poll_until($node, @_); }
 
 # Runs statements as the role that is no superuser.
 sub as_plain { return sql("SET ROLE plain; $_[0]"); }

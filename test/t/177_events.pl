@@ -8,15 +8,13 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
 my $listener = $node->background_psql('postgres');
 my @events;
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 # Takes what was announced since the last time.
 sub hear
