@@ -26,7 +26,6 @@
 #include "apply/isolate.h"
 #include "apply/plan.h"
 #include "apply/show.h"
-#include "common/words.h"
 #include "options/insert_mode.h"
 
 /* So many messages refused alike are not the messages' fault. */

@@ -32,7 +32,6 @@
 #include "apply/datum.h"
 #include "apply/epoch.h"
 #include "common/bytes.h"
-#include "common/words.h"
 #include "format/json_scan.h"
 
 /* What decoders give, and what headers are in. */
@@ -442,6 +441,7 @@ value_text(SiDatumMaker *maker, SiDatumColumn *state, const SiValue *value,
 		   const char **text, size_t *len)
 {
 	SiDecodeError error;
+	SiFailure  *refusal;
 
 	*text = value->data;
 	*len = value->len;
@@ -474,11 +474,9 @@ value_text(SiDatumMaker *maker, SiDatumColumn *state, const SiValue *value,
 					skip_mark(state, text, len);
 					break;
 				}
-				return si_datum_fail(maker, state->column,
-									 MAKE_SQLSTATE(error.sqlstate[0], error.sqlstate[1],
-												   error.sqlstate[2], error.sqlstate[3],
-												   error.sqlstate[4]),
-									 "%s", si_words_show(error.message, strlen(error.message)));
+				refusal = si_failure_from_decode(&error);
+				return si_datum_fail(maker, state->column, refusal->sqlerrcode,
+									 "%s", refusal->message);
 			}
 			skip_mark(state, text, len);
 			if (valid_bytes(maker, *text, *len))

@@ -12,7 +12,6 @@
 #include "mb/pg_wchar.h"
 
 #include "apply/tombstone.h"
-#include "common/words.h"
 #include "format/json_scan.h"
 #include "format/transcode.h"
 

@@ -389,7 +389,6 @@ uint64
 si_dead_letter_remove(int32 subscription, const char *topic, const SiPlace *places, int n)
 {
 	Datum		values[5];
-	uint64		removed;
 
 	if (n == 0)
 		return 0;
@@ -397,10 +396,7 @@ si_dead_letter_remove(int32 subscription, const char *topic, const SiPlace *plac
 	values[1] = CStringGetTextDatum(topic);
 	place_arrays(places, n, &values[2]);
 
-	si_fixed_sql_begin();
-	removed = si_fixed_sql_run(&remove_sql, values, NULL);
-	si_fixed_sql_end();
-	return removed;
+	return si_fixed_sql_execute(&remove_sql, values, NULL);
 }
 
 /* The arguments of FILTER; nulls has room for those of the statement. */
@@ -422,13 +418,9 @@ si_dead_letter_discard(const SiDeadLetterFilter *filter)
 {
 	Datum		values[6];
 	char		nulls[SI_FIXED_SQL_MAX_ARGS];
-	uint64		n;
 
 	filter_arguments(filter, values, nulls);
-	si_fixed_sql_begin();
-	n = si_fixed_sql_run(&discard_sql, values, nulls);
-	si_fixed_sql_end();
-	return n;
+	return si_fixed_sql_execute(&discard_sql, values, nulls);
 }
 
 uint64
@@ -588,9 +580,7 @@ si_dead_letter_leave_log(int32 subscription, const char *topic, int32 partition)
 	values[1] = CStringGetTextDatum(topic);
 	values[2] = Int32GetDatum(partition);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&leave_log_sql, values, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&leave_log_sql, values, NULL);
 }
 
 /* ---- trying again ---- */
@@ -644,7 +634,5 @@ si_dead_letter_begin_counts(int32 subscription)
 {
 	Datum		value = Int32GetDatum(subscription);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&begin_counts_sql, &value, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&begin_counts_sql, &value, NULL);
 }

@@ -429,12 +429,8 @@ static bool
 lock_row(SiFixedSql *statement, int32 id, int64 epoch)
 {
 	Datum		values[2] = {Int32GetDatum(id), Int64GetDatum(epoch)};
-	uint64		n;
 
-	si_fixed_sql_begin();
-	n = si_fixed_sql_run(statement, values, NULL);
-	si_fixed_sql_end();
-	return n > 0;
+	return si_fixed_sql_execute(statement, values, NULL) > 0;
 }
 
 bool

@@ -111,15 +111,11 @@ static void
 record_loss(const SiSubscription *subscription, const char *reason)
 {
 	Datum		values[2];
-	uint64		n;
 
 	values[0] = Int32GetDatum(subscription->id);
 	values[1] = CStringGetTextDatum(reason);
 
-	si_fixed_sql_begin();
-	n = si_fixed_sql_run(&lost_sql, values, NULL);
-	si_fixed_sql_end();
-	if (n == 0)
+	if (si_fixed_sql_execute(&lost_sql, values, NULL) == 0)
 		return;
 	si_progress_forget_first(subscription->id);
 	ereport(LOG,

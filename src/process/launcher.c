@@ -28,7 +28,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -40,9 +39,9 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "catalog/transaction.h"
 #include "common/compat.h"
 #include "common/guc.h"
 #include "common/words.h"
@@ -95,12 +94,11 @@ turn_again_in(int milliseconds)
 static void
 request_all_scans(void)
 {
+	MemoryContext caller = si_transaction_begin();
 	Relation	catalog;
 	TableScanDesc scan;
 	HeapTuple	tuple;
 
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
 	catalog = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(catalog, 0, NULL);
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
@@ -122,7 +120,7 @@ request_all_scans(void)
 	}
 	table_endscan(scan);
 	table_close(catalog, AccessShareLock);
-	CommitTransactionCommand();
+	si_transaction_commit(caller);
 }
 
 /* Ask again about databases where something may have healed. */
@@ -799,7 +797,6 @@ si_launcher_main(Datum arg)
 		next_turn = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TURN_MS);
 		if (take_scan_all())
 			request_all_scans();
-		MemoryContextSwitchTo(TopMemoryContext);
 		request_rechecks();
 		start_scanner();
 		tend_workers();

@@ -11,7 +11,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql poll);
 use Test::More;
 
 # the first listener lets its users do everything, the second what they may
@@ -21,10 +21,6 @@ my $kafka = StreamIngest::start_kafka(
 		'super.users=User:ANONYMOUS' ]);
 my $sasl = $kafka->add_sasl(reader => 'secret');
 my $node = StreamIngest::new_node('main', conf => { log_min_messages => 'info' });
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
-
-sub poll { return StreamIngest::poll_until($node, @_); }
 
 # A statement's error.
 sub refusal

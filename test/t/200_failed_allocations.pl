@@ -14,7 +14,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 
 my $rounds = $ENV{ROUNDS} // ($ENV{STREAM_INGEST_FULL} ? 100 : 3);
@@ -34,8 +34,6 @@ my $node;
 	local $ENV{FAIL_MALLOC_FILE} = $orders;
 	$node = StreamIngest::new_node('main', kafka => $kafka);
 }
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 sub poll { my ($sql, $expected) = @_; return StreamIngest::poll_until($node, $sql, $expected, 30); }
 

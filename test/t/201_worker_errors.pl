@@ -12,7 +12,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -26,8 +26,6 @@ $kafka->reconfigure(
 	'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,LOST:PLAINTEXT');
 my $node = StreamIngest::new_node('main', kafka => $kafka,
 	conf => { max_locks_per_transaction => 10, max_connections => 20, log_min_messages => 'log' });
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 sub poll { my ($sql, $expected) = @_; return StreamIngest::poll_until($node, $sql, $expected, 60); }
 

@@ -14,7 +14,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 
 my $limit = $ENV{LIMIT} // 60;
@@ -24,8 +24,6 @@ my $node = StreamIngest::new_node(
 	kafka => $kafka,
 	conf => { wal_writer_delay => '10s', autovacuum => 'off', checkpoint_timeout => '1h',
 		wal_level => 'replica', max_wal_senders => 2 });
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 sub is_soon
 {

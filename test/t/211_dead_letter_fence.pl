@@ -16,15 +16,13 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use IPC::Run;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 use Time::HiRes qw(time);
 
 my $limit = $ENV{LIMIT} // 60;
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka, conf => { deadlock_timeout => '100ms' });
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 sub is_soon
 {

@@ -9,15 +9,13 @@ use lib "$FindBin::RealBin/../lib";
 use EvilBroker;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(poll);
 use Test::More;
 
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
 
 sub sql { my ($sql, $database) = @_; return $node->safe_psql($database // 'postgres', $sql); }
-
-sub poll { return StreamIngest::poll_until($node, @_); }
 
 # ---- what a broker says ----
 

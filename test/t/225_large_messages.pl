@@ -10,15 +10,13 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 
 my $n = $ENV{LARGE_MESSAGES} // 2;
 my $mb = $ENV{LARGE_MB} // 70;
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 # The most memory that a process ever had, in MB.
 sub peak
