@@ -104,8 +104,9 @@ put_message(ReturnSetInfo *rsinfo, const SiMessage *message)
 	values[2] = TimestampTzGetDatum(timestamp);
 	if (si_message_is_reduced(message))
 		ereport(NOTICE,
-				(errmsg("the message at partition %d, offset %lld is not shown: it has %zu bytes",
-						message->partition, (long long) message->offset, message->value_len)));
+				(errmsg("the message at partition %d, offset %lld is not shown: it has %llu bytes",
+						message->partition, (long long) message->offset,
+						(unsigned long long) message->value_len)));
 	put_bytes(values, nulls, 3, message->key, message->key_len);
 	put_bytes(values, nulls, 4, message->value, message->value_len);
 	values[5] = si_bytes_headers_jsonb(message->headers, message->nheaders);
