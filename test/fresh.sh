@@ -13,8 +13,8 @@
 #
 # Needs root, or sudo, and 4 GB in /var/tmp (or in TMPDIR); installs mmdebstrap
 # if it is not there.  A root's processes and mounts live in namespaces of their
-# own, so they end with this script, however it ends.  KEEP=1 keeps the roots
-# when something failed.
+# own, so they end with this script, however it ends; roots of one that was
+# killed are removed by the next.  KEEP=1 keeps the roots when something failed.
 #
 # The last line is "N passed, N failed".  The exit status is 0 when none failed
 # and all ran, and 3 when no root could be made.
@@ -44,6 +44,23 @@ check()
 
 # ---- outside: making roots
 
+# no_root WHY
+no_root()
+{
+	echo "no root of $suite can be made: $1"
+	exit 3
+}
+
+# Those of a script that was killed.
+remove_old_roots()
+{
+	local file
+
+	for file in "${TMPDIR:-/var/tmp}"/si-fresh.*/pid; do
+		[ ! -e "$file" ] || kill -0 "$(cat "$file")" 2>/dev/null || rm -rf --one-file-system "${file%/pid}"
+	done
+}
+
 # configure_root DIR: a user who may use sudo; and the tree, as a checkout of
 # the user's.
 configure_root()
@@ -68,13 +85,17 @@ home()
 # try_root KIND ARG...: in a root of its own, and counts what is found.
 try_root()
 {
-	local kind=$1 log=$work/log.$1 status=0 good=0 bad=0
+	local kind=$1 log=$work/log.$1 status=0 good=0 bad=0 out shown
 
 	shift
 	echo "== $suite, $kind"
 	cp -a "$work/base" "$work/$kind"
-	in_namespaces bash "${BASH_SOURCE[0]}" inside "$kind" "$work/$kind" "$@" > >(tee "$log" | sed -u '$d') 2>&1 || status=$?
-	wait
+	# there is one such line, at the end of it all
+	exec {out}> >(tee "$log" | sed -u '/^[0-9]* passed, [0-9]* failed$/d')
+	shown=$!
+	in_namespaces bash "${BASH_SOURCE[0]}" inside "$kind" "$work/$kind" "$@" >&"$out" 2>&1 || status=$?
+	exec {out}>&-
+	wait "$shown"
 	read -r good bad < <(sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log") || true
 	[ "$status" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
 	passed=$((passed + good))
@@ -89,6 +110,7 @@ finish()
 	trap - EXIT
 	leave_root
 	if [ "$failed" -gt 0 ] && [ -n "${KEEP:-}" ]; then
+		rm "$work/pid"
 		say "kept: $work"
 	else
 		rm -rf --one-file-system "$work"
@@ -192,7 +214,7 @@ run_tests()
 	read -r good bad < <(sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log") || true
 	passed=$((passed + good))
 	failed=$((failed + bad))
-	check "$command $*" [ "$status" -eq 0 ]
+	check "$command${*:+ $*}" [ "$status" -eq 0 ]
 	check 'it leaves no process' processes_left
 }
 
@@ -258,6 +280,10 @@ if [ "${1:-}" = inside ]; then
 	exit
 fi
 
+if [ "$(id -u)" -ne 0 ]; then
+	as_root bash "${BASH_SOURCE[0]}" "$@"
+	exit
+fi
 suite=bookworm
 case ${1:-} in
 	'' | -*) ;;
@@ -268,15 +294,14 @@ case ${1:-} in
 	--bare | --with-postgresql) kinds=("${1#--}"); shift ;;
 	-*) sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
-if [ "$(id -u)" -ne 0 ]; then
-	as_root bash "${BASH_SOURCE[0]}" "$suite" "${kinds[@]/#/--}" "$@"
-	exit
-fi
+remove_old_roots
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/si-fresh.XXXXXX")
+echo $$ >"$work/pid"
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 chmod 755 "$work"
+in_namespaces true 2>"$work/log" || no_root "$(tail -n 1 "$work/log")"
 make_root "$suite" "$work/base" || exit 3
 configure_root "$work/base"
 for kind in "${kinds[@]}"; do

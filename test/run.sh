@@ -113,7 +113,8 @@ build_in_another_directory()
 		diff <(cd "$source" && ls stream_ingest.control sql/stream_ingest--* | xargs -n 1 basename | sort) \
 			<(ls "$dir/root$("$PG_CONFIG" --sharedir)/extension" | sort) &&
 		diff <(echo "$before") <(find "$source" | sort) &&
-		touch "$source/src/compat.h" &&
+		(cd "$dir" && as_server_user make -f "$source/Makefile" -q all) &&
+		find "$source/src" -name compat.h -exec touch {} + &&
 		! (cd "$dir" && as_server_user make -f "$source/Makefile" -q all)
 }
 
