@@ -91,7 +91,7 @@ OBJS = \
 	src/worker_status.o \
 	src/writer.o
 
-TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin
+TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/neighbour.so
 
 # pg_regress and TAP start servers and brokers of their own
 REGRESS = upgrade server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at
@@ -164,6 +164,11 @@ $(MODULE_big)$(DLSUFFIX): src/exports.map
 test/%: test/%.c
 	$(CC) -std=gnu99 -g -O2 -Wall -Wextra -Wmissing-prototypes $(if $(MAINTAINER),-Werror) \
 		-o $@ $< $(shell $(PKG_CONFIG) --cflags --libs rdkafka)
+
+# A library beside ours, for a server to preload.
+test/%.so: test/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $<
 
 # The decoders need no server, so this one runs under the sanitizers.
 test/decoder_test: test/decoder_test.c src/decoder.c src/json_scan.c src/path_tree.c src/decode_json.c src/decode_text.c src/decode_raw.c

@@ -5,3 +5,8 @@
 
 -- Columns are added at the end, in the order of stream_ingest--1.1.sql:
 -- sql/upgrade.sql compares what an update gives with a new installation.
+
+-- without a unique index, updates and deletes fail as soon as a publication has
+-- all tables
+ALTER TABLE stream_ingest.progress REPLICA IDENTITY FULL;
+ALTER TABLE stream_ingest.count_changes REPLICA IDENTITY FULL;

@@ -52,16 +52,16 @@ check_can_set_role_compat(Oid member, Oid role)
 #endif
 }
 
-/* permissions moved out of the range table in 16 */
-static inline void
-check_query_permissions_compat(Query *query)
-{
+/* what a query needs of a relation moved out of the range table in 16 */
 #if PG_VERSION_NUM >= 160000
-	(void) ExecCheckPermissions(query->rtable, query->rteperminfos, true);
+typedef RTEPermissionInfo SiRelationNeeds;
+
+#define query_needs_compat(query)	((query)->rteperminfos)
 #else
-	(void) ExecCheckRTPerms(query->rtable, true);
+typedef RangeTblEntry SiRelationNeeds;	/* requiredPerms is 0 unless a table */
+
+#define query_needs_compat(query)	((query)->rtable)
 #endif
-}
 
 static inline void
 check_execute_privilege_compat(Oid function, Oid role)

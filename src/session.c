@@ -49,6 +49,19 @@ set_local(const char *name, const char *value)
 							 GUC_ACTION_SAVE, true, 0, false);
 }
 
+/*
+ * The same where it makes a difference: this is done for every try, and setting
+ * is not free.  Of a library that is not loaded there is nothing to set.
+ */
+static void
+pin(const char *name, const char *value)
+{
+	const char *now = GetConfigOption(name, true, false);
+
+	if (now != NULL && strcmp(now, value) != 0)
+		set_local(name, value);
+}
+
 void
 si_session_elevate(SiSavedSession *saved)
 {
@@ -103,19 +116,18 @@ si_session_begin_batch(SiSavedSession *saved, const SiIdentity *identity,
 	saved->guc_level = NewGUCNestLevel();
 
 	for (int i = 0; i < SI_NPINNED; i++)
-	{
-		/* this is done for every try; setting is not free, and rarely needed */
-		if (strcmp(GetConfigOption(pinned_names[i], false, false), pinned[i]) != 0)
-			set_local(pinned_names[i], pinned[i]);
-	}
+		pin(pinned_names[i], pinned[i]);
 	if (!row_security)
 		set_local("row_security", "on");
 	if (SessionReplicationRole != SESSION_REPLICATION_ROLE_ORIGIN)
 		set_local("session_replication_role", "origin");
 
-	/* foreign keys are checked by queries with a row's values as parameters */
-	if (GetConfigOption("auto_explain.log_parameter_max_length", true, false) != NULL)
-		set_local("auto_explain.log_parameter_max_length", "0");
+	/*
+	 * Foreign keys are checked, and triggers run statements, with a row's values
+	 * as parameters, which may also be constants of a plan.
+	 */
+	pin("auto_explain.log_parameter_max_length", "0");
+	pin("auto_explain.log_nested_statements", "off");
 
 	/* nobody runs another role's code with all of his session's powers */
 	sec_context = saved->sec_context;

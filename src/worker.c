@@ -57,6 +57,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "fixed_sql.h"
 #include "group.h"
 #include "ingest.h"
 #include "publisher.h"
@@ -210,6 +211,7 @@ read_subscription(SiWorker *worker)
 		s = si_catalog_get(worker->subscription->id);
 	if (s == NULL || !s->enabled || s->stop_state != NULL)
 		si_worker_leave(true);
+	si_progress_check_table();
 	worker->subscription = s;
 	worker->options = si_options_parse(s->options_text);
 	worker->key.subscription = s->id;
@@ -497,8 +499,7 @@ si_worker_wait_for_something(SiWorker *worker, long timeout_ms)
 /*
  * An error at COMMIT, or another that no message could be told by: the batch
  * is split into transactions until the message at fault stands alone.  If it
- * was COMMIT that refused it, it is bad like any other; if it was one of our
- * own statements, something is wrong with us.
+ * was COMMIT that refused it, it is bad like any other.
  */
 static void
 split_batch(SiWorker *worker, const SiFailure *failure)
@@ -536,10 +537,12 @@ postpone_orphans(SiWorker *worker, const SiFailure *failure)
 
 /* The sentence in which an error is told that is not a message's. */
 static SiReason
-error_reason(SiWorker *worker, int sqlerrcode, bool passing)
+error_reason(SiWorker *worker, int sqlerrcode, bool passing, SiFixedSqlFailure own)
 {
 	if (passing)
 		return SI_REASON_PASSING;
+	if (own != SI_FIXED_SQL_DID_NOT_FAIL)
+		return SI_REASON_OWN_TABLES;
 	if (sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		return SI_REASON_PRIVILEGE;
 	if (sqlerrcode == ERRCODE_UNDEFINED_TABLE && worker->subscription->apply == NULL)
@@ -558,6 +561,7 @@ handle_error(SiWorker *worker, ErrorData *edata)
 	SiFailure  *failure = si_failure_from_error(edata);
 	bool		passing = (si_failure_kind(failure->sqlerrcode) == SI_ERROR_PASSING);
 	bool		plan = (worker->phase != SI_PHASE_STREAM || si_ingest_plan_failed(worker->ingest));
+	SiFixedSqlFailure own = si_fixed_sql_take_failure();
 	char	   *text;
 
 	if (worker->trying_orphans)
@@ -565,17 +569,18 @@ handle_error(SiWorker *worker, ErrorData *edata)
 		postpone_orphans(worker, failure);
 		return;
 	}
-	if (!passing && !plan && worker->first < worker->nitems)
+	if (!passing && !plan && own == SI_FIXED_SQL_DID_NOT_FAIL && worker->first < worker->nitems)
 	{
 		split_batch(worker, failure);
 		return;
 	}
-	failure->safe = plan;
-	text = plan ? si_failure_words(failure) : si_failure_describe(failure, NULL, NULL);
+	failure->safe = (own == SI_FIXED_SQL_DID_NOT_FAIL) ? plan : own == SI_FIXED_SQL_FAILED;
+	text = (plan || own != SI_FIXED_SQL_DID_NOT_FAIL) ? si_failure_words(failure)
+		: si_failure_describe(failure, NULL, NULL);
 
 	si_worker_set_error(failure->sqlerrcode, text);
 	si_worker_set_state(worker, passing ? SI_STATE_RETRYING : SI_STATE_STOPPED,
-						si_reason(error_reason(worker, failure->sqlerrcode, passing), text));
+						si_reason(error_reason(worker, failure->sqlerrcode, passing, own), text));
 	if (si_failure_retry_at_once(failure->sqlerrcode) &&
 		worker->retries_at_once++ < RETRIES_AT_ONCE)
 	{
