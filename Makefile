@@ -71,6 +71,7 @@ OBJS = \
 	src/scanner.o \
 	src/server_options.o \
 	src/session.o \
+	src/settings.o \
 	src/show.o \
 	src/slots.o \
 	src/statement.o \

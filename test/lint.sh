@@ -76,6 +76,7 @@ failure 2
 event 2
 position 3
 session 2
+settings 2
 fixed_sql 2
 look 2
 visit 2

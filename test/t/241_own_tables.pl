@@ -214,6 +214,8 @@ produce('audited', 20);
 arrived('audited', 'an audit of all tables does not stop it');
 is(sql("SELECT count(*) > 0 FROM audit"), 't', 'audited: the trigger has fired');
 is(sql("SELECT string_agg(DISTINCT who, ',') FROM audited"), 'plain', 'audited: rows are still written by the owner alone');
+is( sql("SET ROLE plain; BEGIN; DO \$\$BEGIN PERFORM stream_ingest.disable('audited'); PERFORM stream_ingest.enable('audited'); END\$\$; SELECT current_user; COMMIT"),
+	'plain', 'audited: and nobody else becomes another role by it');
 
 # ... and then fails.
 sql(q{CREATE OR REPLACE FUNCTION public.audit() RETURNS trigger LANGUAGE plpgsql AS
