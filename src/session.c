@@ -118,8 +118,8 @@ si_session_begin_batch(SiSavedSession *saved, const SiIdentity *identity,
 		set_local("session_replication_role", "origin");
 
 	/*
-	 * Foreign keys are checked, and triggers run statements, with a row's values
-	 * as parameters, which may also be constants of a plan.
+	 * Foreign keys are checked, and triggers run statements, with a row's
+	 * values as parameters, which may also be constants of a plan.
 	 */
 	pin("auto_explain.log_parameter_max_length", "0");
 	pin("auto_explain.log_nested_statements", "off");

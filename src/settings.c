@@ -60,18 +60,18 @@ si_settings_find(List *settings, const char *name)
 
 /* Append "name=value" unless the name is known. */
 static List *
-add_setting(List *settings, char *text)
+add_setting(List *settings, char *pair)
 {
-	char	   *equals = strchr(text, '=');
+	char	   *equals = strchr(pair, '=');
 	SiSetting  *setting;
 
 	if (equals == NULL)
 		return settings;
 	*equals = '\0';
-	if (si_settings_find(settings, text) != NULL)
+	if (si_settings_find(settings, pair) != NULL)
 		return settings;
 	setting = palloc(sizeof(SiSetting));
-	setting->name = text;
+	setting->name = pair;
 	setting->value = equals + 1;
 	return lappend(settings, setting);
 }
@@ -328,7 +328,10 @@ si_settings_apply(List *settings)
 	{
 		SiSetting  *setting = lfirst(lc);
 
-		/* that the role may have it was checked by ALTER; what is no longer valid is passed over */
+		/*
+		 * that the role may have it was checked by ALTER; what is no longer
+		 * valid is passed over
+		 */
 		(void) set_config_option(setting->name, setting->value, PGC_SUSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, DEBUG1, false);
 	}

@@ -39,11 +39,11 @@ extern void _PG_init(void);
 
 /* EXPLAIN passes its state since 19 */
 #if PG_VERSION_NUM >= 190000
-#define PLANNER_PARAMS		Query *query, const char *text, int options, ParamListInfo params, ExplainState *state
-#define PLANNER_ARGS		query, text, options, params, state
+#define PLANNER_PARAMS		Query *query, const char *sql, int options, ParamListInfo params, ExplainState *state
+#define PLANNER_ARGS		query, sql, options, params, state
 #else
-#define PLANNER_PARAMS		Query *query, const char *text, int options, ParamListInfo params
-#define PLANNER_ARGS		query, text, options, params
+#define PLANNER_PARAMS		Query *query, const char *sql, int options, ParamListInfo params
+#define PLANNER_ARGS		query, sql, options, params
 #endif
 
 static planner_hook_type prev_planner;
@@ -53,7 +53,8 @@ static ExecutorCheckPerms_hook_type prev_check_permissions;
 static ProcessUtility_hook_type prev_process_utility;
 static object_access_hook_type prev_object_access;
 
-static int	starting = 0;		/* calls of ExecutorStart that have not returned */
+static int	starting = 0;		/* calls of ExecutorStart that have not
+								 * returned */
 static int	running = 0;		/* executor runs */
 static int	utilities = 0;
 
@@ -69,7 +70,7 @@ static PlannedStmt *
 plan(PLANNER_PARAMS)
 {
 	expect(IsTransactionState(), "planner_hook outside a transaction");
-	expect(text != NULL, "planner_hook without a text");
+	expect(sql != NULL, "planner_hook without a text");
 	expect(ActiveSnapshotSet(), "planner_hook without a snapshot");
 	return (prev_planner ? prev_planner : standard_planner) (PLANNER_ARGS);
 }
@@ -109,16 +110,16 @@ check_permissions(PERMISSION_PARAMS)
 }
 
 static void
-process_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
+process_utility(PlannedStmt *statement, const char *sql, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
 				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
 {
-	expect(text != NULL, "ProcessUtility_hook without a text");
+	expect(sql != NULL, "ProcessUtility_hook without a text");
 	utilities++;
 	PG_TRY();
 	{
 		(prev_process_utility ? prev_process_utility : standard_ProcessUtility)
-			(statement, text, read_only_tree, context, params, environment, dest, completion);
+			(statement, sql, read_only_tree, context, params, environment, dest, completion);
 	}
 	PG_FINALLY();
 	{
