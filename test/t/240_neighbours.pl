@@ -4,7 +4,7 @@
 # test/neighbour.c stands for all: it looks whether the server's hooks are called
 # where extensions expect them.  Beside it those that are installed: pgaudit,
 # pg_stat_statements, auto_explain, pg_cron, pg_stat_kcache, pg_qualstats,
-# set_user.
+# set_user, pg_repack.
 
 use strict;
 use warnings;
@@ -129,8 +129,38 @@ sub try
 	return $log;
 }
 
+# A target is rewritten by pg_repack, if it is installed, while rows arrive.
+sub try_repack
+{
+	my $bindir = `pg_config --bindir`;
+	my $load;
+
+	chomp $bindir;
+	unless (-x "$bindir/pg_repack")
+	{
+		note('pg_repack is not installed, and not tried');
+		return;
+	}
+	sql(q{CREATE EXTENSION pg_repack; CREATE TABLE repacked (id bigint PRIMARY KEY, payload text)});
+	$kafka->create_topic('repacked', 2);
+	sql(q{SELECT stream_ingest.create_subscription('repacked', 'kafka', 'repacked', 'repacked', mapping => '{"id": "id"}',
+		options => '{"batch_size": 50}')});
+	$load = $kafka->produce_start('repacked', count => 30000, round_robin => 2);
+	foreach my $round (1 .. 3)
+	{
+		command_ok([ "$bindir/pg_repack", '-h', $node->host, '-p', $node->port, '-d', 'postgres', '-t', 'repacked', '-k' ],
+			"pg_repack of a target, round $round");
+	}
+	StreamIngest::produce_wait($load);
+	ok(poll('SELECT count(*) FROM repacked', 30000), 'every row is there after pg_repack');
+	is(sql(q{SELECT dead_letters FROM stream_ingest.counts WHERE name = 'repacked'}), 0, 'and none was refused');
+	sql(q{SELECT stream_ingest.drop_subscription('repacked')});
+	return;
+}
+
 sql('CREATE ROLE plain LOGIN; GRANT USAGE ON FOREIGN SERVER kafka TO plain');
 my $log = try('before', @present, 'stream_ingest');
 like($log, qr/AUDIT: .*stream_ingest/, 'pgaudit has seen our statements') if grep { $_ eq 'pgaudit' } @present;
 try('behind', 'stream_ingest', @present);
+try_repack();
 done_testing();
