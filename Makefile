@@ -4,93 +4,27 @@ EXTENSION = stream_ingest
 MODULE_big = stream_ingest
 DATA = $(wildcard sql/stream_ingest--*.sql sql/stream_ingest--*.control)
 
-# listed, so that a stray file cannot join the build
-OBJS = \
-	src/stream_ingest.o \
-	src/applier.o \
-	src/arguments.o \
-	src/batch.o \
-	src/bytes.o \
-	src/catalog.o \
-	src/cleaner.o \
-	src/client.o \
-	src/column_default.o \
-	src/committer.o \
-	src/consumer.o \
-	src/convert.o \
-	src/datum.o \
-	src/ddl.o \
-	src/dead_letter.o \
-	src/decode_json.o \
-	src/decode_raw.o \
-	src/decode_text.o \
-	src/decoder.o \
-	src/document.o \
-	src/epoch.o \
-	src/event.o \
-	src/failure.o \
-	src/fixed_sql.o \
-	src/format.o \
-	src/former_group.o \
-	src/functions.o \
-	src/group.o \
-	src/functions_dead_letters.o \
-	src/functions_produce.o \
-	src/functions_decode.o \
-	src/functions_look.o \
-	src/functions_preview.o \
-	src/functions_steer.o \
-	src/functions_wait.o \
-	src/guc.o \
-	src/held.o \
-	src/helper.o \
-	src/infer.o \
-	src/ingest.o \
-	src/isolate.o \
-	src/json_scan.o \
-	src/path_tree.o \
-	src/key.o \
-	src/launcher.o \
-	src/lock_wait.o \
-	src/look.o \
-	src/lookup.o \
-	src/mapping.o \
-	src/option_positions.o \
-	src/option_types.o \
-	src/options.o \
-	src/plan.o \
-	src/position.o \
-	src/preview.o \
-	src/producer.o \
-	src/progress.o \
-	src/publisher.o \
-	src/reason.o \
-	src/reduce.o \
-	src/retry.o \
-	src/row_notes.o \
-	src/scanner.o \
-	src/server_options.o \
-	src/session.o \
-	src/settings.o \
-	src/show.o \
-	src/slots.o \
-	src/statement.o \
-	src/subscription.o \
-	src/transcode.o \
-	src/trouble.o \
-	src/tombstone.o \
-	src/upcoming.o \
-	src/user_sql.o \
-	src/views.o \
-	src/visit.o \
-	src/worker.o \
-	src/worker_apply.o \
-	src/worker_contact.o \
-	src/worker_fetch.o \
-	src/worker_limits.o \
-	src/worker_run.o \
-	src/worker_status.o \
-	src/writer.o
+# By folder, lowest floor first (src/README.md).  Listed, so that a stray file
+# cannot join the build.
+FOLDERS = common format kafka options shmem catalog apply process functions
+OBJS_common = bytes failure guc reason
+OBJS_format = decode_json decode_raw decode_text decoder json_scan path_tree \
+	transcode
+OBJS_kafka = client committer consumer held helper lookup producer trouble
+OBJS_options = document insert_mode option_positions option_types options \
+	server_options
+OBJS_shmem = lock_wait slots
+OBJS_catalog = dead_letter event fixed_sql position progress session \
+	settings subscriptions
+OBJS_apply = applier batch column_default convert datum epoch format ingest \
+	isolate key mapping plan reduce retry row_notes show statement tombstone \
+	user_sql writer
+OBJS_process = ddl launcher publisher scanner worker worker_apply worker_contact \
+	worker_fetch worker_limits worker_run worker_status
+OBJS_functions = arguments functions functions_dead_letters functions_decode \
+	functions_look functions_preview functions_produce functions_steer \
+	functions_wait infer look preview subscription upcoming views visit
+OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(folder)/%.o))
 
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/neighbour.so
 
@@ -100,7 +34,7 @@ REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
-EXTRA_CLEAN = src/exports.map $(TEST_PROGRAMS) test/decoder_test tmp_check tmp_check_regress
+EXTRA_CLEAN = src/exports.map $(OBJS:.o=.d) $(TEST_PROGRAMS) test/decoder_test tmp_check tmp_check_regress
 
 PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
@@ -126,7 +60,7 @@ LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags rdkafka jansson)
 SHLIB_LINK = $(shell $(PKG_CONFIG) --libs rdkafka jansson) -Wl,--version-script=src/exports.map
 
 # The server's own headers do not build without a warning under -Wextra.
-PG_CPPFLAGS = $(LIBRARY_CFLAGS)
+PG_CPPFLAGS = -I$(srcdir)/src $(LIBRARY_CFLAGS) -MMD -MP
 PG_CFLAGS = -Wall -Wextra -Wmissing-prototypes \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
 	-Wno-cast-function-type $(COMPILER_CFLAGS)
@@ -149,8 +83,8 @@ ifneq ($(PGXS),)
 include $(PGXS)
 endif
 
-# Header files are few: when one changes, all is built anew.
-$(OBJS): $(wildcard src/*.h)
+# A changed header rebuilds what includes it.
+-include $(wildcard $(OBJS:.o=.d))
 
 # What the library exports: its SQL-callable functions and what the server
 # looks for, nothing else.  (With -fvisibility=hidden version 15 would not find
@@ -172,7 +106,7 @@ test/%.so: test/%.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $<
 
 # The decoders need no server, so this one runs under the sanitizers.
-test/decoder_test: test/decoder_test.c src/decoder.c src/json_scan.c src/path_tree.c src/decode_json.c src/decode_text.c src/decode_raw.c
+test/decoder_test: test/decoder_test.c $(addprefix src/format/,decoder.c json_scan.c path_tree.c decode_json.c decode_text.c decode_raw.c)
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -Isrc -o $@ $^ $(shell $(PKG_CONFIG) --cflags --libs jansson)
 

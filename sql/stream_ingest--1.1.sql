@@ -180,23 +180,6 @@ ALTER TABLE stream_ingest.count_changes REPLICA IDENTITY FULL;
 COMMENT ON TABLE stream_ingest.count_changes IS
 'changes of counts made while a worker owns progress: added by the views, folded in by the worker';
 
--- not dumped: another cluster must not delete what this one has published
-CREATE TABLE stream_ingest.former_group (
-    id                integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    subscription      integer NOT NULL,
-    epoch             bigint NOT NULL,
-    name              name NOT NULL,
-    owner             oid NOT NULL,
-    server            name NOT NULL,
-    topic             text NOT NULL,
-    options           jsonb NOT NULL,
-    partitions        integer[] NOT NULL,
-    system_identifier bigint NOT NULL,
-    database          oid NOT NULL
-);
-COMMENT ON TABLE stream_ingest.former_group IS
-'offsets that subscriptions which were dropped or changed may have left behind in Kafka, until they are deleted there';
-
 SELECT pg_catalog.pg_extension_config_dump('stream_ingest.subscription', '');
 SELECT pg_catalog.pg_extension_config_dump('stream_ingest.subscription_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('stream_ingest.progress', '');
@@ -207,8 +190,7 @@ SELECT pg_catalog.pg_extension_config_dump('stream_ingest.gap', '');
 SELECT pg_catalog.pg_extension_config_dump('stream_ingest.gap_id_seq', '');
 
 REVOKE ALL ON stream_ingest.subscription, stream_ingest.progress, stream_ingest.gap,
-  stream_ingest.dead_letter, stream_ingest.count_changes,
-  stream_ingest.former_group FROM PUBLIC;
+  stream_ingest.dead_letter, stream_ingest.count_changes FROM PUBLIC;
 
 --
 -- Subscriptions
@@ -901,28 +883,6 @@ COMMENT ON COLUMN stream_ingest.dead_letter.attempts IS
 COMMENT ON COLUMN stream_ingest.dead_letter.failed_at IS
 'when it failed last';
 
-COMMENT ON COLUMN stream_ingest.former_group.id IS
-'number of the note';
-COMMENT ON COLUMN stream_ingest.former_group.subscription IS
-'subscription.id, which may be gone';
-COMMENT ON COLUMN stream_ingest.former_group.epoch IS
-'the epoch up to which its workers published them';
-COMMENT ON COLUMN stream_ingest.former_group.name IS
-'name of the subscription';
-COMMENT ON COLUMN stream_ingest.former_group.owner IS
-'whose credentials published them';
-COMMENT ON COLUMN stream_ingest.former_group.server IS
-'foreign server of the brokers';
-COMMENT ON COLUMN stream_ingest.former_group.topic IS
-'topic';
-COMMENT ON COLUMN stream_ingest.former_group.options IS
-'the options then, of which group and partitions follow';
-COMMENT ON COLUMN stream_ingest.former_group.partitions IS
-'the partitions of which there was progress';
-COMMENT ON COLUMN stream_ingest.former_group.system_identifier IS
-'cluster in which this was noted';
-COMMENT ON COLUMN stream_ingest.former_group.database IS
-'database in which this was noted';
 
 COMMENT ON COLUMN stream_ingest.count_changes.subscription IS
 'subscription.id';

@@ -12,10 +12,10 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "ddl.h"
-#include "guc.h"
-#include "launcher.h"
-#include "slots.h"
+#include "common/guc.h"
+#include "process/ddl.h"
+#include "process/launcher.h"
+#include "shmem/slots.h"
 
 PG_MODULE_MAGIC;
 

@@ -89,7 +89,7 @@ tools()
 # Our own type names, and whatever else ends as a type of a library does.
 our_typedefs()
 {
-	cat src/*.[ch] "${files[@]}" | grep -oE \
+	cat src/*.[ch] src/*/*.[ch] "${files[@]}" | grep -oE \
 		-e '^typedef (struct|enum|union) [A-Za-z_0-9]+' \
 		-e '^}[[:space:]]*[A-Za-z_0-9]+;' \
 		-e '^typedef [^;(]*[[:space:]*][A-Za-z_0-9]+;' \
@@ -105,7 +105,7 @@ case ${1:-} in
 	-*) sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
 files=("$@")
-[ $# -gt 0 ] || for file in src/*.[ch] test/*.c test/*/*.c; do
+[ $# -gt 0 ] || for file in src/*.[ch] src/*/*.[ch] test/*.c test/*/*.c; do
 	[ ! -f "$file" ] || files+=("$file")
 done
 dir=$(tools)

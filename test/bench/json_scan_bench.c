@@ -8,8 +8,8 @@
  * variations.  jansson parses it, touches every field and frees it.  Each
  * figure is the best of several rounds: the machine may be shared.
  *
- *	  cc -O2 -Isrc test/bench/json_scan_bench.c src/decode*.c \
- *		src/json_scan.c -ljansson -o json_scan_bench
+ *	  cc -O2 -Isrc test/bench/json_scan_bench.c src/format/decode*.c \
+ *		src/format/json_scan.c src/format/path_tree.c -ljansson -o json_scan_bench
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -22,7 +22,7 @@
 
 #include <jansson.h>
 
-#include "decoder.h"
+#include "format/decoder.h"
 
 #define NFIELDS		16
 #define NMESSAGES	1000

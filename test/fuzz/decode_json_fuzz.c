@@ -25,8 +25,8 @@
 
 #include <jansson.h>
 
-#include "decoder.h"
-#include "json_scan.h"
+#include "format/decoder.h"
+#include "format/json_scan.h"
 
 #define WANT_REST		0x08
 #define WANT_UNKNOWN	0x10

@@ -22,8 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "decoder.h"
-#include "json_scan.h"
+#include "format/decoder.h"
+#include "format/json_scan.h"
 
 #define CSV				0x01
 #define OWN_BYTES		0x08

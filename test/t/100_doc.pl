@@ -79,7 +79,9 @@ sub shape
 
 my %documented = map { shape($_) => 1 } $page{errors} =~ /`([^`\n]+)`/g;
 my @missing;
-foreach my $file (glob("$top/src/*.c"))
+my @sources = glob("$top/src/*.c $top/src/*/*.c");
+cmp_ok(scalar @sources, '>', 50, 'sources are found');
+foreach my $file (@sources)
 {
 	my $source = slurp_file($file);
 
@@ -95,7 +97,7 @@ foreach my $file (glob("$top/src/*.c"))
 is(join("\n", @missing), '', 'every error stands in errors.md');
 
 # what status says, by the one table of it
-my ($sentences) = slurp_file("$top/src/reason.c") =~ /sentences\[SI_NREASONS\] = \{(.*?)\n\};/s;
+my ($sentences) = slurp_file("$top/src/common/reason.c") =~ /sentences\[SI_NREASONS\] = \{(.*?)\n\};/s;
 my %told = map { shape($_) => 1 } $page{monitoring} =~ /`([^`\n]+)`/g;
 my @reasons = map { shape($_) } $sentences =~ /=\s*"((?:[^"\\]|\\.)*)"/g;
 cmp_ok(scalar @reasons, '>', 20, 'reasons are found in the source');

@@ -13,8 +13,8 @@ use Test::More;
 use Time::HiRes qw(time);
 
 # how old a number may be, from slots.h, and what a loaded machine adds
-my ($period) = slurp_file("$FindBin::RealBin/../../src/slots.h") =~ /^#define SI_WATERMARK_MS\s+(\d+)/m;
-my ($times) = slurp_file("$FindBin::RealBin/../../src/slots.h") =~ /^#define SI_WATERMARK_AGE_MS\s+\((\d+) \* SI_WATERMARK_MS\)/m;
+my ($period) = slurp_file("$FindBin::RealBin/../../src/shmem/slots.h") =~ /^#define SI_WATERMARK_MS\s+(\d+)/m;
+my ($times) = slurp_file("$FindBin::RealBin/../../src/shmem/slots.h") =~ /^#define SI_WATERMARK_AGE_MS\s+\((\d+) \* SI_WATERMARK_MS\)/m;
 my $age_limit = $times * $period / 1000;
 my $slack = 10;
 

@@ -1,0 +1,113 @@
+/*-------------------------------------------------------------------------
+ *
+ * datum.h
+ *	  Values to Datums: what a value becomes, by its column's type.
+ *
+ * What happens to a column's values is decided once, by its type.  The rules
+ * are those of a reader of JSON who knows COPY: a type's input function gets
+ * the text that the message holds, and only where JSON itself has more to say
+ * (null, booleans, json columns, arrays and composite types) is it asked.
+ *
+ * Datums, and whatever an input function leaves behind, are in the current
+ * memory context.  Nothing else is allocated per value: texts pass through
+ * buffers that live as long as the maker.  Called by convert alone.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_DATUM_H
+#define SI_DATUM_H
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+
+#include "apply/mapping.h"
+#include "common/compat.h"
+#include "common/failure.h"
+#include "format/transcode.h"
+
+typedef struct SiDatumMaker
+{
+	const SiMapping *mapping;
+	SiFailure  *failure;		/* where the next failure goes */
+	ErrorSaveContext soft;
+
+	/* keys and values as they came, if they are not in UTF-8 */
+	SiTranscoder *transcoder;
+
+	/* from UTF-8 to the database's encoding */
+	int			verify_encoding;	/* what bytes must be valid in */
+	bool		transcode;
+	Oid			conversion;
+
+	StringInfoData scratch;		/* a NUL-terminated copy of a value's text */
+	StringInfoData document;	/* a JSON text that is put together */
+	StringInfoData converted;	/* a text in the database's encoding */
+} SiDatumMaker;
+
+typedef struct SiDatumColumn SiDatumColumn;
+
+/* Convert a value that is neither ABSENT nor NULL; false if it is bad. */
+typedef bool (*si_datum_routine) (SiDatumMaker *maker, SiDatumColumn *state,
+								  const SiValue *value, Datum *result);
+
+struct SiDatumColumn
+{
+	const SiColumn *column;
+	si_datum_routine convert;
+	bool		time_of_day;	/* a time without a date */
+	bool		checks_null;	/* the input function wants to see NULLs */
+	FmgrInfo	input;
+	Oid			typioparam;
+
+	/* for arrays and composite types */
+	MemoryContext nested_context;	/* what the function remembers */
+	TupleDesc	nested_desc;	/* a row type with this column alone */
+	FmgrInfo	nested;			/* json_to_record() into it */
+};
+
+/*
+ * Fill in a maker, in the current memory context.  Error: 42883 if UTF-8 cannot
+ * be converted to the database's encoding.
+ */
+extern void si_datum_init(SiDatumMaker *maker, const SiMapping *mapping);
+
+/* Look up a column's functions, and choose how its values are converted. */
+extern void si_datum_init_column(SiDatumColumn *state, const SiColumn *column);
+
+/* A value of this column threw an ERROR: forget what may be half made. */
+extern void si_datum_recover(SiDatumColumn *state);
+
+/* By the type's input function: a text in the database's encoding, or NULL. */
+extern bool si_datum_from_text(SiDatumMaker *maker, SiDatumColumn *state, char *input,
+							   Datum *result);
+
+/* From microseconds since 1970. */
+extern bool si_datum_from_usecs(SiDatumMaker *maker, SiDatumColumn *state, int64 usecs,
+								Datum *result);
+
+/*
+ * Turn a text from UTF-8 into the database's encoding; false if it holds a
+ * character that the latter lacks.
+ */
+extern bool si_datum_to_server(SiDatumMaker *maker, const char **data, size_t *len);
+
+/*
+ * Append a JSON string to maker->document: the bytes' text if they have one,
+ * else their hex form.
+ */
+extern void si_datum_append_json(SiDatumMaker *maker, const char *data, size_t len);
+
+/* Fill in the failure, in our own words; column may be NULL.  Returns false. */
+extern bool si_datum_fail(SiDatumMaker *maker, const SiColumn *column, int sqlerrcode,
+						  const char *format,...) __attribute__((format(printf, 4, 5)));
+
+/* The same from what an input function said softly. */
+extern bool si_datum_fail_soft(SiDatumMaker *maker, const SiColumn *column);
+
+/* The same for a point in time. */
+extern bool si_datum_out_of_range(SiDatumMaker *maker, const SiColumn *column);
+
+#endif							/* SI_DATUM_H */

@@ -1,0 +1,294 @@
+/*-------------------------------------------------------------------------
+ *
+ * format.c
+ *	  A subscription's format: what its decoder has to know.
+ *
+ * The rules for delimiter, quote, escape and null are COPY's, and so are most
+ * of the words.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+
+#include "apply/format.h"
+
+/* ---- options of another format ---- */
+
+/* The formats that have an option, as in: formats "csv" and "text". */
+static char *
+formats_with(int option)
+{
+	const char *names[16];
+	StringInfoData list;
+	int			n = 0;
+
+	for (int i = 0; si_decoder_routines[i] != NULL && n < lengthof(names); i++)
+	{
+		if ((si_decoder_routines[i]->options & option) != 0)
+			names[n++] = si_decoder_routines[i]->format;
+	}
+	initStringInfo(&list);
+	appendStringInfoString(&list, n > 1 ? "formats" : "format");
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&list, "%s\"%s\"", i == 0 ? " " : i == n - 1 ? " and " : ", ", names[i]);
+	return list.data;
+}
+
+/* Error if an option is given that only other formats have. */
+static void
+check_options(const SiDecoderRoutine *routine, const SiOptions *options)
+{
+	const struct
+	{
+		const char *name;
+		int			option;
+		bool		given;
+	}			given[] = {
+		{"delimiter", SI_FORMAT_DELIMITER, options->delimiter != NULL},
+		{"quote", SI_FORMAT_QUOTE, options->quote != NULL},
+		{"escape", SI_FORMAT_QUOTE, options->escape != NULL},
+		{"null", SI_FORMAT_DELIMITER, options->null_text != NULL},
+		{"header_columns", SI_FORMAT_COLUMNS, options->nheader_columns > 0},
+		{"encoding", SI_FORMAT_ENCODING, options->encoding != PG_UTF8},
+	};
+
+	for (int i = 0; i < lengthof(given); i++)
+	{
+		if (given[i].given && (routine->options & given[i].option) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("option \"%s\" does not go with format \"%s\"",
+							given[i].name, routine->format),
+					 errhint("It is for the %s.", formats_with(given[i].option))));
+	}
+}
+
+/* ---- what COPY asks of its options ---- */
+
+static void
+refuse(const char *option, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for option \"%s\"", option),
+			 errdetail("%s", detail)));
+}
+
+/* The one byte that an option is, or what it is by default. */
+static char
+option_byte(const char *option, const char *value, char initial)
+{
+	if (value == NULL)
+		return initial;
+
+	/* in a single-byte encoding of the database, it is none in the messages */
+	if (IS_HIGHBIT_SET(value[0]))
+		refuse(option, "It must be an ASCII character.");
+	return value[0];
+}
+
+static void
+check_bytes(bool csv, const SiFormatOptions *result)
+{
+	const char *null_text = result->null_text;
+
+	/* as in COPY: these have a meaning behind a backslash, or end the input */
+	if (!csv && strchr("\\.abcdefghijklmnopqrstuvwxyz0123456789",
+					   result->delimiter) != NULL)
+		refuse("delimiter", "In format \"text\" it can be neither a lower-case letter nor a digit, backslash or dot.");
+	if (csv && result->delimiter == result->quote)
+		refuse("delimiter", "Delimiter and quote must be different.");
+	if (strchr(null_text, result->delimiter) != NULL)
+		refuse("null", "The delimiter must not appear in it.");
+	if (csv && strchr(null_text, result->quote) != NULL)
+		refuse("null", "The quote character must not appear in it.");
+}
+
+static void
+set_bytes(const SiDecoderRoutine *routine, const SiOptions *options, SiFormatOptions *result)
+{
+	const SiFormatOptions *initial = &routine->initial;
+	const char *null_text = options->null_text ? options->null_text : initial->null_text;
+
+	result->delimiter = option_byte("delimiter", options->delimiter, initial->delimiter);
+	result->quote = option_byte("quote", options->quote, initial->quote);
+	result->escape = option_byte("escape", options->escape, result->quote);
+	result->null_text = pg_server_to_any(null_text, strlen(null_text), PG_UTF8);
+	check_bytes((routine->options & SI_FORMAT_QUOTE) != 0, result);
+}
+
+/* ---- names of columns ---- */
+
+static bool
+takes_value(const SiMapping *mapping)
+{
+	for (int i = 0; i < mapping->ncolumns; i++)
+	{
+		if (mapping->columns[i].source == SI_SOURCE_VALUE)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * How many columns a message has by the destination's names.  Where a message
+ * is one value it goes to the only column, unless the mapping has given it to
+ * another.
+ */
+static int
+count_names(const SiDecoderRoutine *routine, const SiMapping *mapping)
+{
+	int			n = mapping->nnames;
+
+	if (routine->fields == SI_FIELDS_ONE && n != 1)
+		return 0;
+	if (routine->fields != SI_FIELDS_IN_ORDER && n == 1 && takes_value(mapping))
+		return 0;
+	return n;
+}
+
+static void
+set_columns(const SiDecoderRoutine *routine, const SiMapping *mapping,
+			const SiOptions *options, SiFormatOptions *result)
+{
+	const char **names;
+	int			n = options->nheader_columns;
+
+	if (n == 0 && mapping != NULL)
+	{
+		result->ncolumns = count_names(routine, mapping);
+		result->columns = mapping->names;
+		return;
+	}
+	names = palloc(sizeof(char *) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		names[i] = pstrdup(pg_server_to_any(options->header_columns[i],
+											strlen(options->header_columns[i]), PG_UTF8));
+	result->ncolumns = n;
+	result->columns = names;
+}
+
+/* A message that is one text has neither delimiter nor null. */
+static void
+check_single_column(const SiDecoderRoutine *routine, const SiOptions *options,
+					const SiFormatOptions *result)
+{
+	const char *option = options->delimiter != NULL ? "delimiter" : "null";
+
+	if (routine->fields != SI_FIELDS_IN_ORDER_OR_ONE || result->ncolumns != 1 ||
+		(options->delimiter == NULL && options->null_text == NULL))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"%s\" does not go with format \"%s\" and a single column",
+					option, routine->format),
+			 errdetail("The column takes the whole message as it is.")));
+}
+
+static bool
+has_column(const SiFormatOptions *format, const SiWantedField *wanted)
+{
+	if (wanted->nsteps == 0)
+		return true;
+	for (int i = 0; i < format->ncolumns && wanted->nsteps == 1; i++)
+	{
+		if (wanted->steps[0].key != NULL &&
+			strlen(format->columns[i]) == wanted->steps[0].key_len &&
+			strncmp(format->columns[i], wanted->steps[0].key, wanted->steps[0].key_len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A source of the mapping that no message has is a mistake. */
+static void
+refuse_source(const SiDecoderRoutine *routine, const SiColumn *column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("column \"%s\" cannot take \"%s\": messages of format \"%s\" have no such column",
+					column->name, column->source_text, routine->format),
+			 routine->fields == SI_FIELDS_ONE ? errhint("The bytes of a message are \"$value\".") :
+			 errhint("Name the columns of the messages, in order, in the option \"header_columns\".")));
+}
+
+/* Where unknown fields are errors, every message would be one. */
+static void
+check_unknown(const SiMapping *mapping, const char *relname, const SiFormatOptions *result)
+{
+	for (int i = 0; i < result->ncolumns && mapping->decode.find_unknown; i++)
+	{
+		bool		taken = false;
+
+		for (int j = 0; j < mapping->decode.nfields && !taken; j++)
+		{
+			const SiWantedField *wanted = &mapping->decode.fields[j];
+
+			taken = !wanted->of_key && wanted->nsteps == 1 && wanted->steps[0].key != NULL &&
+				strcmp(wanted->steps[0].key, result->columns[i]) == 0;
+		}
+		if (!taken)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("no column of \"%s\" takes column \"%s\" of the messages", relname,
+							pg_any_to_server(result->columns[i], strlen(result->columns[i]), PG_UTF8)),
+					 errdetail("By the option \"unknown_fields\" every message would be an error.")));
+	}
+}
+
+static void
+check_sources(const SiDecoderRoutine *routine, const SiMapping *mapping,
+			  const char *relname, const SiFormatOptions *result)
+{
+	bool		any = !mapping->needs_field;
+
+	for (int i = 0; i < mapping->ncolumns; i++)
+	{
+		const SiColumn *column = &mapping->columns[i];
+		const SiWantedField *wanted;
+
+		if (column->source != SI_SOURCE_FIELD)
+			continue;
+		wanted = &mapping->decode.fields[column->field];
+		if (column->field == mapping->decode.rest_field || wanted->of_key ||
+			has_column(result, wanted))
+			any = true;
+		else if (column->mapped)
+			refuse_source(routine, column);
+	}
+	if (any)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("no column of \"%s\" takes anything of a message of format \"%s\"",
+					relname, routine->format),
+			 routine->fields == SI_FIELDS_ONE ?
+			 errhint("Say in \"mapping\" which column takes the bytes of a message, such as {\"payload\": \"$value\"}.") :
+			 errhint("The columns that the option \"header_columns\" names are none of its own; use \"mapping\" to say which column takes which.")));
+}
+
+void
+si_format_options(const char *format, const SiMapping *mapping, const char *relname,
+				  const SiOptions *options, SiFormatOptions *result)
+{
+	const SiDecoderRoutine *routine = si_decoder_find(format);
+
+	memset(result, 0, sizeof(SiFormatOptions));
+	check_options(routine, options);
+	if (routine->fields == SI_FIELDS_NAMED)
+		return;
+	if ((routine->options & SI_FORMAT_DELIMITER) != 0)
+		set_bytes(routine, options, result);
+	set_columns(routine, mapping, options, result);
+	check_single_column(routine, options, result);
+	if (mapping != NULL)
+	{
+		check_sources(routine, mapping, relname, result);
+		check_unknown(mapping, relname, result);
+	}
+}

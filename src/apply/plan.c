@@ -1,0 +1,258 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan.c
+ *	  What is the same for every batch of a subscription.
+ *
+ * The plan is made under a lock on its target, as the identity that runs the
+ * batches and with its pinned settings.  Callbacks of the server's caches tell
+ * when it must be made anew.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "apply/batch.h"
+#include "apply/format.h"
+#include "apply/plan.h"
+
+/* All there are in this process, for the callbacks that make them stale. */
+static SiPlan *live = NULL;
+
+/* ---- when the plan must be made anew ---- */
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	for (SiPlan *plan = live; plan != NULL; plan = plan->next_live)
+	{
+		/* what a view takes from the tables below it, nobody tells the view */
+		if (relid == plan->subscription->target || relid == InvalidOid || plan->of_view)
+			plan->stale = true;
+	}
+}
+
+/* Schemas renamed, types altered, roles changed. */
+static void
+catalog_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	relation_changed(arg, InvalidOid);
+}
+
+static void
+watch_catalogs(void)
+{
+	static bool watching = false;
+
+	if (watching)
+		return;
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, catalog_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, catalog_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, catalog_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, catalog_changed, (Datum) 0);
+	watching = true;
+}
+
+/* ---- life ---- */
+
+static void
+forget_plan(void *arg)
+{
+	SiPlan	   *plan = arg;
+	SiPlan	  **link = &live;
+
+	while (*link != NULL && *link != plan)
+		link = &(*link)->next_live;
+	if (*link == plan)
+		*link = plan->next_live;
+}
+
+/* What is not palloc'd goes with the context, also when an ERROR takes it. */
+static void
+release_plan(void *arg)
+{
+	SiPlan	   *plan = arg;
+
+	plan->writer = NULL;
+	plan->tombstone = NULL;
+	if (plan->decoder)
+		si_decoder_destroy(plan->decoder);
+	plan->decoder = NULL;
+	if (plan->unread_decoder)
+		si_decoder_destroy(plan->unread_decoder);
+	plan->unread_decoder = NULL;
+	plan->context = NULL;
+}
+
+/* Have a function called when a context is deleted. */
+static void
+on_delete(MemoryContext context, MemoryContextCallbackFunction function, void *arg)
+{
+	MemoryContextCallback *callback = MemoryContextAllocZero(context,
+															 sizeof(MemoryContextCallback));
+
+	callback->func = function;
+	callback->arg = arg;
+	MemoryContextRegisterResetCallback(context, callback);
+}
+
+SiPlan *
+si_plan_create(const SiSubscription *subscription, const SiOptions *options)
+{
+	SiPlan	   *plan = palloc0(sizeof(SiPlan));
+
+	plan->subscription = subscription;
+	plan->options = options;
+	plan->parent = CurrentMemoryContext;
+	plan->stale = true;
+	on_delete(plan->parent, forget_plan, plan);
+	plan->next_live = live;
+	live = plan;
+	watch_catalogs();
+	return plan;
+}
+
+static void
+drop_plan(SiPlan *plan)
+{
+	if (plan->context != NULL)
+		MemoryContextDelete(plan->context);
+	plan->context = NULL;
+}
+
+/* ---- making it ---- */
+
+/* A decoder for the subscription's format. */
+static SiDecoder *
+make_decoder(const SiSubscription *s, const SiDecodePlan *plan,
+			 const SiFormatOptions *format)
+{
+	SiDecoder  *decoder = si_decoder_create(s->format, plan, format);
+
+	if (decoder == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	return decoder;
+}
+
+/*
+ * Make the plan, for a target or (NULL) for apply.  The writer is set last: while
+ * there is none, what an error has left half made is not used, and made again.
+ */
+static void
+build_plan(SiPlan *plan, Relation target)
+{
+	const SiSubscription *s = plan->subscription;
+	SiWriter   *writer;
+	SiFormatOptions format;
+	SiSavedSession saved;
+	MemoryContext old;
+
+	drop_plan(plan);
+	plan->context = AllocSetContextCreate(plan->parent, "stream_ingest mapping",
+										  ALLOCSET_DEFAULT_SIZES);
+	on_delete(plan->context, release_plan, plan);
+	old = MemoryContextSwitchTo(plan->context);
+	plan->identity = si_session_identity(s->owner, target ? target->rd_rel->relowner : s->owner,
+										 plan->options->run_as_owner);
+
+	/* names are looked up as they are when it runs */
+	si_session_begin_batch(&saved, &plan->identity, si_session_settings_for(s->owner), s->pinned);
+	writer = si_writer_create(target, s, plan->options);
+	plan->mapping = si_writer_mapping(writer);
+	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));
+	plan->transcoder = si_transcode_create(plan->options->encoding);
+	si_format_options(s->format, plan->mapping,
+					  target ? RelationGetRelationName(target) : SI_BATCH_NAME,
+					  plan->options, &format);
+	plan->decoder = make_decoder(s, &plan->mapping->decode, &format);
+	if (si_writer_unread_plan(writer) != NULL)
+		plan->unread_decoder = make_decoder(s, si_writer_unread_plan(writer), &format);
+	if (si_writer_key(writer) != NULL)
+		plan->tombstone = si_tombstone_create(plan->mapping, si_writer_key(writer),
+											  s->format, s->topic);
+	if (target != NULL)
+	{
+		plan->target_schema = get_namespace_name(RelationGetNamespace(target));
+		plan->target_name = pstrdup(RelationGetRelationName(target));
+	}
+	si_session_restore(&saved);
+	MemoryContextSwitchTo(old);
+	plan->writer = writer;
+}
+
+void
+si_plan_lock_target(SiPlan *plan)
+{
+	const SiSubscription *s = plan->subscription;
+	Relation	target;
+
+	plan->at_fault = true;
+	if (s->apply != NULL)
+	{
+		/* its statements lock what they touch; their plans follow changes */
+		AcceptInvalidationMessages();
+		if (plan->stale || plan->writer == NULL)
+		{
+			plan->stale = false;
+			build_plan(plan, NULL);
+		}
+		plan->at_fault = false;
+		return;
+	}
+
+	LockRelationOid(s->target, RowExclusiveLock);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(s->target)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("target \"%s\" of subscription \"%s\" does not exist",
+						s->target_name, NameStr(s->name)),
+				 errhint("Use stream_ingest.alter_subscription to name another target, or drop the subscription.")));
+
+	if (plan->stale || plan->writer == NULL)
+	{
+		target = table_open(s->target, NoLock);
+		plan->stale = false;
+		plan->of_view = (target->rd_rel->relkind == RELKIND_VIEW);
+		build_plan(plan, target);
+		table_close(target, NoLock);
+	}
+	plan->at_fault = false;
+}
+
+/*
+ * Renaming a schema takes no lock on the tables in it, and a plan that it
+ * makes invalid is made again from its text: by names that may mean another
+ * table by now.  If they still mean ours, then ours was written to.
+ */
+void
+si_plan_check_target(SiPlan *plan)
+{
+	Oid			schema;
+
+	if (plan->subscription->apply != NULL)
+		return;
+	AcceptInvalidationMessages();
+	schema = get_namespace_oid(plan->target_schema, true);
+	if (OidIsValid(schema) &&
+		get_relname_relid(plan->target_name, schema) == plan->subscription->target)
+		return;
+	plan->stale = true;
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("the target was renamed while a batch was being applied")));
+}

@@ -1,0 +1,157 @@
+/*-------------------------------------------------------------------------
+ *
+ * show.c
+ *	  The rows of a batch as jsonb.
+ *
+ * The server's own to_jsonb makes them, over the relation "batch"; what is in
+ * it beside the row is then taken away by name.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+
+#include "apply/show.h"
+
+/* Rows offered at a time. */
+#define CHUNK	1000
+
+static void
+add_name(StringInfo sql, const char *name)
+{
+	appendStringInfo(sql, ", %s", quote_literal_cstr(name));
+}
+
+/* The columns that a row lacks, and those that are no part of it. */
+static void
+add_names_of_write(StringInfo sql, const SiMapping *mapping)
+{
+	for (int i = 0; i < mapping->ncolumns; i++)
+	{
+		const SiColumn *column = &mapping->columns[i];
+
+		if (column->absent_bit >= 0)
+			appendStringInfo(sql, ", CASE WHEN (batch.%s OPERATOR(pg_catalog.&) "
+							 INT64_FORMAT "::pg_catalog.int8) OPERATOR(pg_catalog.<>) 0::pg_catalog.int8 THEN %s END",
+							 si_batch_absent_name(column->absent_bit / SI_ABSENT_BITS),
+							 INT64CONST(1) << (column->absent_bit % SI_ABSENT_BITS),
+							 quote_literal_cstr(column->name));
+	}
+}
+
+/* All columns but those of the key. */
+static void
+add_names_of_delete(StringInfo sql, const SiMapping *mapping, const SiKey *key)
+{
+	for (int i = 0; i < mapping->ncolumns; i++)
+	{
+		bool		of_key = false;
+
+		for (int k = 0; k < key->ncolumns; k++)
+			of_key |= (key->columns[k].column == i);
+		if (!of_key)
+			add_name(sql, mapping->columns[i].name);
+	}
+}
+
+/* key: of rows that delete; NULL for those that write. */
+static char *
+make_query(const SiMapping *mapping, const SiKey *key)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT pg_catalog.to_jsonb(batch.*) OPERATOR(pg_catalog.-) ARRAY[%s",
+					 quote_literal_cstr(SI_BATCH_ROW));
+	for (int i = 0; i < SI_MAPPING_ABSENT_WORDS(mapping); i++)
+		add_name(&sql, si_batch_absent_name(i));
+	if (key == NULL)
+		add_names_of_write(&sql, mapping);
+	else
+		add_names_of_delete(&sql, mapping, key);
+	appendStringInfoString(&sql, "]::pg_catalog.text[]");
+	if (key != NULL)
+		appendStringInfoString(&sql, " OPERATOR(pg_catalog.||) '{\"" SI_SHOW_DELETED
+							   "\": true}'::pg_catalog.jsonb");
+	appendStringInfoString(&sql, " FROM " SI_BATCH_NAME);
+	return sql.data;
+}
+
+/* Run it over the rows on offer; the i-th result is of row rows[i], or i. */
+static void
+run_query(const char *query, int n, MemoryContext context, const int *rows, Datum *shown)
+{
+	int			rc = SPI_execute(query, true, 0);
+	MemoryContext old;
+
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(rc));
+	if (SPI_processed != n)
+		elog(ERROR, "%llu of %d rows are shown", (unsigned long long) SPI_processed, n);
+	old = MemoryContextSwitchTo(context);
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+		Datum		value = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+
+		shown[rows ? rows[i] : i] = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+	}
+	MemoryContextSwitchTo(old);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* Rows that are kept one by one: those that write, or those that delete. */
+static void
+show_single(SiBatch *batch, const char *query, bool deletes, MemoryContext context, Datum *shown)
+{
+	int			rows[CHUNK];
+	int			n = 0;
+
+	for (int i = 0; i <= batch->nrows; i++)
+	{
+		if (n == CHUNK || (i == batch->nrows && n > 0))
+		{
+			CHECK_FOR_INTERRUPTS();
+			si_batch_offer_rows(batch, rows, n);
+			run_query(query, n, context, rows, shown);
+			si_batch_withdraw(batch);
+			n = 0;
+		}
+		if (i < batch->nrows && batch->deletes[i] == deletes)
+			rows[n++] = i;
+	}
+}
+
+void
+si_show_rows(const SiMapping *mapping, const SiKey *key, SiBatch *batch,
+			 MemoryContext context, Datum *shown)
+{
+	const char *query;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	query = make_query(mapping, NULL);
+	if (batch->rows == NULL)
+	{
+		show_single(batch, query, false, context, shown);
+		if (key != NULL)
+			show_single(batch, make_query(mapping, key), true, context, shown);
+	}
+	for (int from = 0; batch->rows != NULL && from < batch->nrows; from += CHUNK)
+	{
+		int			n = Min(CHUNK, batch->nrows - from);
+
+		CHECK_FOR_INTERRUPTS();
+		si_batch_offer(batch, from, n);
+		run_query(query, n, context, NULL, shown + from);
+		si_batch_withdraw(batch);
+	}
+	SPI_finish();
+}

@@ -1,0 +1,77 @@
+/*-------------------------------------------------------------------------
+ *
+ * statement.h
+ *	  The SQL statements that consume a batch.
+ *
+ * Insert modes differ in their statement and in nothing else, so partition
+ * routing, triggers, constraints, views, foreign tables and row-level security
+ * are the executor's work.  All names in ours are qualified: they are analyzed
+ * and run under the subscription's search_path, which trigger bodies need.
+ *
+ * Called by writer, connected to SPI, as the identity that runs the batch.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_STATEMENT_H
+#define SI_STATEMENT_H
+
+#include "apply/batch.h"
+#include "apply/key.h"
+#include "options/insert_mode.h"
+#include "utils/rel.h"
+
+typedef struct SiStatement SiStatement;
+
+/* What happened to the messages; what is in none of these was ignored. */
+typedef struct SiWritten
+{
+	int64		inserted;
+	int64		updated;
+	int64		deleted;
+	int64		superseded;		/* a later record of the same key won */
+	int64		handed_over;	/* to the statements of apply */
+} SiWritten;
+
+/* What a target is written with. */
+typedef struct SiStatementSpec
+{
+	Relation	target;
+	const SiMapping *mapping;
+	const SiInsertMode *mode;
+	const SiKey *key;			/* NULL: none (never in upsert mode) */
+	int			version_column; /* in the mapping, -1 for none */
+	const char *filter;			/* of inserts; NULL for none */
+} SiStatementSpec;
+
+/*
+ * Write and prepare a statement; a batch of its row type must be on offer.  In
+ * the current memory context.  Throws whatever parse analysis has to say.
+ *
+ * insert: by the spec's mode; upserts take records that lack no field.  partial:
+ * upserts of records that do.  delete: the rows that have the batch's keys.  filter: the numbers of the rows
+ * that pass (si_statement_rows).  apply: what the user wrote.
+ */
+extern SiStatement *si_statement_insert(const SiStatementSpec *spec);
+extern SiStatement *si_statement_partial(const SiStatementSpec *spec);
+extern SiStatement *si_statement_delete(const SiStatementSpec *spec);
+extern SiStatement *si_statement_filter(const char *filter);
+extern SiStatement *si_statement_apply(const char *apply);
+
+/*
+ * Check that the current user may run it, as the executor would.  Error 42501.
+ */
+extern void si_statement_check_privileges(const SiStatement *statement);
+
+/* Run it over the batch on offer; adds to *written. */
+extern void si_statement_run(SiStatement *statement, SiWritten *written);
+
+/* Run a filter; the numbers are in the SPI procedure's context. */
+extern int *si_statement_rows(SiStatement *statement, int *nrows);
+
+/* Which columns of batch (bool per column) do an apply's statements read? */
+extern void si_statement_used_columns(const SiStatement *statement, bool *used);
+extern void si_statement_destroy(SiStatement *statement);
+
+#endif							/* SI_STATEMENT_H */

@@ -1,0 +1,267 @@
+/*-------------------------------------------------------------------------
+ *
+ * tombstone.c
+ *	  Tombstones to keys.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+
+#include "apply/tombstone.h"
+#include "format/transcode.h"
+
+struct SiTombstone
+{
+	MemoryContextCallback callback;
+	const SiKey *key;
+	int			nwords;			/* of absent bits */
+	int			ncolumns;		/* of the batch's mapping */
+	SiMapping	mapping;		/* the key's columns alone */
+	SiConverter *converter;
+	SiTranscoder *transcoder;	/* NULL where keys are UTF-8 */
+	SiDecoder  *members;		/* a key that is an object */
+	SiDecoder  *whole;			/* a key that is a JSON string; NULL where no
+								 * plain key can be taken */
+	SiDecodePlan whole_plan;
+	SiWantedField whole_field;
+	Datum	   *values;
+	bool	   *nulls;
+};
+
+static void release_decoders(void *arg);
+static void set_source(SiTombstone *tombstone, int i, const SiMapping *mapping,
+					   const SiColumn *column);
+static SiDecoder *make_decoder(const char *format, const SiDecodePlan *plan);
+static bool decode_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
+					   SiRecord *record, SiFailure *failure);
+static bool decode_with(SiTombstone *tombstone, SiDecoder *decoder, const SiDecodePlan *plan,
+						const SiMessage *message, SiArena *arena, SiRecord *record,
+						SiDecodeError *error);
+static bool take_plain_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
+						   SiRecord *record);
+static bool fail(SiFailure *failure, int sqlerrcode, const char *message);
+
+SiTombstone *
+si_tombstone_create(const SiMapping *mapping, const SiKey *key, const char *format,
+					const char *topic)
+{
+	SiTombstone *tombstone = palloc0(sizeof(SiTombstone));
+	int			n = key->ncolumns;
+
+	tombstone->callback.func = release_decoders;
+	tombstone->callback.arg = tombstone;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &tombstone->callback);
+	tombstone->key = key;
+	tombstone->nwords = SI_MAPPING_ABSENT_WORDS(mapping);
+	tombstone->ncolumns = mapping->ncolumns;
+	tombstone->values = palloc0(sizeof(Datum) * n);
+	tombstone->nulls = palloc0(sizeof(bool) * n);
+
+	tombstone->mapping.columns = palloc0(sizeof(SiColumn) * n);
+	tombstone->mapping.decode.fields = palloc0(sizeof(SiWantedField) * n);
+	tombstone->mapping.decode.rest_field = -1;
+	tombstone->mapping.missing_fields = SI_MISSING_NULL;
+	tombstone->mapping.epoch_unit = mapping->epoch_unit;
+	tombstone->mapping.encoding = mapping->encoding;
+	tombstone->transcoder = si_transcode_create(mapping->encoding);
+	for (int i = 0; i < n; i++)
+		set_source(tombstone, i, mapping, &mapping->columns[key->columns[i].column]);
+
+	tombstone->converter = si_convert_create(&tombstone->mapping, topic);
+	tombstone->members = make_decoder(format, &tombstone->mapping.decode);
+	if (tombstone->whole_plan.nfields > 0)
+		tombstone->whole = make_decoder(format, &tombstone->whole_plan);
+	return tombstone;
+}
+
+/* Decide where a column of the key comes from. */
+static void
+set_source(SiTombstone *tombstone, int i, const SiMapping *mapping, const SiColumn *column)
+{
+	SiMapping  *own = &tombstone->mapping;
+	SiColumn   *copy = &own->columns[i];
+	SiWantedField *wanted = (SiWantedField *) &own->decode.fields[own->decode.nfields];
+	SiPathStep *step;
+
+	*copy = *column;
+	copy->absent_bit = -1;
+	own->ncolumns++;
+	if (column->source != SI_SOURCE_FIELD && column->source != SI_SOURCE_VALUE)
+	{
+		own->wants_headers |= column->source == SI_SOURCE_HEADER;
+		return;
+	}
+
+	copy->source = SI_SOURCE_FIELD;
+	copy->field = own->decode.nfields++;
+	if (column->source == SI_SOURCE_FIELD && column->field != mapping->decode.rest_field &&
+		mapping->decode.fields[column->field].of_key)
+	{
+		*wanted = mapping->decode.fields[column->field];
+		return;
+	}
+	step = palloc0(sizeof(SiPathStep));
+	step->key = pg_server_to_any(column->name, strlen(column->name), PG_UTF8);
+	step->key_len = strlen(step->key);
+	wanted->of_key = true;
+	wanted->nsteps = 1;
+	wanted->steps = step;
+	if (tombstone->key->ncolumns == 1)
+	{
+		tombstone->whole_field.of_key = true;
+		tombstone->whole_plan.nfields = 1;
+		tombstone->whole_plan.fields = &tombstone->whole_field;
+		tombstone->whole_plan.rest_field = -1;
+	}
+}
+
+static SiDecoder *
+make_decoder(const char *format, const SiDecodePlan *plan)
+{
+	SiFormatOptions options = {0};
+	SiDecoder  *decoder = si_decoder_create(format, plan, &options);
+
+	if (decoder == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	return decoder;
+}
+
+bool
+si_tombstone_convert(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
+					 Datum *values, bool *nulls, SiFailure *failure)
+{
+	int			n = tombstone->ncolumns + tombstone->nwords;
+	SiRecord	record;
+
+	if (message->key == NULL)
+		return fail(failure, ERRCODE_NULL_VALUE_NOT_ALLOWED,
+					"a tombstone without a key deletes nothing");
+	if (!decode_key(tombstone, message, arena, &record, failure))
+		return false;
+	for (int i = 0; i < tombstone->mapping.ncolumns; i++)
+	{
+		const SiColumn *column = &tombstone->mapping.columns[i];
+
+		if (column->source != SI_SOURCE_FIELD ||
+			record.fields[column->field].kind != SI_VALUE_ABSENT)
+			continue;
+		failure->column = pstrdup(column->name);
+		return fail(failure, ERRCODE_SQL_JSON_MEMBER_NOT_FOUND,
+					psprintf("the tombstone's key has nothing for column \"%s\"", column->name));
+	}
+	if (!si_convert_row(tombstone->converter, message, &record, tombstone->values,
+						tombstone->nulls, failure))
+		return false;
+
+	for (int i = 0; i < n; i++)
+	{
+		values[i] = (Datum) 0;
+		nulls[i] = i < tombstone->ncolumns;
+	}
+	for (int i = 0; i < tombstone->key->ncolumns; i++)
+	{
+		values[tombstone->key->columns[i].column] = tombstone->values[i];
+		nulls[tombstone->key->columns[i].column] = tombstone->nulls[i];
+	}
+	return true;
+}
+
+/* Fill a record with the fields of a message's key. */
+static bool
+decode_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena, SiRecord *record,
+		   SiFailure *failure)
+{
+	SiDecodeError error;
+
+	if (tombstone->whole != NULL && take_plain_key(tombstone, message, arena, record))
+		return true;
+	if (decode_with(tombstone, tombstone->members, &tombstone->mapping.decode, message, arena,
+					record, &error))
+		return true;
+	failure->detail = error.detail[0] ? pstrdup(error.detail) : NULL;
+	return fail(failure, MAKE_SQLSTATE(error.sqlstate[0], error.sqlstate[1], error.sqlstate[2],
+									   error.sqlstate[3], error.sqlstate[4]),
+				pstrdup(error.message));
+}
+
+/* Decode a message's key, which becomes UTF-8 first. */
+static bool
+decode_with(SiTombstone *tombstone, SiDecoder *decoder, const SiDecodePlan *plan,
+			const SiMessage *message, SiArena *arena, SiRecord *record, SiDecodeError *error)
+{
+	SiMessage	utf8;
+
+	if (tombstone->transcoder != NULL)
+	{
+		if (!si_transcode_message(tombstone->transcoder, plan, message, arena, &utf8, error))
+			return false;
+		message = &utf8;
+	}
+	return si_decoder_decode(decoder, message, arena, record, error);
+}
+
+/*
+ * Take a key that is no JSON object: a JSON string for what it says, all else
+ * as it stands there.  False if it is an object, or out of memory.
+ */
+static bool
+take_plain_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
+			   SiRecord *record)
+{
+	size_t		begin = 0;
+	SiDecodeError error;
+
+	while (begin < message->key_len && strchr(" \t\r\n", message->key[begin]) != NULL &&
+		   message->key[begin] != '\0')
+		begin++;
+	if (begin < message->key_len && message->key[begin] == '{')
+		return false;
+	if (begin < message->key_len && message->key[begin] == '"' &&
+		decode_with(tombstone, tombstone->whole, &tombstone->whole_plan, message, arena, record,
+					&error))
+		return true;
+
+	record->op = SI_OP_DELETE;
+	record->nfields = 1;
+	record->any_field = true;
+	record->fields = si_arena_alloc(arena, sizeof(SiValue));
+	if (record->fields == NULL)
+		return false;
+	memset(&record->unknown, 0, sizeof(SiValue));
+	record->fields[0].kind = SI_VALUE_BYTES;
+	record->fields[0].data = message->key;
+	record->fields[0].len = message->key_len;
+	return true;
+}
+
+static bool
+fail(SiFailure *failure, int sqlerrcode, const char *message)
+{
+	failure->sqlerrcode = sqlerrcode;
+	failure->message = (char *) message;
+	failure->safe = true;
+	return false;
+}
+
+const SiColumn *
+si_tombstone_column(const SiTombstone *tombstone)
+{
+	return si_convert_column(tombstone->converter);
+}
+
+static void
+release_decoders(void *arg)
+{
+	SiTombstone *tombstone = arg;
+
+	if (tombstone->whole != NULL)
+		si_decoder_destroy(tombstone->whole);
+	if (tombstone->members != NULL)
+		si_decoder_destroy(tombstone->members);
+}

@@ -1,0 +1,614 @@
+/*-------------------------------------------------------------------------
+ *
+ * progress.c
+ *	  The next offset of each partition, exact counts, and the fence.
+ *
+ * All statements lock rows in the order of partitions, so that batches and
+ * fences cannot deadlock.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "catalog/fixed_sql.h"
+#include "catalog/progress.h"
+
+static SiFixedSql load_sql = {
+	"SELECT p.partition, p.ctid, p.next_offset, p.leader_epoch, "
+	" (SELECT max(d.message_offset) FROM stream_ingest.dead_letter d "
+	"   WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = p.partition), "
+	" p.cluster_id, p.topic_id, p.seek_position, "
+	" (SELECT array_agg(x ORDER BY x) FROM unnest(p.skips) x WHERE x >= p.next_offset), "
+	" p.stop_offset "
+	"FROM stream_ingest.progress p WHERE p.subscription = $1 AND p.topic = $2 "
+	"ORDER BY p.partition",
+	2, {INT4OID, TEXTOID}
+};
+
+/*
+ * The join goes by ctid: si_session_elevate keeps the planner from anything
+ * but a nested loop, and the addition of zero from the primary key, which
+ * would be walked through all dead versions of the row.
+ *
+ * Where a row was, another one of the same subscription may be after a rewrite
+ * (VACUUM FULL, CLUSTER), even with the same offset: so the whole key is
+ * compared, or one partition's batch would advance another.
+ *
+ * The guessed length of an array would make the server plan this and the
+ * update below anew for every batch, for no other plan.
+ */
+#define IS_ROW_OF_KEY(subscription, topic) \
+	"p.ctid = u.tid AND p.subscription + 0 = " subscription \
+	" AND p.topic || '' = " topic " AND p.partition + 0 = u.partition "
+
+static SiFixedSql lock_sql = {
+	"SELECT u.n FROM unnest($1, $2, $5) WITH ORDINALITY AS u(tid, next_offset, partition, n), "
+	" stream_ingest.progress p "
+	"WHERE " IS_ROW_OF_KEY("$3", "$6") "AND p.epoch = $4 "
+	" AND p.next_offset = u.next_offset "
+	"ORDER BY u.n FOR NO KEY UPDATE OF p SKIP LOCKED",
+	6, {TIDARRAYOID, INT8ARRAYOID, INT4OID, INT8OID, INT4ARRAYOID, TEXTOID},
+	CURSOR_OPT_GENERIC_PLAN
+};
+
+static SiFixedSql lock_by_key_sql = {
+	"SELECT p.partition, p.ctid, p.next_offset, p.epoch "
+	"FROM stream_ingest.progress p WHERE p.subscription = $1 AND p.topic = $2 "
+	" AND p.partition = ANY ($3) ORDER BY p.partition FOR NO KEY UPDATE",
+	3, {INT4OID, TEXTOID, INT4ARRAYOID}
+};
+
+static SiFixedSql try_lock_by_key_sql = {
+	"SELECT p.partition, p.ctid, p.next_offset, p.epoch "
+	"FROM stream_ingest.progress p WHERE p.subscription = $1 AND p.topic = $2 "
+	" AND p.partition = ANY ($3) ORDER BY p.partition FOR NO KEY UPDATE SKIP LOCKED",
+	3, {INT4OID, TEXTOID, INT4ARRAYOID}
+};
+
+static SiFixedSql advance_sql = {
+	"UPDATE stream_ingest.progress p SET "
+	" next_offset = u.new_offset, leader_epoch = u.leader_epoch, "
+	" messages = p.messages + u.messages, bytes = p.bytes + u.bytes, "
+	" batches = p.batches + u.batches, applied = p.applied + u.applied, "
+	" inserted = p.inserted + u.inserted, updated = p.updated + u.updated, "
+	" deleted = p.deleted + u.deleted, superseded = p.superseded + u.superseded, "
+	" ignored = p.ignored + u.ignored, dead_letters = p.dead_letters + u.dead_letters, "
+	" rejected = p.rejected + u.rejected, "
+	" last_message_at = COALESCE(u.last_message_at, p.last_message_at), "
+	" applied_at = CASE WHEN u.messages > 0 THEN clock_timestamp() ELSE p.applied_at END "
+	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $19) "
+	" WITH ORDINALITY AS u(tid, old_offset, new_offset, leader_epoch, messages, bytes, batches, "
+	" applied, inserted, updated, deleted, superseded, ignored, dead_letters, rejected, "
+	" last_message_at, partition, n) "
+	"WHERE " IS_ROW_OF_KEY("$17", "$20") "AND p.epoch = $18 "
+	" AND p.next_offset = u.old_offset "
+	"RETURNING u.n, p.ctid",
+	20, {TIDARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
+		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
+		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4OID, INT8OID,
+	INT4ARRAYOID, TEXTOID},
+	CURSOR_OPT_GENERIC_PLAN
+};
+
+static SiFixedSql insert_sql = {
+	"INSERT INTO stream_ingest.progress (subscription, topic, partition, epoch, next_offset, "
+	" cluster_id, topic_id) SELECT $1, $2, $3, $4, $5, $6, $7 "
+	"WHERE NOT EXISTS (SELECT FROM stream_ingest.progress p WHERE p.subscription = $1 "
+	" AND p.topic = $2 AND p.partition = $3)",
+	7, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTOID, TEXTOID}
+};
+
+static SiFixedSql move_sql = {
+	"UPDATE stream_ingest.progress p SET next_offset = $5, leader_epoch = -1, "
+	" gap_messages = p.gap_messages + $6, cluster_id = $7, topic_id = $8, seek_position = NULL "
+	"WHERE p.subscription = $1 AND p.topic = $2 AND p.partition = $3 AND p.epoch = $4 "
+	" AND p.next_offset = $9",
+	9, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID}
+};
+
+static SiFixedSql stop_sql = {
+	"UPDATE stream_ingest.progress p SET stop_offset = $5 "
+	"WHERE p.subscription = $1 AND p.topic = $2 AND p.partition = $3 AND p.epoch = $4",
+	5, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID}
+};
+
+static SiFixedSql forget_stops_sql = {
+	"UPDATE stream_ingest.progress p SET stop_offset = NULL "
+	"WHERE p.subscription = $1 AND p.stop_offset IS NOT NULL",
+	1, {INT4OID}
+};
+
+static SiFixedSql seek_sql = {
+	"UPDATE stream_ingest.progress p SET seek_position = $4, skips = NULL "
+	"WHERE p.subscription = $1 AND p.topic = $2 AND ($3 < 0 OR p.partition = $3)",
+	4, {INT4OID, TEXTOID, INT4OID, TEXTOID}
+};
+
+static SiFixedSql skip_sql = {
+	"UPDATE stream_ingest.progress p SET skips = "
+	" (SELECT array_agg(DISTINCT x) FROM unnest(p.skips || $4) x WHERE x >= p.next_offset) "
+	"WHERE p.subscription = $1 AND p.topic = $2 AND p.partition = $3 AND p.next_offset <= $4",
+	4, {INT4OID, TEXTOID, INT4OID, INT8OID}
+};
+
+static SiFixedSql rejected_sql = {
+	"SELECT COALESCE(sum(p.rejected), 0)::int8 FROM stream_ingest.progress p "
+	"WHERE p.subscription = $1",
+	1, {INT4OID}
+};
+
+static SiFixedSql forget_rejected_sql = {
+	"UPDATE stream_ingest.progress p SET rejected = 0 WHERE p.subscription = $1 AND p.rejected <> 0",
+	1, {INT4OID}
+};
+
+static SiFixedSql fold_sql = {
+	"WITH c AS (DELETE FROM stream_ingest.count_changes c WHERE c.subscription = $1 RETURNING c.*), "
+	" s AS (SELECT sum(c.messages) AS messages, sum(c.bytes) AS bytes, sum(c.batches) AS batches, "
+	"   sum(c.applied) AS applied, sum(c.inserted) AS inserted, sum(c.updated) AS updated, "
+	"   sum(c.deleted) AS deleted, sum(c.superseded) AS superseded, sum(c.ignored) AS ignored, "
+	"   sum(c.dead_letters) AS dead_letters, sum(c.gap_messages) AS gap_messages "
+	"   FROM c HAVING count(*) > 0) "
+	"UPDATE stream_ingest.progress p SET messages = p.messages + s.messages, "
+	" bytes = p.bytes + s.bytes, batches = p.batches + s.batches, "
+	" applied = p.applied + s.applied, inserted = p.inserted + s.inserted, "
+	" updated = p.updated + s.updated, deleted = p.deleted + s.deleted, "
+	" superseded = p.superseded + s.superseded, ignored = p.ignored + s.ignored, "
+	" dead_letters = p.dead_letters + s.dead_letters, "
+	" gap_messages = p.gap_messages + s.gap_messages "
+	"FROM s WHERE p.subscription = $1 AND (p.topic, p.partition) = "
+	" (SELECT q.topic, q.partition FROM stream_ingest.progress q WHERE q.subscription = $1 "
+	"  ORDER BY q.topic, q.partition LIMIT 1)",
+	1, {INT4OID}
+};
+
+static SiFixedSql fence_sql = {
+	"WITH locked AS MATERIALIZED (SELECT p.topic, p.partition FROM stream_ingest.progress p "
+	" WHERE p.subscription = $1 ORDER BY p.topic, p.partition FOR NO KEY UPDATE) "
+	"UPDATE stream_ingest.progress p SET epoch = $2 FROM locked l "
+	"WHERE p.subscription = $1 AND p.topic = l.topic AND p.partition = l.partition",
+	2, {INT4OID, INT8OID}
+};
+
+static SiFixedSql delete_sql = {
+	"WITH locked AS MATERIALIZED (SELECT p.topic, p.partition FROM stream_ingest.progress p "
+	" WHERE p.subscription = $1 ORDER BY p.topic, p.partition FOR UPDATE) "
+	"DELETE FROM stream_ingest.progress p USING locked l "
+	"WHERE p.subscription = $1 AND p.topic = l.topic AND p.partition = l.partition",
+	1, {INT4OID}
+};
+
+/*
+ * An unlogged table is empty after a crash, and what is read again then would be
+ * applied twice.
+ */
+void
+si_progress_check_table(void)
+{
+	Oid			table = get_relname_relid("progress", get_namespace_oid("stream_ingest", false));
+
+	/* like what a statement on the table throws */
+	si_fixed_sql_begin();
+	if (OidIsValid(table) && get_rel_persistence(table) != RELPERSISTENCE_PERMANENT)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table stream_ingest.progress is unlogged, so a crash of the server empties it"),
+				 errhint("Use ALTER TABLE stream_ingest.progress SET LOGGED.")));
+	si_fixed_sql_end();
+}
+
+/* The offsets in a column of the i-th row of the result. */
+static void
+read_skips(SiProgress *row, uint64 i, int column)
+{
+	ArrayType  *array;
+	bool		isnull;
+	Datum		skips = si_fixed_sql_datum(i, column, &isnull);
+
+	row->skips = NULL;
+	row->nskips = 0;
+	if (isnull)
+		return;
+
+	/* reading the array may have made a copy that goes with the connection */
+	array = DatumGetArrayTypeP(skips);
+	row->nskips = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	row->skips = SPI_palloc(sizeof(int64) * Max(row->nskips, 1));
+	memcpy(row->skips, ARR_DATA_PTR(array), sizeof(int64) * row->nskips);
+}
+
+bool
+si_progress_pending(const SiProgress *row)
+{
+	return row->seek_position != NULL ||
+		(row->nskips > 0 && row->skips[row->nskips - 1] >= row->next_offset);
+}
+
+bool
+si_progress_stopped(const SiProgress *row)
+{
+	return row->stop_offset >= 0 && row->next_offset >= row->stop_offset;
+}
+
+SiProgress *
+si_progress_load(int32 subscription, const char *topic, int *n)
+{
+	Datum		values[2] = {Int32GetDatum(subscription), CStringGetTextDatum(topic)};
+	SiProgress *rows;
+	uint64		found;
+
+	si_fixed_sql_begin();
+	found = si_fixed_sql_read(&load_sql, values, NULL);
+	rows = SPI_palloc(sizeof(SiProgress) * Max(found, 1));
+	for (uint64 i = 0; i < found; i++)
+	{
+		SiProgress *row = &rows[i];
+		bool		isnull;
+
+		row->partition = si_fixed_sql_int(i, 1, 0);
+		row->row = *(ItemPointer) DatumGetPointer(si_fixed_sql_datum(i, 2, &isnull));
+		row->next_offset = si_fixed_sql_int(i, 3, 0);
+		row->leader_epoch = si_fixed_sql_int(i, 4, -1);
+		row->last_dead_letter = si_fixed_sql_int(i, 5, -1);
+		row->cluster_id = si_fixed_sql_text(i, 6);
+		row->topic_id = si_fixed_sql_text(i, 7);
+		row->seek_position = si_fixed_sql_text(i, 8);
+		read_skips(row, i, 9);
+		row->stop_offset = si_fixed_sql_int(i, 10, -1);
+	}
+	si_fixed_sql_end();
+	*n = (int) found;
+	return rows;
+}
+
+/* ---- arrays as arguments ---- */
+
+/* An array of the values that get() gives for 0 .. n-1. */
+typedef Datum (*element_getter) (void *arg, int i, bool *isnull);
+
+static Datum
+make_array(Oid type, int len, bool byval, char align, element_getter get, void *arg, int n)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * n);
+	bool	   *nulls = palloc0(sizeof(bool) * n);
+	int			lbound = 1;
+
+	for (int i = 0; i < n; i++)
+		elements[i] = get(arg, i, &nulls[i]);
+	return PointerGetDatum(construct_md_array(elements, nulls, 1, &n, &lbound, type, len,
+											  byval, align));
+}
+
+static Datum
+get_tid(void *arg, int i, bool *isnull)
+{
+	return PointerGetDatum(&((SiProgress **) arg)[i]->row);
+}
+
+static Datum
+get_next_offset(void *arg, int i, bool *isnull)
+{
+	return Int64GetDatum(((SiProgress **) arg)[i]->next_offset);
+}
+
+static Datum
+get_partition(void *arg, int i, bool *isnull)
+{
+	return Int32GetDatum(((SiProgress **) arg)[i]->partition);
+}
+
+static Datum
+get_leader_epoch(void *arg, int i, bool *isnull)
+{
+	return Int32GetDatum(((SiAdvance *) arg)[i].leader_epoch);
+}
+
+static Datum
+get_last_message_at(void *arg, int i, bool *isnull)
+{
+	TimestampTz at = ((SiAdvance *) arg)[i].last_message_at;
+
+	*isnull = (at == 0);
+	return TimestampTzGetDatum(at);
+}
+
+/* One of the counters of an array of SiAdvance. */
+typedef struct CounterColumn
+{
+	SiAdvance  *advances;
+	size_t		member;
+} CounterColumn;
+
+static Datum
+get_counter(void *arg, int i, bool *isnull)
+{
+	CounterColumn *column = arg;
+
+	return Int64GetDatum(*(int64 *) ((char *) &column->advances[i] + column->member));
+}
+
+static Datum
+counter_array(SiAdvance *advances, size_t member, int n)
+{
+	CounterColumn column = {advances, member};
+
+	return make_array(INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, get_counter,
+					  &column, n);
+}
+
+static Datum
+tid_array(SiProgress **rows, int n)
+{
+	return make_array(TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT, get_tid, rows, n);
+}
+
+static Datum
+next_offset_array(SiProgress **rows, int n)
+{
+	return make_array(INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  get_next_offset, rows, n);
+}
+
+static Datum
+partition_array(SiProgress **rows, int n)
+{
+	return make_array(INT4OID, sizeof(int32), true, TYPALIGN_INT, get_partition, rows, n);
+}
+
+/* ---- the batch's two statements ---- */
+
+/*
+ * The rows are not where they were: look them up by key, once.  A table
+ * rewrite moves rows without changing them.
+ */
+static bool
+lock_by_key(const SiProgressKey *key, SiProgress **rows, int n, bool wait)
+{
+	SiFixedSql *statement = wait ? &lock_by_key_sql : &try_lock_by_key_sql;
+	Datum		values[3];
+	bool		as_expected;
+
+	values[0] = Int32GetDatum(key->subscription);
+	values[1] = CStringGetTextDatum(key->topic);
+	values[2] = partition_array(rows, n);
+
+	si_fixed_sql_begin();
+	as_expected = (si_fixed_sql_run(statement, values, NULL) == n);
+	for (int i = 0; as_expected && i < n; i++)
+	{
+		bool		isnull;
+
+		as_expected = si_fixed_sql_int(i, 1, -1) == rows[i]->partition &&
+			si_fixed_sql_int(i, 3, -1) == rows[i]->next_offset &&
+			si_fixed_sql_int(i, 4, -1) == key->epoch;
+		rows[i]->row = *(ItemPointer) DatumGetPointer(si_fixed_sql_datum(i, 2, &isnull));
+	}
+	si_fixed_sql_end();
+	return as_expected;
+}
+
+bool
+si_progress_lock(const SiProgressKey *key, SiProgress **rows, int n, bool wait)
+{
+	Datum		values[6];
+	uint64		locked;
+
+	if (wait)
+		return lock_by_key(key, rows, n, true);
+	values[0] = tid_array(rows, n);
+	values[1] = next_offset_array(rows, n);
+	values[2] = Int32GetDatum(key->subscription);
+	values[3] = Int64GetDatum(key->epoch);
+	values[4] = partition_array(rows, n);
+	values[5] = CStringGetTextDatum(key->topic);
+
+	si_fixed_sql_begin();
+	locked = si_fixed_sql_run(&lock_sql, values, NULL);
+	si_fixed_sql_end();
+	return locked == n || lock_by_key(key, rows, n, false);
+}
+
+bool
+si_progress_advance(const SiProgressKey *key, SiProgress **rows, SiAdvance *advances, int n)
+{
+	static const size_t counters[] = {
+		offsetof(SiAdvance, messages), offsetof(SiAdvance, bytes),
+		offsetof(SiAdvance, batches), offsetof(SiAdvance, applied),
+		offsetof(SiAdvance, inserted), offsetof(SiAdvance, updated),
+		offsetof(SiAdvance, deleted), offsetof(SiAdvance, superseded),
+		offsetof(SiAdvance, ignored), offsetof(SiAdvance, dead_letters),
+		offsetof(SiAdvance, rejected),
+	};
+	Datum		values[20];
+	uint64		advanced;
+
+	values[0] = tid_array(rows, n);
+	values[1] = next_offset_array(rows, n);
+	values[2] = counter_array(advances, offsetof(SiAdvance, next_offset), n);
+	values[3] = make_array(INT4OID, sizeof(int32), true, TYPALIGN_INT, get_leader_epoch,
+						   advances, n);
+	for (int i = 0; i < lengthof(counters); i++)
+		values[4 + i] = counter_array(advances, counters[i], n);
+	values[15] = make_array(TIMESTAMPTZOID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+							get_last_message_at, advances, n);
+	values[16] = Int32GetDatum(key->subscription);
+	values[17] = Int64GetDatum(key->epoch);
+	values[18] = partition_array(rows, n);
+	values[19] = CStringGetTextDatum(key->topic);
+
+	si_fixed_sql_begin();
+	advanced = si_fixed_sql_run(&advance_sql, values, NULL);
+	for (uint64 i = 0; i < advanced; i++)
+	{
+		int64		ordinal = si_fixed_sql_int(i, 1, 0);
+		bool		isnull;
+
+		advances[ordinal - 1].row =
+			*(ItemPointer) DatumGetPointer(si_fixed_sql_datum(i, 2, &isnull));
+	}
+	si_fixed_sql_end();
+	return advanced == n;
+}
+
+/* ---- everything else ---- */
+
+void
+si_progress_insert(const SiProgressKey *key, int32 partition, int64 next_offset,
+				   const char *cluster_id, const char *topic_id)
+{
+	Datum		values[7];
+
+	values[0] = Int32GetDatum(key->subscription);
+	values[1] = CStringGetTextDatum(key->topic);
+	values[2] = Int32GetDatum(partition);
+	values[3] = Int64GetDatum(key->epoch);
+	values[4] = Int64GetDatum(next_offset);
+	values[5] = CStringGetTextDatum(cluster_id);
+	values[6] = CStringGetTextDatum(topic_id);
+
+	si_fixed_sql_begin();
+	(void) si_fixed_sql_run(&insert_sql, values, NULL);
+	si_fixed_sql_end();
+}
+
+bool
+si_progress_move(const SiProgressKey *key, const SiProgress *row, int64 next_offset,
+				 int64 gap_messages, const char *cluster_id, const char *topic_id)
+{
+	Datum		values[9];
+	uint64		moved;
+
+	values[0] = Int32GetDatum(key->subscription);
+	values[1] = CStringGetTextDatum(key->topic);
+	values[2] = Int32GetDatum(row->partition);
+	values[3] = Int64GetDatum(key->epoch);
+	values[4] = Int64GetDatum(next_offset);
+	values[5] = Int64GetDatum(gap_messages);
+	values[6] = CStringGetTextDatum(cluster_id);
+	values[7] = CStringGetTextDatum(topic_id);
+	values[8] = Int64GetDatum(row->next_offset);
+
+	si_fixed_sql_begin();
+	moved = si_fixed_sql_run(&move_sql, values, NULL);
+	si_fixed_sql_end();
+	return moved == 1;
+}
+
+void
+si_progress_set_stop(const SiProgressKey *key, int32 partition, int64 stop_offset)
+{
+	Datum		values[5];
+
+	values[0] = Int32GetDatum(key->subscription);
+	values[1] = CStringGetTextDatum(key->topic);
+	values[2] = Int32GetDatum(partition);
+	values[3] = Int64GetDatum(key->epoch);
+	values[4] = Int64GetDatum(stop_offset);
+
+	si_fixed_sql_begin();
+	(void) si_fixed_sql_run(&stop_sql, values, NULL);
+	si_fixed_sql_end();
+}
+
+uint64
+si_progress_set_seek(int32 subscription, const char *topic, int32 partition,
+					 const char *position)
+{
+	Datum		values[4];
+	uint64		n;
+
+	values[0] = Int32GetDatum(subscription);
+	values[1] = CStringGetTextDatum(topic);
+	values[2] = Int32GetDatum(partition);
+	values[3] = CStringGetTextDatum(position);
+
+	si_fixed_sql_begin();
+	n = si_fixed_sql_run(&seek_sql, values, NULL);
+	si_fixed_sql_end();
+	return n;
+}
+
+/* Run a statement whose argument is the subscription. */
+static void
+run_for_subscription(SiFixedSql *statement, int32 subscription)
+{
+	Datum		value = Int32GetDatum(subscription);
+
+	si_fixed_sql_begin();
+	(void) si_fixed_sql_run(statement, &value, NULL);
+	si_fixed_sql_end();
+}
+
+int64
+si_progress_rejected(int32 subscription)
+{
+	Datum		value = Int32GetDatum(subscription);
+	int64		rejected;
+
+	si_fixed_sql_begin();
+	(void) si_fixed_sql_run(&rejected_sql, &value, NULL);
+	rejected = si_fixed_sql_int(0, 1, 0);
+	si_fixed_sql_end();
+	return rejected;
+}
+
+void
+si_progress_forget_rejected(int32 subscription)
+{
+	run_for_subscription(&forget_rejected_sql, subscription);
+}
+
+void
+si_progress_forget_stops(int32 subscription)
+{
+	run_for_subscription(&forget_stops_sql, subscription);
+}
+
+void
+si_progress_fold(int32 subscription)
+{
+	run_for_subscription(&fold_sql, subscription);
+}
+
+bool
+si_progress_add_skip(int32 subscription, const char *topic, int32 partition, int64 offset)
+{
+	Datum		values[4];
+	uint64		n;
+
+	values[0] = Int32GetDatum(subscription);
+	values[1] = CStringGetTextDatum(topic);
+	values[2] = Int32GetDatum(partition);
+	values[3] = Int64GetDatum(offset);
+
+	si_fixed_sql_begin();
+	n = si_fixed_sql_run(&skip_sql, values, NULL);
+	si_fixed_sql_end();
+	return n > 0;
+}
+
+void
+si_progress_fence(int32 subscription, int64 epoch)
+{
+	Datum		values[2] = {Int32GetDatum(subscription), Int64GetDatum(epoch)};
+
+	si_fixed_sql_begin();
+	(void) si_fixed_sql_run(&fence_sql, values, NULL);
+	si_fixed_sql_end();
+}
+
+void
+si_progress_delete(int32 subscription)
+{
+	run_for_subscription(&delete_sql, subscription);
+}

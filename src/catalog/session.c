@@ -1,0 +1,176 @@
+/*-------------------------------------------------------------------------
+ *
+ * session.c
+ *	  Who runs what, and with which settings.
+ *
+ * The rule for batches is that of core's apply worker since PostgreSQL 16: a
+ * trigger that a table's owner wrote must never run with the rights of a more
+ * powerful subscription owner.  The same message must also give the same row
+ * whoever runs it, hence the pinned settings.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_authid.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/rls.h"
+
+#include "catalog/session.h"
+#include "catalog/settings.h"
+#include "common/compat.h"
+
+static const char *const pinned_names[SI_NPINNED] = {
+	[SI_PINNED_TIMEZONE] = "TimeZone",
+	[SI_PINNED_DATESTYLE] = "DateStyle",
+	[SI_PINNED_INTERVALSTYLE] = "IntervalStyle",
+	[SI_PINNED_SEARCH_PATH] = "search_path",
+};
+
+/* A worker's session is its owner's. */
+static bool is_worker = false;
+
+/* Set for the current GUC level only. */
+static void
+set_local(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * The same where it makes a difference: this is done for every try, and setting
+ * is not free.  Of a library that is not loaded there is nothing to set.
+ */
+static void
+pin(const char *name, const char *value)
+{
+	const char *now = GetConfigOption(name, true, false);
+
+	if (now != NULL && strcmp(now, value) != 0)
+		set_local(name, value);
+}
+
+void
+si_session_elevate(SiSavedSession *saved)
+{
+	GetUserIdAndSecContext(&saved->user, &saved->sec_context);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
+						   saved->sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	saved->guc_level = NewGUCNestLevel();
+	set_local("search_path", "pg_catalog, pg_temp");
+
+	/*
+	 * Our tables are small when the plans are made, and may be full of dead
+	 * versions later (a report that holds an old snapshot); a sequential scan
+	 * chosen early would then be walked for every batch.
+	 */
+	set_local("enable_seqscan", "off");
+	set_local("enable_hashjoin", "off");
+	set_local("enable_mergejoin", "off");
+	set_local("enable_bitmapscan", "off");
+
+	/* they are planned once; of a small batch planning would be a good part */
+	set_local("plan_cache_mode", "force_generic_plan");
+}
+
+void
+si_session_restore(const SiSavedSession *saved)
+{
+	AtEOXact_GUC(false, saved->guc_level);
+	SetUserIdAndSecContext(saved->user, saved->sec_context);
+}
+
+SiIdentity
+si_session_identity(Oid subscription_owner, Oid target_owner, bool run_as_owner)
+{
+	SiIdentity	identity = {subscription_owner, false};
+
+	if (!run_as_owner && subscription_owner != target_owner &&
+		member_can_set_role_compat(subscription_owner, target_owner))
+	{
+		identity.user = target_owner;
+		identity.restricted = true;
+	}
+	return identity;
+}
+
+void
+si_session_begin_batch(SiSavedSession *saved, const SiIdentity *identity,
+					   List *settings, char *const *pinned)
+{
+	int			sec_context;
+
+	GetUserIdAndSecContext(&saved->user, &saved->sec_context);
+	saved->guc_level = NewGUCNestLevel();
+
+	si_settings_apply(settings);
+	for (int i = 0; i < SI_NPINNED; i++)
+		pin(pinned_names[i], pinned[i]);
+	if (!row_security)
+		set_local("row_security", "on");
+	if (SessionReplicationRole != SESSION_REPLICATION_ROLE_ORIGIN)
+		set_local("session_replication_role", "origin");
+
+	/*
+	 * Foreign keys are checked, and triggers run statements, with a row's
+	 * values as parameters, which may also be constants of a plan.
+	 */
+	pin("auto_explain.log_parameter_max_length", "0");
+	pin("auto_explain.log_nested_statements", "off");
+
+	/* nobody runs another role's code with all of his session's powers */
+	sec_context = saved->sec_context;
+	if (identity->restricted || identity->user != saved->user)
+		sec_context |= SECURITY_RESTRICTED_OPERATION;
+	if (identity->user != saved->user || sec_context != saved->sec_context)
+		SetUserIdAndSecContext(identity->user, sec_context);
+}
+
+void
+si_session_init_worker(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"row_security", "on"},
+		{"session_replication_role", "origin"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+	};
+
+	is_worker = true;
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+void
+si_session_pinned_for(Oid role, char **pinned)
+{
+	List	   *settings = si_settings_of_role(role);
+
+	for (int i = 0; i < SI_NPINNED; i++)
+		pinned[i] = si_settings_find(settings, pinned_names[i]);
+
+	si_slots_lock(LW_SHARED);
+	for (int i = 0; i < SI_NPINNED; i++)
+	{
+		if (pinned[i] == NULL)
+			pinned[i] = pstrdup(si_shared->pinned[i]);
+	}
+	si_slots_unlock();
+}
+
+List *
+si_session_settings_for(Oid owner)
+{
+	return is_worker ? NIL : si_settings_difference(owner);
+}

@@ -1,0 +1,122 @@
+/*-------------------------------------------------------------------------
+ *
+ * subscriptions.h
+ *	  Subscriptions as stored.
+ *
+ * The only door to the tables subscription and gap.  Every change raises the
+ * subscription's epoch, and that of its progress rows, in the same
+ * transaction: the fence (see progress.h).  Rows are locked in one order
+ * everywhere, the subscription's before those of progress.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_SUBSCRIPTIONS_H
+#define SI_SUBSCRIPTIONS_H
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+#include "options/options.h"
+#include "shmem/slots.h"
+
+/*
+ * A subscription that stopped for a gap or another log has this SQLSTATE
+ * (no_data); enable() accepts what is missing only then.
+ */
+#define SI_GAP_SQLSTATE "02000"
+
+typedef struct SiSubscription
+{
+	int32		id;
+	NameData	name;
+	Oid			owner;
+	char	   *owner_name;
+	char	   *server;
+	char	   *topic;
+	Oid			target;			/* InvalidOid with apply */
+	char	   *target_name;
+	char	   *apply;			/* NULL with a target; so for the following */
+	char	   *format;
+	char	   *fields;
+	char	   *mapping;		/* text of a JSON object */
+	char	   *insert_mode;
+	Datum		key_columns;	/* name[], 0 for none */
+	char	   *options_text;	/* text of a JSON object */
+	char	   *pinned[SI_NPINNED];
+	bool		enabled;
+	int64		epoch;
+	char	   *stop_state;		/* NULL: nothing stands in the way */
+	char	   *stop_reason;
+	char	   *stop_sqlstate;	/* SI_GAP_SQLSTATE: it is a gap or another log
+								 * that it stopped for */
+	char	   *pending_position;
+	int			first_partitions;	/* -1 before the first contact */
+	bool		adopt_log;
+	TimestampTz run_since;		/* when it was asked where this run ends; 0 if
+								 * it never was */
+	int64		system_identifier;
+	Oid			database;
+	Oid			extension;
+} SiSubscription;
+
+/* OID of the extension in this database, InvalidOid if it is not there. */
+extern Oid	si_catalog_extension(void);
+
+/* The same, and keep it from being dropped until the transaction ends. */
+extern Oid	si_catalog_lock_extension(void);
+
+/* One subscription, in the current memory context; NULL if there is none. */
+extern SiSubscription *si_catalog_get(int32 id);
+
+/*
+ * The same by name.  lock: lock its row until the transaction ends, as a
+ * change needs.
+ */
+extern SiSubscription *si_catalog_find(const char *name, bool lock);
+
+/* All of this database, a List of SiSubscription. */
+extern List *si_catalog_list(void);
+
+/* Store a new one; sets its id.  Error 42710 if the name is taken. */
+extern void si_catalog_insert(SiSubscription *subscription);
+
+/*
+ * Store what was changed of a locked one, raising the epoch here and in
+ * progress: waits for the running batch, fences the next one.
+ */
+extern void si_catalog_update(SiSubscription *subscription);
+
+/*
+ * Delete one with all that belongs to it (what it has published to Kafka, once
+ * that is committed); returns the number of its gaps, and of its dead letters.
+ */
+extern uint64 si_catalog_delete(int32 id, uint64 *dead_letters);
+
+/*
+ * Stop a subscription until somebody enables it, if it still has this epoch.
+ * state is "stopped" or "finished"; sqlstate may be NULL.
+ */
+extern bool si_catalog_stop(int32 id, int64 epoch, const char *state,
+							const char *reason, const char *sqlstate);
+
+/*
+ * Lock a subscription's row against changes until the transaction ends, if it
+ * still has this epoch.  A worker needs this before it makes progress rows.
+ */
+extern bool si_catalog_hold(int32 id, int64 epoch);
+
+/* Remember how many partitions there were at first contact. */
+extern void si_catalog_set_first_partitions(int32 id, int partitions);
+
+/* Remember when it was asked where this run ends. */
+extern void si_catalog_set_run_since(int32 id, TimestampTz since);
+
+/* The counts begin anew now. */
+extern void si_catalog_set_counts_since(int32 id);
+
+/* Record a range of offsets that was passed over; to < 0: not known. */
+extern void si_catalog_add_gap(int32 id, const char *topic, int32 partition,
+							   int64 from, int64 to, const char *reason);
+
+#endif							/* SI_SUBSCRIPTIONS_H */

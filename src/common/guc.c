@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.c
+ *	  The extension's settings.
+ *
+ * Everything that concerns one subscription is one of its options; a setting
+ * is only what sizes shared memory, or what an administrator must be able to
+ * say for the whole cluster.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "common/guc.h"
+
+/*
+ * Administrators can stop all workers of a cluster with this: a staging copy
+ * made by pg_basebackup cannot be told from its original, and would otherwise
+ * go on where the original's offsets were.
+ */
+bool		si_guc_enabled = true;
+
+/* Sizes of the arrays in shared memory. */
+int			si_guc_max_subscriptions = 256;
+int			si_guc_max_workers = 32;
+int			si_guc_max_partitions = 4096;
+
+void
+si_guc_init(void)
+{
+	DefineCustomBoolVariable("stream_ingest.enabled",
+							 "Starts the workers of all subscriptions.",
+							 "Off stops all workers and starts none.",
+							 &si_guc_enabled, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	/* what sizes shared memory can only be said before there is any */
+	if (process_shared_preload_libraries_in_progress)
+	{
+		DefineCustomIntVariable("stream_ingest.max_subscriptions",
+								"Sets the maximum number of subscriptions in the cluster.",
+								NULL, &si_guc_max_subscriptions, 256, 1, 65536,
+								PGC_POSTMASTER, 0, NULL, NULL, NULL);
+		DefineCustomIntVariable("stream_ingest.max_workers",
+								"Sets the maximum number of worker processes.",
+								"Subscriptions beyond it wait.",
+								&si_guc_max_workers, 32, 1, 1024,
+								PGC_POSTMASTER, 0, NULL, NULL, NULL);
+		DefineCustomIntVariable("stream_ingest.max_partitions",
+								"Sets the maximum number of partitions whose watermarks are kept.",
+								NULL, &si_guc_max_partitions, 4096, 1, 1048576,
+								PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	}
+
+	MarkGUCPrefixReserved("stream_ingest");
+}

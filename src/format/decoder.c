@@ -1,0 +1,339 @@
+/*-------------------------------------------------------------------------
+ *
+ * decoder.c
+ *	  The formats by name, what is common to all of them, and the arena that
+ *	  decoded values live in.
+ *
+ * A tombstone is no format's business: it is answered here, with what the key
+ * says.  A field of the key is a field of a JSON key whatever the format of
+ * the value is, unless the format has its own reading of keys.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/decoder.h"
+
+/*
+ * Under AddressSanitizer the unused parts of a chunk are poisoned, so that a
+ * step beyond an allocation is seen although malloc knows only the chunk.
+ */
+#if defined(__SANITIZE_ADDRESS__)
+#define ARENA_POISONING
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_POISONING
+#endif
+#endif
+
+#ifdef ARENA_POISONING
+#include <sanitizer/asan_interface.h>
+#define poison(address, size)	ASAN_POISON_MEMORY_REGION(address, size)
+#define unpoison(address, size) ASAN_UNPOISON_MEMORY_REGION(address, size)
+#else
+#define poison(address, size)	((void) 0)
+#define unpoison(address, size) ((void) 0)
+#endif
+
+/* Chunks double from the first size to the largest regular one. */
+#define FIRST_CHUNK		((size_t) 64 * 1024)
+#define LARGEST_CHUNK	((size_t) 4 * 1024 * 1024)
+
+/* What an arena keeps over a reset: one odd batch must not cost for ever. */
+#define KEPT_MEMORY		((size_t) 64 * 1024 * 1024)
+
+#define ALIGNMENT		((size_t) 16)
+#define align_up(size)	(((size) + ALIGNMENT - 1) & ~(ALIGNMENT - 1))
+
+typedef struct Chunk
+{
+	struct Chunk *next;
+	size_t		size;			/* of the memory behind the header */
+} Chunk;
+
+#define HEADER_SIZE		align_up(sizeof(Chunk))
+#define chunk_memory(chunk) ((char *) (chunk) + HEADER_SIZE)
+
+struct SiArena
+{
+	Chunk	   *first;
+	Chunk	   *current;		/* allocations come from this one; those after
+								 * it are free */
+	char	   *next_free;
+	size_t		remaining;		/* in the current chunk */
+	size_t		next_size;		/* of the next chunk to make */
+};
+
+struct SiDecoder
+{
+	const SiDecodePlan *plan;
+	const SiDecoderRoutine *routine;
+	void	   *state;
+	const SiDecoderRoutine *key_routine;	/* NULL if no field is the key's */
+	void	   *key_state;		/* may be the same as state */
+};
+
+const SiDecoderRoutine *const si_decoder_routines[] = {
+	&si_decoder_json,
+	&si_decoder_csv,
+	&si_decoder_text,
+	&si_decoder_raw,
+	NULL
+};
+
+static bool open_chunk(SiArena *arena, size_t size);
+static void use_chunk(SiArena *arena, Chunk *chunk);
+static bool plan_wants_key(const SiDecodePlan *plan);
+static bool has_field(const SiRecord *record);
+
+/* ---- arena ---- */
+
+SiArena *
+si_arena_create(void)
+{
+	SiArena    *arena = calloc(1, sizeof(SiArena));
+
+	if (arena != NULL)
+		arena->next_size = FIRST_CHUNK;
+	return arena;
+}
+
+void *
+si_arena_alloc(SiArena *arena, size_t size)
+{
+	/* nothing, too, needs an address, which NULL is not */
+	size_t		needed = size > 0 ? align_up(size) : ALIGNMENT;
+	char	   *result;
+
+	/* needed is smaller than size where rounding up overflowed */
+	if (needed > arena->remaining || needed < size)
+	{
+		if (needed < size || !open_chunk(arena, needed))
+			return NULL;
+	}
+	result = arena->next_free;
+	arena->next_free += needed;
+	arena->remaining -= needed;
+	unpoison(result, size);
+	return result;
+}
+
+void
+si_arena_reset(SiArena *arena)
+{
+	Chunk	  **link = &arena->first;
+	size_t		kept = 0;
+
+	while (*link != NULL)
+	{
+		Chunk	   *chunk = *link;
+
+		if (chunk->size > KEPT_MEMORY - kept)
+		{
+			*link = chunk->next;
+			unpoison(chunk_memory(chunk), chunk->size);
+			free(chunk);
+			continue;
+		}
+		kept += chunk->size;
+		link = &chunk->next;
+	}
+	arena->current = NULL;
+	arena->next_free = NULL;
+	arena->remaining = 0;
+	if (arena->first != NULL)
+		use_chunk(arena, arena->first);
+}
+
+void
+si_arena_destroy(SiArena *arena)
+{
+	Chunk	   *chunk;
+
+	if (arena == NULL)
+		return;
+	while ((chunk = arena->first) != NULL)
+	{
+		arena->first = chunk->next;
+		unpoison(chunk_memory(chunk), chunk->size);
+		free(chunk);
+	}
+	free(arena);
+}
+
+/*
+ * Make a chunk with room for size bytes the current one: the next one of those
+ * kept if it is large enough, else a new one before it.
+ */
+static bool
+open_chunk(SiArena *arena, size_t size)
+{
+	Chunk	  **link = arena->current ? &arena->current->next : &arena->first;
+	Chunk	   *chunk = *link;
+
+	if (chunk == NULL || chunk->size < size)
+	{
+		size_t		chunk_size = arena->next_size;
+
+		if (chunk_size < size)
+			chunk_size = size;
+		if (chunk_size > SIZE_MAX - HEADER_SIZE)
+			return false;
+		chunk = malloc(HEADER_SIZE + chunk_size);
+		if (chunk == NULL)
+			return false;
+		chunk->size = chunk_size;
+		chunk->next = *link;
+		*link = chunk;
+		if (arena->next_size < LARGEST_CHUNK)
+			arena->next_size *= 2;
+	}
+	use_chunk(arena, chunk);
+	return true;
+}
+
+static void
+use_chunk(SiArena *arena, Chunk *chunk)
+{
+	arena->current = chunk;
+	arena->next_free = chunk_memory(chunk);
+	arena->remaining = chunk->size;
+	poison(arena->next_free, arena->remaining);
+}
+
+/* ---- decoders ---- */
+
+const SiDecoderRoutine *
+si_decoder_find(const char *format)
+{
+	const SiDecoderRoutine *const *routine = si_decoder_routines;
+
+	while (*routine != NULL && strcmp((*routine)->format, format) != 0)
+		routine++;
+	return *routine;
+}
+
+SiDecoder *
+si_decoder_create(const char *format, const SiDecodePlan *plan,
+				  const SiFormatOptions *options)
+{
+	const SiDecoderRoutine *routine = si_decoder_find(format);
+	SiDecoder  *decoder;
+
+	if (routine == NULL)
+		return NULL;
+	decoder = calloc(1, sizeof(SiDecoder));
+	if (decoder == NULL)
+		return NULL;
+	decoder->plan = plan;
+	decoder->routine = routine;
+	decoder->state = routine->create(plan, options);
+	if (decoder->state == NULL)
+	{
+		free(decoder);
+		return NULL;
+	}
+	if (!plan_wants_key(plan))
+		return decoder;
+
+	if (routine->decode_key != NULL)
+	{
+		decoder->key_routine = routine;
+		decoder->key_state = decoder->state;
+		return decoder;
+	}
+	decoder->key_routine = &si_decoder_json;
+	decoder->key_state = si_decoder_json.create(plan, options);
+	if (decoder->key_state == NULL)
+	{
+		si_decoder_destroy(decoder);
+		return NULL;
+	}
+	return decoder;
+}
+
+bool
+si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
+				  SiArena *arena, SiRecord *record, SiDecodeError *error)
+{
+	int			nfields = decoder->plan->nfields;
+	size_t		size = sizeof(SiValue) * (size_t) nfields;
+
+	record->op = message->value == NULL ? SI_OP_DELETE : SI_OP_WRITE;
+	record->nfields = nfields;
+	record->any_field = false;
+	record->fields = si_arena_alloc(arena, size);
+	if (record->fields == NULL)
+		return si_decoder_fail(error, "53200", "out of memory");
+
+	/* an ABSENT value is all zeroes */
+	memset(record->fields, 0, size);
+	memset(&record->unknown, 0, sizeof(SiValue));
+
+	if (message->value != NULL &&
+		!decoder->routine->decode(decoder->state, message, arena, record,
+								  error))
+		return false;
+	if (message->key != NULL && decoder->key_routine != NULL &&
+		!decoder->key_routine->decode_key(decoder->key_state, message, arena,
+										  record, error))
+		return false;
+	record->any_field = has_field(record);
+	return true;
+}
+
+void
+si_decoder_destroy(SiDecoder *decoder)
+{
+	if (decoder == NULL)
+		return;
+	if (decoder->key_state != NULL && decoder->key_state != decoder->state)
+		decoder->key_routine->destroy(decoder->key_state);
+	decoder->routine->destroy(decoder->state);
+	free(decoder);
+}
+
+bool
+si_decoder_fail(SiDecodeError *error, const char *sqlstate,
+				const char *format,...)
+{
+	va_list		arguments;
+
+	snprintf(error->sqlstate, sizeof(error->sqlstate), "%s", sqlstate);
+	va_start(arguments, format);
+	vsnprintf(error->message, sizeof(error->message), format, arguments);
+	va_end(arguments);
+	error->detail[0] = '\0';
+	return false;
+}
+
+static bool
+plan_wants_key(const SiDecodePlan *plan)
+{
+	int			i;
+
+	for (i = 0; i < plan->nfields; i++)
+	{
+		if (i != plan->rest_field && plan->fields[i].of_key)
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_field(const SiRecord *record)
+{
+	int			i;
+
+	for (i = 0; i < record->nfields; i++)
+	{
+		if (record->fields[i].kind != SI_VALUE_ABSENT)
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,191 @@
+/*-------------------------------------------------------------------------
+ *
+ * decoder.h
+ *	  Bytes to records: the interface that every format implements.
+ *
+ * Decoders are pure: no palloc, no ereport, no global state; what they need
+ * beyond the message comes from the batch's arena.  A bad message is a return
+ * value.  So they run under a fuzzer as a plain library, and could run beside
+ * the worker's main thread.  Called by applier (through si_decoder_decode) and
+ * by the SQL function decode().
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_DECODER_H
+#define SI_DECODER_H
+
+#include "common/message.h"
+#include "common/record.h"
+
+/* ---- arena: memory that lives as long as a batch ---- */
+
+typedef struct SiArena SiArena;
+
+/* NULL when out of memory. */
+extern SiArena *si_arena_create(void);
+
+/* NULL when out of memory; aligned for any type. */
+extern void *si_arena_alloc(SiArena *arena, size_t size);
+
+/* Forget all allocations, keep the memory for the next batch. */
+extern void si_arena_reset(SiArena *arena);
+extern void si_arena_destroy(SiArena *arena);
+
+/* ---- what is wanted from each message ---- */
+
+/* One step of a path: into a member (key not NULL) or an array's element. */
+typedef struct SiPathStep
+{
+	const char *key;
+	size_t		key_len;
+	int			index;			/* from 0; used where key is NULL */
+} SiPathStep;
+
+/* A value that somebody takes; no steps means the whole decoded value. */
+typedef struct SiWantedField
+{
+	bool		of_key;			/* look into the message's key, not its value */
+	int			nsteps;
+	const SiPathStep *steps;
+} SiWantedField;
+
+typedef struct SiDecodePlan
+{
+	int			nfields;
+	const SiWantedField *fields;
+	int			rest_field;		/* field that takes "$rest", or -1; its entry
+								 * in fields has no steps and is not looked at */
+	bool		find_unknown;	/* report a top-level field that nobody takes */
+} SiDecodePlan;
+
+/*
+ * Settings of the formats; a format ignores what is not its own.  Zero and
+ * NULL are what COPY has by default.  Texts are UTF-8.
+ */
+typedef struct SiFormatOptions
+{
+	char		delimiter;
+	char		quote;
+	char		escape;
+	const char *null_text;
+
+	/*
+	 * csv, text: names of the columns, in order.  raw: the name of the field
+	 * that the value is, if there is one.  None: csv and text take as many
+	 * columns as a message has, and name them column1 and so on.
+	 */
+	int			ncolumns;
+	const char *const *columns;
+} SiFormatOptions;
+
+/* Why a message could not be decoded. */
+typedef struct SiDecodeError
+{
+	char		sqlstate[6];
+	char		message[192];	/* our own words, never a byte of the payload */
+	char		detail[256];	/* may quote the payload; empty if there is
+								 * none */
+} SiDecodeError;
+
+/*
+ * Fill in *error, with an empty detail, and return false.  The format's
+ * arguments must not hold payload.
+ */
+extern bool si_decoder_fail(SiDecodeError *error, const char *sqlstate,
+							const char *format,...)
+			__attribute__((format(printf, 3, 4)));
+
+/* ---- a format ---- */
+
+/* Options of a subscription that go with some formats only, as bits. */
+#define SI_FORMAT_DELIMITER		0x01	/* also "null" */
+#define SI_FORMAT_QUOTE			0x02	/* also "escape" */
+#define SI_FORMAT_COLUMNS		0x04	/* "header_columns" */
+#define SI_FORMAT_ENCODING		0x08
+
+/* Which fields a message has, and where their names come from. */
+typedef enum SiFormatFields
+{
+	SI_FIELDS_NAMED,			/* the message names its fields */
+	SI_FIELDS_IN_ORDER,			/* the option "header_columns" or the
+								 * destination names them */
+	SI_FIELDS_IN_ORDER_OR_ONE,	/* so, but where there is a single one, it is
+								 * the value as it came */
+	SI_FIELDS_ONE				/* the value as it came is the only field */
+} SiFormatFields;
+
+/* What the value as a whole ("$value") is. */
+typedef enum SiFormatValue
+{
+	SI_WHOLE_JSON,
+	SI_WHOLE_TEXT,
+	SI_WHOLE_BYTES
+} SiFormatValue;
+
+/* All that the extension knows of a format; one file each. */
+typedef struct SiDecoderRoutine
+{
+	const char *format;			/* its name */
+	const char *called;			/* the name as prose has it */
+	int			options;		/* SI_FORMAT_... */
+	SiFormatOptions initial;	/* what options are that were not given */
+	SiFormatFields fields;
+	SiFormatValue value;
+
+	/*
+	 * Make a decoder for this plan, which must outlive it, as must all that
+	 * options point to.  NULL when out of memory.
+	 */
+	void	   *(*create) (const SiDecodePlan *plan, const SiFormatOptions *options);
+
+	/*
+	 * Decode the value of a message that has one, and leave the fields of the
+	 * key alone.  record->fields has room for the plan's fields, all ABSENT.
+	 * False with *error filled if the message is bad.
+	 */
+	bool		(*decode) (void *state, const SiMessage *message, SiArena *arena,
+						   SiRecord *record, SiDecodeError *error);
+	void		(*destroy) (void *state);
+
+	/*
+	 * Decode the fields that look into the key, of a message that has one.
+	 * NULL: keys beside this format are JSON, and the JSON routine's function
+	 * serves them.
+	 */
+	bool		(*decode_key) (void *state, const SiMessage *message,
+							   SiArena *arena, SiRecord *record,
+							   SiDecodeError *error);
+} SiDecoderRoutine;
+
+typedef struct SiDecoder SiDecoder;
+
+/* All formats, in the order in which they are listed for users; NULL ends it. */
+extern const SiDecoderRoutine *const si_decoder_routines[];
+
+/* The format of that name, or NULL. */
+extern const SiDecoderRoutine *si_decoder_find(const char *format);
+
+/* NULL for an unknown format or when out of memory. */
+extern SiDecoder *si_decoder_create(const char *format, const SiDecodePlan *plan,
+									const SiFormatOptions *options);
+
+/*
+ * Decode one message, also a tombstone (operation DELETE; its fields come from
+ * the key alone).  Allocates record->fields from the arena.  Fields of a null
+ * key are ABSENT.  A decoder learns from message to message: it serves one
+ * thread at a time.
+ */
+extern bool si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
+							  SiArena *arena, SiRecord *record,
+							  SiDecodeError *error);
+extern void si_decoder_destroy(SiDecoder *decoder);
+
+/* The routines, one file each. */
+extern const SiDecoderRoutine si_decoder_json;
+extern const SiDecoderRoutine si_decoder_text;
+extern const SiDecoderRoutine si_decoder_csv;
+extern const SiDecoderRoutine si_decoder_raw;
+
+#endif							/* SI_DECODER_H */

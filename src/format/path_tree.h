@@ -1,0 +1,107 @@
+/*-------------------------------------------------------------------------
+ *
+ * path_tree.h
+ *	  The paths that a plan wants out of a document, as a tree of names.
+ *
+ * decode_json walks a document and this tree together.  The tree also
+ * remembers which member followed which in the message before: that is its
+ * only part that changes while messages are read.  Pure C, no server: the
+ * memory is malloc's.  Called by decode_json alone.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_PATH_TREE_H
+#define SI_PATH_TREE_H
+
+#include "format/decoder.h"
+
+/* A named child of a node. */
+typedef struct SiPathMember
+{
+	char	   *quoted;			/* within quotes, as most messages write it,
+								 * with room for 16 bytes at least */
+	size_t		quoted_len;		/* 0 if they would write it with escapes */
+	int			first_bytes;	/* a set bit for each byte of it, of 16 */
+	const char *name;			/* without its quotes, in quoted */
+	size_t		name_len;
+	uint32_t	hash;
+	int			node;
+	int			only_field;		/* in the plan, if a single field and nothing
+								 * else takes it, else -1 */
+	int			follower;		/* member that came next in the last message
+								 * that had this one, -1 if not known */
+} SiPathMember;
+
+/* A numbered child of a node. */
+typedef struct SiPathElement
+{
+	int			index;
+	int			node;
+} SiPathElement;
+
+/*
+ * A place in a document.  Nodes are in preorder and fields in the order of
+ * their paths, so that the fields at a node and those below it are ranges.
+ */
+typedef struct SiPathNode
+{
+	const SiPathStep *step;		/* from the parent; NULL for the root */
+	int			parent;
+	int			first_field;	/* in the tree's fields */
+	int			end_own;		/* the end of those at the node itself */
+	int			end_below;		/* the end of those at and below it */
+	int			first_member;	/* in the tree's members */
+	int			nmembers;
+	int			first_element;	/* in the tree's elements, ascending */
+	int			nelements;
+	int		   *slots;			/* hash table of the members, open addressing;
+								 * -1 for a free slot */
+	uint32_t	slot_mask;
+	uint64_t	name_lengths;	/* a set bit for each length of a member's
+								 * name, modulo 64 */
+	int			first_seen;		/* member that came first in the last message,
+								 * -1 if not known */
+	bool		branch;			/* is it looked into? */
+	uint64_t	visit;			/* last reading in which it was entered */
+} SiPathNode;
+
+typedef struct SiPathField
+{
+	const SiWantedField *wanted;
+	int			number;			/* in the plan */
+} SiPathField;
+
+typedef struct SiPathTree
+{
+	SiPathField *fields;
+	int			nfields;
+	SiPathNode *nodes;			/* the root first */
+	int			nnodes;
+	SiPathMember *members;
+	SiPathElement *elements;
+	int			rest_field;		/* the plan's, -1 in a key's tree */
+	bool		watch;			/* are top-level members that nobody takes of
+								 * interest? */
+	bool		find_unknown;
+	bool		by_name;		/* is anything asked for by name? */
+	uint64_t	readings;		/* documents read so far */
+	const char *prefix;			/* of messages */
+} SiPathTree;
+
+/*
+ * Build the tree of the plan's fields that look into the key of a message, or
+ * into its value.  tree is zeroed, and freed by the caller also if this
+ * returns false (out of memory).  The plan must outlive it.
+ */
+extern bool si_path_tree_build(SiPathTree *tree, const SiDecodePlan *plan, bool of_key);
+
+/* Free what a tree holds, but not the tree itself. */
+extern void si_path_tree_free(SiPathTree *tree);
+
+/* The member of a node by its name, as an index of tree->members, or -1. */
+extern int	si_path_tree_find(const SiPathTree *tree, const SiPathNode *node,
+							  const char *name, size_t len);
+
+#endif							/* SI_PATH_TREE_H */

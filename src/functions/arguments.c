@@ -1,0 +1,140 @@
+/*-------------------------------------------------------------------------
+ *
+ * arguments.c
+ *	  Arguments that several SQL functions have.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "format/decoder.h"
+#include "functions/arguments.h"
+#include "options/insert_mode.h"
+
+void
+si_arguments_require(FunctionCallInfo fcinfo, int i, const char *name)
+{
+	if (PG_ARGISNULL(i))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", name)));
+}
+
+char *
+si_arguments_text(FunctionCallInfo fcinfo, int i)
+{
+	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
+}
+
+char *
+si_arguments_jsonb(FunctionCallInfo fcinfo, int i)
+{
+	Jsonb	   *value;
+
+	if (PG_ARGISNULL(i))
+		return NULL;
+	value = PG_GETARG_JSONB_P(i);
+	return JsonbToCString(NULL, &value->root, VARSIZE(value));
+}
+
+char *
+si_arguments_format(FunctionCallInfo fcinfo, int i)
+{
+	char	   *format;
+
+	si_arguments_require(fcinfo, i, "format");
+	format = text_to_cstring(PG_GETARG_TEXT_PP(i));
+	si_arguments_check_format(format);
+	return format;
+}
+
+/* The error for a word that is none of those that an argument can be. */
+static void
+refuse_word(const char *argument, const char *value, const char *const *words, int nwords)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < nwords; i++)
+		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : i == nwords - 1 ? " and " : ", ",
+						 words[i]);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for argument \"%s\": \"%s\"", argument, value),
+			 errhint("Valid values are %s.", list.data)));
+}
+
+void
+si_arguments_check_format(const char *format)
+{
+	const char *words[16];
+	int			n = 0;
+
+	if (si_decoder_find(format) != NULL)
+		return;
+	while (si_decoder_routines[n] != NULL && n < lengthof(words))
+	{
+		words[n] = si_decoder_routines[n]->format;
+		n++;
+	}
+	refuse_word("format", format, words, n);
+}
+
+void
+si_arguments_check_insert_mode(const char *mode)
+{
+	const char *words[SI_NMODES];
+
+	if (si_insert_mode_find(mode) != NULL)
+		return;
+	for (int i = 0; i < SI_NMODES; i++)
+		words[i] = si_insert_modes[i].name;
+	refuse_word("insert_mode", mode, words, SI_NMODES);
+}
+
+int
+si_arguments_max_messages(FunctionCallInfo fcinfo, int i)
+{
+	si_arguments_require(fcinfo, i, "max_messages");
+	if (PG_GETARG_INT32(i) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_messages must be greater than zero")));
+	return PG_GETARG_INT32(i);
+}
+
+SiSubscription *
+si_arguments_subscription_if_any(FunctionCallInfo fcinfo, const char *function, bool lock)
+{
+	SiSubscription *s;
+
+	si_slots_require();
+	PreventCommandIfReadOnly(function);
+	si_arguments_require(fcinfo, 0, "name");
+	s = si_catalog_find(NameStr(*PG_GETARG_NAME(0)), lock);
+	if (s != NULL && !has_privs_of_role(GetUserId(), s->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of subscription \"%s\"", NameStr(s->name))));
+	return s;
+}
+
+SiSubscription *
+si_arguments_subscription(FunctionCallInfo fcinfo, const char *function, bool lock)
+{
+	SiSubscription *s = si_arguments_subscription_if_any(fcinfo, function, lock);
+
+	if (s == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("subscription \"%s\" does not exist", NameStr(*PG_GETARG_NAME(0)))));
+	return s;
+}

@@ -1,0 +1,47 @@
+/*-------------------------------------------------------------------------
+ *
+ * arguments.h
+ *	  Arguments that several SQL functions have.
+ *
+ * Called by SQL functions (functions*.c) only.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_ARGUMENTS_H
+#define SI_ARGUMENTS_H
+
+#include "catalog/subscriptions.h"
+#include "fmgr.h"
+
+/* Error 22004 if the i-th argument is null. */
+extern void si_arguments_require(FunctionCallInfo fcinfo, int i, const char *name);
+
+/* A text, or the text of a JSON document; NULL where the argument is null. */
+extern char *si_arguments_text(FunctionCallInfo fcinfo, int i);
+extern char *si_arguments_jsonb(FunctionCallInfo fcinfo, int i);
+
+/* A format; error 22004 if it is null, 22023 if there is no such format. */
+extern char *si_arguments_format(FunctionCallInfo fcinfo, int i);
+
+/* Error 22023, with the words there are, unless there is such a one. */
+extern void si_arguments_check_format(const char *format);
+extern void si_arguments_check_insert_mode(const char *mode);
+
+/* A number of messages; error 22023 if it is not positive. */
+extern int	si_arguments_max_messages(FunctionCallInfo fcinfo, int i);
+
+/*
+ * The subscription that the first argument names, for a function that writes:
+ * it must exist, and the current role have the owner's privileges.  lock: lock
+ * its row until the transaction ends.
+ */
+extern SiSubscription *si_arguments_subscription(FunctionCallInfo fcinfo, const char *function,
+												 bool lock);
+
+/* The same, NULL if there is no such subscription. */
+extern SiSubscription *si_arguments_subscription_if_any(FunctionCallInfo fcinfo,
+														const char *function, bool lock);
+
+#endif							/* SI_ARGUMENTS_H */

@@ -1,0 +1,130 @@
+/*-------------------------------------------------------------------------
+ *
+ * functions_dead_letters.c
+ *	  The SQL functions that retry and discard dead letters, and those that
+ *	  keep the counts.
+ *
+ * A retry goes by the same plan, rights and settings as the worker's batches,
+ * in the caller's transaction.  No progress is touched: what changes of the
+ * counts is appended to count_changes.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "apply/retry.h"
+#include "catalog/dead_letter.h"
+#include "catalog/progress.h"
+#include "catalog/subscriptions.h"
+#include "common/bytes.h"
+#include "functions/arguments.h"
+
+PG_FUNCTION_INFO_V1(si_sql_retry_dead_letters);
+PG_FUNCTION_INFO_V1(si_sql_discard_dead_letters);
+PG_FUNCTION_INFO_V1(si_sql_reset_counts);
+PG_FUNCTION_INFO_V1(si_sql_headers_json);
+
+/* Which dead letters the arguments mean. */
+static SiDeadLetterFilter
+read_filter(FunctionCallInfo fcinfo, const SiSubscription *s)
+{
+	SiDeadLetterFilter filter = {s->id, s->topic, -1, 0, PG_INT64_MAX, false};
+
+	if (!PG_ARGISNULL(1))
+		filter.partition = PG_GETARG_INT32(1);
+	if (!PG_ARGISNULL(1) && filter.partition < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("partition must not be negative")));
+	if (PG_ARGISNULL(1) && !(PG_ARGISNULL(2) && PG_ARGISNULL(3)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("from_offset and to_offset need a partition"),
+				 errdetail("An offset means something within its partition only.")));
+	if (!PG_ARGISNULL(2))
+		filter.from = PG_GETARG_INT64(2);
+	if (!PG_ARGISNULL(3))
+		filter.to = PG_GETARG_INT64(3);
+	return filter;
+}
+
+Datum
+si_sql_retry_dead_letters(PG_FUNCTION_ARGS)
+{
+	SiSubscription *s = si_arguments_subscription(fcinfo, "retry_dead_letters()", false);
+	SiDeadLetterFilter filter = read_filter(fcinfo, s);
+
+	PG_RETURN_INT64(si_retry_dead_letters(s, si_options_parse(s->options_text), &filter));
+}
+
+Datum
+si_sql_discard_dead_letters(PG_FUNCTION_ARGS)
+{
+	SiSubscription *s = si_arguments_subscription(fcinfo, "discard_dead_letters()", false);
+	SiDeadLetterFilter filter = read_filter(fcinfo, s);
+	SiCountChange change = {0};
+	uint64		n = si_dead_letter_discard(&filter);
+
+	change.ignored = n;
+	change.dead_letters = -(int64) n;
+	if (n > 0)
+		si_dead_letter_change_counts(s->id, &change);
+	PG_RETURN_INT64(n);
+}
+
+/*
+ * A worker may be writing progress, so its counts are not set to zero but
+ * taken off by a change; what it adds in the meantime counts already.
+ */
+Datum
+si_sql_reset_counts(PG_FUNCTION_ARGS)
+{
+	SiSubscription *s = si_arguments_subscription(fcinfo, "reset_counts()", true);
+
+	si_dead_letter_reset_counts(s->id);
+	si_catalog_set_counts_since(s->id);
+	PG_RETURN_VOID();
+}
+
+Datum
+si_sql_headers_json(PG_FUNCTION_ARGS)
+{
+	Datum	   *names,
+			   *values;
+	bool	   *nulls;
+	int			n,
+				nvalues;
+	StringInfoData document;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), BYTEAOID, -1, false, TYPALIGN_INT,
+					  &names, NULL, &n);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), BYTEAOID, -1, false, TYPALIGN_INT,
+					  &values, &nulls, &nvalues);
+	initStringInfo(&document);
+	appendStringInfoChar(&document, '{');
+	for (int i = 0; i < Min(n, nvalues); i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(&document, ',');
+		si_bytes_append_json(&document, VARDATA_ANY(DatumGetPointer(names[i])),
+							 VARSIZE_ANY_EXHDR(DatumGetPointer(names[i])));
+		appendStringInfoChar(&document, ':');
+		if (nulls[i])
+			appendStringInfoString(&document, "null");
+		else
+			si_bytes_append_json(&document, VARDATA_ANY(DatumGetPointer(values[i])),
+								 VARSIZE_ANY_EXHDR(DatumGetPointer(values[i])));
+	}
+	appendStringInfoChar(&document, '}');
+	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(document.data)));
+}

@@ -1,0 +1,313 @@
+/*-------------------------------------------------------------------------
+ *
+ * functions_decode.c
+ *	  The SQL function decode(): a decoder on its own, without Kafka.
+ *
+ * It shows what a message is to a subscription of its format: the operation
+ * and all the fields.  An object's members are the fields; what is no object
+ * stands under the name that a mapping would take it by, "$value" or "$key".
+ * Columns of text and csv have the names in "header_columns", else column1 and
+ * so on, and bytes are in bytea's hex form.
+ *
+ * jsonb refuses some of what the decoder takes (a NUL escape, a number beyond
+ * numeric).  That is this function's row and not an ERROR, hence the
+ * subtransaction.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/resowner.h"
+
+#include "apply/format.h"
+#include "common/failure.h"
+#include "format/transcode.h"
+#include "functions/arguments.h"
+#include "options/options.h"
+
+PG_FUNCTION_INFO_V1(si_sql_decode);
+
+/* What comes of a message. */
+typedef struct Decoded
+{
+	SiOperation op;
+	Datum		fields;			/* jsonb, 0 for none */
+	const char *error;			/* NULL if there is none */
+} Decoded;
+
+/* A message's one field that holds all of it. */
+static const SiWantedField whole_value = {false, 0, NULL};
+static const SiWantedField whole_key = {true, 0, NULL};
+
+/* ---- the fields as JSON ---- */
+
+static void
+append_hex(StringInfo out, const char *data, size_t len)
+{
+	appendStringInfoString(out, "\"\\\\x");
+	enlargeStringInfo(out, len * 2 + 1);
+	out->len += hex_encode(data, len, out->data + out->len);
+	appendStringInfoChar(out, '"');
+}
+
+static void
+append_value(StringInfo out, const SiValue *value)
+{
+	switch (value->kind)
+	{
+		case SI_VALUE_TRUE:
+			appendStringInfoString(out, "true");
+			break;
+		case SI_VALUE_FALSE:
+			appendStringInfoString(out, "false");
+			break;
+		case SI_VALUE_NUMBER:
+		case SI_VALUE_OBJECT:
+		case SI_VALUE_ARRAY:
+			appendBinaryStringInfo(out, value->data, value->len);
+			break;
+		case SI_VALUE_STRING:
+		case SI_VALUE_TEXT:
+			escape_json(out, pnstrdup(value->data, value->len));
+			break;
+		case SI_VALUE_BYTES:
+			append_hex(out, value->data, value->len);
+			break;
+		case SI_VALUE_NULL:
+		case SI_VALUE_ABSENT:
+			appendStringInfoString(out, "null");
+			break;
+	}
+}
+
+/* The text of the object that a value is, or is in; in UTF-8. */
+static char *
+object_text(const SiValue *value, const char *name)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	if (value->kind == SI_VALUE_OBJECT)
+		append_value(&out, value);
+	else
+	{
+		appendStringInfo(&out, "{\"%s\":", name);
+		append_value(&out, value);
+		appendStringInfoChar(&out, '}');
+	}
+	return out.data;
+}
+
+static const char *
+error_text(const char *sqlstate, const char *message)
+{
+	return psprintf("%s: %s", sqlstate, message);
+}
+
+/* Make jsonb of a JSON text in UTF-8; what it does not take is an error. */
+static void
+make_jsonb(char *json, Decoded *decoded)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+
+	/* the error becomes a value */
+	PG_TRY();
+	{
+		json = pg_any_to_server(json, strlen(json), PG_UTF8);
+		decoded->fields = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (si_failure_kind(error->sqlerrcode) == SI_ERROR_PASSING)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		decoded->error = error_text(unpack_sql_state(error->sqlerrcode), error->message);
+	}
+	PG_END_TRY();
+
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+}
+
+/* ---- decoding ---- */
+
+/*
+ * Decode all of a message with a plan of one field.  The value's bytes are the
+ * message's, or those of the arena.  False with *error filled.
+ */
+static bool
+decode_whole(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *transcoder,
+			 const SiMessage *message, SiArena *arena, SiRecord *record,
+			 SiDecodeError *error)
+{
+	SiMessage	utf8 = *message;
+
+	if (transcoder != NULL &&
+		!si_transcode_message(transcoder, plan, message, arena, &utf8, error))
+		return false;
+	return si_decoder_decode(decoder, &utf8, arena, record, error);
+}
+
+/*
+ * A key need not be JSON: one that is not is a text, and bytes if it is no
+ * text either.
+ */
+static void
+take_plain_key(const SiMessage *message, SiTranscoder *transcoder, SiValue *value)
+{
+	SiDecodeError error;
+
+	value->kind = SI_VALUE_TEXT;
+	value->data = message->key;
+	value->len = message->key_len;
+	if (transcoder != NULL)
+	{
+		if (si_transcode_text(transcoder, &value->data, &value->len, &error))
+			return;
+	}
+	else if (pg_verify_mbstr(PG_UTF8, value->data, value->len, true))
+		return;
+	value->kind = SI_VALUE_BYTES;
+}
+
+/* The text of the fields as JSON, or NULL. */
+static char *
+decode_message(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *transcoder,
+			   const SiMessage *message, SiArena *arena, Decoded *decoded)
+{
+	SiRecord	record;
+	SiDecodeError error;
+	SiValue		key;
+
+	decoded->op = message->value != NULL ? SI_OP_WRITE : SI_OP_DELETE;
+	if (message->value == NULL && message->key == NULL)
+		return NULL;
+	if (decode_whole(decoder, plan, transcoder, message, arena, &record, &error))
+		return object_text(&record.fields[0], message->value != NULL ? "$value" : "$key");
+	if (message->value == NULL)
+	{
+		take_plain_key(message, transcoder, &key);
+		return object_text(&key, "$key");
+	}
+	decoded->error = error_text(error.sqlstate,
+								pg_any_to_server(error.message, strlen(error.message), PG_UTF8));
+	return NULL;
+}
+
+/* Which field of a message holds all of it. */
+static void
+make_plan(const SiDecoderRoutine *routine, bool tombstone, SiDecodePlan *plan)
+{
+	memset(plan, 0, sizeof(SiDecodePlan));
+	plan->nfields = 1;
+	plan->fields = tombstone ? &whole_key : &whole_value;
+	plan->rest_field = -1;
+
+	/* where the value is no document, its fields are those that nobody takes */
+	if (!tombstone && routine->value != SI_WHOLE_JSON && routine->fields != SI_FIELDS_ONE)
+		plan->rest_field = 0;
+}
+
+static void
+decode(const char *format, const SiMessage *message, const SiOptions *options,
+	   Decoded *decoded)
+{
+	SiTranscoder *transcoder = si_transcode_create(options->encoding);
+	SiFormatOptions format_options;
+	SiDecodePlan plan;
+	SiDecoder  *volatile decoder = NULL;
+	SiArena    *volatile arena = NULL;
+	char	   *json;
+
+	si_format_options(format, NULL, NULL, options, &format_options);
+	make_plan(si_decoder_find(format), message->value == NULL, &plan);
+
+	/* decoders and arenas are malloc's */
+	PG_TRY();
+	{
+		decoder = si_decoder_create(format, &plan, &format_options);
+		arena = si_arena_create();
+		if (decoder == NULL || arena == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory")));
+		json = decode_message(decoder, &plan, transcoder, message, arena, decoded);
+	}
+	PG_FINALLY();
+	{
+		si_decoder_destroy(decoder);
+		si_arena_destroy(arena);
+	}
+	PG_END_TRY();
+
+	if (json != NULL)
+		make_jsonb(json, decoded);
+}
+
+/* ---- the function ---- */
+
+static void
+bytes_argument(FunctionCallInfo fcinfo, int i, const char **data, size_t *len)
+{
+	bytea	   *bytes;
+
+	*data = NULL;
+	*len = 0;
+	if (PG_ARGISNULL(i))
+		return;
+	bytes = PG_GETARG_BYTEA_PP(i);
+	*data = VARDATA_ANY(bytes);
+	*len = VARSIZE_ANY_EXHDR(bytes);
+}
+
+Datum
+si_sql_decode(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	SiMessage	message = {0};
+	Decoded		decoded = {0};
+	char	   *format;
+	char	   *options;
+	Datum		values[3] = {0};
+	bool		nulls[3] = {0};
+
+	format = si_arguments_format(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, 0);
+	bytes_argument(fcinfo, 1, &message.value, &message.value_len);
+	bytes_argument(fcinfo, 2, &message.key, &message.key_len);
+	message.timestamp = -1;
+	options = si_arguments_jsonb(fcinfo, 3);
+
+	decode(format, &message, si_options_parse(options != NULL ? options : "{}"), &decoded);
+
+	nulls[0] = nulls[1] = decoded.error != NULL;
+	nulls[1] |= decoded.fields == (Datum) 0;
+	nulls[2] = decoded.error == NULL;
+	if (decoded.error == NULL)
+		values[0] = CStringGetTextDatum(decoded.op == SI_OP_DELETE ? "delete" : "write");
+	else
+		values[2] = CStringGetTextDatum(decoded.error);
+	values[1] = decoded.fields;
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	return (Datum) 0;
+}

@@ -1,0 +1,208 @@
+/*-------------------------------------------------------------------------
+ *
+ * functions_look.c
+ *	  The SQL functions that look before one leaps: topics, peek, infer_table.
+ *
+ * They need a server and USAGE on it, no subscription.  See look.h for what
+ * they promise.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/primnodes.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/varlena.h"
+
+#include "common/bytes.h"
+#include "functions/arguments.h"
+#include "functions/infer.h"
+#include "functions/look.h"
+#include "options/server_options.h"
+#include "shmem/slots.h"
+
+PG_FUNCTION_INFO_V1(si_sql_topics);
+PG_FUNCTION_INFO_V1(si_sql_peek);
+PG_FUNCTION_INFO_V1(si_sql_infer_table);
+
+/* Of messages to infer from: beyond this, fewer have to do. */
+#define MAX_INFER_BYTES		INT64CONST(67108864)
+
+/* Between the epochs of Kafka's timestamps (Unix) and the server's. */
+#define EPOCH_DIFFERENCE_MS \
+	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000)
+
+/* The server, which all have as their first argument. */
+static const char *
+server_argument(FunctionCallInfo fcinfo)
+{
+	si_slots_require();
+	si_arguments_require(fcinfo, 0, "server");
+	return NameStr(*PG_GETARG_NAME(0));
+}
+
+static char *
+topic_argument(FunctionCallInfo fcinfo, int i)
+{
+	char	   *topic;
+
+	si_arguments_require(fcinfo, i, "topic");
+	topic = text_to_cstring(PG_GETARG_TEXT_PP(i));
+	si_server_check_topic(topic);
+	return topic;
+}
+
+/* ---- topics ---- */
+
+Datum
+si_sql_topics(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	const char *server = server_argument(fcinfo);
+	SiTopicName *topics;
+	int			n;
+
+	InitMaterializedSRF(fcinfo, 0);
+	topics = si_look_topics(server, &n);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[2];
+		bool		nulls[2] = {false, false};
+
+		values[0] = CStringGetTextDatum(topics[i].name);
+		values[1] = Int32GetDatum(topics[i].partitions);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* ---- peek ---- */
+
+/* A null key or value stays null. */
+static void
+put_bytes(Datum *values, bool *nulls, int i, const char *data, size_t len)
+{
+	nulls[i] = (data == NULL);
+	if (!nulls[i])
+		values[i] = CStringGetTextDatum(si_bytes_to_text(data, len));
+}
+
+/* An object in which jsonb lets the last of equal names win. */
+static Datum
+headers_object(const SiHeader *headers, int nheaders)
+{
+	StringInfoData document;
+
+	initStringInfo(&document);
+	appendStringInfoChar(&document, '{');
+	for (int i = 0; i < nheaders; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(&document, ',');
+		si_bytes_append_json(&document, headers[i].name, strlen(headers[i].name));
+		appendStringInfoChar(&document, ':');
+		if (headers[i].value == NULL)
+			appendStringInfoString(&document, "null");
+		else
+			si_bytes_append_json(&document, headers[i].value, headers[i].value_len);
+	}
+	appendStringInfoChar(&document, '}');
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(document.data));
+}
+
+static void
+put_message(ReturnSetInfo *rsinfo, const SiMessage *message)
+{
+	Datum		values[6];
+	bool		nulls[6] = {false, false, false, false, false, false};
+
+	values[0] = Int32GetDatum(message->partition);
+	values[1] = Int64GetDatum(message->offset);
+	nulls[2] = (message->timestamp < 0);
+	if (!nulls[2])
+		values[2] = TimestampTzGetDatum((message->timestamp - EPOCH_DIFFERENCE_MS) * 1000);
+	put_bytes(values, nulls, 3, message->key, message->key_len);
+	put_bytes(values, nulls, 4, message->value, message->value_len);
+	values[5] = headers_object(message->headers, message->nheaders);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+Datum
+si_sql_peek(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	const char *server = server_argument(fcinfo);
+	char	   *topic = topic_argument(fcinfo, 1);
+	int			max_messages = si_arguments_max_messages(fcinfo, 2);
+	SiStart		position;
+	SiMessage  *messages;
+	MemoryContext scratch;
+	MemoryContext old;
+	int			n;
+
+	si_arguments_require(fcinfo, 3, "position");
+	position = si_options_parse_position(text_to_cstring(PG_GETARG_TEXT_PP(3)));
+	InitMaterializedSRF(fcinfo, 0);
+	messages = si_look_messages(server, topic, &position, max_messages, 0, &n);
+
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest peek",
+									ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(scratch);
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		put_message(rsinfo, &messages[i]);
+		MemoryContextReset(scratch);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+	return (Datum) 0;
+}
+
+/* ---- infer_table ---- */
+
+/* A table's name as one writes it, quoted where it must be. */
+static char *
+target_argument(FunctionCallInfo fcinfo, int i)
+{
+	RangeVar   *target;
+
+	si_arguments_require(fcinfo, i, "target");
+	target = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(i)));
+	return quote_qualified_identifier(target->schemaname, target->relname);
+}
+
+Datum
+si_sql_infer_table(PG_FUNCTION_ARGS)
+{
+	static const SiStart newest = {-1, SI_START_LATEST, 0};
+	const char *server = server_argument(fcinfo);
+	char	   *topic = topic_argument(fcinfo, 1);
+	char	   *target = target_argument(fcinfo, 2);
+	int			max_messages = si_arguments_max_messages(fcinfo, 4);
+	SiInference *inference = si_infer_create(si_arguments_format(fcinfo, 3));
+	SiMessage  *messages;
+	char	   *table;
+	int			n;
+
+	messages = si_look_messages(server, topic, &newest, max_messages, MAX_INFER_BYTES, &n);
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		si_infer_add(inference, &messages[i]);
+	}
+	table = si_infer_table(inference, target, topic);
+	if (table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("topic \"%s\" has no messages to infer a table from", topic)));
+	PG_RETURN_TEXT_P(cstring_to_text(table));
+}

@@ -1,0 +1,214 @@
+/*-------------------------------------------------------------------------
+ *
+ * subscription.c
+ *	  What a subscription must fulfil, and how it is stored.
+ *
+ * Everything is checked when it is said: a mistake is an error here, with a
+ * hint, and never a worker that fails later.  Kafka itself is not asked, since
+ * a broker may be down when a migration runs.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/xlog.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "apply/applier.h"
+#include "catalog/event.h"
+#include "common/compat.h"
+#include "functions/arguments.h"
+#include "functions/subscription.h"
+#include "options/insert_mode.h"
+#include "options/server_options.h"
+#include "process/ddl.h"
+
+/* ---- checks ---- */
+
+static void
+only_with(const char *what, const char *with, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s goes with %s only", what, with),
+			 hint != NULL ? errhint("%s", hint) : 0));
+}
+
+/* A run can end only in partitions that the subscription takes. */
+static void
+check_stops(const SiOptions *options)
+{
+	for (int i = 0; i < options->nstops; i++)
+	{
+		int32		partition = options->stops[i].partition;
+
+		if (partition >= 0 && !si_options_takes(options, partition))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("option \"stop_at\" names partition %d, which option \"partitions\" leaves out",
+							partition),
+					 errhint("Name partitions in \"stop_at\" that the subscription takes.")));
+	}
+}
+
+/* Arguments and options that mean something beside certain others only. */
+static void
+check_combination(const SiSubscription *s, const SiOptions *options)
+{
+	const SiInsertMode *mode = si_insert_mode_find(s->insert_mode);
+
+	if (s->apply == NULL && s->fields != NULL)
+		only_with("argument \"fields\"", "\"apply\"",
+				  "A target's own columns say what its messages hold; use \"mapping\" to take other fields.");
+	if (s->apply != NULL && mode->id != SI_INSERT)
+		only_with(psprintf("insert_mode \"%s\"", s->insert_mode), "\"target\"",
+				  "The statement in \"apply\" says itself what it does with the rows.");
+	if (s->apply != NULL && s->key_columns != (Datum) 0)
+		only_with("argument \"key_columns\"", "\"target\"", NULL);
+	if (s->apply != NULL && options->filter != NULL)
+		only_with("option \"filter\"", "\"target\"",
+				  "Put the condition into the statement's WHERE.");
+	if (options->version_column != NULL && !mode->updates)
+		only_with("option \"version_column\"", "insert_mode \"upsert\"", NULL);
+	if (s->apply == NULL && s->key_columns != (Datum) 0 && !mode->takes_key &&
+		options->tombstones != SI_TOMBSTONES_DELETE)
+		only_with("argument \"key_columns\"",
+				  "insert_mode \"upsert\" or \"ignore\", or tombstones \"delete\",", NULL);
+	check_stops(options);
+}
+
+/*
+ * The server must be there, be ours, and be open to the owner, and the group
+ * be one of its own.
+ */
+static void
+check_server(const SiSubscription *s, const SiOptions *options)
+{
+	SiServerProperties *server = si_server_properties(s->server, s->owner);
+
+	if (!has_server_usage_compat(server->server, s->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for foreign server %s", s->server),
+				 errhint("Grant USAGE on the server to role \"%s\".", s->owner_name)));
+
+	/* others' groups are not for us to write and delete in */
+	if (options->group_id != NULL &&
+		strncmp(options->group_id, server->group_prefix, strlen(server->group_prefix)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"group_id\" must begin with \"%s\"", server->group_prefix),
+				 errhint("Server \"%s\" says so with its option \"group_prefix\".", s->server)));
+}
+
+static void
+check_owner_can_login(Oid owner)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(owner));
+	bool		can_login;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role with OID %u does not exist", owner)));
+	can_login = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	ReleaseSysCache(tuple);
+	if (!can_login && worker_connect_flags_compat() == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("role \"%s\" cannot own a subscription because it is not permitted to log in",
+						GetUserNameFromId(owner, false)),
+				 errdetail("Its worker connects as this role."),
+				 errhint("Use ALTER ROLE ... LOGIN; a password is not needed.")));
+}
+
+void
+si_subscription_check_target(const SiSubscription *s)
+{
+	Relation	target = try_relation_open(s->target, AccessShareLock);
+	char		kind;
+
+	if (target == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 s->target_name != NULL
+				 ? errmsg("target \"%s\" of subscription \"%s\" does not exist",
+						  s->target_name, NameStr(s->name))
+				 : errmsg("target with OID %u does not exist", s->target),
+				 s->target_name != NULL
+				 ? errhint("Use stream_ingest.alter_subscription to name another target, or drop the subscription.")
+				 : 0));
+	kind = target->rd_rel->relkind;
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE &&
+		kind != RELKIND_VIEW && kind != RELKIND_FOREIGN_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" cannot be the target of a subscription",
+						RelationGetRelationName(target)),
+				 errhint("A target is a table, a view or a foreign table.")));
+	if (target->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("temporary table \"%s\" cannot be the target of a subscription",
+						RelationGetRelationName(target)),
+				 errdetail("Workers cannot see the temporary tables of other sessions.")));
+	relation_close(target, NoLock);
+}
+
+void
+si_subscription_check(SiSubscription *s)
+{
+	SiOptions  *options = si_options_parse(s->options_text);
+	SiApplier  *applier;
+
+	si_server_check_topic(s->topic);
+	si_arguments_check_format(s->format);
+	si_arguments_check_insert_mode(s->insert_mode);
+	check_combination(s, options);
+	check_owner_can_login(s->owner);
+	check_server(s, options);
+	if (options->workers > si_guc_max_workers)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"workers\" is %d, but stream_ingest.max_workers is %d",
+						options->workers, si_guc_max_workers)));
+
+	if (s->apply == NULL)
+	{
+		si_subscription_check_target(s);
+		s->target_name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(s->target)),
+													get_rel_name(s->target));
+	}
+	applier = si_applier_create(s, options);
+	si_applier_prepare(applier);
+	si_applier_destroy(applier);
+}
+
+/* ---- storing ---- */
+
+void
+si_subscription_make_at_home(SiSubscription *s)
+{
+	s->system_identifier = (int64) GetSystemIdentifier();
+	s->database = MyDatabaseId;
+	s->extension = si_catalog_extension();
+}
+
+void
+si_subscription_store(SiSubscription *s)
+{
+	si_catalog_update(s);
+	si_event_announce(s->id, s->enabled ? SI_STATE_STARTING : SI_STATE_DISABLED);
+	si_ddl_scan_at_commit();
+}

@@ -1,0 +1,182 @@
+/*-------------------------------------------------------------------------
+ *
+ * client.c
+ *	  What the consumer and the producer have in common: configuration, the
+ *	  descriptor that wakes us, and threads of our own.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <librdkafka/rdkafka.h>
+
+#include "common/compat.h"
+#include "kafka/client.h"
+#include "storage/fd.h"
+
+/* Defaults of every client; the caller's properties may replace them. */
+static const SiSetting common_defaults[] = {
+	{"socket.keepalive.enable", "true", false},
+	{"socket.nagle.disable", "true", false},
+	{"socket.timeout.ms", "10000", false},
+	{"reconnect.backoff.max.ms", "1000", false},
+};
+
+/* What both modules rely on. */
+static const SiSetting common_fixed[] = {
+	{"statistics.interval.ms", "0", false},
+	{"log.queue", "true", false},
+	{"log_level", "3", false},
+	/* idle connections are closed by brokers all the time */
+	{"log.connection.close", "false", false},
+	{"enable.metrics.push", "false", true},
+	/* no kinit by system(), which ignores SIGINT for the whole process */
+	{"sasl.kerberos.min.time.before.relogin", "0", true},
+};
+
+static bool
+apply_settings(rd_kafka_conf_t *conf, const SiSetting *settings, int n, SiClientFailure *failure)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (settings[i].optional)
+			(void) rd_kafka_conf_set(conf, settings[i].name,
+									 settings[i].value, NULL, 0);
+		else if (!si_client_set(conf, settings[i].name, settings[i].value,
+								failure))
+			return false;
+	}
+	return true;
+}
+
+rd_kafka_conf_t *
+si_client_configure(const SiSetting *defaults, int ndefaults,
+					const SiProperty *properties, int nproperties,
+					const SiSetting *fixed, int nfixed, const char *client_id,
+					SiClientFailure *failure)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	bool		ok;
+	int			i;
+
+	ok = apply_settings(conf, common_defaults, lengthof(common_defaults), failure) &&
+		apply_settings(conf, defaults, ndefaults, failure);
+	for (i = 0; ok && i < nproperties; i++)
+		ok = si_client_set(conf, properties[i].name, properties[i].value, failure);
+	ok = ok && apply_settings(conf, common_fixed, lengthof(common_fixed), failure) &&
+		apply_settings(conf, fixed, nfixed, failure) &&
+		si_client_set(conf, "client.id", client_id, failure);
+	if (ok)
+		return conf;
+	rd_kafka_conf_destroy(conf);
+	return NULL;
+}
+
+bool
+si_client_set(rd_kafka_conf_t *conf, const char *name, const char *value,
+			  SiClientFailure *failure)
+{
+	char		errstr[512] = "";
+
+	if (rd_kafka_conf_set(conf, name, value, errstr,
+						  sizeof(errstr)) == RD_KAFKA_CONF_OK)
+		return true;
+	failure->sqlstate = ERRCODE_INVALID_PARAMETER_VALUE;
+	failure->what = name;
+	si_client_describe_refusal(name, errstr, failure->words, sizeof(failure->words));
+	return false;
+}
+
+/* Might this property's value be a secret?  Rather once too often. */
+static bool
+is_secret(const char *name)
+{
+	static const char *const marks[] = {
+		"username", "password", "passphrase", "secret", "token", "jwt",
+		".pem", ".key.", "oauthbearer.config"
+	};
+	int			i;
+
+	for (i = 0; i < lengthof(marks); i++)
+	{
+		if (strstr(name, marks[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* Some of the library's words quote the value. */
+void
+si_client_describe_refusal(const char *name, const char *errstr, char *words,
+						   size_t size)
+{
+	if (is_secret(name))
+		errstr = "librdkafka does not take the value.";
+	strlcpy(words, errstr, size);
+	words[strcspn(words, "\n")] = '\0';
+}
+
+void
+si_client_report_failure(const SiClientFailure *failure, const char *kind)
+{
+	if (failure->what != NULL)
+		ereport(ERROR,
+				(errcode(failure->sqlstate),
+				 errmsg("invalid Kafka property \"%s\"", failure->what),
+				 errdetail_internal("%s", failure->words)));
+
+	errno = failure->error_number;
+	if (errno != 0)
+		ereport(ERROR,
+				(errcode(failure->sqlstate),
+				 errmsg("could not create Kafka %s", kind),
+				 errdetail_internal("%s: %m", failure->words)));
+	ereport(ERROR,
+			(errcode(failure->sqlstate),
+			 errmsg("could not create Kafka %s", kind),
+			 errdetail_internal("%s", failure->words)));
+}
+
+int
+si_client_open_fd(void)
+{
+	int			fd;
+
+	if (!AcquireExternalFD())
+		return -1;
+	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (fd < 0)
+		ReleaseExternalFD();
+	return fd;
+}
+
+void
+si_client_close_fd(int fd)
+{
+	close(fd);
+	ReleaseExternalFD();
+}
+
+/* The server's signal handlers are the main thread's. */
+int
+si_client_start_thread(pthread_t *thread, void *(*main) (void *), void *arg)
+{
+	sigset_t	all;
+	sigset_t	before;
+	int			rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(thread, NULL, main, arg);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc;
+}

@@ -1,0 +1,139 @@
+/*-------------------------------------------------------------------------
+ *
+ * held.c
+ *	  Messages of the library that somebody still looks at.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <librdkafka/rdkafka.h>
+
+#include "common/compat.h"
+#include "kafka/held.h"
+
+/* A handle is not NULL, which the first slot's number would be. */
+static int
+slot_of(void *handle)
+{
+	return (int) (intptr_t) handle - 1;
+}
+
+void
+si_held_init(SiHeld *held)
+{
+	memset(held, 0, sizeof(SiHeld));
+	held->first_free = -1;
+}
+
+void
+si_held_destroy(SiHeld *held)
+{
+	int			slot;
+
+	for (slot = 0; slot < held->nslots; slot++)
+	{
+		if (held->slots[slot].rkmessage != NULL)
+			si_held_release(held, (void *) (intptr_t) (slot + 1));
+	}
+	free(held->slots);
+	si_held_init(held);
+}
+
+void
+si_held_reserve(SiHeld *held, int n)
+{
+	SiHeldSlot *slots;
+	int			size;
+	int			slot;
+
+	if (held->nfree >= n)
+		return;
+	size = held->nslots + Max(n, held->nslots);
+	slots = realloc(held->slots, size * sizeof(SiHeldSlot));
+	if (slots == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	held->slots = slots;
+	for (slot = size - 1; slot >= held->nslots; slot--)
+	{
+		slots[slot].rkmessage = NULL;
+		slots[slot].headers = NULL;
+		slots[slot].next_free = held->first_free;
+		held->first_free = slot;
+	}
+	held->nfree += size - held->nslots;
+	held->nslots = size;
+}
+
+void *
+si_held_keep(SiHeld *held, rd_kafka_message_t *rkmessage)
+{
+	int			slot = held->first_free;
+
+	Assert(held->nfree > 0);
+	held->first_free = held->slots[slot].next_free;
+	held->nfree--;
+	held->slots[slot].rkmessage = rkmessage;
+	return (void *) (intptr_t) (slot + 1);
+}
+
+/* The library parses headers only now, when they are asked for. */
+bool
+si_held_read_headers(SiHeld *held, SiMessage *message)
+{
+	SiHeldSlot *slot = &held->slots[slot_of(message->handle)];
+	rd_kafka_headers_t *headers;
+	int			count;
+	int			i;
+
+	if (slot->headers != NULL)
+		return true;
+	if (rd_kafka_message_headers(slot->rkmessage,
+								 &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return true;			/* none */
+	count = rd_kafka_header_cnt(headers);
+	if (count == 0)
+		return true;
+	slot->headers = malloc(count * sizeof(SiHeader));
+	if (slot->headers == NULL)
+		return false;
+	for (i = 0; i < count; i++)
+	{
+		SiHeader   *header = &slot->headers[i];
+		const void *value = NULL;
+
+		header->value_len = 0;
+		if (rd_kafka_header_get_all(headers, i, &header->name, &value,
+									&header->value_len) != RD_KAFKA_RESP_ERR_NO_ERROR)
+			break;
+		header->value = value;
+	}
+	message->headers = slot->headers;
+	message->nheaders = i;
+	return true;
+}
+
+void
+si_held_release(SiHeld *held, void *handle)
+{
+	int			number = slot_of(handle);
+	SiHeldSlot *slot;
+
+	Assert(number >= 0 && number < held->nslots);
+	slot = &held->slots[number];
+	Assert(slot->rkmessage != NULL);
+	rd_kafka_message_destroy(slot->rkmessage);
+	slot->rkmessage = NULL;
+	if (slot->headers != NULL)
+	{
+		free(slot->headers);
+		slot->headers = NULL;
+	}
+	slot->next_free = held->first_free;
+	held->first_free = number;
+	held->nfree++;
+}

@@ -1,0 +1,60 @@
+/*-------------------------------------------------------------------------
+ *
+ * held.h
+ *	  Messages of the library that somebody still looks at.
+ *
+ * A message that is never given back would let the library's end hang for
+ * ever, so every one is kept here until it is released.
+ *
+ * Called by consumer, by the main thread.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_HELD_H
+#define SI_HELD_H
+
+#include "common/message.h"
+
+struct rd_kafka_message_s;
+
+typedef struct SiHeldSlot
+{
+	struct rd_kafka_message_s *rkmessage;	/* NULL if the slot is free */
+	SiHeader   *headers;
+	int			next_free;		/* -1 ends the list */
+} SiHeldSlot;
+
+typedef struct SiHeld
+{
+	SiHeldSlot *slots;
+	int			nslots;			/* allocated */
+	int			nfree;			/* of these, free */
+	int			first_free;
+} SiHeld;
+
+extern void si_held_init(SiHeld *held);
+
+/* Give back all messages, and the memory. */
+extern void si_held_destroy(SiHeld *held);
+
+/*
+ * Make room for n messages before they are taken from the library.  Error
+ * 53200 if there is none.
+ */
+extern void si_held_reserve(SiHeld *held, int n);
+
+/* Keep a message, for which there is room; returns its SiMessage.handle. */
+extern void *si_held_keep(SiHeld *held, struct rd_kafka_message_s *rkmessage);
+
+/*
+ * Fill in the headers of a message that is kept, once; valid until it is
+ * released.  False when out of memory.
+ */
+extern bool si_held_read_headers(SiHeld *held, SiMessage *message);
+
+/* Give one back to the library. */
+extern void si_held_release(SiHeld *held, void *handle);
+
+#endif							/* SI_HELD_H */

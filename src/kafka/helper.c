@@ -1,0 +1,570 @@
+/*-------------------------------------------------------------------------
+ *
+ * helper.c
+ *	  The helper thread of a consumer.
+ *
+ * It knows no server function but atomics: no palloc, no elog.  Everything it
+ * touches is malloc'd, and it runs with all signals blocked.
+ *
+ * The lock guards what main and helper thread share.  Nobody holds it during a
+ * library call, so a library that is stuck can delay neither si_helper_watch
+ * nor si_helper_end: whatever the helper brings home, it looks under the lock
+ * whether that is still wanted.
+ *
+ * Ending while the helper sits in a call is safe because the helper destroys
+ * the handle itself, after its call; up to 2.0.2 that hangs for ever once a
+ * consumed topic was deleted, and nothing can interrupt it.  If it takes too
+ * long, the closer walks away and the thread owns its struct from then on.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <librdkafka/rdkafka.h>
+
+#include "common/compat.h"
+#include "kafka/client.h"
+#include "kafka/helper.h"
+#include "kafka/lookup.h"
+#include "datatype/timestamp.h"
+
+struct SiHelper
+{
+	/* constant once it runs */
+	SiLookup	lookup;
+	int			fd;
+	pthread_t	thread;
+
+	SiTroubleBox troubles;		/* has a lock of its own, below this one */
+
+	/* what follows is guarded by the lock */
+	pthread_mutex_t lock;
+	pthread_cond_t work;		/* for the helper: something to do */
+	pthread_cond_t end;			/* for the closer: the helper has ended */
+	bool		closing;
+	bool		ended;
+	bool		abandoned;		/* the helper frees this struct */
+
+	bool		topic_asked;
+	bool		topic_answered;
+	SiTopicInfo topic_info;
+
+	bool		topics_asked;
+	bool		topics_answered;
+	SiTopicList topic_list;		/* written by the helper between the two */
+
+	SiOffsetQuery *offsets_asked;	/* NULL if nothing is asked */
+	int			noffsets_asked;
+	SiOffsetQuery *offsets_answered;	/* NULL if there is no answer */
+	int			noffsets_answered;
+
+	SiWatermarkSink *sinks;
+	int			nsinks;
+	uint64		watch_generation;
+	int			watch_interval;
+	int64_t		watch_due;		/* in now_ms() */
+};
+
+/* Helpers that were left alone and have not ended yet, in this process. */
+static pthread_mutex_t abandoned_lock = PTHREAD_MUTEX_INITIALIZER;
+static int	abandoned_helpers = 0;
+
+static int64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* GetCurrentTimestamp() for threads. */
+static int64
+now_timestamptz(void)
+{
+	struct timeval now;
+
+	gettimeofday(&now, NULL);
+	return ((int64) now.tv_sec -
+			(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY) *
+		USECS_PER_SEC + now.tv_usec;
+}
+
+/* A moment of now_ms() as the condition variables want it. */
+static struct timespec
+deadline(int64_t at_ms)
+{
+	struct timespec at;
+
+	at.tv_sec = at_ms / 1000;
+	at.tv_nsec = (at_ms % 1000) * 1000000;
+	return at;
+}
+
+/* ---- the thread: no server function from here on, but atomics ---- */
+
+/* Change the number of helpers left alone; returns it. */
+static int
+count_abandoned(int change)
+{
+	int			n;
+
+	pthread_mutex_lock(&abandoned_lock);
+	n = abandoned_helpers += change;
+	pthread_mutex_unlock(&abandoned_lock);
+	return n;
+}
+
+/* Sleep, with the lock given up, until there may be something to do. */
+static void
+wait_for_work(SiHelper *helper)
+{
+	struct timespec until;
+
+	if (helper->nsinks > 0)
+	{
+		until = deadline(helper->watch_due);
+		pthread_cond_timedwait(&helper->work, &helper->lock, &until);
+	}
+	else
+		pthread_cond_wait(&helper->work, &helper->lock);
+}
+
+/* Make the descriptor readable.  The caller sees to it that it is open. */
+static void
+notify(SiHelper *helper)
+{
+	uint64		one = 1;
+
+	/* it can only fail when it is readable anyhow */
+	while (write(helper->fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+static bool
+is_closing(void *arg)
+{
+	SiHelper   *helper = arg;
+	bool		closing;
+
+	pthread_mutex_lock(&helper->lock);
+	closing = helper->closing;
+	pthread_mutex_unlock(&helper->lock);
+	return closing;
+}
+
+/* Called, and returns, with the lock held. */
+static void
+answer_topic(SiHelper *helper)
+{
+	SiTopicInfo info;
+
+	helper->topic_asked = false;
+	pthread_mutex_unlock(&helper->lock);
+	si_lookup_topic(&helper->lookup, &info);
+	pthread_mutex_lock(&helper->lock);
+
+	/* asked again meanwhile, this answer is too old */
+	if (helper->topic_asked || helper->closing)
+		return;
+	helper->topic_info = info;
+	helper->topic_answered = true;
+	notify(helper);
+}
+
+/* Called, and returns, with the lock held. */
+static void
+answer_topics(SiHelper *helper)
+{
+	SiTopicList list;
+
+	helper->topics_asked = false;
+	pthread_mutex_unlock(&helper->lock);
+	si_lookup_topics(&helper->lookup, &list);
+	pthread_mutex_lock(&helper->lock);
+
+	/* asked again meanwhile, this answer is too old */
+	if (helper->topics_asked || helper->closing)
+	{
+		free(list.topics);
+		return;
+	}
+	free(helper->topic_list.topics);
+	helper->topic_list = list;
+	helper->topics_answered = true;
+	notify(helper);
+}
+
+/* Called, and returns, with the lock held. */
+static void
+answer_offsets(SiHelper *helper)
+{
+	SiOffsetQuery *queries = helper->offsets_asked;
+	int			n = helper->noffsets_asked;
+
+	helper->offsets_asked = NULL;
+	pthread_mutex_unlock(&helper->lock);
+	si_lookup_offsets(&helper->lookup, queries, n);
+	pthread_mutex_lock(&helper->lock);
+
+	if (helper->offsets_asked != NULL || helper->closing)
+	{
+		free(queries);			/* asked again meanwhile */
+		return;
+	}
+	helper->offsets_answered = queries;
+	helper->noffsets_answered = n;
+	notify(helper);
+}
+
+/* With the lock held, and the lists in the order of the sinks. */
+static void
+store_watermarks(SiHelper *helper,
+				 const rd_kafka_topic_partition_list_t *low,
+				 const rd_kafka_topic_partition_list_t *high, int64 asked_at)
+{
+	int			i;
+
+	for (i = 0; i < helper->nsinks; i++)
+	{
+		SiWatermarkSink *sink = &helper->sinks[i];
+
+		if (low->elems[i].err || low->elems[i].offset < 0 ||
+			high->elems[i].err || high->elems[i].offset < 0)
+			continue;			/* what is there grows old, as asked_at says */
+		pg_atomic_write_u64(sink->low, low->elems[i].offset);
+		pg_atomic_write_u64(sink->high, high->elems[i].offset);
+		pg_write_barrier();
+		pg_atomic_write_u64(sink->asked_at, asked_at);
+	}
+}
+
+/* Called, and returns, with the lock held. */
+static void
+write_watermarks(SiHelper *helper)
+{
+	uint64		generation = helper->watch_generation;
+	int			n = helper->nsinks;
+	rd_kafka_topic_partition_list_t *low;
+	rd_kafka_topic_partition_list_t *high;
+	rd_kafka_resp_err_t err;
+	SiTrouble	trouble = {SI_TROUBLE_NONE};
+	int64		asked_at;
+	int			i;
+
+	low = rd_kafka_topic_partition_list_new(n);
+	for (i = 0; i < n; i++)
+		rd_kafka_topic_partition_list_add(low, helper->lookup.topic,
+										  helper->sinks[i].partition);
+	helper->watch_due = now_ms() + helper->watch_interval;
+	pthread_mutex_unlock(&helper->lock);
+
+	high = rd_kafka_topic_partition_list_copy(low);
+	for (i = 0; i < n; i++)
+	{
+		low->elems[i].offset = SI_OFFSET_BEGINNING;
+		high->elems[i].offset = SI_OFFSET_END;
+	}
+	asked_at = now_timestamptz();
+	err = si_lookup_list(&helper->lookup, low);
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		err = si_lookup_list(&helper->lookup, high);
+	for (i = 0; i < n && err == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+		err = high->elems[i].err;
+	si_lookup_explain(&helper->lookup, err, &trouble);
+
+	pthread_mutex_lock(&helper->lock);
+	if (generation == helper->watch_generation && !helper->closing)
+	{
+		store_watermarks(helper, low, high, asked_at);
+		if (si_trouble_note_graver(&helper->troubles, &trouble))
+			notify(helper);
+	}
+	rd_kafka_topic_partition_list_destroy(low);
+	rd_kafka_topic_partition_list_destroy(high);
+}
+
+void
+si_helper_free(SiHelper *helper)
+{
+	pthread_cond_destroy(&helper->work);
+	pthread_cond_destroy(&helper->end);
+	pthread_mutex_destroy(&helper->lock);
+	si_trouble_destroy(&helper->troubles);
+	free(helper->offsets_asked);
+	free(helper->offsets_answered);
+	free(helper->topic_list.topics);
+	free(helper->sinks);
+	free(unconstify(char *, helper->lookup.topic));
+	free(helper);
+}
+
+static void *
+helper_main(void *arg)
+{
+	SiHelper   *helper = arg;
+	bool		abandoned;
+
+	pthread_mutex_lock(&helper->lock);
+	while (!helper->closing)
+	{
+		if (helper->topic_asked)
+			answer_topic(helper);
+		else if (helper->topics_asked)
+			answer_topics(helper);
+		else if (helper->offsets_asked != NULL)
+			answer_offsets(helper);
+		else if (helper->nsinks > 0 && now_ms() >= helper->watch_due)
+			write_watermarks(helper);
+		else
+			wait_for_work(helper);
+	}
+	pthread_mutex_unlock(&helper->lock);
+
+	rd_kafka_destroy(helper->lookup.rk);
+
+	pthread_mutex_lock(&helper->lock);
+	helper->ended = true;
+	abandoned = helper->abandoned;
+	pthread_cond_signal(&helper->end);
+	pthread_mutex_unlock(&helper->lock);
+	if (abandoned)
+	{
+		si_helper_free(helper);
+		(void) count_abandoned(-1);
+	}
+	return NULL;
+}
+
+/* ---- the main thread: begin and end ---- */
+
+/* Locks of default kind; deadlines are by the clock that never jumps. */
+static void
+init_synchronization(SiHelper *helper)
+{
+	pthread_condattr_t attributes;
+
+	pthread_mutex_init(&helper->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&helper->work, &attributes);
+	pthread_cond_init(&helper->end, &attributes);
+	pthread_condattr_destroy(&attributes);
+	si_trouble_init(&helper->troubles);
+}
+
+SiHelper *
+si_helper_create(const char *topic, int fd)
+{
+	SiHelper   *helper = calloc(1, sizeof(SiHelper));
+
+	if (helper == NULL)
+		return NULL;
+	init_synchronization(helper);
+	helper->fd = fd;
+	helper->lookup.topic = strdup(topic);
+	helper->lookup.cancelled = is_closing;
+	helper->lookup.arg = helper;
+	if (helper->lookup.topic != NULL)
+		return helper;
+	si_helper_free(helper);
+	return NULL;
+}
+
+SiTroubleBox *
+si_helper_troubles(SiHelper *helper)
+{
+	return &helper->troubles;
+}
+
+int
+si_helper_start(SiHelper *helper, rd_kafka_t *rk)
+{
+	helper->lookup.rk = rk;
+	return si_client_start_thread(&helper->thread, helper_main, helper);
+}
+
+void
+si_helper_end(SiHelper *helper)
+{
+	pthread_mutex_lock(&helper->lock);
+	helper->closing = true;
+	pthread_cond_signal(&helper->work);
+	pthread_mutex_unlock(&helper->lock);
+}
+
+/*
+ * Wait until the helper has destroyed the library's handle, or leave it alone
+ * with that.  The struct belongs to somebody else afterwards.
+ */
+bool
+si_helper_await(SiHelper *helper, int timeout_ms)
+{
+	struct timespec until = deadline(now_ms() + timeout_ms);
+	pthread_t	thread = helper->thread;
+	bool		ended;
+	int			rc = 0;
+
+	pthread_mutex_lock(&helper->lock);
+	while (!helper->ended && rc == 0)
+		rc = pthread_cond_timedwait(&helper->end, &helper->lock, &until);
+	ended = helper->ended;
+	helper->abandoned = !ended;
+	if (!ended)
+		(void) count_abandoned(1);
+	pthread_mutex_unlock(&helper->lock);
+
+	if (!ended)
+	{
+		pthread_detach(thread);
+		return false;
+	}
+	pthread_join(thread, NULL);
+	si_helper_free(helper);
+	return true;
+}
+
+/* There is nothing to be woken by that outlives a helper, so look again. */
+bool
+si_helper_await_abandoned(int timeout_ms)
+{
+	int64_t		until = now_ms() + timeout_ms;
+
+	while (count_abandoned(0) > 0)
+	{
+		if (now_ms() >= until)
+			return false;
+		pg_usleep(10 * 1000L);
+	}
+	return true;
+}
+
+/* ---- the main thread: questions ---- */
+
+void
+si_helper_ask_topic(SiHelper *helper)
+{
+	pthread_mutex_lock(&helper->lock);
+	helper->topic_asked = true;
+	helper->topic_answered = false;
+	pthread_cond_signal(&helper->work);
+	pthread_mutex_unlock(&helper->lock);
+}
+
+bool
+si_helper_topic_answer(SiHelper *helper, SiTopicInfo *info)
+{
+	bool		answered;
+
+	pthread_mutex_lock(&helper->lock);
+	answered = helper->topic_answered;
+	if (answered)
+	{
+		*info = helper->topic_info;
+		si_trouble_explain(&helper->troubles, &info->trouble);
+	}
+	helper->topic_answered = false;
+	pthread_mutex_unlock(&helper->lock);
+	return answered;
+}
+
+void
+si_helper_ask_topics(SiHelper *helper)
+{
+	pthread_mutex_lock(&helper->lock);
+	helper->topics_asked = true;
+	helper->topics_answered = false;
+	pthread_cond_signal(&helper->work);
+	pthread_mutex_unlock(&helper->lock);
+}
+
+const SiTopicList *
+si_helper_topics_answer(SiHelper *helper)
+{
+	bool		answered;
+
+	pthread_mutex_lock(&helper->lock);
+	answered = helper->topics_answered;
+	if (answered)
+		si_trouble_explain(&helper->troubles, &helper->topic_list.trouble);
+	pthread_mutex_unlock(&helper->lock);
+	return answered ? &helper->topic_list : NULL;
+}
+
+void
+si_helper_ask_offsets(SiHelper *helper, const SiOffsetQuery *queries,
+					  int n)
+{
+	SiOffsetQuery *copy;
+
+	Assert(n > 0);
+	copy = malloc(n * sizeof(SiOffsetQuery));
+	if (copy == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	memcpy(copy, queries, n * sizeof(SiOffsetQuery));
+
+	pthread_mutex_lock(&helper->lock);
+	free(helper->offsets_asked);
+	free(helper->offsets_answered);
+	helper->offsets_asked = copy;
+	helper->noffsets_asked = n;
+	helper->offsets_answered = NULL;
+	pthread_cond_signal(&helper->work);
+	pthread_mutex_unlock(&helper->lock);
+}
+
+bool
+si_helper_offsets_answer(SiHelper *helper, SiOffsetQuery *queries, int n)
+{
+	SiOffsetQuery *answer;
+
+	pthread_mutex_lock(&helper->lock);
+	answer = helper->offsets_answered;
+	Assert(answer == NULL || n == helper->noffsets_answered);
+	if (answer != NULL)
+		memcpy(queries, answer,
+			   Min(n, helper->noffsets_answered) * sizeof(SiOffsetQuery));
+	helper->offsets_answered = NULL;
+	pthread_mutex_unlock(&helper->lock);
+	free(answer);
+	return answer != NULL;
+}
+
+void
+si_helper_watch(SiHelper *helper, const SiWatermarkSink *sinks, int n,
+				int interval_ms)
+{
+	SiWatermarkSink *copy = NULL;
+	SiWatermarkSink *former;
+
+	if (n > 0)
+	{
+		copy = malloc(n * sizeof(SiWatermarkSink));
+		if (copy == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory")));
+		memcpy(copy, sinks, n * sizeof(SiWatermarkSink));
+	}
+
+	pthread_mutex_lock(&helper->lock);
+	former = helper->sinks;
+	helper->sinks = copy;
+	helper->nsinks = n;
+	helper->watch_generation++;
+	helper->watch_interval = interval_ms;
+	helper->watch_due = now_ms();
+	pthread_cond_signal(&helper->work);
+	pthread_mutex_unlock(&helper->lock);
+	free(former);
+}

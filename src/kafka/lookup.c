@@ -1,0 +1,299 @@
+/*-------------------------------------------------------------------------
+ *
+ * lookup.c
+ *	  Questions to brokers that the library answers by blocking.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <librdkafka/rdkafka.h>
+
+#include "common/compat.h"
+#include "kafka/lookup.h"
+#include "kafka/trouble.h"
+
+/* the longest that a request may take */
+#define LIBRARY_TIMEOUT_MS	3000
+
+/* A question about an offset, as the library understands it. */
+typedef struct Question
+{
+	int32_t		partition;
+	int64_t		at;
+	int64_t		answer;			/* -1 if nothing is that new */
+	rd_kafka_resp_err_t err;
+	int			index;			/* in the list of the running round, or -1 */
+	bool		done;
+} Question;
+
+/* ---- topics ---- */
+
+#ifdef SI_RDKAFKA_HAS_TOPIC_ID
+static void
+read_topic_id(const SiLookup *lookup, SiTopicInfo *info)
+{
+	const char *name = lookup->topic;
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(lookup->rk);
+	rd_kafka_TopicCollection_t *topics;
+	const		rd_kafka_DescribeTopics_result_t *result = NULL;
+	const		rd_kafka_TopicDescription_t **descriptions = NULL;
+	const		rd_kafka_Uuid_t *id;
+	rd_kafka_event_t *event;
+	size_t		n = 0;
+
+	topics = rd_kafka_TopicCollection_of_topic_names(&name, 1);
+	rd_kafka_DescribeTopics(lookup->rk, topics, NULL, queue);
+	rd_kafka_TopicCollection_destroy(topics);
+	event = rd_kafka_queue_poll(queue, LIBRARY_TIMEOUT_MS);
+	if (event != NULL)
+		result = rd_kafka_event_DescribeTopics_result(event);
+	if (result != NULL)
+		descriptions = rd_kafka_DescribeTopics_result_topics(result, &n);
+	if (n == 1)
+	{
+		id = rd_kafka_TopicDescription_topic_id(descriptions[0]);
+		if (id != NULL)
+			strlcpy(info->topic_id, rd_kafka_Uuid_base64str(id),
+					sizeof(info->topic_id));
+	}
+	if (event != NULL)
+		rd_kafka_event_destroy(event);
+	rd_kafka_queue_destroy(queue);
+}
+#endif
+
+/* Which cluster, and which of the topics that ever had this name. */
+static void
+identify_topic(const SiLookup *lookup, SiTopicInfo *info)
+{
+	char	   *cluster_id;
+
+	/* known since the metadata came, so this does not wait */
+	cluster_id = rd_kafka_clusterid(lookup->rk, LIBRARY_TIMEOUT_MS);
+	if (cluster_id != NULL)
+	{
+		strlcpy(info->cluster_id, cluster_id, sizeof(info->cluster_id));
+		rd_kafka_mem_free(lookup->rk, cluster_id);
+	}
+
+#ifdef SI_RDKAFKA_HAS_TOPIC_ID
+	read_topic_id(lookup, info);
+#endif
+}
+
+void
+si_lookup_topic(const SiLookup *lookup, SiTopicInfo *info)
+{
+	const struct rd_kafka_metadata *metadata = NULL;
+	rd_kafka_resp_err_t err;
+	rd_kafka_topic_t *topic;
+
+	memset(info, 0, sizeof(SiTopicInfo));
+
+	/* naming the one topic; it is not made by that */
+	topic = rd_kafka_topic_new(lookup->rk, lookup->topic, NULL);
+	if (topic == NULL)
+		err = rd_kafka_last_error();
+	else
+	{
+		err = rd_kafka_metadata(lookup->rk, 0, topic, &metadata,
+								LIBRARY_TIMEOUT_MS);
+		rd_kafka_topic_destroy(topic);
+	}
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		if (metadata->topic_cnt != 1)
+			err = RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+		else
+		{
+			err = metadata->topics[0].err;
+			info->partitions = metadata->topics[0].partition_cnt;
+		}
+	}
+	if (metadata != NULL)
+		rd_kafka_metadata_destroy(metadata);
+
+	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		info->trouble.kind = si_trouble_kind(err);
+		snprintf(info->trouble.words, sizeof(info->trouble.words), "%s%s",
+				 info->trouble.kind == SI_TROUBLE_BROKER ? "no broker answered: " : "",
+				 rd_kafka_err2str(err));
+		return;
+	}
+	info->valid = true;
+	identify_topic(lookup, info);
+}
+
+/* False if there is no memory for them. */
+static bool
+copy_topics(const struct rd_kafka_metadata *metadata, SiTopicList *list)
+{
+	int			i;
+
+	list->topics = calloc(Max(metadata->topic_cnt, 1), sizeof(SiTopicName));
+	if (list->topics == NULL)
+		return false;
+	for (i = 0; i < metadata->topic_cnt; i++)
+	{
+		strlcpy(list->topics[i].name, metadata->topics[i].topic,
+				sizeof(list->topics[i].name));
+		list->topics[i].partitions = metadata->topics[i].partition_cnt;
+	}
+	list->n = metadata->topic_cnt;
+	return true;
+}
+
+void
+si_lookup_topics(const SiLookup *lookup, SiTopicList *list)
+{
+	const struct rd_kafka_metadata *metadata = NULL;
+	rd_kafka_resp_err_t err;
+
+	memset(list, 0, sizeof(SiTopicList));
+	err = rd_kafka_metadata(lookup->rk, 1, NULL, &metadata,
+							LIBRARY_TIMEOUT_MS);
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR && !copy_topics(metadata, list))
+		err = RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
+	if (metadata != NULL)
+		rd_kafka_metadata_destroy(metadata);
+
+	list->valid = (err == RD_KAFKA_RESP_ERR_NO_ERROR);
+	if (list->valid)
+		return;
+	list->trouble.kind = si_trouble_kind(err);
+	strlcpy(list->trouble.words, rd_kafka_err2str(err),
+			sizeof(list->trouble.words));
+}
+
+/* ---- offsets ---- */
+
+/*
+ * One answer per partition of the list, in place.  rd_kafka_query_watermark_
+ * offsets would be the obvious call, but ignores its timeout before 2.3.
+ */
+int
+si_lookup_list(const SiLookup *lookup, rd_kafka_topic_partition_list_t *list)
+{
+	return rd_kafka_offsets_for_times(lookup->rk, list, LIBRARY_TIMEOUT_MS);
+}
+
+/*
+ * Ask all questions.  A partition may only be once in a request, so the second
+ * question about a partition has to wait for the second round, and so on.
+ */
+static rd_kafka_resp_err_t
+look_up(const SiLookup *lookup, Question *questions, int n)
+{
+	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
+	bool		more = true;
+
+	while (more && err == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		rd_kafka_topic_partition_list_t *list;
+		int			i;
+
+		list = rd_kafka_topic_partition_list_new(n);
+		more = false;
+		for (i = 0; i < n; i++)
+		{
+			questions[i].index = -1;
+			if (questions[i].done)
+				continue;
+			if (rd_kafka_topic_partition_list_find(list, lookup->topic,
+												   questions[i].partition) != NULL)
+			{
+				more = true;
+				continue;
+			}
+			questions[i].index = list->cnt;
+			rd_kafka_topic_partition_list_add(list, lookup->topic,
+											  questions[i].partition)->offset = questions[i].at;
+		}
+		err = lookup->cancelled(lookup->arg) ? RD_KAFKA_RESP_ERR__DESTROY :
+			si_lookup_list(lookup, list);
+		for (i = 0; i < n; i++)
+		{
+			if (questions[i].index < 0)
+				continue;
+			questions[i].done = true;
+			questions[i].answer = list->elems[questions[i].index].offset;
+			questions[i].err = list->elems[questions[i].index].err;
+		}
+		rd_kafka_topic_partition_list_destroy(list);
+	}
+	return err;
+}
+
+/*
+ * A question for a time is preceded by one for the end: where nothing is that
+ * new, the end as it was *before* is the answer, so that what arrives between
+ * the two questions is not passed over.
+ */
+void
+si_lookup_offsets(const SiLookup *lookup, SiOffsetQuery *queries, int n)
+{
+	Question   *ends = calloc(2 * n, sizeof(Question));
+	Question   *own = ends ? ends + n : NULL;
+	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__FAIL;
+	int			i;
+
+	if (ends != NULL)
+	{
+		for (i = 0; i < n; i++)
+		{
+			ends[i].partition = own[i].partition = queries[i].partition;
+			ends[i].at = SI_OFFSET_END;
+			ends[i].done = (queries[i].at < 0); /* not needed */
+			own[i].at = queries[i].at;
+		}
+		err = look_up(lookup, ends, 2 * n);
+	}
+	for (i = 0; i < n; i++)
+	{
+		SiOffsetQuery *query = &queries[i];
+		rd_kafka_resp_err_t its_err = err;
+
+		if (its_err == RD_KAFKA_RESP_ERR_NO_ERROR)
+			its_err = ends[i].err ? ends[i].err : own[i].err;
+		if (its_err != RD_KAFKA_RESP_ERR_NO_ERROR)
+		{
+			query->offset = SI_OFFSET_UNKNOWN;
+			strlcpy(query->error, rd_kafka_err2str(its_err),
+					sizeof(query->error));
+			continue;
+		}
+		query->error[0] = '\0';
+		query->offset = own[i].answer;
+		if (query->at >= 0 &&
+			(own[i].answer < 0 || own[i].answer > ends[i].answer))
+			query->offset = ends[i].answer;
+	}
+	free(ends);
+}
+
+/* ---- errors ---- */
+
+void
+si_lookup_explain(const SiLookup *lookup, int err, SiTrouble *trouble)
+{
+	SiTroubleKind kind = si_trouble_kind(err);
+	SiTopicInfo info;
+
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR || kind == SI_TROUBLE_BROKER)
+		return;
+	if (kind == SI_TROUBLE_TOPIC && !lookup->cancelled(lookup->arg))
+	{
+		si_lookup_topic(lookup, &info);
+		if (!info.valid && info.trouble.kind != SI_TROUBLE_BROKER)
+		{
+			*trouble = info.trouble;
+			return;
+		}
+	}
+	trouble->kind = kind;
+	strlcpy(trouble->words, rd_kafka_err2str(err), sizeof(trouble->words));
+}

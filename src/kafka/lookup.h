@@ -1,0 +1,57 @@
+/*-------------------------------------------------------------------------
+ *
+ * lookup.h
+ *	  Questions to brokers that the library answers by blocking.
+ *
+ * For a consumer's helper thread: no server function is called, no palloc, no
+ * ereport, and what a struct points to is malloc'd.  Each call may take a few
+ * seconds (three at most for each request it makes).
+ *
+ * Called by helper.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_LOOKUP_H
+#define SI_LOOKUP_H
+
+#include "kafka/consumer_values.h"
+
+struct rd_kafka_s;
+struct rd_kafka_topic_partition_list_s;
+
+/* Whom to ask, about which topic. */
+typedef struct SiLookup
+{
+	struct rd_kafka_s *rk;
+	const char *topic;
+	bool		(*cancelled) (void *arg);	/* asked between two requests */
+	void	   *arg;
+} SiLookup;
+
+/* What the brokers say of the topic. */
+extern void si_lookup_topic(const SiLookup *lookup, SiTopicInfo *info);
+
+/* All topics of the cluster. */
+extern void si_lookup_topics(const SiLookup *lookup, SiTopicList *list);
+
+/* Answer the queries, each with its own error if need be. */
+extern void si_lookup_offsets(const SiLookup *lookup, SiOffsetQuery *queries, int n);
+
+/*
+ * One answer per partition of the list, in place; the offsets asked for are
+ * those of SiOffsetQuery.at.  Returns the library's error code.
+ */
+extern int	si_lookup_list(const SiLookup *lookup,
+						   struct rd_kafka_topic_partition_list_s *list);
+
+/*
+ * What an error code of si_lookup_list means.  That a topic may not be read is
+ * told nowhere but in the answer to a question for just this, which is asked
+ * here; elsewhere the library finds its partitions unknown.  None for what
+ * concerns brokers: that comes as an event, with better words.
+ */
+extern void si_lookup_explain(const SiLookup *lookup, int err, SiTrouble *trouble);
+
+#endif							/* SI_LOOKUP_H */

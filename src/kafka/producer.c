@@ -1,0 +1,448 @@
+/*-------------------------------------------------------------------------
+ *
+ * producer.c
+ *	  Writing to Kafka: the only door to librdkafka's producer.
+ *
+ * The library's threads run none of our code: delivery reports, errors and
+ * logs are events of one queue, which the main thread empties with a timeout
+ * of zero when the descriptor says so.  The library copies every message, so
+ * no memory of the server is known to it.
+ *
+ * A producer that has failed is not used again.  After a purge an idempotent
+ * producer has holes in its sequence numbers, and what was on its way when a
+ * transaction gave up could still arrive; a new connection costs milliseconds.
+ *
+ * rd_kafka_destroy() can take long, so a thread of its own does that.  Until
+ * that thread has ended the process must not (a library thread that meets
+ * OpenSSL's exit handlers crashes, which would restart the whole server),
+ * but nor will it wait for ever.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <librdkafka/rdkafka.h>
+
+#include "common/compat.h"
+#include "kafka/client.h"
+#include "kafka/producer.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/timestamp.h"
+
+/* how long the process's end may wait for all producers together */
+#define SHUTDOWN_MS			2000
+
+/* Our defaults; the caller's properties may replace them. */
+static const SiSetting default_settings[] = {
+	/* how long a COMMIT waits for brokers that are away */
+	{"message.timeout.ms", "30000", false},
+	/* a topic that is just being made by this very message is not unknown */
+	{"topic.metadata.propagation.max.ms", "3000", false},
+	/* the same partition for a key as Java's clients choose */
+	{"partitioner", "murmur2_random", false},
+};
+
+/* What this module relies on; nobody may change it. */
+static const SiSetting fixed_settings[] = {
+	/* each message once and in its place, on all replicas in sync */
+	{"enable.idempotence", "true", false},
+	{"acks", "all", false},
+	/* a COMMIT waits for each; many gather while requests are on their way */
+	{"linger.ms", "0", false},
+	/* bounds of what the library holds at a time, more than one message */
+	{"queue.buffering.max.messages", "100000", false},
+	{"queue.buffering.max.kbytes", "131072", false},
+	/* the broker is to say what is too large, but Kafka's limit is not ours */
+	{"message.max.bytes", "100000000", false},
+};
+
+struct SiProducer
+{
+	rd_kafka_t *rk;
+	rd_kafka_queue_t *events;
+	int			fd;
+	int64		outstanding;
+
+	bool		failed;			/* never to be used again */
+	SiProducerFailure failure;	/* the first one of the round */
+	char		trouble[256];	/* newest words about a broker, until a
+								 * message is acknowledged */
+
+	bool		closing;
+	bool		has_closer;		/* the thread was started, and not joined */
+	pthread_t	closer;
+	SiProducer *next;
+};
+
+/* All producers of this process whose library threads may still run. */
+static SiProducer *producers = NULL;
+
+static void *closer_main(void *arg);
+static void shut_down(int code, Datum arg);
+
+/* ---- opening ---- */
+
+/* Free those whose end has come. */
+static void
+reap_producers(void)
+{
+	SiProducer **link = &producers;
+
+	while (*link != NULL)
+	{
+		SiProducer *producer = *link;
+
+		if (producer->has_closer && pthread_tryjoin_np(producer->closer, NULL) == 0)
+		{
+			*link = producer->next;
+			free(producer);
+			continue;
+		}
+		link = &producer->next;
+	}
+}
+
+static bool
+create_handle(SiProducer *producer, const SiProperty *properties, int nproperties,
+			  const char *client_id, SiClientFailure *failure)
+{
+	rd_kafka_conf_t *conf;
+	uint64		one = 1;
+
+	conf = si_client_configure(default_settings, lengthof(default_settings),
+							   properties, nproperties,
+							   fixed_settings, lengthof(fixed_settings),
+							   client_id, failure);
+	if (conf == NULL)
+		return false;
+	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
+	producer->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, failure->words,
+								sizeof(failure->words));
+	if (producer->rk == NULL)
+	{
+		failure->sqlstate =
+			rd_kafka_last_error() == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE ?
+			ERRCODE_INSUFFICIENT_RESOURCES : ERRCODE_INVALID_PARAMETER_VALUE;
+		rd_kafka_conf_destroy(conf);
+		return false;
+	}
+
+	/* whatever came before the descriptor is found by the first serve */
+	producer->events = rd_kafka_queue_get_main(producer->rk);
+	rd_kafka_queue_io_event_enable(producer->events, producer->fd, &one, sizeof(one));
+	rd_kafka_set_log_queue(producer->rk, producer->events);
+	return true;
+}
+
+SiProducer *
+si_producer_open(const SiProperty *properties, int nproperties, const char *client_id)
+{
+	static bool registered = false;
+	SiClientFailure failure = {0};
+	SiProducer *producer;
+
+	if (!registered)
+	{
+		before_shmem_exit(shut_down, (Datum) 0);
+		registered = true;
+	}
+	reap_producers();
+
+	producer = calloc(1, sizeof(SiProducer));
+	if (producer == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	producer->fd = si_client_open_fd();
+	if (producer->fd < 0)
+	{
+		failure.error_number = errno;
+		failure.sqlstate = ERRCODE_INSUFFICIENT_RESOURCES;
+		strlcpy(failure.words, "could not create event descriptor", sizeof(failure.words));
+	}
+	else if (create_handle(producer, properties, nproperties, client_id, &failure))
+	{
+		producer->next = producers;
+		producers = producer;
+		return producer;
+	}
+	else
+		si_client_close_fd(producer->fd);
+	free(producer);
+	si_client_report_failure(&failure, "producer");
+}
+
+int
+si_producer_fd(const SiProducer *producer)
+{
+	return producer->fd;
+}
+
+/* ---- failures ---- */
+
+/*
+ * What a message alone can be the reason for has the code of a data error;
+ * brokers that are away (08) and brokers that refuse the topic (58) are
+ * troubles that pass, to whoever tries again by the code's class.
+ */
+static int
+failure_sqlstate(rd_kafka_resp_err_t err)
+{
+	switch (err)
+	{
+		case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+		case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+			return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+		case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+			return ERRCODE_INVALID_PARAMETER_VALUE;
+		case RD_KAFKA_RESP_ERR_INVALID_MSG:
+		case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+		case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+			return ERRCODE_DATA_EXCEPTION;
+		case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
+		case RD_KAFKA_RESP_ERR__TIMED_OUT:
+		case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
+		case RD_KAFKA_RESP_ERR__TRANSPORT:
+		case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+		case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
+			return ERRCODE_CONNECTION_FAILURE;
+		case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+		case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+		case RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM:
+		case RD_KAFKA_RESP_ERR_ILLEGAL_SASL_STATE:
+			return ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION;
+		default:
+			return ERRCODE_SYSTEM_ERROR;
+	}
+}
+
+/*
+ * Remember the first.  The words are always the library's for the code:
+ * rd_kafka_message_errstr() gives the payload of a message that was sent.
+ */
+static void
+note_failure(SiProducer *producer, rd_kafka_resp_err_t err, const char *topic, const char *words)
+{
+	SiProducerFailure *failure = &producer->failure;
+
+	if (producer->failed)
+		return;
+	producer->failed = true;
+	failure->sqlstate = failure_sqlstate(err);
+	strlcpy(failure->topic, topic ? topic : "", sizeof(failure->topic));
+	strlcpy(failure->words, words ? words : rd_kafka_err2str(err), sizeof(failure->words));
+}
+
+/* For the main thread's caller: with what was heard of the brokers. */
+static void
+tell_failure(const SiProducer *producer, SiProducerFailure *failure)
+{
+	*failure = producer->failure;
+	failure->detail[0] = '\0';
+	/* what a broker said of the message needs no more explanation */
+	if (strncmp(failure->words, "Broker:", strlen("Broker:")) != 0 &&
+		strcmp(failure->words, producer->trouble) != 0)
+		strlcpy(failure->detail, producer->trouble, sizeof(failure->detail));
+}
+
+/*
+ * Connections come back by themselves and only explain why messages time out,
+ * but nobody should wait for that when the password is wrong.
+ */
+static void
+note_error(SiProducer *producer, rd_kafka_event_t *event)
+{
+	rd_kafka_resp_err_t err = rd_kafka_event_error(event);
+	const char *words = rd_kafka_event_error_string(event);
+	char		fatal[256];
+
+	if (err == RD_KAFKA_RESP_ERR__FATAL || rd_kafka_event_error_is_fatal(event))
+	{
+		err = rd_kafka_fatal_error(producer->rk, fatal, sizeof(fatal));
+		note_failure(producer, err, NULL, fatal);
+		return;
+	}
+	if (failure_sqlstate(err) == ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION)
+		note_failure(producer, err, NULL, words);
+
+	/* "1/1 brokers are down" says less than what came just before */
+	if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || producer->trouble[0] == '\0')
+		strlcpy(producer->trouble, words, sizeof(producer->trouble));
+}
+
+/* ---- sending ---- */
+
+static void
+note_reports(SiProducer *producer, rd_kafka_event_t *event)
+{
+	const rd_kafka_message_t *message;
+
+	while ((message = rd_kafka_event_message_next(event)) != NULL)
+	{
+		producer->outstanding--;
+		if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+			note_failure(producer, message->err, rd_kafka_topic_name(message->rkt), NULL);
+		else
+			producer->trouble[0] = '\0';
+	}
+}
+
+/* Take up all events.  (Logs say nothing that does not come as an error.) */
+static void
+serve_events(SiProducer *producer)
+{
+	rd_kafka_event_t *event;
+	uint64		count;
+
+	while (read(producer->fd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
+	while ((event = rd_kafka_queue_poll(producer->events, 0)) != NULL)
+	{
+		if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR)
+			note_reports(producer, event);
+		else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
+			note_error(producer, event);
+		rd_kafka_event_destroy(event);
+	}
+}
+
+bool
+si_producer_usable(SiProducer *producer)
+{
+	serve_events(producer);
+	return !producer->failed;
+}
+
+int64
+si_producer_serve(SiProducer *producer, SiProducerFailure *failure)
+{
+	serve_events(producer);
+	if (!producer->failed)
+		return producer->outstanding;
+	tell_failure(producer, failure);
+	return -1;
+}
+
+/* The library's form of the headers; NULL for none. */
+static rd_kafka_headers_t *
+make_headers(const SiOutgoing *message)
+{
+	rd_kafka_headers_t *headers;
+
+	if (message->nheaders == 0)
+		return NULL;
+	headers = rd_kafka_headers_new(message->nheaders);
+	for (int i = 0; i < message->nheaders; i++)
+		(void) rd_kafka_header_add(headers, message->headers[i].name, -1,
+								   message->headers[i].value,
+								   message->headers[i].value_len);
+	return headers;
+}
+
+/*
+ * A topic that rd_kafka_producev() meets first by its name is looked up when
+ * the library's next second begins; made like this, at once.
+ */
+void
+si_producer_need_topic(SiProducer *producer, const char *topic)
+{
+	rd_kafka_topic_t *handle = rd_kafka_topic_new(producer->rk, topic, NULL);
+
+	/* the library keeps what it knows */
+	if (handle != NULL)
+		rd_kafka_topic_destroy(handle);
+}
+
+SiSendResult
+si_producer_send(SiProducer *producer, const SiOutgoing *message, SiProducerFailure *failure)
+{
+	rd_kafka_headers_t *headers = make_headers(message);
+	rd_kafka_resp_err_t err;
+
+	/* the library copies what it takes as not const */
+	si_producer_need_topic(producer, message->topic);
+	err = rd_kafka_producev(producer->rk,
+							RD_KAFKA_V_TOPIC(message->topic),
+							RD_KAFKA_V_PARTITION(message->partition),
+							RD_KAFKA_V_KEY(message->key, message->key_len),
+							RD_KAFKA_V_VALUE(unconstify(void *, message->value), message->value_len),
+							RD_KAFKA_V_HEADERS(headers),
+							RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+							RD_KAFKA_V_END);
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		producer->outstanding++;
+		return SI_SEND_DONE;
+	}
+	if (headers != NULL)
+		rd_kafka_headers_destroy(headers);
+	if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+		return SI_SEND_FULL;
+	note_failure(producer, err, message->topic, NULL);
+	tell_failure(producer, failure);
+	return SI_SEND_FAILED;
+}
+
+/* ---- the end ---- */
+
+void
+si_producer_discard(SiProducer *producer)
+{
+	uint64		one = 1;
+
+	if (producer->closing)
+		return;
+	producer->closing = true;
+	producer->failed = true;
+	(void) rd_kafka_purge(producer->rk, RD_KAFKA_PURGE_F_QUEUE |
+						  RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+	rd_kafka_queue_io_event_enable(producer->events, -1, &one, sizeof(one));
+	rd_kafka_queue_destroy(producer->events);
+	si_client_close_fd(producer->fd);
+	producer->fd = -1;
+
+	/* without a thread the handle is left: better than to hang in the end */
+	producer->has_closer = (si_client_start_thread(&producer->closer, closer_main,
+												   producer->rk) == 0);
+}
+
+/* No server function here. */
+static void *
+closer_main(void *arg)
+{
+	rd_kafka_destroy(arg);
+	return NULL;
+}
+
+/*
+ * before_shmem_exit callback.  The transaction may still be aborted after this
+ * and discard its producer then, so none that was open is freed.
+ */
+static void
+shut_down(int code, Datum arg)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	SiProducer *producer;
+	bool		ended = false;
+
+	for (producer = producers; producer != NULL; producer = producer->next)
+		si_producer_discard(producer);
+	while (!ended && !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), SHUTDOWN_MS))
+	{
+		ended = true;
+		for (producer = producers; producer != NULL; producer = producer->next)
+		{
+			if (producer->has_closer && pthread_tryjoin_np(producer->closer, NULL) == 0)
+				producer->has_closer = false;
+			ended &= !producer->has_closer;
+		}
+		if (!ended)
+			pg_usleep(1000L);
+	}
+}

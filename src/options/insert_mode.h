@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * insert_mode.h
+ *	  The insert modes, and what differs between them.
+ *
+ * A mode is one line of a table; the statement of each is in apply/statement.c.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_INSERT_MODE_H
+#define SI_INSERT_MODE_H
+
+typedef enum SiInsertModeId
+{
+	SI_INSERT,
+	SI_UPSERT,
+	SI_IGNORE,
+	SI_NMODES
+} SiInsertModeId;
+
+typedef struct SiInsertMode
+{
+	SiInsertModeId id;
+	const char *name;
+
+	/*
+	 * The newest record of each key in a batch updates the row that exists:
+	 * an absent field leaves its column, version_column may be given, and
+	 * tombstones delete unless the option says otherwise.
+	 */
+	bool		updates;
+
+	/* The argument key_columns may be given also where nothing is deleted. */
+	bool		takes_key;
+
+	/* A row that fails is the one that was being written. */
+	bool		in_order;
+} SiInsertMode;
+
+/* All modes, by their SiInsertModeId. */
+extern const SiInsertMode si_insert_modes[SI_NMODES];
+
+/* The mode of that name, or NULL. */
+extern const SiInsertMode *si_insert_mode_find(const char *name);
+
+#endif							/* SI_INSERT_MODE_H */

@@ -1,0 +1,308 @@
+/*-------------------------------------------------------------------------
+ *
+ * scanner.c
+ *	  The short-lived process that reads one database's subscriptions into
+ *	  shared memory.
+ *
+ * The launcher has no database and cannot read a table; a process that stayed
+ * in each database would cost one for each idle database.  So a scanner comes
+ * at server start, and whenever something has changed, and goes again.  It also
+ * finds out what would keep a worker from starting, so that status can say it:
+ * a worker that dies while connecting could not.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "catalog/event.h"
+#include "catalog/session.h"
+#include "catalog/subscriptions.h"
+#include "common/compat.h"
+#include "process/scanner.h"
+
+/*
+ * What heals by itself is looked at again when as much time has passed as it
+ * has lasted, within these bounds.
+ */
+#define RECHECK_MIN_MS		2000
+#define RECHECK_MAX_MS		60000
+
+
+/* What a scan found out about one subscription. */
+typedef struct Finding
+{
+	SiSubscription *subscription;
+	int			workers;		/* 0: state and reason say why */
+	SiState		state;
+	const char *reason;
+	bool		recheck;		/* may heal by itself */
+	bool		is_news;		/* nobody else has told of it */
+} Finding;
+
+/* Is this the place where the subscription was made or last enabled? */
+static bool
+is_copy(const SiSubscription *s, Oid extension)
+{
+	return s->system_identifier != (int64) GetSystemIdentifier() ||
+		s->database != MyDatabaseId || s->extension != extension;
+}
+
+/* What about the owner keeps a worker from connecting; NULL if nothing does. */
+static const char *
+owner_obstacle(const SiSubscription *s)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(s->owner));
+	bool		can_login;
+
+	if (!HeapTupleIsValid(tuple))
+		return si_reason_fixed(SI_REASON_NO_OWNER);
+	can_login = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	ReleaseSysCache(tuple);
+	if (!can_login && worker_connect_flags_compat() == 0)
+		return si_reason(SI_REASON_NO_LOGIN, s->owner_name);
+	if (!has_database_connect_compat(MyDatabaseId, s->owner))
+		return si_reason(SI_REASON_NO_CONNECT, s->owner_name);
+	return NULL;
+}
+
+static const char *
+server_obstacle(const SiSubscription *s)
+{
+	ForeignServer *server = GetForeignServerByName(s->server, true);
+
+	if (server == NULL)
+		return si_reason(SI_REASON_NO_SERVER, s->server);
+	if (!has_server_usage_compat(server->serverid, s->owner))
+		return si_reason(SI_REASON_NO_USAGE, s->owner_name, s->server);
+	return NULL;
+}
+
+static void
+examine(Finding *finding, Oid extension)
+{
+	SiSubscription *s = finding->subscription;
+	const char *obstacle;
+
+	finding->state = SI_STATE_STOPPED;
+	if (!s->enabled)
+	{
+		finding->state = SI_STATE_DISABLED;
+		finding->reason = si_reason_fixed(SI_REASON_DISABLED);
+		return;
+	}
+	if (s->stop_state != NULL)
+	{
+		if (strcmp(s->stop_state, "finished") == 0)
+			finding->state = SI_STATE_FINISHED;
+		finding->reason = s->stop_reason;
+		return;
+	}
+	if (is_copy(s, extension))
+	{
+		finding->reason = si_reason_fixed(SI_REASON_COPY);
+		return;
+	}
+	obstacle = owner_obstacle(s);
+	if (obstacle == NULL)
+		obstacle = server_obstacle(s);
+	if (obstacle != NULL)
+	{
+		finding->reason = obstacle;
+		finding->recheck = true;
+		return;
+	}
+	finding->state = SI_STATE_STARTING;
+	finding->workers = si_options_parse(s->options_text)->workers;
+}
+
+/* Read all subscriptions; *has_extension tells whether there can be any. */
+static Finding *
+read_database(bool *has_extension, int *n)
+{
+	Oid			extension = si_catalog_lock_extension();
+	List	   *subscriptions = NIL;
+	Finding    *findings;
+	ListCell   *lc;
+
+	*has_extension = OidIsValid(extension);
+	if (*has_extension)
+		subscriptions = si_catalog_list();
+	*n = list_length(subscriptions);
+	findings = palloc0(sizeof(Finding) * Max(*n, 1));
+	foreach(lc, subscriptions)
+	{
+		Finding    *finding = &findings[foreach_current_index(lc)];
+
+		finding->subscription = lfirst(lc);
+		examine(finding, extension);
+	}
+	return findings;
+}
+
+static TimestampTz
+next_recheck(TimestampTz since)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	long		lasted = TimestampDifferenceMilliseconds(since, now);
+
+	return TimestampTzPlusMilliseconds(now, Min(Max(lasted, RECHECK_MIN_MS), RECHECK_MAX_MS));
+}
+
+/* Write one finding to its slot; false if there is no slot left. */
+static bool
+publish_finding(Finding *finding)
+{
+	const SiSubscription *s = finding->subscription;
+	SiSubscriptionSlot *slot = si_slots_make_subscription(MyDatabaseId, s->id);
+
+	if (slot == NULL)
+		return false;
+	if (slot->epoch != s->epoch || slot->state != finding->state)
+		slot->since = GetCurrentTimestamp();
+
+	/* other ends were told of by whoever brought them about */
+	finding->is_news = finding->recheck &&
+		(slot->state != finding->state || strncmp(slot->reason, finding->reason, SI_REASON_LEN - 1) != 0);
+	slot->seen = true;
+	slot->owner = s->owner;
+	slot->name = s->name;
+	slot->epoch = s->epoch;
+	slot->workers = finding->workers;
+	slot->state = finding->state;
+	slot->recheck_at = finding->recheck ? next_recheck(slot->since) : 0;
+	si_reason_put(slot->reason, finding->reason ? finding->reason : "");
+	return true;
+}
+
+static void
+publish(Finding *findings, int n, bool has_extension, uint64 request)
+{
+	SiDatabaseSlot *database;
+	int			lacking = 0;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	for (int i = 0; i < si_guc_max_subscriptions; i++)
+		si_slots_subscription(i)->seen = false;
+	for (int i = 0; i < n; i++)
+	{
+		if (!publish_finding(&findings[i]))
+			lacking++;
+	}
+	for (int i = 0; i < si_guc_max_subscriptions; i++)
+	{
+		SiSubscriptionSlot *slot = si_slots_subscription(i);
+
+		if (slot->in_use && slot->database == MyDatabaseId && !slot->seen)
+			si_slots_free_subscription(slot);
+	}
+	database = si_slots_find_database(MyDatabaseId, true);
+	if (database != NULL)
+	{
+		database->has_extension = has_extension;
+		database->scanned = Max(database->scanned, request);
+		database->scan_failures = 0;
+	}
+	si_slots_unlock();
+
+	if (lacking > 0)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("%d subscriptions of database %u are beyond stream_ingest.max_subscriptions",
+						lacking, MyDatabaseId),
+				 errhint("Increase stream_ingest.max_subscriptions and restart the server.")));
+}
+
+/* Log and announce what this scan has found to be in the way. */
+static void
+tell_news(const Finding *findings, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		const SiSubscription *s = findings[i].subscription;
+
+		if (!findings[i].is_news)
+			continue;
+		ereport(LOG,
+				(errmsg("subscription \"%s\" is %s: %s", NameStr(s->name),
+						si_slots_state_name(findings[i].state), findings[i].reason)));
+		si_event_announce(s->id, findings[i].state);
+	}
+}
+
+/* Which requests the scan that begins now will answer. */
+static uint64
+current_request(Oid database)
+{
+	SiDatabaseSlot *slot;
+	uint64		request;
+
+	si_slots_lock(LW_SHARED);
+	slot = si_slots_find_database(database, false);
+	request = slot ? slot->requested : 0;
+	si_slots_unlock();
+	return request;
+}
+
+static void
+detach_scanner(int code, Datum arg)
+{
+	int			launcher;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	if (si_shared->scanner_pid == MyProcPid)
+		si_shared->scanner_pid = 0;
+	launcher = si_shared->launcher_pid;
+	si_slots_unlock();
+	si_slots_wake(launcher);
+}
+
+void
+si_scanner_main(Datum arg)
+{
+	Oid			database = DatumGetObjectId(arg);
+	uint64		request;
+	bool		has_extension;
+	Finding    *findings;
+	int			n;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	si_shared->scanner_pid = MyProcPid;
+	si_slots_unlock();
+	before_shmem_exit(detach_scanner, (Datum) 0);
+
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	request = current_request(database);
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	si_session_init_worker();
+	pgstat_report_appname("stream_ingest scanner");
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	findings = read_database(&has_extension, &n);
+	publish(findings, n, has_extension, request);
+	tell_news(findings, n);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	proc_exit(0);
+}

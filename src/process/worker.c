@@ -1,0 +1,780 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  The process that applies batches.
+ *
+ * A worker connects as its subscription's owner and goes through three phases:
+ *
+ *	PREPARE		read the subscription, check the plan, open the consumer
+ *	CONTACT		ask the brokers about the topic; make or move the rows of
+ *				progress; assign its own partitions
+ *	STREAM		fetch, apply, wait
+ *
+ * With the option stop_at there is an end: who has come to it in all its
+ * partitions waits for the others, and the last one ends the run.
+ *
+ * An error in a phase is shown in status, waited out and the phase tried
+ * again; messages in hand stay in hand.  Whatever changes the ground (the
+ * subscription, the server's options, partitions, an offset that is gone) ends
+ * the process, and the launcher starts another: there is no half-changed
+ * state.  What must survive: SIGTERM anywhere (die), SIGSTOP anywhere (the
+ * fence in progress), brokers gone for any time.
+ *
+ * No transaction is open while waiting, and the only waits are on the latch
+ * and the consumer's descriptor.
+ *
+ * Here are the process, PREPARE, the loop and its waits, and what becomes of
+ * errors.  The rest is in worker_contact.c, worker_fetch.c, worker_apply.c,
+ * worker_limits.c, worker_run.c and worker_status.c.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#include "access/xact.h"
+#include "commands/dbcommands.h"
+#include "common/pg_prng.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "apply/ingest.h"
+#include "apply/writer.h"
+#include "catalog/fixed_sql.h"
+#include "catalog/session.h"
+#include "common/compat.h"
+#include "options/server_options.h"
+#include "process/publisher.h"
+#include "process/worker.h"
+#include "process/worker_internal.h"
+
+#define TROUBLE_CHECK_MS	2000	/* looking at the topic, if something is
+									 * wrong */
+#define RETRY_MAX_MS		60000
+#define CLOSE_MS			5000	/* most that the end of a worker may take */
+
+/* So often a batch is tried again at once; then it is not mere contention. */
+#define RETRIES_AT_ONCE		10
+
+/* When orphans are looked at again after that has failed. */
+#define ORPHANS_ERROR_MS	60000
+
+static const char *const wait_names[SI_NWAITS] = {
+	[SI_WAIT_IDLE] = "StreamIngestIdle",
+	[SI_WAIT_FETCH] = "StreamIngestFetch",
+	[SI_WAIT_RETRY] = "StreamIngestRetry",
+};
+
+static uint32 wait_events[SI_NWAITS];
+
+/* The worker of this process; reached by exit callbacks only. */
+static SiWorker *my_worker = NULL;
+
+/* The server's options or the user mapping may have changed. */
+static volatile sig_atomic_t server_changed = false;
+
+/* The owner could not connect. */
+static bool not_permitted = false;
+
+/* ---- the slot ---- */
+
+/* Last thing of all: the process is gone, its locks and transaction too. */
+static void
+detach_slot(int code, Datum arg)
+{
+	SiWorkerSlot *slot;
+	Oid			database;
+	int			launcher;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_worker(si_worker_my_slot);
+	slot->pid = 0;
+	database = slot->database;
+	launcher = si_shared->launcher_pid;
+	si_slots_free_partitions(si_worker_my_slot);
+	si_slots_unlock();
+	if (not_permitted)
+		si_slots_request_scan(database);
+	si_slots_wake(launcher);
+	ereport(LOG,
+			(errmsg("worker %d of subscription \"%s\" has stopped", my_worker->number,
+					NameStr(my_worker->stub->name))));
+}
+
+/*
+ * Close the consumer before shared memory goes: its helper thread writes
+ * there.  Bounded, so that a broker that is gone cannot hold up a shutdown.
+ */
+static void
+close_consumer(int code, Datum arg)
+{
+	SiConsumer *consumer = my_worker->consumer;
+
+	if (consumer == NULL)
+		return;
+	my_worker->consumer = NULL;
+	si_consumer_release(consumer, my_worker->items + my_worker->first,
+						my_worker->nitems - my_worker->first);
+	if (!si_consumer_close(consumer, CLOSE_MS))
+		ereport(LOG,
+				(errmsg("the Kafka consumer of subscription \"%s\" did not stop in time",
+						NameStr(my_worker->subscription->name))));
+}
+
+/* ---- retrying ---- */
+
+/* Wait before trying again, a little longer each time. */
+void
+si_worker_back_off(SiWorker *worker, int max_ms)
+{
+	TimestampTz until;
+	SiWorkerWait wait = worker->wait;
+
+	worker->retry_ms = (worker->retry_ms == 0) ? SI_RETRY_MIN_MS
+		: Min(worker->retry_ms * 2, max_ms);
+	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), worker->retry_ms);
+	si_worker_set_retry_at(until);
+	worker->wait = SI_WAIT_RETRY;
+	for (;;)
+	{
+		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+		if (left <= 0)
+			break;
+		si_worker_wait_for_something(worker, left);
+	}
+	worker->wait = wait;
+	si_worker_set_retry_at(0);
+}
+
+/* ---- PREPARE ---- */
+
+static void
+open_consumer(SiWorker *worker)
+{
+	SiSubscription *s = worker->subscription;
+	SiServerProperties *server = si_server_properties(s->server, s->owner);
+	int			n = server->nproperties + worker->options->nproperties;
+	SiProperty *properties = palloc(sizeof(SiProperty) * Max(n, 1));
+	char	   *client_id = psprintf("stream_ingest/%s/%s", get_database_name(MyDatabaseId),
+									 NameStr(s->name));
+	char	   *group;
+
+	/* the launcher asks when it starts us, but may have asked long ago */
+	if (!has_server_usage_compat(server->server, s->owner))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, s->server);
+
+	if (server->nproperties > 0)
+		memcpy(properties, server->properties, sizeof(SiProperty) * server->nproperties);
+	if (worker->options->nproperties > 0)
+		memcpy(properties + server->nproperties, worker->options->properties,
+			   sizeof(SiProperty) * worker->options->nproperties);
+
+	group = si_server_group_name(server, worker->options->group_id,
+								 get_database_name(MyDatabaseId), NameStr(s->name));
+	worker->consumer = si_consumer_open(properties, n, s->topic, group, client_id,
+										si_ingest_wants_headers(worker->ingest));
+	worker->events = create_wait_event_set_compat(worker->context, 3);
+	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(worker->events, WL_SOCKET_READABLE, si_consumer_fd(worker->consumer),
+					  NULL, NULL);
+}
+
+/* Read the subscription, or leave if there is nothing to do for it. */
+static void
+read_subscription(SiWorker *worker)
+{
+	MemoryContext old = MemoryContextSwitchTo(worker->plan_context);
+	SiSubscription *s = NULL;
+
+	if (OidIsValid(si_catalog_lock_extension()))
+		s = si_catalog_get(worker->subscription->id);
+	if (s == NULL || !s->enabled || s->stop_state != NULL)
+		si_worker_leave(true);
+	si_progress_check_table();
+	worker->subscription = s;
+	worker->options = si_options_parse(s->options_text);
+	worker->key.subscription = s->id;
+	worker->key.topic = s->topic;
+	worker->key.epoch = s->epoch;
+	MemoryContextSwitchTo(old);
+
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(si_worker_my_slot)->epoch = s->epoch;
+	si_slots_unlock();
+}
+
+/* Batches wait for their commit as the options or the target want it. */
+static void
+set_synchronous_commit(SiWorker *worker)
+{
+	const char *value = worker->options->synchronous_commit;
+
+	if (value == NULL)
+		value = si_writer_is_remote(worker->subscription->target) ? "on" : "off";
+	SetConfigOption("synchronous_commit", value, PGC_USERSET, PGC_S_OVERRIDE);
+}
+
+static void
+prepare(SiWorker *worker)
+{
+	MemoryContext old;
+
+	if (worker->ingest != NULL)
+		si_ingest_destroy(worker->ingest);
+	worker->ingest = NULL;
+	worker->subscription = worker->stub;
+	MemoryContextReset(worker->plan_context);
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	read_subscription(worker);
+	set_synchronous_commit(worker);
+	old = MemoryContextSwitchTo(worker->plan_context);
+	worker->ingest = si_ingest_create(worker->subscription, worker->options);
+	MemoryContextSwitchTo(old);
+	si_ingest_check(worker->ingest);
+	if (worker->consumer == NULL)
+		open_consumer(worker);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+
+	worker->items = MemoryContextAllocHuge(worker->context,
+										   sizeof(SiFetched) * worker->options->batch_size);
+	worker->messages = MemoryContextAllocHuge(worker->context,
+											  sizeof(SiMessage) * worker->options->batch_size);
+	worker->limit = worker->options->batch_size;
+	worker->phase = SI_PHASE_CONTACT;
+	worker->retry_ms = 0;
+}
+
+/* ---- STREAM: publishing progress ---- */
+
+/*
+ * Tell Kafka how far we are, under the group, for its own tools to see.  That
+ * it does not want to know is said once, and nothing else suffers.
+ */
+void
+si_worker_publish_offsets(SiWorker *worker)
+{
+	int			n = worker->npartitions;
+	int32	   *partitions;
+	int64	   *offsets;
+	char	   *failure = si_publisher_failure(&worker->publisher);
+
+	if (failure != NULL)
+	{
+		si_worker_set_error(ERRCODE_CONNECTION_FAILURE, failure);
+		ereport(LOG,
+				(errmsg("subscription \"%s\": %s", NameStr(worker->subscription->name), failure)));
+	}
+	if (worker->troubled)
+		return;
+	if (si_publisher_due(&worker->publisher))
+	{
+		partitions = palloc(sizeof(int32) * n);
+		offsets = palloc(sizeof(int64) * n);
+		n = 0;
+		for (int i = 0; i < worker->npartitions; i++)
+		{
+			if (worker->partitions[i].missing)
+				continue;
+			partitions[n] = worker->partitions[i].progress.partition;
+			offsets[n++] = worker->partitions[i].progress.next_offset;
+		}
+		si_publisher_hand_in(&worker->publisher, partitions, offsets, n);
+	}
+	si_publisher_send(&worker->publisher);
+}
+
+/* ---- STREAM: looking around ---- */
+
+/*
+ * Take what the brokers said of the topic.  Partitions that were added, and a
+ * topic that was away, want a new contact: by a new process.
+ */
+static void
+take_topic_info(SiWorker *worker)
+{
+	SiTopicInfo info;
+
+	if (!si_consumer_topic_answer(worker->consumer, &info))
+		return;
+	worker->topic_asked = false;
+	worker->next_topic_check =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									info.valid ? SI_TOPIC_CHECK_MS : TROUBLE_CHECK_MS);
+	if (!info.valid)
+	{
+		si_worker_report_trouble(worker, &info.trouble);
+		return;
+	}
+	if (info.partitions != worker->topic_partitions)
+		si_worker_leave(true);
+	if (worker->troubled)
+	{
+		/* whether it is still the log that we know is asked at contact */
+		si_worker_leave(true);
+	}
+}
+
+static void
+look_around(SiWorker *worker)
+{
+	SiTrouble	trouble;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (si_consumer_trouble(worker->consumer, &trouble) && !worker->troubled)
+	{
+		/* is it one broker, or all? */
+		worker->next_topic_check = now;
+		if (trouble.kind == SI_TROUBLE_FATAL)
+		{
+			si_worker_report_trouble(worker, &trouble);
+			si_worker_leave(false);
+		}
+		si_worker_set_error(ERRCODE_CONNECTION_FAILURE, trouble.words);
+	}
+	take_topic_info(worker);
+	if (!worker->topic_asked && now >= worker->next_topic_check)
+	{
+		si_consumer_ask_topic(worker->consumer);
+		worker->topic_asked = true;
+	}
+}
+
+/* How long there is nothing to do unless something happens. */
+static long
+idle_ms(SiWorker *worker, long batch_ms)
+{
+	long		ms = worker->topic_asked ? SI_TOPIC_CHECK_MS
+		: TimestampDifferenceMilliseconds(GetCurrentTimestamp(), worker->next_topic_check);
+
+	if (worker->rate > 0)
+		ms = Min(ms, 1000);
+	if (batch_ms >= 0)
+		ms = Min(ms, batch_ms);
+	if (!worker->troubled)
+		ms = Min(ms, si_publisher_wait_ms(&worker->publisher));
+	if (worker->next_orphans != 0)
+		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													 worker->next_orphans));
+	return ms;
+}
+
+/* ---- STREAM: the end of a run ---- */
+
+/*
+ * A partition cannot go on from where it is.  What is in hand is given up: it
+ * is all still at the broker, and a new process begins at the stored offset.
+ */
+static void
+abandon(SiWorker *worker)
+{
+	si_worker_set_error(ERRCODE_DATA_CORRUPTED, worker->broken);
+	si_worker_set_state(worker, SI_STATE_RETRYING, worker->broken);
+	si_worker_leave(false);
+}
+
+static void
+stream(SiWorker *worker)
+{
+	bool		drained;
+	long		batch_ms,
+				run_ms;
+
+	look_around(worker);
+	si_worker_retry_orphans(worker);
+	si_worker_publish_offsets(worker);
+	drained = si_worker_fetch(worker);
+	si_worker_leave_partitions(worker);
+	if (worker->broken != NULL && worker->first == worker->nitems)
+		abandon(worker);
+	if (si_worker_batch_due(worker, drained, &batch_ms))
+	{
+		si_worker_apply(worker);
+		return;
+	}
+	if (!drained && batch_ms < 0)
+		return;
+	si_worker_tend_run(worker, &run_ms);
+	if (!worker->troubled && !worker->arrived && si_worker_all_at_end(worker) && worker->npartitions > 0)
+		si_worker_set_state(worker, SI_STATE_STREAMING, NULL);
+	si_worker_update_rate(worker, 0);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	(void) pgstat_report_stat(false);
+	si_worker_wait_for_something(worker, idle_ms(worker, run_ms >= 0 ? run_ms : batch_ms));
+}
+
+/* ---- waiting ---- */
+
+/*
+ * Is it the last word about a run that is being published?  Another worker may
+ * have ended the run meanwhile, which must not cut it off.
+ */
+static bool
+is_publishing_last(SiWorker *worker)
+{
+	return worker->arrived && si_publisher_is_busy(&worker->publisher) &&
+		!TimestampDifferenceExceeds(worker->arrived_at, GetCurrentTimestamp(),
+									SI_LAST_PUBLICATION_MS);
+}
+
+static void
+take_requests(SiWorker *worker)
+{
+	SiWorkerSlot *slot;
+	bool		stop,
+				refresh;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_worker(si_worker_my_slot);
+	stop = slot->stop;
+	refresh = slot->refresh_watermarks;
+	slot->refresh_watermarks = false;
+	si_slots_unlock();
+
+	if (server_changed || (stop && !is_publishing_last(worker)))
+		si_worker_leave(true);
+	if (refresh && worker->phase == SI_PHASE_STREAM)
+		si_worker_watch_watermarks(worker);
+}
+
+/*
+ * Wait for the latch, the consumer or the time.  Everything that may come from
+ * outside is looked at here.
+ */
+void
+si_worker_wait_for_something(SiWorker *worker, long timeout_ms)
+{
+	WaitEvent	occurred[3];
+	int			n;
+
+	Assert(!IsTransactionState());
+	si_worker_announce_state(worker);
+	if (worker->events != NULL)
+		n = WaitEventSetWait(worker->events, timeout_ms, occurred, lengthof(occurred),
+							 wait_events[worker->wait]);
+	else
+		n = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					  timeout_ms, wait_events[worker->wait]) ? 1 : 0;
+	if (n > 0)
+		ResetLatch(MyLatch);
+	if (worker->consumer != NULL)
+		si_consumer_drain_fd(worker->consumer);
+
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+	AcceptInvalidationMessages();
+	take_requests(worker);
+}
+
+/* ---- errors ---- */
+
+/*
+ * An error at COMMIT, or another that no message could be told by: the batch
+ * is split into transactions until the message at fault stands alone.  If it
+ * was COMMIT that refused it, it is bad like any other.
+ */
+static void
+split_batch(SiWorker *worker, const SiFailure *failure)
+{
+	bool		skip;
+	int			n = si_worker_batch_messages(worker, &skip);
+
+	worker->limit = Max(n / 2, 1);
+	if (n > 1)
+		return;
+	if (worker->refusal != NULL || !si_ingest_commit_failed(worker->ingest) ||
+		worker->options->on_error == SI_ON_ERROR_STOP)
+	{
+		si_worker_stop_at_message(worker, failure);
+		return;
+	}
+	MemoryContextReset(worker->refusal_context);
+	worker->refusal = si_failure_copy(failure, worker->refusal_context);
+}
+
+/*
+ * Orphans could not be tried again.  The stream does not wait for them, and
+ * what is wrong with it, if it is, will show with the next batch.
+ */
+static void
+postpone_orphans(SiWorker *worker, const SiFailure *failure)
+{
+	worker->trying_orphans = false;
+	worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   ORPHANS_ERROR_MS);
+	si_worker_set_error(failure->sqlerrcode,
+						psprintf("dead letters could not be tried again: %s",
+								 si_failure_describe(failure, worker->subscription->topic, NULL)));
+}
+
+/* The sentence in which an error is told that is not a message's. */
+static SiReason
+error_reason(SiWorker *worker, int sqlerrcode, bool passing, SiFixedSqlFailure own)
+{
+	if (passing)
+		return SI_REASON_PASSING;
+	if (own != SI_FIXED_SQL_DID_NOT_FAIL)
+		return SI_REASON_OWN_TABLES;
+	if (sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return SI_REASON_PRIVILEGE;
+	if (sqlerrcode == ERRCODE_UNDEFINED_TABLE && worker->subscription->apply == NULL)
+		return SI_REASON_NO_TARGET;
+	return SI_REASON_LASTING;
+}
+
+/*
+ * Deal with an error that a phase threw: show it, wait, and let the phase be
+ * tried again.  The text of a passing error may come from a user's function
+ * and quote a payload, so it is not shown.
+ */
+static void
+handle_error(SiWorker *worker, ErrorData *edata)
+{
+	SiFailure  *failure = si_failure_from_error(edata);
+	bool		passing = (si_failure_kind(failure->sqlerrcode) == SI_ERROR_PASSING);
+	bool		plan = (worker->phase != SI_PHASE_STREAM || si_ingest_plan_failed(worker->ingest));
+	SiFixedSqlFailure own = si_fixed_sql_take_failure();
+	char	   *text;
+
+	if (worker->trying_orphans)
+	{
+		postpone_orphans(worker, failure);
+		return;
+	}
+	if (!passing && !plan && own == SI_FIXED_SQL_DID_NOT_FAIL && worker->first < worker->nitems)
+	{
+		split_batch(worker, failure);
+		return;
+	}
+	failure->safe = (own == SI_FIXED_SQL_DID_NOT_FAIL) ? plan : own == SI_FIXED_SQL_FAILED;
+	text = (plan || own != SI_FIXED_SQL_DID_NOT_FAIL) ? si_failure_words(failure)
+		: si_failure_describe(failure, NULL, NULL);
+
+	si_worker_set_error(failure->sqlerrcode, text);
+	si_worker_set_state(worker, passing ? SI_STATE_RETRYING : SI_STATE_STOPPED,
+						si_reason(error_reason(worker, failure->sqlerrcode, passing, own), text));
+	if (si_failure_retry_at_once(failure->sqlerrcode) &&
+		worker->retries_at_once++ < RETRIES_AT_ONCE)
+	{
+		si_worker_set_retry_at(0);
+		si_worker_wait_for_something(worker, 10 + pg_prng_uint64_range(&pg_global_prng_state, 0, 100));
+	}
+	else
+		si_worker_back_off(worker, RETRY_MAX_MS);
+	if (worker->phase != SI_PHASE_PREPARE)
+		si_worker_leave_if_changed(worker);
+}
+
+static void
+run_phase(SiWorker *worker)
+{
+	switch (worker->phase)
+	{
+		case SI_PHASE_PREPARE:
+			prepare(worker);
+			break;
+		case SI_PHASE_CONTACT:
+			si_worker_contact(worker);
+			break;
+		case SI_PHASE_STREAM:
+			stream(worker);
+			break;
+	}
+}
+
+/* Run a phase; the error that it threw, if it did, in the scratch context. */
+static ErrorData *
+try_phase(SiWorker *worker)
+{
+	ErrorData  *volatile edata = NULL;
+
+	/* the worker outlives errors, and keeps the messages that it has in hand */
+	PG_TRY();
+	{
+		run_phase(worker);
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(worker->scratch);
+		edata = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		LWLockReleaseAll();
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(worker->scratch);
+	return edata;
+}
+
+/* ---- the process ---- */
+
+static void
+server_options_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	server_changed = true;
+}
+
+/* Make the slot ours, or go: it may have been given to somebody else. */
+static void
+attach_slot(int index, SiWorker *worker, Oid *database, Oid *owner)
+{
+	SiWorkerArgs args;
+	SiWorkerSlot *slot;
+
+	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_worker(index);
+	if (!slot->in_use || slot->generation != args.generation || slot->pid != 0)
+	{
+		si_slots_unlock();
+		proc_exit(0);
+	}
+	slot->pid = MyProcPid;
+	slot->launching = false;
+	slot->left = false;
+	worker->stub->id = slot->subscription;
+	worker->stub->name = slot->name;
+	worker->number = slot->number;
+	*database = slot->database;
+	*owner = slot->owner;
+	si_slots_unlock();
+
+	si_worker_my_slot = index;
+	my_worker = worker;
+	before_shmem_exit(detach_slot, (Datum) 0);
+}
+
+/*
+ * The allocator gives memory back to the system after each batch, and takes it
+ * again for the next one; measured, that costs a tenth of the throughput and
+ * more.
+ */
+static void
+keep_memory(void)
+{
+#ifdef __GLIBC__
+	(void) mallopt(M_MMAP_THRESHOLD, 64 * 1024 * 1024);
+	(void) mallopt(M_TRIM_THRESHOLD, 256 * 1024 * 1024);
+	(void) mallopt(M_TOP_PAD, 4 * 1024 * 1024);
+#endif
+}
+
+/*
+ * A FATAL while connecting leaves its reason in the slot.  What the scanner
+ * would have refused has changed since it looked: it shall look again.
+ */
+static emit_log_hook_type prev_emit_log_hook = NULL;
+
+static void
+note_fatal(ErrorData *edata)
+{
+	if (edata->elevel == FATAL && edata->sqlerrcode != ERRCODE_ADMIN_SHUTDOWN &&
+		!LWLockHeldByMe(si_shared->lock))
+	{
+		char	   *reason = si_reason(SI_REASON_PASSING, edata->message);
+
+		si_worker_set_error(edata->sqlerrcode, edata->message);
+		si_slots_lock(LW_EXCLUSIVE);
+		si_reason_put(si_slots_worker(si_worker_my_slot)->reason, reason);
+		si_slots_unlock();
+		not_permitted = edata->sqlerrcode == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION ||
+			edata->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
+	}
+	if (prev_emit_log_hook)
+		prev_emit_log_hook(edata);
+}
+
+static void
+connect_database(Oid database, Oid owner)
+{
+	prev_emit_log_hook = emit_log_hook;
+	emit_log_hook = note_fatal;
+	BackgroundWorkerInitializeConnectionByOid(database, owner, worker_connect_flags_compat());
+	emit_log_hook = prev_emit_log_hook;
+}
+
+void
+si_worker_main(Datum arg)
+{
+	SiWorker   *worker;
+	SiSubscription *stub;
+	Oid			database,
+				owner;
+
+	worker = MemoryContextAllocZero(TopMemoryContext, sizeof(SiWorker));
+	stub = MemoryContextAllocZero(TopMemoryContext, sizeof(SiSubscription));
+	worker->stub = worker->subscription = stub;
+	attach_slot(DatumGetInt32(arg), worker, &database, &owner);
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	/*
+	 * Before connecting, so that at exit the transaction ends first: closing
+	 * may take its time, and must not do so while locks are held.
+	 */
+	before_shmem_exit(close_consumer, (Datum) 0);
+	connect_database(database, owner);
+
+	pgstat_report_appname(psprintf("stream_ingest %s", NameStr(stub->name)));
+	si_session_init_worker();
+	keep_memory();
+	for (int i = 0; i < SI_NWAITS; i++)
+		wait_events[i] = new_wait_event_compat(wait_names[i]);
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, server_options_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(USERMAPPINGOID, server_options_changed, (Datum) 0);
+
+	worker->context = AllocSetContextCreate(TopMemoryContext, "stream_ingest worker",
+											ALLOCSET_DEFAULT_SIZES);
+	worker->plan_context = AllocSetContextCreate(worker->context, "stream_ingest worker plan",
+												 ALLOCSET_DEFAULT_SIZES);
+	worker->refusal_context = AllocSetContextCreate(worker->context, "stream_ingest worker refusal",
+													ALLOCSET_SMALL_SIZES);
+	worker->scratch = AllocSetContextCreate(worker->context, "stream_ingest worker scratch",
+											ALLOCSET_DEFAULT_SIZES);
+	worker->rate_since = worker->tokens_at = GetCurrentTimestamp();
+	ereport(LOG,
+			(errmsg("worker %d of subscription \"%s\" has started", worker->number,
+					NameStr(stub->name))));
+	for (;;)
+	{
+		ErrorData  *edata;
+
+		MemoryContextReset(worker->scratch);
+		MemoryContextSwitchTo(worker->scratch);
+		edata = try_phase(worker);
+		CHECK_FOR_INTERRUPTS();
+		if (edata != NULL)
+			handle_error(worker, edata);
+	}
+}

@@ -1,0 +1,260 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_contact.c
+ *	  The worker's phase CONTACT: where each partition goes on.
+ *
+ * Asks the brokers about the topic, makes or moves the rows of progress, and
+ * assigns our own partitions.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "catalog/dead_letter.h"
+#include "catalog/event.h"
+#include "process/worker_internal.h"
+
+#define CONTACT_RETRY_MAX_MS 5000	/* brokers and topics come back
+									 * unannounced */
+
+/* Wait for what the brokers say of the topic; false if they say it is bad. */
+static bool
+ask_topic(SiWorker *worker, SiTopicInfo *info)
+{
+	worker->wait = SI_WAIT_FETCH;
+	si_consumer_ask_topic(worker->consumer);
+	while (!si_consumer_topic_answer(worker->consumer, info))
+		si_worker_wait_for_something(worker, -1);
+	if (!info->valid)
+		si_worker_report_trouble(worker, &info->trouble);
+	return info->valid;
+}
+
+/* The same for offsets. */
+static bool
+ask_offsets(SiWorker *worker, SiPositionQuestions *questions)
+{
+	si_consumer_ask_offsets(worker->consumer, questions->queries, questions->nqueries);
+	while (!si_consumer_offsets_answer(worker->consumer, questions->queries, questions->nqueries))
+		si_worker_wait_for_something(worker, -1);
+	for (int i = 0; i < questions->nqueries; i++)
+	{
+		SiOffsetQuery *query = &questions->queries[i];
+		SiTrouble	trouble = {SI_TROUBLE_BROKER};
+
+		if (query->offset != SI_OFFSET_UNKNOWN)
+			continue;
+		snprintf(trouble.words, sizeof(trouble.words),
+				 "could not get offsets of topic \"%s\", partition %d: %s",
+				 worker->subscription->topic, query->partition, query->error);
+		si_worker_report_trouble(worker, &trouble);
+		return false;
+	}
+	return true;
+}
+
+static SiPositionQuestions *
+make_questions(SiWorker *worker, const SiTopicInfo *info)
+{
+	MemoryContext old;
+	SiPositionQuestions *questions;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	old = MemoryContextSwitchTo(worker->scratch);
+	questions = si_position_questions(worker->subscription, worker->options, info);
+	MemoryContextSwitchTo(old);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return questions;
+}
+
+/* Make and move rows of progress; false to ask once more. */
+static bool
+resolve_positions(SiWorker *worker, const SiTopicInfo *info, SiPositionQuestions *answered)
+{
+	char	   *reason = NULL;
+	SiPositionEnd end;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	end = si_position_resolve(worker->subscription, worker->options, &worker->key, info,
+							  answered, &reason);
+	if (end == SI_POSITION_STOP || end == SI_POSITION_GAP)
+	{
+		/* in this transaction: the gaps that it tells of are in it, too */
+		reason = MemoryContextStrdup(worker->scratch, reason);
+		(void) si_catalog_stop(worker->subscription->id, worker->key.epoch, "stopped", reason,
+							   end == SI_POSITION_GAP ? SI_GAP_SQLSTATE : NULL);
+		si_event_announce(worker->subscription->id, SI_STATE_STOPPED);
+	}
+	if (end == SI_POSITION_FENCED || end == SI_POSITION_AGAIN)
+	{
+		AbortCurrentTransaction();
+		if (end == SI_POSITION_FENCED)
+			si_worker_leave(true);
+		return false;
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+
+	if (end == SI_POSITION_STOP || end == SI_POSITION_GAP)
+		si_worker_leave_stopped(worker, SI_STATE_STOPPED, reason);
+	return true;
+}
+
+/*
+ * Which partitions are ours: those that the subscription takes are dealt out
+ * in turn, so that a partition that is added changes nothing for the others.
+ */
+static void
+load_partitions(SiWorker *worker, int topic_partitions)
+{
+	SiProgress *rows;
+	int			nrows,
+				rank = 0;
+	MemoryContext old;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	old = MemoryContextSwitchTo(worker->plan_context);
+	rows = si_progress_load(worker->subscription->id, worker->subscription->topic, &nrows);
+	worker->partitions = palloc0(sizeof(SiPartition) * Max(nrows, 1));
+	worker->npartitions = 0;
+	for (int i = 0; i < nrows; i++)
+	{
+		SiPartition *partition;
+
+		if (!si_options_takes(worker->options, rows[i].partition))
+			continue;
+		if (rank++ % worker->options->workers != worker->number)
+			continue;
+		partition = &worker->partitions[worker->npartitions++];
+		partition->progress = rows[i];
+		worker->skips += rows[i].nskips;
+		partition->expected = rows[i].next_offset;
+		partition->stop = rows[i].stop_offset >= 0 ? rows[i].stop_offset : PG_INT64_MAX;
+		partition->end = -1;
+		partition->missing = (rows[i].partition >= topic_partitions);
+		partition->at_end = partition->missing || si_worker_has_read_all(partition);
+	}
+	MemoryContextSwitchTo(old);
+	worker->next_orphans = si_dead_letter_next_retry(worker->subscription->id);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* Have the watermarks of our partitions written to shared memory. */
+void
+si_worker_watch_watermarks(SiWorker *worker)
+{
+	SiWatermarkSink *sinks = palloc(sizeof(SiWatermarkSink) * Max(worker->npartitions, 1));
+	int			n = 0;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(si_worker_my_slot)->partitions = worker->npartitions;
+	for (int i = 0; i < worker->npartitions; i++)
+	{
+		int32		partition = worker->partitions[i].progress.partition;
+		SiPartitionSlot *slot = si_slots_make_partition(MyDatabaseId, worker->subscription->id,
+														partition, si_worker_my_slot);
+
+		if (slot == NULL)
+			break;
+		worker->partitions[i].shown_offset = &slot->next_offset;
+		pg_atomic_write_u64(&slot->next_offset, worker->partitions[i].progress.next_offset);
+		pg_atomic_write_u64(&slot->stop_offset, worker->partitions[i].stop);
+		if (worker->partitions[i].missing)
+		{
+			/* nobody can be asked, and it has no end to wait for */
+			pg_atomic_write_u64(&slot->low, 0);
+			pg_atomic_write_u64(&slot->high, 0);
+			pg_atomic_write_u64(&slot->asked_at, DT_NOEND);
+			continue;
+		}
+		sinks[n].partition = partition;
+		sinks[n].low = &slot->low;
+		sinks[n].high = &slot->high;
+		sinks[n].asked_at = &slot->asked_at;
+		n++;
+	}
+	si_slots_unlock();
+	si_consumer_watch(worker->consumer, sinks, n, SI_WATERMARK_MS);
+	pfree(sinks);
+}
+
+static void
+assign_partitions(SiWorker *worker)
+{
+	int			most = Max(worker->npartitions, 1);
+	int32	   *partitions = palloc(sizeof(int32) * most);
+	int64	   *offsets = palloc(sizeof(int64) * most);
+	int32	   *epochs = palloc(sizeof(int32) * most);
+	int			n = 0;
+
+	for (int i = 0; i < worker->npartitions; i++)
+	{
+		const SiProgress *progress = &worker->partitions[i].progress;
+
+		if (worker->partitions[i].missing || si_worker_has_read_all(&worker->partitions[i]))
+			continue;
+		worker->partitions[i].assigned = true;
+		partitions[n] = progress->partition;
+		offsets[n] = progress->next_offset;
+		epochs[n] = progress->leader_epoch;
+		n++;
+	}
+	if (n > 0)
+		si_consumer_assign(worker->consumer, partitions, offsets, epochs, n);
+	pfree(partitions);
+	pfree(offsets);
+	pfree(epochs);
+}
+
+void
+si_worker_contact(SiWorker *worker)
+{
+	MemoryContext old;
+	SiTopicInfo info;
+	SiPositionQuestions *questions;
+
+	if (!worker->troubled)
+		si_worker_set_state(worker, SI_STATE_CONNECTING, NULL);
+	if (!ask_topic(worker, &info))
+	{
+		si_worker_back_off(worker, CONTACT_RETRY_MAX_MS);
+		si_worker_leave_if_changed(worker);
+		return;
+	}
+	questions = make_questions(worker, &info);
+	if (!ask_offsets(worker, questions) || !resolve_positions(worker, &info, questions))
+	{
+		si_worker_back_off(worker, CONTACT_RETRY_MAX_MS);
+		si_worker_leave_if_changed(worker);
+		return;
+	}
+	load_partitions(worker, info.partitions);
+	si_worker_watch_watermarks(worker);
+	assign_partitions(worker);
+	old = MemoryContextSwitchTo(worker->plan_context);
+	si_publisher_start(&worker->publisher, worker->consumer, worker->options->publish_offsets,
+					   worker->npartitions);
+	MemoryContextSwitchTo(old);
+
+	worker->topic_partitions = info.partitions;
+	worker->troubled = false;
+	worker->retry_ms = 0;
+	worker->next_topic_check =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SI_TOPIC_CHECK_MS);
+	worker->phase = SI_PHASE_STREAM;
+	worker->wait = SI_WAIT_IDLE;
+	si_worker_set_state(worker, worker->npartitions > 0 ? SI_STATE_CATCHING_UP : SI_STATE_STREAMING,
+						worker->npartitions > 0 ? NULL : si_reason_fixed(SI_REASON_NO_PARTITION));
+}

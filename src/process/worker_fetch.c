@@ -1,0 +1,172 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_fetch.c
+ *	  What a worker takes from its consumer.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "process/worker_internal.h"
+
+#define FETCH_CHUNK			1000
+
+/* Has all of a partition been read that this run is to read? */
+bool
+si_worker_has_read_all(const SiPartition *partition)
+{
+	return partition->expected >= partition->stop;
+}
+
+SiPartition *
+si_worker_find_partition(SiWorker *worker, int32 number)
+{
+	int			low = 0,
+				high = worker->npartitions - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+		SiPartition *partition = &worker->partitions[middle];
+
+		if (partition->progress.partition == number)
+			return partition;
+		if (partition->progress.partition < number)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return NULL;
+}
+
+/* There is nothing in a partition below this offset, but what is in hand. */
+static void
+pass_to(SiPartition *partition, int64 offset)
+{
+	partition->at_end = true;
+	partition->expected = Max(partition->expected, Min(offset, partition->stop));
+	if (partition->expected > partition->progress.next_offset)
+		partition->end = partition->expected;
+}
+
+/* Take one fetched item; true if it is a message for the batch. */
+static bool
+take_item(SiWorker *worker, const SiFetched *item)
+{
+	SiPartition *partition = si_worker_find_partition(worker, item->message.partition);
+
+	/* from behind the end of the run even an error is of no interest */
+	if (partition == NULL || si_worker_has_read_all(partition))
+		return false;
+	switch (item->kind)
+	{
+		case SI_FETCH_MESSAGE:
+			/* the library may deliver again what it has delivered */
+			if (item->message.offset < partition->expected)
+				return false;
+			if (item->message.offset >= partition->stop)
+			{
+				pass_to(partition, partition->stop);
+				return false;
+			}
+			partition->expected = item->message.offset + 1;
+			partition->at_end = si_worker_has_read_all(partition);
+			return true;
+		case SI_FETCH_END:
+			pass_to(partition, item->message.offset);
+			return false;
+		case SI_FETCH_OUT_OF_RANGE:
+		case SI_FETCH_CORRUPT:
+			/* nothing behind it may be taken; see abandon */
+			partition->expected = PG_INT64_MAX;
+			worker->broken =
+				MemoryContextStrdup(worker->plan_context,
+									psprintf("topic \"%s\", partition %d, offset " INT64_FORMAT ": %s",
+											 worker->subscription->topic, item->message.partition,
+											 item->message.offset, item->error));
+			return false;
+		case SI_FETCH_ERROR:
+			si_worker_set_error(ERRCODE_CONNECTION_FAILURE, item->error);
+			return false;
+	}
+	return false;
+}
+
+/* Move what is in hand to the front of the arrays. */
+static void
+compact_items(SiWorker *worker)
+{
+	int			n = worker->nitems - worker->first;
+
+	if (worker->first == 0)
+		return;
+	memmove(worker->items, worker->items + worker->first, sizeof(SiFetched) * n);
+	memmove(worker->messages, worker->messages + worker->first, sizeof(SiMessage) * n);
+	worker->first = 0;
+	worker->nitems = n;
+}
+
+/* Read no further where all has been read that this run is to read. */
+void
+si_worker_leave_partitions(SiWorker *worker)
+{
+	int32	   *partitions = palloc(sizeof(int32) * Max(worker->npartitions, 1));
+	int			n = 0;
+
+	for (int i = 0; i < worker->npartitions; i++)
+	{
+		SiPartition *partition = &worker->partitions[i];
+
+		if (!partition->assigned || !si_worker_has_read_all(partition))
+			continue;
+		partition->assigned = false;
+		partitions[n++] = partition->progress.partition;
+	}
+	if (n > 0)
+		si_consumer_unassign(worker->consumer, partitions, n);
+	pfree(partitions);
+}
+
+/*
+ * Fetch until the batch is full or there is nothing more.  The descriptor
+ * fires again only after the queue was found empty, so we must not stop before
+ * and then wait.  Returns false if something may be left.
+ */
+bool
+si_worker_fetch(SiWorker *worker)
+{
+	int64		most_bytes = worker->options->batch_bytes;
+
+	compact_items(worker);
+	while (worker->nitems < worker->options->batch_size && worker->bytes < most_bytes)
+	{
+		int			room = Min(FETCH_CHUNK, worker->options->batch_size - worker->nitems);
+		SiFetched  *chunk = worker->items + worker->nitems;
+		int			n = si_consumer_fetch(worker->consumer, chunk, room);
+
+		if (n == 0)
+			return true;
+		if (worker->nitems == 0)
+			worker->oldest = GetCurrentTimestamp();
+		for (int i = 0; i < n; i++)
+		{
+			SiFetched	item = chunk[i];
+
+			if (!take_item(worker, &item))
+			{
+				si_consumer_release(worker->consumer, &item, 1);
+				continue;
+			}
+			/* nitems never overtakes i: items move to the front, if at all */
+			worker->items[worker->nitems] = item;
+			worker->messages[worker->nitems] = item.message;
+			worker->bytes += item.message.key_len + item.message.value_len;
+			worker->nitems++;
+		}
+	}
+	return false;
+}

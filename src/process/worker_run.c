@@ -1,0 +1,125 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_run.c
+ *	  The end of a run, for the option stop_at.
+ *
+ * Who has come to the end in all its partitions waits for the others, and the last
+ * one ends the run.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/snapmgr.h"
+
+#include "catalog/event.h"
+#include "process/worker_internal.h"
+
+/* Has the run ended in all our partitions?  What was read may not count yet. */
+static bool
+has_arrived(const SiWorker *worker)
+{
+	for (int i = 0; i < worker->npartitions; i++)
+	{
+		if (!si_progress_stopped(&worker->partitions[i].progress))
+			return false;
+	}
+	return worker->options->nstops > 0;
+}
+
+/*
+ * The run has ended here.  Nobody will publish how far it came after the
+ * process is gone, so that has a moment now; it must be durable before.
+ */
+static void
+arrive(SiWorker *worker)
+{
+	worker->arrived = true;
+	worker->arrived_at = GetCurrentTimestamp();
+	si_publisher_hurry(&worker->publisher);
+	si_worker_publish_offsets(worker);
+}
+
+/* Is the run over in all partitions of the subscription? */
+static bool
+run_is_over(SiWorker *worker)
+{
+	SiProgress *rows;
+	int			nrows;
+
+	rows = si_progress_load(worker->subscription->id, worker->subscription->topic, &nrows);
+	for (int i = 0; i < nrows; i++)
+	{
+		if (si_options_takes(worker->options, rows[i].partition) &&
+			!si_progress_stopped(&rows[i]))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * End the run if it is over everywhere, and leave.  The workers do that one
+ * after the other, each after its last batch: the last one sees that all are
+ * there, and no later one finds the subscription as it was.
+ */
+static void
+end_run(SiWorker *worker)
+{
+	static const char *const reason =
+		"stop_at reached in all partitions; enable the subscription for the next run";
+	bool		ours,
+				over,
+				ended = false;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ours = si_catalog_hold(worker->subscription->id, worker->key.epoch);
+	over = ours && run_is_over(worker);
+	if (over)
+		ended = si_catalog_stop(worker->subscription->id, worker->key.epoch,
+								si_slots_state_name(SI_STATE_FINISHED), reason, NULL);
+	if (ended)
+	{
+		si_event_announce(worker->subscription->id, SI_STATE_FINISHED);
+
+		/* a crash must not take back what others build on */
+		ForceSyncCommit();
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+
+	if (ended)
+		si_worker_leave_stopped(worker, SI_STATE_FINISHED, reason);
+	if (!ours || over)
+		si_worker_leave(true);
+	worker->run_checked = true;
+	if (worker->npartitions > 0)
+		si_worker_set_state(worker, SI_STATE_STREAMING,
+							"the run has ended in the partitions of this worker, and goes on in others");
+}
+
+/*
+ * What is to be done about the end of the run when there is nothing to apply.
+ * How long until there is more of it, or -1, goes to *wait_ms.
+ */
+void
+si_worker_tend_run(SiWorker *worker, long *wait_ms)
+{
+	*wait_ms = -1;
+	if (worker->run_checked || !has_arrived(worker))
+		return;
+	if (!worker->arrived)
+		arrive(worker);
+	if (si_publisher_is_busy(&worker->publisher))
+	{
+		*wait_ms = SI_LAST_PUBLICATION_MS -
+			TimestampDifferenceMilliseconds(worker->arrived_at, GetCurrentTimestamp());
+		if (*wait_ms > 0)
+			return;
+		*wait_ms = -1;
+	}
+	end_run(worker);
+}

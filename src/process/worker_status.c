@@ -1,0 +1,255 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_status.c
+ *	  How a worker tells its state, and how it leaves.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/snapmgr.h"
+
+#include "catalog/event.h"
+#include "process/worker_internal.h"
+
+int			si_worker_my_slot = -1;
+
+/* Does all go well?  Between these states one may go to and fro all day. */
+static bool
+is_well(SiState state)
+{
+	return state == SI_STATE_CATCHING_UP || state == SI_STATE_STREAMING;
+}
+
+/* A line of the log for a change of state that somebody may want to know of. */
+static void
+log_state(const SiWorker *worker, SiState before, SiState state, const char *reason)
+{
+	const char *name = NameStr(worker->subscription->name);
+
+	if (reason != NULL)
+		ereport(LOG,
+				(errmsg("subscription \"%s\" is %s: %s", name, si_slots_state_name(state), reason)));
+	else
+		ereport(is_well(state) && !is_well(before) ? LOG : DEBUG1,
+				(errmsg("subscription \"%s\" is %s", name, si_slots_state_name(state))));
+}
+
+/* Tell what we are doing; announced, also in the log, when it changes. */
+void
+si_worker_set_state(SiWorker *worker, SiState state, const char *reason)
+{
+	SiWorkerSlot *slot;
+	SiState		before;
+	char		told[SI_REASON_LEN];
+	bool		changed;
+
+	si_reason_put(told, reason ? reason : "");
+	worker->streaming = (state == SI_STATE_STREAMING);
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_worker(si_worker_my_slot);
+	before = slot->state;
+	changed = (before != state || (reason != NULL && strcmp(slot->reason, told) != 0));
+	if (before != state)
+		slot->since = GetCurrentTimestamp();
+	slot->state = state;
+	strlcpy(slot->reason, told, SI_REASON_LEN);
+	if (state != SI_STATE_RETRYING && state != SI_STATE_STOPPED)
+		slot->retry_at = 0;
+	si_slots_unlock();
+
+	if (!changed)
+		return;
+	worker->announce = true;
+	log_state(worker, before, state, reason);
+}
+
+/* Announce the state if it has changed, in a transaction of its own. */
+void
+si_worker_announce_state(SiWorker *worker)
+{
+	SiState		state;
+
+	if (!worker->announce)
+		return;
+	worker->announce = false;
+	si_slots_lock(LW_SHARED);
+	state = si_slots_worker(si_worker_my_slot)->state;
+	si_slots_unlock();
+
+	StartTransactionCommand();
+	si_event_announce(worker->subscription->id, state);
+	CommitTransactionCommand();
+}
+
+void
+si_worker_set_error(int sqlerrcode, const char *text)
+{
+	SiWorkerSlot *slot;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_worker(si_worker_my_slot);
+	si_reason_put(slot->last_error, text);
+	slot->last_error_sqlstate = sqlerrcode;
+	slot->last_error_at = GetCurrentTimestamp();
+	slot->retries++;
+	si_slots_unlock();
+}
+
+void
+si_worker_set_retry_at(TimestampTz at)
+{
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(si_worker_my_slot)->retry_at = at;
+	si_slots_unlock();
+}
+
+/*
+ * Leave.  asked: because somebody wants us to, or the ground has changed, so
+ * that a successor may start at once.
+ */
+void
+si_worker_leave(bool asked)
+{
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(si_worker_my_slot)->left = asked;
+	si_slots_unlock();
+	proc_exit(0);
+}
+
+/* The SQLSTATE under which a trouble is shown. */
+static int
+trouble_sqlstate(SiTroubleKind kind)
+{
+	switch (kind)
+	{
+		case SI_TROUBLE_AUTHENTICATION:
+			return ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
+		case SI_TROUBLE_AUTHORIZATION:
+			return ERRCODE_INSUFFICIENT_PRIVILEGE;
+		case SI_TROUBLE_TOPIC:
+			return ERRCODE_UNDEFINED_OBJECT;
+		default:
+			return ERRCODE_CONNECTION_FAILURE;
+	}
+}
+
+/* The sentence in which it is told, with what to do. */
+static SiReason
+trouble_reason(SiWorker *worker, SiTroubleKind kind)
+{
+	switch (kind)
+	{
+		case SI_TROUBLE_AUTHENTICATION:
+			return si_consumer_hint(worker->consumer, kind) ? SI_REASON_SCRAM
+				: SI_REASON_AUTHENTICATION;
+		case SI_TROUBLE_AUTHORIZATION:
+			return SI_REASON_AUTHORIZATION;
+		case SI_TROUBLE_TOPIC:
+			return SI_REASON_TOPIC;
+		default:
+			return SI_REASON_BROKER;
+	}
+}
+
+/* Do these words name the topic, which may be a part of any word? */
+static bool
+names_topic(const char *words, const char *topic)
+{
+	static const char legal[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	size_t		len = strlen(topic);
+
+	for (const char *at = strstr(words, topic); at != NULL; at = strstr(at + 1, topic))
+	{
+		if ((at == words || strchr(legal, at[-1]) == NULL) &&
+			(at[len] == '\0' || strchr(legal, at[len]) == NULL))
+			return true;
+	}
+	return false;
+}
+
+/* Brokers or topic are not as they should be. */
+void
+si_worker_report_trouble(SiWorker *worker, const SiTrouble *trouble)
+{
+	bool		about_topic = trouble->kind == SI_TROUBLE_TOPIC ||
+		trouble->kind == SI_TROUBLE_AUTHORIZATION;
+	const char *text = trouble->words;
+
+	/* of a topic, the library does not always say which */
+	if (about_topic && !names_topic(text, worker->subscription->topic))
+		text = psprintf("topic \"%s\": %s", worker->subscription->topic, trouble->words);
+
+	worker->troubled = true;
+	si_worker_set_error(trouble_sqlstate(trouble->kind), text);
+	si_worker_set_state(worker, about_topic ? SI_STATE_STOPPED : SI_STATE_RETRYING,
+						si_reason(trouble_reason(worker, trouble->kind), text));
+}
+
+/*
+ * Is the subscription still what we work for?  Asked before trying again: what
+ * failed may have failed because it is gone.
+ */
+void
+si_worker_leave_if_changed(SiWorker *worker)
+{
+	SiSubscription *now = NULL;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (OidIsValid(si_catalog_lock_extension()))
+		now = si_catalog_get(worker->subscription->id);
+	if (now == NULL || now->epoch != worker->key.epoch || !now->enabled ||
+		now->stop_state != NULL)
+	{
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		si_worker_leave(true);
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/*
+ * The subscription has been stopped (and that is committed): leave.  A scan
+ * will tell it to the launcher, but until then this slot would have the next
+ * worker started.
+ */
+void
+si_worker_leave_stopped(SiWorker *worker, SiState state, const char *reason)
+{
+	SiSubscriptionSlot *slot;
+
+	si_worker_set_state(worker, state, reason);
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_find_subscription(MyDatabaseId, worker->subscription->id);
+	if (slot != NULL && slot->epoch == worker->key.epoch)
+	{
+		slot->workers = 0;
+		slot->state = state;
+		slot->since = GetCurrentTimestamp();
+		si_reason_put(slot->reason, reason);
+	}
+	si_slots_unlock();
+	si_slots_request_scan(MyDatabaseId);
+	si_worker_leave(true);
+}
+
+/* Stop the subscription until somebody enables it, and leave. */
+void
+si_worker_stop_subscription(SiWorker *worker, SiState state, const char *reason, const char *sqlstate)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (si_catalog_stop(worker->subscription->id, worker->key.epoch, si_slots_state_name(state),
+						reason, sqlstate))
+		si_event_announce(worker->subscription->id, state);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	si_worker_leave_stopped(worker, state, reason);
+}

@@ -1,0 +1,376 @@
+/*-------------------------------------------------------------------------
+ *
+ * slots.c
+ *	  Shared memory: what launcher, scanners, workers and views know of each
+ *	  other.
+ *
+ * See slots.h for the contract.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "storage/shmem.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "common/guc.h"
+#include "kafka/consumer.h"
+#include "shmem/slots.h"
+
+SiShared   *si_shared = NULL;
+
+static SiSubscriptionSlot *subscription_slots;
+static SiWorkerSlot *worker_slots;
+static SiPartitionSlot *partition_slots;
+
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+
+static void request_shmem(void);
+static void startup_shmem(void);
+
+void
+si_slots_init(void)
+{
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shmem;
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup_shmem;
+}
+
+static Size
+subscriptions_size(void)
+{
+	return MAXALIGN(mul_size(si_guc_max_subscriptions, sizeof(SiSubscriptionSlot)));
+}
+
+static Size
+workers_size(void)
+{
+	return MAXALIGN(mul_size(si_guc_max_workers, sizeof(SiWorkerSlot)));
+}
+
+static Size
+partitions_size(void)
+{
+	return MAXALIGN(mul_size(si_guc_max_partitions, sizeof(SiPartitionSlot)));
+}
+
+static Size
+total_size(void)
+{
+	Size		size = MAXALIGN(sizeof(SiShared));
+
+	size = add_size(size, subscriptions_size());
+	size = add_size(size, workers_size());
+	return add_size(size, partitions_size());
+}
+
+static void
+request_shmem(void)
+{
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+
+	RequestAddinShmemSpace(total_size());
+	RequestNamedLWLockTranche("stream_ingest", 1);
+}
+
+static void
+startup_shmem(void)
+{
+	/*
+	 * counts in the postmaster, which lives on when shared memory is made
+	 * anew
+	 */
+	static int	startups = 0;
+	bool		found;
+	char	   *base;
+
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	base = ShmemInitStruct("stream_ingest", total_size(), &found);
+
+	si_shared = (SiShared *) base;
+	base += MAXALIGN(sizeof(SiShared));
+	subscription_slots = (SiSubscriptionSlot *) base;
+	base += subscriptions_size();
+	worker_slots = (SiWorkerSlot *) base;
+	base += workers_size();
+	partition_slots = (SiPartitionSlot *) base;
+
+	if (!found)
+	{
+		memset(si_shared, 0, total_size());
+		si_shared->lock = &(GetNamedLWLockTranche("stream_ingest"))->lock;
+		si_shared->scan_all = true;
+		si_shared->crashes = startups++;
+		for (int i = 0; i < SI_PROGRESS_BELLS; i++)
+			ConditionVariableInit(&si_shared->bells[i]);
+		for (int i = 0; i < si_guc_max_partitions; i++)
+		{
+			pg_atomic_init_u64(&partition_slots[i].low, 0);
+			pg_atomic_init_u64(&partition_slots[i].high, 0);
+			pg_atomic_init_u64(&partition_slots[i].asked_at, 0);
+			pg_atomic_init_u64(&partition_slots[i].next_offset, 0);
+			pg_atomic_init_u64(&partition_slots[i].stop_offset, PG_INT64_MAX);
+		}
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+si_slots_require(void)
+{
+	if (si_shared == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("stream_ingest must be loaded when the server starts"),
+				 errhint("Add \"stream_ingest\" to shared_preload_libraries in postgresql.conf and restart the server.")));
+}
+
+void
+si_slots_lock(LWLockMode mode)
+{
+	LWLockAcquire(si_shared->lock, mode);
+}
+
+void
+si_slots_unlock(void)
+{
+	LWLockRelease(si_shared->lock);
+}
+
+SiSubscriptionSlot *
+si_slots_subscription(int i)
+{
+	Assert(LWLockHeldByMe(si_shared->lock));
+	Assert(i >= 0 && i < si_guc_max_subscriptions);
+	return &subscription_slots[i];
+}
+
+SiWorkerSlot *
+si_slots_worker(int i)
+{
+	Assert(LWLockHeldByMe(si_shared->lock));
+	Assert(i >= 0 && i < si_guc_max_workers);
+	return &worker_slots[i];
+}
+
+SiPartitionSlot *
+si_slots_partition(int i)
+{
+	Assert(LWLockHeldByMe(si_shared->lock));
+	Assert(i >= 0 && i < si_guc_max_partitions);
+	return &partition_slots[i];
+}
+
+SiSubscriptionSlot *
+si_slots_find_subscription(Oid database, int32 id)
+{
+	for (int i = 0; i < si_guc_max_subscriptions; i++)
+	{
+		SiSubscriptionSlot *slot = si_slots_subscription(i);
+
+		if (slot->in_use && slot->id == id && slot->database == database)
+			return slot;
+	}
+	return NULL;
+}
+
+SiSubscriptionSlot *
+si_slots_make_subscription(Oid database, int32 id)
+{
+	SiSubscriptionSlot *slot = si_slots_find_subscription(database, id);
+
+	Assert(LWLockHeldByMeInMode(si_shared->lock, LW_EXCLUSIVE));
+	for (int i = 0; slot == NULL && i < si_guc_max_subscriptions; i++)
+	{
+		SiSubscriptionSlot *candidate = si_slots_subscription(i);
+		uint32		generation = candidate->generation;
+
+		if (candidate->in_use)
+			continue;
+		slot = candidate;
+		memset(slot, 0, sizeof(SiSubscriptionSlot));
+		slot->in_use = true;
+		slot->generation = generation + 1;
+		slot->database = database;
+		slot->id = id;
+	}
+	return slot;
+}
+
+void
+si_slots_free_subscription(SiSubscriptionSlot *slot)
+{
+	Assert(LWLockHeldByMeInMode(si_shared->lock, LW_EXCLUSIVE));
+	slot->in_use = false;
+	slot->generation++;
+}
+
+SiDatabaseSlot *
+si_slots_find_database(Oid database, bool make)
+{
+	SiDatabaseSlot *unused = NULL;
+
+	Assert(LWLockHeldByMe(si_shared->lock));
+	for (int i = 0; i < SI_MAX_DATABASES; i++)
+	{
+		SiDatabaseSlot *slot = &si_shared->databases[i];
+
+		if (slot->database == database)
+			return slot;
+		if (unused == NULL && !OidIsValid(slot->database))
+			unused = slot;
+	}
+	if (make && unused != NULL)
+	{
+		Assert(LWLockHeldByMeInMode(si_shared->lock, LW_EXCLUSIVE));
+		memset(unused, 0, sizeof(SiDatabaseSlot));
+		unused->database = database;
+		return unused;
+	}
+	return NULL;
+}
+
+SiWorkerSlot *
+si_slots_find_worker(Oid database, int32 subscription, int number)
+{
+	for (int i = 0; i < si_guc_max_workers; i++)
+	{
+		SiWorkerSlot *slot = si_slots_worker(i);
+
+		if (slot->in_use && slot->subscription == subscription &&
+			slot->database == database && slot->number == number)
+			return slot;
+	}
+	return NULL;
+}
+
+SiPartitionSlot *
+si_slots_find_partition(Oid database, int32 subscription, int32 partition)
+{
+	for (int i = 0; i < si_guc_max_partitions; i++)
+	{
+		SiPartitionSlot *slot = si_slots_partition(i);
+
+		if (slot->in_use && slot->subscription == subscription &&
+			slot->partition == partition && slot->database == database)
+			return slot;
+	}
+	return NULL;
+}
+
+SiPartitionSlot *
+si_slots_make_partition(Oid database, int32 subscription, int32 partition, int worker)
+{
+	SiPartitionSlot *slot = si_slots_find_partition(database, subscription, partition);
+
+	Assert(LWLockHeldByMeInMode(si_shared->lock, LW_EXCLUSIVE));
+	for (int i = 0; slot == NULL && i < si_guc_max_partitions; i++)
+	{
+		SiPartitionSlot *candidate = si_slots_partition(i);
+
+		if (candidate->in_use)
+			continue;
+		slot = candidate;
+		slot->in_use = true;
+		slot->database = database;
+		slot->subscription = subscription;
+		slot->partition = partition;
+		pg_atomic_write_u64(&slot->low, (uint64) SI_OFFSET_UNKNOWN);
+		pg_atomic_write_u64(&slot->high, (uint64) SI_OFFSET_UNKNOWN);
+		pg_atomic_write_u64(&slot->asked_at, 0);
+	}
+	/* what is known of it stays: asked_at tells how old it is */
+	if (slot != NULL)
+		slot->worker = worker;
+	return slot;
+}
+
+bool
+si_slots_watermarks_fresh(TimestampTz asked_at, TimestampTz now)
+{
+	return asked_at != 0 && !TimestampDifferenceExceeds(asked_at, now, SI_WATERMARK_AGE_MS);
+}
+
+void
+si_slots_free_partitions(int worker)
+{
+	Assert(LWLockHeldByMeInMode(si_shared->lock, LW_EXCLUSIVE));
+	for (int i = 0; i < si_guc_max_partitions; i++)
+	{
+		SiPartitionSlot *slot = si_slots_partition(i);
+
+		if (slot->in_use && slot->worker == worker)
+			slot->in_use = false;
+	}
+}
+
+ConditionVariable *
+si_slots_bell(Oid database, int32 subscription)
+{
+	return &si_shared->bells[(database + (uint32) subscription) % SI_PROGRESS_BELLS];
+}
+
+void
+si_slots_request_scan(Oid database)
+{
+	SiDatabaseSlot *slot;
+	int			launcher;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_find_database(database, true);
+	if (slot != NULL)
+	{
+		slot->requested++;
+		slot->scan_after = 0;
+	}
+	else
+		si_shared->scan_all = true;
+	launcher = si_shared->launcher_pid;
+	si_slots_unlock();
+
+	si_slots_wake(launcher);
+}
+
+void
+si_slots_wake(int pid)
+{
+	PGPROC	   *proc = (pid == 0) ? NULL : BackendPidGetProc(pid);
+
+	/*
+	 * The process may end between the look-up and this; then a latch is set
+	 * that belongs to nobody, or to somebody who will find nothing to do.
+	 */
+	if (proc != NULL)
+		SetLatch(&proc->procLatch);
+}
+
+const char *
+si_slots_state_name(SiState state)
+{
+	static const char *const names[] = {
+		[SI_STATE_DISABLED] = "disabled",
+		[SI_STATE_STARTING] = "starting",
+		[SI_STATE_CONNECTING] = "connecting",
+		[SI_STATE_CATCHING_UP] = "catching_up",
+		[SI_STATE_STREAMING] = "streaming",
+		[SI_STATE_RETRYING] = "retrying",
+		[SI_STATE_STOPPED] = "stopped",
+		[SI_STATE_FINISHED] = "finished",
+	};
+
+	return names[state];
+}

@@ -1,0 +1,251 @@
+/*-------------------------------------------------------------------------
+ *
+ * slots.h
+ *	  Shared memory: what launcher, scanners, workers and views know of each
+ *	  other.
+ *
+ * Fixed arrays of values, no pointers, under one LWLock.  A slot is known by
+ * its index and its generation, which is raised whenever the slot is given to
+ * somebody else.  Watermarks are atomics, since a worker's helper thread
+ * writes them.  Nothing here is durable: it is all read anew from the tables
+ * after a restart.
+ *
+ * Every function that returns a slot wants the lock held, and says in which
+ * mode; si_slots_lock() and si_slots_unlock() are the way to take it.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_SLOTS_H
+#define SI_SLOTS_H
+
+#include "datatype/timestamp.h"
+#include "common/guc.h"
+#include "common/reason.h"
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+
+#define SI_MAX_DATABASES 1024
+#define SI_PROGRESS_BELLS 64
+
+/*
+ * How often a worker has the brokers asked for watermarks, and how old an
+ * answer may be before it is no answer any more: it is shown as unknown then.
+ */
+#define SI_WATERMARK_MS		5000
+#define SI_WATERMARK_AGE_MS	(3 * SI_WATERMARK_MS)
+
+/* What a subscription, or one of its workers, is doing. */
+typedef enum SiState
+{
+	SI_STATE_DISABLED,
+	SI_STATE_STARTING,
+	SI_STATE_CONNECTING,
+	SI_STATE_CATCHING_UP,
+	SI_STATE_STREAMING,
+	SI_STATE_RETRYING,
+	SI_STATE_STOPPED,
+	SI_STATE_FINISHED
+} SiState;
+
+/* Session settings that a subscription pins; indexes into their values. */
+typedef enum SiPinned
+{
+	SI_PINNED_TIMEZONE,
+	SI_PINNED_DATESTYLE,
+	SI_PINNED_INTERVALSTYLE,
+	SI_PINNED_SEARCH_PATH,
+	SI_NPINNED
+} SiPinned;
+
+#define SI_PINNED_LEN	1024
+
+/* A database that has the extension, or about which somebody asked. */
+typedef struct SiDatabaseSlot
+{
+	Oid			database;		/* InvalidOid: the slot is free */
+	uint64		requested;		/* counts the scans asked for ... */
+	uint64		scanned;		/* ... and how many of those are answered */
+	int			scan_failures;	/* scanners in a row that ended without answer */
+	TimestampTz scan_after;		/* no other one before that */
+	bool		has_extension;
+	int			suspended_by;	/* pid of the backend that wants this database
+								 * without workers until its transaction ends */
+} SiDatabaseSlot;
+
+/* A subscription, as a scanner last read it. */
+typedef struct SiSubscriptionSlot
+{
+	bool		in_use;
+	uint32		generation;
+	bool		seen;			/* mark of the scan that is going on */
+	Oid			database;
+	int32		id;
+	Oid			owner;
+	NameData	name;
+	int64		epoch;
+	int			workers;		/* wanted; 0: state and reason say why */
+	SiState		state;
+	char		reason[SI_REASON_LEN];
+	TimestampTz since;
+	TimestampTz recheck_at;		/* may heal by itself: scan again then; 0: no */
+} SiSubscriptionSlot;
+
+/* A worker: the process, or the place kept for the one to be started. */
+typedef struct SiWorkerSlot
+{
+	bool		in_use;
+	uint32		generation;
+	Oid			database;
+	int32		subscription;
+	int			number;			/* which of the subscription's workers, from 0 */
+	Oid			owner;
+	NameData	name;			/* the subscription's */
+
+	/* process; written by the launcher until the worker has attached itself */
+	int			pid;			/* 0: there is none */
+	bool		launching;		/* registered, not yet attached */
+	bool		stop;			/* the worker should leave */
+	bool		left;			/* it left because it was told to, or because
+								 * its subscription changed */
+	TimestampTz stop_since;
+	int64		epoch;			/* of the subscription that it works with */
+	int			failures;		/* exits in a row that nobody asked for */
+	TimestampTz started_at;
+	TimestampTz start_after;
+
+	/* what the views show; written by the worker */
+	SiState		state;
+	char		reason[SI_REASON_LEN];
+	TimestampTz since;
+	char		last_error[SI_REASON_LEN];
+	int			last_error_sqlstate;
+	TimestampTz last_error_at;	/* 0: there was none */
+	int64		retries;
+	TimestampTz retry_at;		/* 0: it does not wait to retry */
+	int			partitions;
+	double		messages_per_second;
+	TimestampTz rate_at;		/* when that was found out */
+	int64		batch_messages; /* size of the last batch */
+	double		batch_ms;		/* and what it took */
+	bool		refresh_watermarks; /* somebody waits for fresh ones */
+} SiWorkerSlot;
+
+/*
+ * A partition's watermarks; -1001 (SI_OFFSET_UNKNOWN) while unknown.  Whoever
+ * shows them asks si_slots_watermarks_fresh before.
+ */
+typedef struct SiPartitionSlot
+{
+	bool		in_use;
+	Oid			database;
+	int32		subscription;
+	int32		partition;
+	int			worker;			/* index of the slot of the worker that reads
+								 * it */
+	pg_atomic_uint64 low;
+	pg_atomic_uint64 high;
+	pg_atomic_uint64 asked_at;	/* TimestampTz; 0: never; infinity: there is
+								 * nobody to ask, and the values are for good */
+	pg_atomic_uint64 next_offset;	/* as last committed; only to be shown */
+	pg_atomic_uint64 stop_offset;	/* where the run ends; PG_INT64_MAX: it
+									 * does not */
+} SiPartitionSlot;
+
+/* What all settings of a cluster may take in shared memory. */
+#define SI_CLUSTER_SETTINGS_LEN		16384
+
+typedef struct SiShared
+{
+	LWLock	   *lock;
+	int			launcher_pid;
+	int			crashes;		/* of the server since its start */
+	bool		scan_all;		/* look for databases, too */
+	bool		no_worker_slot; /* a scanner finds none free at the server */
+	int			scanner_pid;	/* 0: none is running */
+	Oid			scanner_database;
+
+	/*
+	 * The cluster's own values of the settings that subscriptions pin, kept
+	 * up to date by the launcher, which has no role and no database that
+	 * could override them.
+	 */
+	char		pinned[SI_NPINNED][SI_PINNED_LEN];
+
+	/* the others that any user may set, if not built-in: "name=value", ... */
+	char		cluster_settings[SI_CLUSTER_SETTINGS_LEN];
+
+	/* rung when progress is committed: see si_slots_bell */
+	ConditionVariable bells[SI_PROGRESS_BELLS];
+
+	SiDatabaseSlot databases[SI_MAX_DATABASES];
+} SiShared;
+
+/* The shared memory, NULL where the library was not preloaded. */
+extern SiShared *si_shared;
+
+/* Ask for shared memory; called by _PG_init while preloading. */
+extern void si_slots_init(void);
+
+/*
+ * Error 55000 with a hint if the library was not preloaded, since nothing
+ * would ever happen then.
+ */
+extern void si_slots_require(void);
+
+extern void si_slots_lock(LWLockMode mode);
+extern void si_slots_unlock(void);
+
+/* Arrays, by index; any lock mode. */
+extern SiSubscriptionSlot *si_slots_subscription(int i);
+extern SiWorkerSlot *si_slots_worker(int i);
+extern SiPartitionSlot *si_slots_partition(int i);
+
+/* The slot of a subscription, or NULL; any lock mode. */
+extern SiSubscriptionSlot *si_slots_find_subscription(Oid database, int32 id);
+
+/* The same, taking a free slot if need be (exclusive); NULL if all are taken. */
+extern SiSubscriptionSlot *si_slots_make_subscription(Oid database, int32 id);
+extern void si_slots_free_subscription(SiSubscriptionSlot *slot);
+
+/* The slot of a database; make: take a free one if need be (exclusive). */
+extern SiDatabaseSlot *si_slots_find_database(Oid database, bool make);
+
+/* The place of a subscription's worker, or NULL; any lock mode. */
+extern SiWorkerSlot *si_slots_find_worker(Oid database, int32 subscription, int number);
+
+/*
+ * A place for the watermarks of a partition (exclusive); NULL if all are
+ * taken, and the watermarks are unknown then.
+ */
+extern SiPartitionSlot *si_slots_make_partition(Oid database, int32 subscription,
+												int32 partition, int worker);
+extern SiPartitionSlot *si_slots_find_partition(Oid database, int32 subscription, int32 partition);
+
+/*
+ * Are watermarks that were asked for then still worth showing?  A number that
+ * was true once looks like one that is.
+ */
+extern bool si_slots_watermarks_fresh(TimestampTz asked_at, TimestampTz now);
+
+/* Free those of a worker that ends (exclusive). */
+extern void si_slots_free_partitions(int worker);
+
+/*
+ * What a subscription's workers ring when they have committed a batch, for
+ * those who wait for it.  Shared with other subscriptions, so who hears it has
+ * to look.  The lock need not be held.
+ */
+extern ConditionVariable *si_slots_bell(Oid database, int32 subscription);
+
+/* Ask for a scan of a database and wake the launcher.  Takes the lock. */
+extern void si_slots_request_scan(Oid database);
+
+/* Wake a process by its pid; nothing happens if it is gone. */
+extern void si_slots_wake(int pid);
+
+extern const char *si_slots_state_name(SiState state);
+
+#endif							/* SI_SLOTS_H */
