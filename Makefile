@@ -7,7 +7,7 @@ DATA = $(wildcard sql/stream_ingest--*.sql sql/stream_ingest--*.control)
 # By folder, lowest floor first (src/README.md).  Listed, so that a stray file
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
-OBJS_common = bytes failure guc reason
+OBJS_common = bytes failure guc kafka_time message reason words
 OBJS_format = decode_json decode_raw decode_text decoder json_scan path_tree \
 	transcode
 OBJS_kafka = client committer consumer held helper lookup producer trouble
@@ -19,8 +19,8 @@ OBJS_catalog = dead_letter event fixed_sql position progress session \
 OBJS_apply = applier batch column_default convert datum epoch format ingest \
 	isolate key mapping plan reduce retry row_notes show statement tombstone \
 	user_sql writer
-OBJS_process = ddl launcher publisher scanner worker worker_apply worker_contact \
-	worker_fetch worker_limits worker_run worker_status
+OBJS_process = ddl launcher publisher scanner worker worker_apply \
+	worker_contact worker_fetch worker_limits worker_run worker_status
 OBJS_functions = arguments functions functions_dead_letters functions_decode \
 	functions_look functions_preview functions_produce functions_steer \
 	functions_wait infer look preview subscription upcoming views visit
@@ -29,7 +29,7 @@ OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/neighbour.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at
+REGRESS = upgrade server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=test/regress.conf
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl

@@ -152,12 +152,15 @@ CREATE TABLE stream_ingest.dead_letter (
     attempts          integer NOT NULL DEFAULT 1,
     failed_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     retry_at          timestamptz,
+    reduced_from      bigint,
     UNIQUE (subscription, topic, partition, message_offset)
 );
 CREATE INDEX dead_letter_retry_idx ON stream_ingest.dead_letter (subscription, retry_at)
  WHERE retry_at IS NOT NULL;
 COMMENT ON TABLE stream_ingest.dead_letter IS
 'messages that could not be applied, kept whole; read the view dead_letters instead';
+COMMENT ON COLUMN stream_ingest.dead_letter.reduced_from IS
+'the bytes of a message that was too large to be kept whole: it has lost its value, and is no tombstone';
 COMMENT ON COLUMN stream_ingest.dead_letter.retry_at IS
 'when an orphan is tried again by itself (option fk_retries)';
 
@@ -405,9 +408,9 @@ COMMENT ON FUNCTION stream_ingest.subscription_slot(integer, bigint, boolean) IS
 CREATE FUNCTION stream_ingest.effective_options(options jsonb)
 RETURNS jsonb
 AS 'MODULE_PATHNAME', 'si_sql_effective_options'
-LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.effective_options(jsonb) IS
-'private: every option with the value that it has when these are set';
+'private: every option with the value that it has when these are set; null if they are not valid';
 
 CREATE FUNCTION stream_ingest.is_remote(target oid)
 RETURNS boolean
@@ -532,7 +535,8 @@ SELECT s.name,
 
 -- what may quote a payload is for those with the owner's privileges
 CREATE VIEW stream_ingest.dead_letters WITH (security_barrier) AS
-SELECT d.id, s.name, d.topic, d.partition, d.message_offset, d.message_timestamp,
+SELECT d.id, s.name, d.topic, d.partition, d.message_offset,
+       CASE WHEN pg_catalog.isfinite(d.message_timestamp) THEN d.message_timestamp END AS message_timestamp,
        CASE WHEN o.is_owner THEN d.key END AS key,
        CASE WHEN o.is_owner THEN d.value END AS value,
        CASE WHEN o.is_owner THEN stream_ingest.headers_json(d.header_names, d.header_values) END AS headers,
@@ -699,11 +703,11 @@ COMMENT ON COLUMN stream_ingest.dead_letters.partition IS
 COMMENT ON COLUMN stream_ingest.dead_letters.message_offset IS
 'offset of the message';
 COMMENT ON COLUMN stream_ingest.dead_letters.message_timestamp IS
-'timestamp of the message, as Kafka has it';
+'timestamp of the message, null where it has none or timestamptz does not reach it';
 COMMENT ON COLUMN stream_ingest.dead_letters.key IS
 'key of the message; like value, headers, error and detail null for those without the owner''s privileges';
 COMMENT ON COLUMN stream_ingest.dead_letters.value IS
-'value of the message, null for a tombstone';
+'value of the message, null for a tombstone and of a message larger than max_message_bytes';
 COMMENT ON COLUMN stream_ingest.dead_letters.headers IS
 'headers of the message, the last of equal names';
 COMMENT ON COLUMN stream_ingest.dead_letters.sqlstate IS
@@ -859,7 +863,7 @@ COMMENT ON COLUMN stream_ingest.dead_letter.partition IS
 COMMENT ON COLUMN stream_ingest.dead_letter.message_offset IS
 'offset of the message';
 COMMENT ON COLUMN stream_ingest.dead_letter.message_timestamp IS
-'timestamp of the message';
+'timestamp of the message, null where it has none, an infinity where timestamptz does not reach it';
 COMMENT ON COLUMN stream_ingest.dead_letter.key IS
 'key of the message';
 COMMENT ON COLUMN stream_ingest.dead_letter.value IS

@@ -27,6 +27,7 @@
 #include "apply/isolate.h"
 #include "apply/plan.h"
 #include "apply/show.h"
+#include "common/words.h"
 #include "options/insert_mode.h"
 
 /* So many messages refused alike are not the messages' fault. */
@@ -198,9 +199,8 @@ decode_failure(SiApplier *applier, const SiDecodeError *error)
 	const char *c = error->sqlstate;
 
 	failure->sqlerrcode = MAKE_SQLSTATE(c[0], c[1], c[2], c[3], c[4]);
-	failure->message = pstrdup(pg_any_to_server(error->message, strlen(error->message),
-												PG_UTF8));
-	failure->detail = error->detail[0] ? pstrdup(error->detail) : NULL;
+	failure->message = si_words_show(error->message, strlen(error->message));
+	failure->detail = error->detail[0] ? si_words_show(error->detail, strlen(error->detail)) : NULL;
 	failure->safe = true;
 	MemoryContextSwitchTo(old);
 	return failure;
@@ -270,6 +270,31 @@ convert_tombstone(SiApplier *applier, const SiMessage *message, Datum *values, b
 }
 
 /*
+ * Refuse a message that is too large before any of it is copied, or one that
+ * was too large to be kept.
+ */
+static SiFailure *
+refuse_large(SiApplier *applier, const SiMessage *message)
+{
+	bool		reduced = si_message_is_reduced(message);
+	size_t		size = reduced ? message->value_len : si_message_size(message);
+	int64		most = applier->plan->options->max_message_bytes;
+	SiFailure	failure = {0};
+
+	if (size <= most && !reduced)
+		return NULL;
+	failure.sqlerrcode = ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+	failure.message = size > most
+		? psprintf("the message has %zu bytes, and \"max_message_bytes\" is " INT64_FORMAT,
+				   size, most)
+		: psprintf("the message, of %zu bytes, was larger than \"max_message_bytes\" when it came",
+				   size);
+	failure.detail = "Its value is not kept. After raising \"max_message_bytes\", stream_ingest.seek() to its offset has it read again.";
+	failure.safe = true;
+	return keep_failure(applier, &failure);
+}
+
+/*
  * Make a row of one message.  Returns NULL, or why the message is bad.  values
  * and nulls have room for a row.
  */
@@ -280,7 +305,10 @@ convert_message(SiApplier *applier, const SiMessage *message, Datum *values, boo
 	SiRecord	unread;
 	SiDecodeError error;
 	SiFailure	failure = {0};
+	SiFailure  *too_large = refuse_large(applier, message);
 
+	if (too_large != NULL)
+		return too_large;
 	if (message->value == NULL &&
 		si_writer_tombstones(applier->plan->writer) != SI_TOMBSTONE_IS_ROW)
 		return convert_tombstone(applier, message, values, nulls);

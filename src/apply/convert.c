@@ -13,13 +13,14 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "common/int.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "apply/convert.h"
 #include "apply/datum.h"
+#include "common/kafka_time.h"
+#include "common/words.h"
 
 /* How much of a name from the payload a detail quotes. */
 #define QUOTED_LENGTH		100
@@ -204,10 +205,9 @@ fail_unknown(SiConverter *converter)
 	si_datum_fail(&converter->maker, NULL, ERRCODE_TOO_MANY_JSON_OBJECT_MEMBERS,
 				  "the message has a field that no column takes");
 
-	if (memchr(name, '\0', len) == NULL && si_datum_to_server(&converter->maker, &name, &len))
-		converter->maker.failure->detail =
-			psprintf("The field is \"%s\".",
-					 pnstrdup(name, pg_mbcliplen(name, len, QUOTED_LENGTH)));
+	converter->maker.failure->detail =
+		psprintf("The field is \"%s\".",
+				 si_words_show(name, pg_encoding_mbcliplen(PG_UTF8, name, len, QUOTED_LENGTH)));
 
 	return false;
 }
@@ -436,16 +436,16 @@ static bool
 take_timestamp(SiConverter *converter, ColumnState *state, Datum *result,
 			   bool *isnull)
 {
-	int64		usecs;
+	TimestampTz timestamp;
 
-	if (converter->message->timestamp == -1)
+	if (converter->message->timestamp == SI_KAFKA_NO_TIME)
 		return take_null(converter, state, result, isnull);
 
 	*isnull = false;
-	if (pg_mul_s64_overflow(converter->message->timestamp, 1000, &usecs))
+	if (!si_kafka_time_to_timestamptz(converter->message->timestamp, &timestamp))
 		return si_datum_out_of_range(&converter->maker, state->datum.column);
 
-	return si_datum_from_usecs(&converter->maker, &state->datum, usecs, result);
+	return si_datum_from_timestamptz(&converter->maker, &state->datum, timestamp, result);
 }
 
 /* "$headers": jsonb itself sees to it that the last of equal names wins. */

@@ -31,6 +31,8 @@
 
 #include "apply/datum.h"
 #include "apply/epoch.h"
+#include "common/words.h"
+#include "format/json_scan.h"
 
 /* What decoders give, and what headers are in. */
 #define MESSAGE_ENCODING	PG_UTF8
@@ -351,28 +353,36 @@ convert_nested(SiDatumMaker *maker, SiDatumColumn *state,
 	return true;
 }
 
-/*
- * Microseconds since 1970 into a column: as a timestamptz where it is one,
- * else by the ISO text of that, which loses nothing whatever DateStyle says.
- */
+/* Microseconds since 1970 into a column. */
 bool
 si_datum_from_usecs(SiDatumMaker *maker, SiDatumColumn *state, int64 usecs,
 					Datum *result)
 {
-	const SiColumn *column = state->column;
 	const int64 epoch = USECS_PER_DAY *
 		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
 	TimestampTz timestamp;
+
+	if (pg_sub_s64_overflow(usecs, epoch, &timestamp) ||
+		!IS_VALID_TIMESTAMP(timestamp))
+		return si_datum_out_of_range(maker, state->column);
+	return si_datum_from_timestamptz(maker, state, timestamp, result);
+}
+
+/*
+ * A time into a column: as it is where that is a timestamptz, else by its ISO
+ * text, which loses nothing whatever DateStyle says.
+ */
+bool
+si_datum_from_timestamptz(SiDatumMaker *maker, SiDatumColumn *state,
+						  TimestampTz timestamp, Datum *result)
+{
+	const SiColumn *column = state->column;
 	struct pg_tm tm;
 	fsec_t		fsec;
 	int			tz;
 	const char *tzn;
 	char		iso[MAXDATELEN + 1];
 	SiValue		value = {SI_VALUE_STRING, iso};
-
-	if (pg_sub_s64_overflow(usecs, epoch, &timestamp) ||
-		!IS_VALID_TIMESTAMP(timestamp))
-		return si_datum_out_of_range(maker, column);
 
 	if (column->type == TIMESTAMPTZOID && column->typmod < 0)
 	{
@@ -421,6 +431,18 @@ append_hex(StringInfo buf, const char *data, size_t len)
 	buf->data[buf->len] = '\0';
 }
 
+/* A byte order mark, which json and jsonb refuse, is no part of a document. */
+static void
+skip_mark(const SiDatumColumn *state, const char **text, size_t *len)
+{
+	size_t		mark = 0;
+
+	if (state->convert == convert_json)
+		mark = si_json_byte_order_mark(*text, *len);
+	*text +=mark;
+	*len -= mark;
+}
+
 /*
  * The text of a value, in the database's encoding; not NUL-terminated, and
  * gone with the next value.
@@ -458,13 +480,17 @@ value_text(SiDatumMaker *maker, SiDatumColumn *state, const SiValue *value,
 				maker->transcoder != NULL)
 			{
 				if (si_transcode_text(maker->transcoder, text, len, &error))
+				{
+					skip_mark(state, text, len);
 					break;
+				}
 				return si_datum_fail(maker, state->column,
 									 MAKE_SQLSTATE(error.sqlstate[0], error.sqlstate[1],
 												   error.sqlstate[2], error.sqlstate[3],
 												   error.sqlstate[4]),
-									 "%s", error.message);
+									 "%s", si_words_show(error.message, strlen(error.message)));
 			}
+			skip_mark(state, text, len);
 			if (valid_bytes(maker, *text, *len))
 				break;
 			return si_datum_fail(maker, state->column,

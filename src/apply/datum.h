@@ -84,6 +84,10 @@ extern void si_datum_recover(SiDatumColumn *state);
 extern bool si_datum_from_text(SiDatumMaker *maker, SiDatumColumn *state, char *input,
 							   Datum *result);
 
+/* From a time, which is in the range of timestamptz. */
+extern bool si_datum_from_timestamptz(SiDatumMaker *maker, SiDatumColumn *state,
+									  TimestampTz timestamp, Datum *result);
+
 /* From microseconds since 1970. */
 extern bool si_datum_from_usecs(SiDatumMaker *maker, SiDatumColumn *state, int64 usecs,
 								Datum *result);

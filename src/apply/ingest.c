@@ -22,6 +22,7 @@
 #include "apply/applier.h"
 #include "apply/ingest.h"
 #include "catalog/dead_letter.h"
+#include "common/kafka_time.h"
 
 /* When an orphan is tried again for the first time. */
 #define FIRST_RETRY_MS	1000
@@ -153,6 +154,7 @@ store_dead_letters(SiIngest *ingest, const SiBatchRequest *request, const SiOutc
 		*message = request->messages[i];
 		if (message->headers == NULL && request->consumer != NULL)
 			si_consumer_read_headers(request->consumer, message);
+		si_message_reduce(message, ingest->options->max_message_bytes);
 		letters[n].message = message;
 		letters[n].failure = outcome->failures[i];
 		letters[n].retry_at = first_retry(ingest, outcome->failures[i]);
@@ -205,11 +207,16 @@ row_of_partition(const SiBatchRequest *request, int32 partition)
 	return low;
 }
 
-static TimestampTz
-timestamp_of_message(int64 milliseconds)
+/* The latest of an advance and a message, if that has a time. */
+static void
+note_time(SiAdvance *advance, const SiMessage *message)
 {
-	return milliseconds * 1000 -
-		((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
+	TimestampTz timestamp;
+
+	if (!si_kafka_time_to_timestamptz(message->timestamp, &timestamp))
+		return;
+	if (advance->last_message_at == 0 || timestamp > advance->last_message_at)
+		advance->last_message_at = timestamp;
 }
 
 /*
@@ -239,9 +246,7 @@ count_messages(const SiBatchRequest *request, const SiOutcome *outcome, const bo
 		advance->leader_epoch = message->leader_epoch;
 		advance->messages += met[i] ? 0 : 1;
 		advance->bytes += met[i] ? 0 : message->key_len + message->value_len;
-		if (message->timestamp >= 0)
-			advance->last_message_at = Max(advance->last_message_at,
-										   timestamp_of_message(message->timestamp));
+		note_time(advance, message);
 	}
 	if (outcome->done == request->nmessages)
 	{

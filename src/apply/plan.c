@@ -114,6 +114,12 @@ si_plan_create(const SiSubscription *subscription, const SiOptions *options)
 {
 	SiPlan	   *plan = palloc0(sizeof(SiPlan));
 
+	if (subscription->damage != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("what is stored of subscription \"%s\" is not valid: %s",
+						NameStr(subscription->name), subscription->damage),
+				 errhint("Use stream_ingest.alter_subscription to correct it.")));
 	plan->subscription = subscription;
 	plan->options = options;
 	plan->parent = CurrentMemoryContext;

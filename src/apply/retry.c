@@ -108,10 +108,12 @@ retry_chunk(SiApplier *applier, const SiSubscription *s, const SiOptions *option
 static SiApplier *
 create_plan(const SiSubscription *subscription, const SiOptions *options)
 {
+	const SiInsertMode *mode = si_insert_mode_find(subscription->insert_mode);
 	SiSubscription *inserting;
 	SiOptions  *deleting_nothing;
 
-	if (!si_insert_mode_find(subscription->insert_mode)->updates || options->version_column != NULL)
+	/* what is stored may be damaged: the plan says so */
+	if (mode == NULL || !mode->updates || options->version_column != NULL)
 		return si_applier_create(subscription, options);
 	inserting = palloc(sizeof(SiSubscription));
 	*inserting = *subscription;

@@ -12,6 +12,8 @@
 #include "mb/pg_wchar.h"
 
 #include "apply/tombstone.h"
+#include "common/words.h"
+#include "format/json_scan.h"
 #include "format/transcode.h"
 
 struct SiTombstone
@@ -184,10 +186,10 @@ decode_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena, SiR
 	if (decode_with(tombstone, tombstone->members, &tombstone->mapping.decode, message, arena,
 					record, &error))
 		return true;
-	failure->detail = error.detail[0] ? pstrdup(error.detail) : NULL;
+	failure->detail = error.detail[0] ? si_words_show(error.detail, strlen(error.detail)) : NULL;
 	return fail(failure, MAKE_SQLSTATE(error.sqlstate[0], error.sqlstate[1], error.sqlstate[2],
 									   error.sqlstate[3], error.sqlstate[4]),
-				pstrdup(error.message));
+				si_words_show(error.message, strlen(error.message)));
 }
 
 /* Decode a message's key, which becomes UTF-8 first. */
@@ -216,6 +218,10 @@ take_plain_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
 {
 	size_t		begin = 0;
 	SiDecodeError error;
+
+	/* the decoder skips it, too; a key that is no JSON stays as it is */
+	if (tombstone->transcoder == NULL)
+		begin = si_json_byte_order_mark(message->key, message->key_len);
 
 	while (begin < message->key_len && strchr(" \t\r\n", message->key[begin]) != NULL &&
 		   message->key[begin] != '\0')

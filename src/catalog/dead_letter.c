@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "access/tupdesc.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -21,6 +22,10 @@
 
 #include "catalog/dead_letter.h"
 #include "catalog/fixed_sql.h"
+#include "common/kafka_time.h"
+
+/* So much of an error's text is stored, in bytes. */
+#define MOST_WORDS	(1024 * 1024)
 
 #define FRESH_NAME "fresh"		/* the ephemeral relation of
 								 * si_dead_letter_store */
@@ -44,6 +49,7 @@ static const struct
 	{"column_name", TEXTOID},
 	{"constraint_name", TEXTOID},
 	{"retry_at", TIMESTAMPTZOID},
+	{"reduced_from", INT8OID},
 };
 
 #define FRESH_NCOLUMNS lengthof(fresh_columns)
@@ -51,10 +57,10 @@ static const struct
 static SiFixedSql store_sql = {
 	"INSERT INTO stream_ingest.dead_letter AS d (subscription, topic, partition, message_offset, "
 	" message_timestamp, key, value, header_names, header_values, sqlstate, error, detail, "
-	" column_name, constraint_name, retry_at) "
+	" column_name, constraint_name, retry_at, reduced_from) "
 	"SELECT $1, $2, f.partition, f.message_offset, f.message_timestamp, f.key, f.value, "
 	" f.header_names, f.header_values, f.sqlstate, f.error, f.detail, f.column_name, "
-	" f.constraint_name, f.retry_at FROM " FRESH_NAME " f "
+	" f.constraint_name, f.retry_at, f.reduced_from FROM " FRESH_NAME " f "
 	"ON CONFLICT (subscription, topic, partition, message_offset) DO UPDATE SET "
 	" sqlstate = excluded.sqlstate, error = excluded.error, detail = excluded.detail, "
 	" column_name = excluded.column_name, constraint_name = excluded.constraint_name, "
@@ -86,7 +92,7 @@ static SiFixedSql remove_sql = {
 /* As many as are wanted, but at most 16 MB of payload, and at least one. */
 static SiFixedSql read_sql = {
 	"SELECT d.partition, d.message_offset, d.message_timestamp, d.key, d.value, d.header_names, "
-	" d.header_values, d.attempts FROM stream_ingest.dead_letter d " FILTER BEHIND
+	" d.header_values, d.attempts, d.reduced_from FROM stream_ingest.dead_letter d " FILTER BEHIND
 	"ORDER BY d.subscription, d.topic, d.partition, d.message_offset "
 	"LIMIT GREATEST(1, (SELECT count(*) FROM ("
 	"  SELECT sum(COALESCE(octet_length(d.key), 0) + COALESCE(octet_length(d.value), 0)) "
@@ -161,6 +167,32 @@ text_or_null(const char *value, bool *isnull)
 	return *isnull ? (Datum) 0 : CStringGetTextDatum(value);
 }
 
+/* Words that may quote a whole payload, which is kept beside them. */
+static Datum
+words_or_null(const char *words, bool *isnull)
+{
+	*isnull = (words == NULL);
+	if (*isnull)
+		return (Datum) 0;
+	return PointerGetDatum(cstring_to_text_with_len(words,
+													pg_mbcliplen(words, strlen(words),
+																 MOST_WORDS)));
+}
+
+/*
+ * The message's time, null where it has none.  One that timestamptz cannot hold
+ * is kept as an infinity, so that the message, tried again, is refused again.
+ */
+static Datum
+timestamp_or_null(const SiMessage *message, bool *isnull)
+{
+	TimestampTz timestamp;
+
+	(void) si_kafka_time_to_timestamptz(message->timestamp, &timestamp);
+	*isnull = (message->timestamp == SI_KAFKA_NO_TIME);
+	return TimestampTzGetDatum(timestamp);
+}
+
 /* Names or values of a message's headers, null where it has none. */
 static Datum
 headers_or_null(const SiMessage *message, bool names, bool *isnull)
@@ -196,20 +228,20 @@ put_letter(Tuplestorestate *store, TupleDesc desc, const SiDeadLetter *letter)
 
 	values[0] = Int32GetDatum(message->partition);
 	values[1] = Int64GetDatum(message->offset);
-	nulls[2] = (message->timestamp < 0);
-	values[2] = TimestampTzGetDatum(message->timestamp * 1000 -
-									(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
+	values[2] = timestamp_or_null(message, &nulls[2]);
 	values[3] = bytes_or_null(message->key, message->key_len, &nulls[3]);
 	values[4] = bytes_or_null(message->value, message->value_len, &nulls[4]);
 	values[5] = headers_or_null(message, true, &nulls[5]);
 	values[6] = headers_or_null(message, false, &nulls[6]);
 	values[7] = CStringGetTextDatum(unpack_sql_state(failure->sqlerrcode));
-	values[8] = text_or_null(failure->message, &nulls[8]);
-	values[9] = text_or_null(failure->detail, &nulls[9]);
+	values[8] = words_or_null(failure->message, &nulls[8]);
+	values[9] = words_or_null(failure->detail, &nulls[9]);
 	values[10] = text_or_null(failure->column, &nulls[10]);
 	values[11] = text_or_null(failure->constraint, &nulls[11]);
 	values[12] = TimestampTzGetDatum(letter->retry_at);
 	nulls[12] = (letter->retry_at == 0);
+	values[13] = Int64GetDatum(message->value_len);
+	nulls[13] = !si_message_is_reduced(message);
 	tuplestore_putvalues(store, desc, values, nulls);
 }
 
@@ -410,10 +442,12 @@ read_letter(uint64 row, SiMessage *message)
 	message->partition = si_fixed_sql_int(row, 1, 0);
 	message->offset = si_fixed_sql_int(row, 2, 0);
 	message->leader_epoch = -1;
-	message->timestamp = isnull ? -1 : (DatumGetTimestampTz(timestamp) +
-										(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
+	message->timestamp = isnull ? SI_KAFKA_NO_TIME
+		: si_kafka_time_from_timestamptz(DatumGetTimestampTz(timestamp));
 	message->key = read_bytes(row, 4, &message->key_len);
 	message->value = read_bytes(row, 5, &message->value_len);
+	if (message->value == NULL)
+		message->value_len = si_fixed_sql_int(row, 9, 0);
 	read_headers(row, message);
 }
 

@@ -31,7 +31,7 @@ static SiFixedSql load_sql = {
 	" (SELECT array_agg(x ORDER BY x) FROM unnest(p.skips) x WHERE x >= p.next_offset), "
 	" p.stop_offset "
 	"FROM stream_ingest.progress p WHERE p.subscription = $1 AND p.topic = $2 "
-	"ORDER BY p.partition",
+	" AND p.partition >= 0 ORDER BY p.partition",
 	2, {INT4OID, TEXTOID}
 };
 

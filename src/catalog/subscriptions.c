@@ -20,6 +20,9 @@
 #include "catalog/fixed_sql.h"
 #include "catalog/progress.h"
 #include "catalog/subscriptions.h"
+#include "format/decoder.h"
+#include "options/insert_mode.h"
+#include "options/server_options.h"
 
 #define COLUMNS \
 	"s.id, s.name, s.owner, s.owner_name, s.server, s.topic, s.target, s.target_name, " \
@@ -142,16 +145,58 @@ si_catalog_lock_extension(void)
 	return si_catalog_extension();
 }
 
+/*
+ * The pinned settings.  Missing ones are empty, so that nobody who only moves
+ * the row about stumbles over them.
+ */
+static void
+read_pinned(SiSubscription *s, uint64 row)
+{
+	bool		isnull;
+	Datum		pinned = si_fixed_sql_datum(row, 16, &isnull);
+	Datum	   *elements = NULL;
+	bool	   *nulls = NULL;
+	int			n = 0;
+
+	if (!isnull)
+		deconstruct_array(DatumGetArrayTypeP(pinned), TEXTOID, -1, false, TYPALIGN_INT,
+						  &elements, &nulls, &n);
+	s->pinned_lost = (n != SI_NPINNED);
+	for (int i = 0; i < SI_NPINNED; i++)
+	{
+		char	   *value = (i >= n || nulls[i]) ? "" : TextDatumGetCString(elements[i]);
+
+		/* only a search_path can be empty */
+		s->pinned_lost |= (value[0] == '\0' && i != SI_PINNED_SEARCH_PATH);
+		s->pinned[i] = SPI_palloc(strlen(value) + 1);
+		strcpy(s->pinned[i], value);
+	}
+}
+
+/* What no subscription that we have stored can look like, or NULL. */
+static const char *
+find_damage(const SiSubscription *s)
+{
+	if (s->pinned_lost)
+		return "not all of its pinned settings are there";
+	if (si_decoder_find(s->format) == NULL)
+		return "its format is unknown";
+	if (si_insert_mode_find(s->insert_mode) == NULL)
+		return "its insert_mode is unknown";
+	if (OidIsValid(s->target) == (s->apply != NULL))
+		return "it has not exactly one of target and apply";
+	if (!si_server_is_topic(s->topic))
+		return "its topic's name is not valid";
+	return NULL;
+}
+
 /* Make a struct of a row that COLUMNS selected. */
 static SiSubscription *
 read_row(uint64 row)
 {
 	SiSubscription *s = SPI_palloc(sizeof(SiSubscription));
 	bool		isnull;
-	Datum		pinned;
 	Datum		run_since;
-	Datum	   *elements;
-	int			n;
 
 	memset(s, 0, sizeof(SiSubscription));
 	s->id = si_fixed_sql_int(row, 1, 0);
@@ -172,17 +217,7 @@ read_row(uint64 row)
 		s->key_columns = (Datum) 0;
 	s->options_text = si_fixed_sql_text(row, 15);
 
-	pinned = si_fixed_sql_datum(row, 16, &isnull);
-	deconstruct_array(DatumGetArrayTypeP(pinned), TEXTOID, -1, false, TYPALIGN_INT,
-					  &elements, NULL, &n);
-	for (int i = 0; i < Min(n, SI_NPINNED); i++)
-	{
-		char	   *value = TextDatumGetCString(elements[i]);
-
-		s->pinned[i] = SPI_palloc(strlen(value) + 1);
-		strcpy(s->pinned[i], value);
-	}
-
+	read_pinned(s, row);
 	s->enabled = si_fixed_sql_int(row, 17, 0);
 	s->epoch = si_fixed_sql_int(row, 18, 0);
 	s->stop_state = si_fixed_sql_text(row, 19);
@@ -196,6 +231,7 @@ read_row(uint64 row)
 	s->stop_sqlstate = si_fixed_sql_text(row, 27);
 	run_since = si_fixed_sql_datum(row, 28, &isnull);
 	s->run_since = isnull ? 0 : DatumGetTimestampTz(run_since);
+	s->damage = find_damage(s);
 	return s;
 }
 

@@ -58,6 +58,14 @@ typedef struct SiSubscription
 	int64		system_identifier;
 	Oid			database;
 	Oid			extension;
+
+	/*
+	 * What is stored may have been written by an UPDATE, or come with a dump
+	 * of another version: what is wrong with it, or NULL, and whether it is
+	 * the pinned settings.
+	 */
+	const char *damage;
+	bool		pinned_lost;
 } SiSubscription;
 
 /* OID of the extension in this database, InvalidOid if it is not there. */

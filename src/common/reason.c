@@ -51,6 +51,10 @@ static const char *const sentences[SI_NREASONS] = {
 	"server \"%s\" does not exist; create it, or name another one by alter_subscription()",
 	[SI_REASON_NO_USAGE] =
 	"role \"%s\" has no USAGE on server \"%s\"; GRANT USAGE ON FOREIGN SERVER permits it",
+	[SI_REASON_OPTIONS] =
+	"the stored options are not valid: %s; correct them by alter_subscription()",
+	[SI_REASON_DAMAGE] =
+	"what is stored of the subscription is not valid: %s; correct it by alter_subscription(), or drop it",
 
 	[SI_REASON_BROKER] =
 	"%s; see whether the brokers run and bootstrap_servers of the server names them",

@@ -36,8 +36,10 @@ typedef enum SiValueKind
 	SI_VALUE_OBJECT,			/* data: JSON text */
 	SI_VALUE_ARRAY,				/* data: JSON text */
 	SI_VALUE_BYTES,				/* data: bytes without an encoding */
-	SI_VALUE_TEXT				/* data: text in the notation of whatever type
+	SI_VALUE_TEXT,				/* data: text in the notation of whatever type
 								 * takes it, as COPY has it */
+	SI_VALUE_WRITTEN			/* data: a JSON string as it is written, with
+								 * its quotes */
 } SiValueKind;
 
 typedef struct SiValue

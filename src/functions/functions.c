@@ -223,6 +223,11 @@ si_sql_alter_subscription(PG_FUNCTION_ARGS)
 
 	change_arguments(s, fcinfo);
 	change_source(s, fcinfo);
+	if (s->pinned_lost)
+		si_session_pinned_for(s->owner, s->pinned);
+
+	/* what was wrong is checked again with the rest */
+	s->damage = NULL;
 	si_subscription_check(s);
 	si_subscription_store(s);
 	if (changes_stops(fcinfo))

@@ -31,6 +31,7 @@
 
 #include "apply/format.h"
 #include "common/failure.h"
+#include "common/words.h"
 #include "format/transcode.h"
 #include "functions/arguments.h"
 #include "options/options.h"
@@ -74,6 +75,7 @@ append_value(StringInfo out, const SiValue *value)
 		case SI_VALUE_NUMBER:
 		case SI_VALUE_OBJECT:
 		case SI_VALUE_ARRAY:
+		case SI_VALUE_WRITTEN:
 			appendBinaryStringInfo(out, value->data, value->len);
 			break;
 		case SI_VALUE_STRING:
@@ -209,8 +211,7 @@ decode_message(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *trans
 		take_plain_key(message, transcoder, &key);
 		return object_text(&key, "$key");
 	}
-	decoded->error = error_text(error.sqlstate,
-								pg_any_to_server(error.message, strlen(error.message), PG_UTF8));
+	decoded->error = error_text(error.sqlstate, si_words_show(error.message, strlen(error.message)));
 	return NULL;
 }
 

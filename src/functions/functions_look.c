@@ -23,6 +23,7 @@
 #include "utils/varlena.h"
 
 #include "common/bytes.h"
+#include "common/kafka_time.h"
 #include "functions/arguments.h"
 #include "functions/infer.h"
 #include "functions/look.h"
@@ -35,10 +36,6 @@ PG_FUNCTION_INFO_V1(si_sql_infer_table);
 
 /* Of messages to infer from: beyond this, fewer have to do. */
 #define MAX_INFER_BYTES		INT64CONST(67108864)
-
-/* Between the epochs of Kafka's timestamps (Unix) and the server's. */
-#define EPOCH_DIFFERENCE_MS \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000)
 
 /* The server, which all have as their first argument. */
 static const char *
@@ -123,12 +120,16 @@ put_message(ReturnSetInfo *rsinfo, const SiMessage *message)
 {
 	Datum		values[6];
 	bool		nulls[6] = {false, false, false, false, false, false};
+	TimestampTz timestamp;
 
 	values[0] = Int32GetDatum(message->partition);
 	values[1] = Int64GetDatum(message->offset);
-	nulls[2] = (message->timestamp < 0);
-	if (!nulls[2])
-		values[2] = TimestampTzGetDatum((message->timestamp - EPOCH_DIFFERENCE_MS) * 1000);
+	nulls[2] = !si_kafka_time_to_timestamptz(message->timestamp, &timestamp);
+	values[2] = TimestampTzGetDatum(timestamp);
+	if (si_message_is_reduced(message))
+		ereport(NOTICE,
+				(errmsg("the message at partition %d, offset %lld is not shown: it has %zu bytes",
+						message->partition, (long long) message->offset, message->value_len)));
 	put_bytes(values, nulls, 3, message->key, message->key_len);
 	put_bytes(values, nulls, 4, message->value, message->value_len);
 	values[5] = headers_object(message->headers, message->nheaders);

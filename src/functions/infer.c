@@ -90,6 +90,7 @@ struct SiInference
 	int			nmessages;		/* with a value */
 	int			nobjects;
 	int			nbad;			/* not of the format */
+	int			nlarge;			/* too large to be looked at */
 	int			nunusable;		/* fields that no column can be named after */
 };
 
@@ -439,9 +440,14 @@ add_row(SiInference *inference, const SiMessage *message)
 void
 si_infer_add(SiInference *inference, const SiMessage *message)
 {
-	if (message->value == NULL)
+	if (message->value == NULL && !si_message_is_reduced(message))
 		return;
 	inference->nmessages++;
+	if (si_message_is_reduced(message))
+	{
+		inference->nlarge++;
+		return;
+	}
 	if (inference->json)
 		add_json(inference, message);
 	else if (inference->decoder != NULL)
@@ -492,13 +498,16 @@ append_columns(StringInfo table, const SiInference *inference)
 static void
 append_notes(StringInfo table, const SiInference *inference, const char *topic)
 {
-	int			nothers = inference->nmessages - inference->nobjects - inference->nbad;
+	int			nothers = inference->nmessages - inference->nobjects -
+		inference->nbad - inference->nlarge;
 
 	appendStringInfo(table, "-- messages of topic \"%s\" looked at: %d\n",
 					 topic, inference->nmessages);
 	if (inference->nbad > 0)
 		appendStringInfo(table, "-- not valid %s: %d\n",
 						 inference->routine->called, inference->nbad);
+	if (inference->nlarge > 0)
+		appendStringInfo(table, "-- too large to be looked at: %d\n", inference->nlarge);
 	if (inference->json && nothers > 0)
 		appendStringInfo(table, "-- JSON without fields: %d\n", nothers);
 	if (inference->columns == NIL)

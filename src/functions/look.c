@@ -274,6 +274,7 @@ si_look_messages(const char *server, const char *topic, const SiStart *position,
 	look.max_messages = max_messages;
 	look.max_bytes = max_bytes;
 	look.list.context = CurrentMemoryContext;
+	look.list.most = SI_VISIT_MOST_BYTES;
 	si_visit(server, topic, GetUserId(), NULL, 0, look_at_messages, &look);
 	*n = look.list.n;
 	return look.list.messages;

@@ -248,6 +248,7 @@ si_upcoming_read(const SiSubscription *subscription, const SiOptions *options,
 	reading.upcoming = upcoming;
 	reading.max_messages = max_messages;
 	reading.list.context = CurrentMemoryContext;
+	reading.list.most = options->max_message_bytes;
 	si_visit(subscription->server, subscription->topic, subscription->owner,
 			 options->properties, options->nproperties, read_messages, &reading);
 	upcoming->messages = reading.list.messages;

@@ -256,7 +256,8 @@ si_visit_ask_offsets(SiVisit *visit, SiOffsetQuery *queries, int n)
 static void
 copy_message(const SiMessage *from, SiMessage *to)
 {
-	Size		size = from->key_len + from->value_len + sizeof(SiHeader) * from->nheaders;
+	Size		size = from->key_len + (from->value != NULL ? from->value_len : 0) +
+		sizeof(SiHeader) * from->nheaders;
 	SiHeader   *headers;
 	char	   *p;
 
@@ -286,7 +287,9 @@ void
 si_visit_keep(SiMessageList *list, const SiMessage *message)
 {
 	MemoryContext old = MemoryContextSwitchTo(list->context);
+	SiMessage	reduced = *message;
 
+	si_message_reduce(&reduced, list->most);
 	if (list->n == list->room)
 	{
 		list->room = Max(2 * list->room, 64);
@@ -294,8 +297,8 @@ si_visit_keep(SiMessageList *list, const SiMessage *message)
 			palloc(sizeof(SiMessage) * list->room) :
 			repalloc_huge(list->messages, sizeof(SiMessage) * (Size) list->room);
 	}
-	copy_message(message, &list->messages[list->n++]);
-	list->bytes += message->key_len + message->value_len;
+	copy_message(&reduced, &list->messages[list->n++]);
+	list->bytes += reduced.value != NULL ? si_message_size(&reduced) : reduced.key_len;
 	MemoryContextSwitchTo(old);
 }
 

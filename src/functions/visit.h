@@ -70,6 +70,9 @@ extern void si_visit_ask_offsets(SiVisit *visit, SiOffsetQuery *queries, int n);
 /* Tell of data that cannot be read. */
 extern void si_visit_warn_corrupt(const SiVisit *visit, const SiFetched *item);
 
+/* A message of more bytes is not for looking at. */
+#define SI_VISIT_MOST_BYTES	(64 * 1024 * 1024)
+
 /* Copies of messages, with headers; each is one chunk, which its handle is. */
 typedef struct SiMessageList
 {
@@ -77,7 +80,8 @@ typedef struct SiMessageList
 	SiMessage  *messages;
 	int			n;
 	int			room;
-	int64		bytes;			/* of keys and values */
+	int64		bytes;			/* of all that is kept */
+	int64		most;			/* messages of more bytes are reduced */
 } SiMessageList;
 
 extern void si_visit_keep(SiMessageList *list, const SiMessage *message);

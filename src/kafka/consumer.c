@@ -31,6 +31,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/words.h"
 #include "kafka/client.h"
 #include "kafka/committer.h"
 #include "kafka/consumer.h"
@@ -488,7 +489,7 @@ change_assignment(SiConsumer *consumer, rd_kafka_topic_partition_list_t *list,
 	if (error == NULL)
 		return;
 
-	strlcpy(words, rd_kafka_error_string(error), sizeof(words));
+	si_words_copy(words, sizeof(words), rd_kafka_error_string(error));
 	rd_kafka_error_destroy(error);
 	ereport(ERROR,
 			(errcode(ERRCODE_SYSTEM_ERROR),
@@ -588,7 +589,8 @@ fill_item(SiConsumer *consumer, rd_kafka_message_t *rkmessage, SiFetched *item)
 	if (item->kind != SI_FETCH_MESSAGE)
 	{
 		if (item->kind != SI_FETCH_END)
-			item->error = rd_kafka_message_errstr(rkmessage);
+			item->error = si_held_words(&consumer->held, message->handle,
+										rd_kafka_message_errstr(rkmessage));
 		return true;
 	}
 #ifdef SI_RDKAFKA_HAS_LEADER_EPOCH

@@ -44,8 +44,9 @@ typedef struct SiFetched
 {
 	SiFetchKind kind;
 	SiMessage	message;		/* partition and offset are always set */
-	const char *error;			/* librdkafka's words, for the error kinds;
-								 * valid until the item is released */
+	const char *error;			/* librdkafka's words in one line, for the
+								 * error kinds; valid until the item is
+								 * released */
 } SiFetched;
 
 /*

@@ -12,7 +12,11 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/words.h"
 #include "kafka/held.h"
+
+/* What is kept of the words about a message. */
+#define WORDS_LEN	256
 
 /* A handle is not NULL, which the first slot's number would be. */
 static int
@@ -62,6 +66,7 @@ si_held_reserve(SiHeld *held, int n)
 	{
 		slots[slot].rkmessage = NULL;
 		slots[slot].headers = NULL;
+		slots[slot].words = NULL;
 		slots[slot].next_free = held->first_free;
 		held->first_free = slot;
 	}
@@ -117,6 +122,19 @@ si_held_read_headers(SiHeld *held, SiMessage *message)
 	return true;
 }
 
+const char *
+si_held_words(SiHeld *held, void *handle, const char *words)
+{
+	SiHeldSlot *slot = &held->slots[slot_of(handle)];
+
+	if (slot->words == NULL)
+		slot->words = malloc(WORDS_LEN);
+	if (slot->words == NULL)
+		return "out of memory";
+	si_words_copy(slot->words, WORDS_LEN, words);
+	return slot->words;
+}
+
 void
 si_held_release(SiHeld *held, void *handle)
 {
@@ -133,6 +151,8 @@ si_held_release(SiHeld *held, void *handle)
 		free(slot->headers);
 		slot->headers = NULL;
 	}
+	free(slot->words);
+	slot->words = NULL;
 	slot->next_free = held->first_free;
 	held->first_free = number;
 	held->nfree++;

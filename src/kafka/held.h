@@ -23,6 +23,7 @@ typedef struct SiHeldSlot
 {
 	struct rd_kafka_message_s *rkmessage;	/* NULL if the slot is free */
 	SiHeader   *headers;
+	char	   *words;			/* of an error */
 	int			next_free;		/* -1 ends the list */
 } SiHeldSlot;
 
@@ -53,6 +54,12 @@ extern void *si_held_keep(SiHeld *held, struct rd_kafka_message_s *rkmessage);
  * released.  False when out of memory.
  */
 extern bool si_held_read_headers(SiHeld *held, SiMessage *message);
+
+/*
+ * Keep words about a message, as text of ours, until it is released.  Never
+ * NULL.
+ */
+extern const char *si_held_words(SiHeld *held, void *handle, const char *words);
 
 /* Give one back to the library. */
 extern void si_held_release(SiHeld *held, void *handle);

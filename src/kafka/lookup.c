@@ -12,6 +12,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/words.h"
 #include "kafka/lookup.h"
 #include "kafka/trouble.h"
 
@@ -56,8 +57,7 @@ read_topic_id(const SiLookup *lookup, SiTopicInfo *info)
 	{
 		id = rd_kafka_TopicDescription_topic_id(descriptions[0]);
 		if (id != NULL)
-			strlcpy(info->topic_id, rd_kafka_Uuid_base64str(id),
-					sizeof(info->topic_id));
+			si_words_copy(info->topic_id, sizeof(info->topic_id), rd_kafka_Uuid_base64str(id));
 	}
 	if (event != NULL)
 		rd_kafka_event_destroy(event);
@@ -75,7 +75,7 @@ identify_topic(const SiLookup *lookup, SiTopicInfo *info)
 	cluster_id = rd_kafka_clusterid(lookup->rk, LIBRARY_TIMEOUT_MS);
 	if (cluster_id != NULL)
 	{
-		strlcpy(info->cluster_id, cluster_id, sizeof(info->cluster_id));
+		si_words_copy(info->cluster_id, sizeof(info->cluster_id), cluster_id);
 		rd_kafka_mem_free(lookup->rk, cluster_id);
 	}
 
@@ -139,8 +139,8 @@ copy_topics(const struct rd_kafka_metadata *metadata, SiTopicList *list)
 		return false;
 	for (i = 0; i < metadata->topic_cnt; i++)
 	{
-		strlcpy(list->topics[i].name, metadata->topics[i].topic,
-				sizeof(list->topics[i].name));
+		si_words_copy(list->topics[i].name, sizeof(list->topics[i].name),
+					  metadata->topics[i].topic);
 		list->topics[i].partitions = metadata->topics[i].partition_cnt;
 	}
 	list->n = metadata->topic_cnt;
@@ -165,8 +165,7 @@ si_lookup_topics(const SiLookup *lookup, SiTopicList *list)
 	if (list->valid)
 		return;
 	list->trouble.kind = si_trouble_kind(err);
-	strlcpy(list->trouble.words, rd_kafka_err2str(err),
-			sizeof(list->trouble.words));
+	si_words_copy(list->trouble.words, sizeof(list->trouble.words), rd_kafka_err2str(err));
 }
 
 /* ---- offsets ---- */
@@ -262,8 +261,7 @@ si_lookup_offsets(const SiLookup *lookup, SiOffsetQuery *queries, int n)
 		if (its_err != RD_KAFKA_RESP_ERR_NO_ERROR)
 		{
 			query->offset = SI_OFFSET_UNKNOWN;
-			strlcpy(query->error, rd_kafka_err2str(its_err),
-					sizeof(query->error));
+			si_words_copy(query->error, sizeof(query->error), rd_kafka_err2str(its_err));
 			continue;
 		}
 		query->error[0] = '\0';
@@ -295,5 +293,5 @@ si_lookup_explain(const SiLookup *lookup, int err, SiTrouble *trouble)
 		}
 	}
 	trouble->kind = kind;
-	strlcpy(trouble->words, rd_kafka_err2str(err), sizeof(trouble->words));
+	si_words_copy(trouble->words, sizeof(trouble->words), rd_kafka_err2str(err));
 }

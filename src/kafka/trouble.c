@@ -12,6 +12,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/words.h"
 #include "kafka/trouble.h"
 
 void
@@ -60,7 +61,7 @@ si_trouble_note(SiTroubleBox *box, SiTroubleKind kind, const char *words)
 	if (kind >= box->gravest.kind)
 	{
 		box->gravest.kind = kind;
-		strlcpy(box->gravest.words, words, sizeof(box->gravest.words));
+		si_words_copy(box->gravest.words, sizeof(box->gravest.words), words);
 	}
 	pthread_mutex_unlock(&box->lock);
 }
@@ -89,8 +90,7 @@ si_trouble_note_failure(SiTroubleBox *box, int err, const char *words)
 	char	   *after;
 
 	trouble.kind = si_trouble_kind(err);
-	strlcpy(trouble.words, words ? words : rd_kafka_err2str(err),
-			sizeof(trouble.words));
+	si_words_copy(trouble.words, sizeof(trouble.words), words ? words : rd_kafka_err2str(err));
 
 	/* how many milliseconds it took would make each time another failure */
 	after = strstr(trouble.words, " (after ");

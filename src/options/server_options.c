@@ -347,10 +347,7 @@ si_server_properties(const char *server, Oid role)
 	return result;
 }
 
-/*
- * Check a property of a subscription, or only its name where value is NULL:
- * see server_options.h.
- */
+/* The group of a subscription: see server_options.h. */
 char *
 si_server_group_name(const SiServerProperties *server, const char *group_id,
 					 const char *database, const char *subscription)
@@ -360,12 +357,18 @@ si_server_group_name(const SiServerProperties *server, const char *group_id,
 	return psprintf("%s%s.%s", server->group_prefix, database, subscription);
 }
 
+bool
+si_server_is_topic(const char *topic)
+{
+	return topic[0] != '\0' && strlen(topic) <= MAX_TOPIC_LEN &&
+		strcmp(topic, ".") != 0 && strcmp(topic, "..") != 0 &&
+		topic[strspn(topic, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == '\0';
+}
+
 void
 si_server_check_topic(const char *topic)
 {
-	if (topic[0] == '\0' || strlen(topic) > MAX_TOPIC_LEN ||
-		strcmp(topic, ".") == 0 || strcmp(topic, "..") == 0 ||
-		topic[strspn(topic, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] != '\0')
+	if (!si_server_is_topic(topic))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid topic name \"%s\"", topic),
@@ -373,6 +376,10 @@ si_server_check_topic(const char *topic)
 						 MAX_TOPIC_LEN)));
 }
 
+/*
+ * Check a property of a subscription, or only its name where value is NULL:
+ * see server_options.h.
+ */
 const char *
 si_server_check_subscription_property(const char *name, const char *value)
 {

@@ -46,6 +46,7 @@
 #include "catalog/settings.h"
 #include "common/compat.h"
 #include "common/guc.h"
+#include "common/words.h"
 #include "process/launcher.h"
 #include "process/worker.h"
 #include "shmem/slots.h"
@@ -560,6 +561,7 @@ static void
 fill_registration(BackgroundWorker *registration, int index, const SiWorkerSlot *worker)
 {
 	SiWorkerArgs args = {worker->generation};
+	char		name[BGW_MAXLEN];
 
 	memset(registration, 0, sizeof(BackgroundWorker));
 	registration->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION |
@@ -572,8 +574,10 @@ fill_registration(BackgroundWorker *registration, int index, const SiWorkerSlot 
 	strlcpy(registration->bgw_library_name, "stream_ingest", BGW_MAXLEN);
 	strlcpy(registration->bgw_function_name, "si_worker_main", BGW_MAXLEN);
 	strlcpy(registration->bgw_type, SI_WORKER_TYPE, BGW_MAXLEN);
+	/* other databases' encodings see it: in the log, in the process's title */
+	si_words_copy_ascii(name, sizeof(name), NameStr(worker->name));
 	snprintf(registration->bgw_name, BGW_MAXLEN, "stream_ingest worker %d of %s",
-			 worker->number, NameStr(worker->name));
+			 worker->number, name);
 }
 
 /* The process of a place waits for one of the server's to end.  Lock held. */

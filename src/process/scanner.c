@@ -101,6 +101,8 @@ examine(Finding *finding, Oid extension)
 {
 	SiSubscription *s = finding->subscription;
 	const char *obstacle;
+	SiOptions  *options;
+	char	   *why;
 
 	finding->state = SI_STATE_STOPPED;
 	if (!s->enabled)
@@ -121,7 +123,7 @@ examine(Finding *finding, Oid extension)
 		finding->reason = si_reason_fixed(SI_REASON_COPY);
 		return;
 	}
-	obstacle = owner_obstacle(s);
+	obstacle = s->damage != NULL ? si_reason(SI_REASON_DAMAGE, s->damage) : owner_obstacle(s);
 	if (obstacle == NULL)
 		obstacle = server_obstacle(s);
 	if (obstacle != NULL)
@@ -130,8 +132,15 @@ examine(Finding *finding, Oid extension)
 		finding->recheck = true;
 		return;
 	}
+	options = si_options_parse_stored(s->options_text, &why);
+	if (options == NULL)
+	{
+		finding->reason = si_reason(SI_REASON_OPTIONS, why);
+		finding->recheck = true;
+		return;
+	}
 	finding->state = SI_STATE_STARTING;
-	finding->workers = si_options_parse(s->options_text)->workers;
+	finding->workers = options->workers;
 }
 
 /* Read all subscriptions; *has_extension tells whether there can be any. */

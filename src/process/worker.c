@@ -61,6 +61,7 @@
 #include "catalog/fixed_sql.h"
 #include "catalog/session.h"
 #include "common/compat.h"
+#include "common/words.h"
 #include "options/server_options.h"
 #include "process/publisher.h"
 #include "process/worker.h"
@@ -729,6 +730,7 @@ si_worker_main(Datum arg)
 	SiSubscription *stub;
 	Oid			database,
 				owner;
+	char		name[NAMEDATALEN];
 
 	worker = MemoryContextAllocZero(TopMemoryContext, sizeof(SiWorker));
 	stub = MemoryContextAllocZero(TopMemoryContext, sizeof(SiSubscription));
@@ -746,7 +748,9 @@ si_worker_main(Datum arg)
 	before_shmem_exit(close_consumer, (Datum) 0);
 	connect_database(database, owner);
 
-	pgstat_report_appname(psprintf("stream_ingest %s", NameStr(stub->name)));
+	/* sessions of all databases see it */
+	si_words_copy_ascii(name, sizeof(name), NameStr(stub->name));
+	pgstat_report_appname(psprintf("stream_ingest %s", name));
 	si_session_init_worker();
 	keep_memory();
 	for (int i = 0; i < SI_NWAITS; i++)

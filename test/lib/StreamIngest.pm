@@ -235,7 +235,8 @@ my %produce_option = (
 	count => '-n',
 	first => '-i',
 	size => '-s',
-	codec => '-c');
+	codec => '-c',
+	timestamp => '-M');
 
 sub _produce_command
 {
@@ -257,7 +258,7 @@ sub _produce_command
 #
 # Sends and waits for all acknowledgements; returns how many there were.
 # Options: partition, round_robin, key_separator, transaction, first, size,
-# codec, file; tombstones => 1, headers => ['a=1', ...],
+# codec, file, timestamp (milliseconds since 1970); tombstones => 1, headers => ['a=1', ...],
 # properties => ['linger.ms=0', ...].  See test/produce.c.
 sub produce
 {
