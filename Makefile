@@ -15,7 +15,7 @@ OBJS_options = document insert_mode option_positions option_types options \
 	server_options
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
-	settings subscriptions
+	settings subscriptions transaction
 OBJS_apply = applier batch column_default convert datum epoch format ingest \
 	isolate key mapping plan reduce retry row_notes show statement tombstone \
 	user_sql writer
@@ -26,7 +26,7 @@ OBJS_functions = arguments functions functions_dead_letters functions_decode \
 	functions_wait infer look preview subscription upcoming views visit
 OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(folder)/%.o))
 
-TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/neighbour.so
+TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so
 
 # pg_regress and TAP start servers and brokers of their own
 REGRESS = upgrade server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
@@ -96,12 +96,15 @@ src/exports.map: $(OBJS) Makefile
 
 $(MODULE_big)$(DLSUFFIX): src/exports.map
 
+test/%.so: test/%.c
+	$(CC) -std=gnu99 -g -O2 -Wall -Wextra $(if $(MAINTAINER),-Werror) -fPIC -shared -o $@ $< -ldl
+
 test/%: test/%.c
 	$(CC) -std=gnu99 -g -O2 -Wall -Wextra -Wmissing-prototypes $(if $(MAINTAINER),-Werror) \
 		-o $@ $< $(shell $(PKG_CONFIG) --cflags --libs rdkafka)
 
 # A library beside ours, for a server to preload.
-test/%.so: test/%.c
+test/neighbour.so: test/neighbour.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $<
 

@@ -18,7 +18,6 @@
 
 #include "access/xact.h"
 #include "commands/trigger.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -64,6 +63,7 @@ struct SiApplier
 	int		   *row_message;	/* by row: index of its message */
 	SiFailure **row_failures;	/* by row */
 	int			nconverted;		/* messages looked at */
+	int			at;				/* index of the message at hand, or -1 */
 	SiWritten	written;
 	SiFaultRun	fault_run;		/* of this batch: in conversion, then in
 								 * writing */
@@ -195,13 +195,8 @@ static SiFailure *
 decode_failure(SiApplier *applier, const SiDecodeError *error)
 {
 	MemoryContext old = MemoryContextSwitchTo(applier->batch_context);
-	SiFailure  *failure = palloc0(sizeof(SiFailure));
-	const char *c = error->sqlstate;
+	SiFailure  *failure = si_failure_from_decode(error);
 
-	failure->sqlerrcode = MAKE_SQLSTATE(c[0], c[1], c[2], c[3], c[4]);
-	failure->message = si_words_show(error->message, strlen(error->message));
-	failure->detail = error->detail[0] ? si_words_show(error->detail, strlen(error->detail)) : NULL;
-	failure->safe = true;
 	MemoryContextSwitchTo(old);
 	return failure;
 }
@@ -227,6 +222,7 @@ decode_message(SiApplier *applier, SiDecoder *decoder, const SiMessage *message,
 static SiFailure *
 keep_failure(SiApplier *applier, const SiFailure *failure)
 {
+	si_failure_throw_if_passing(failure->sqlerrcode, failure->message);
 	return si_failure_copy(failure, applier->batch_context);
 }
 
@@ -315,9 +311,12 @@ convert_message(SiApplier *applier, const SiMessage *message, Datum *values, boo
 	if (!decode_message(applier, applier->plan->decoder, message, &record, &error))
 		return decode_failure(applier, &error);
 	if (!record.any_field && applier->plan->unread_decoder != NULL && message->value != NULL)
-		record.any_field =
-			decode_message(applier, applier->plan->unread_decoder, message, &unread, &error) &&
-			unread.any_field;
+	{
+		if (decode_message(applier, applier->plan->unread_decoder, message, &unread, &error))
+			record.any_field = unread.any_field;
+		else
+			si_failure_check_decode(&error);
+	}
 
 	MemoryContextReset(applier->row_context);
 	MemoryContextSwitchTo(applier->row_context);
@@ -354,6 +353,7 @@ convert_messages(SiApplier *applier, void *arg)
 
 		if (i % 256 == 0)
 			CHECK_FOR_INTERRUPTS();
+		applier->at = i;
 		applier->failures[i] = convert_message(applier, &applier->messages[i], values, nulls);
 		applier->nconverted++;
 		if (enough(applier, applier->failures[i]))
@@ -457,6 +457,7 @@ try_rows(void *arg, int from, int n, int *at)
 	RowRange	range = {from, n};
 	SiFailure  *failure;
 
+	applier->at = applier->row_message[from];
 	failure = run_protected(applier, write_rows, &range);
 	if (failure == NULL)
 		return NULL;
@@ -557,10 +558,17 @@ si_applier_begin(SiApplier *applier)
 	applier->probing = false;
 	applier->batch = NULL;
 	applier->settings = NIL;
+	applier->at = -1;
 	MemoryContextReset(applier->row_context);
 	MemoryContextReset(applier->batch_context);
 	si_arena_reset(applier->arena);
 	return applier->batch_context;
+}
+
+const SiMessage *
+si_applier_at(const SiApplier *applier)
+{
+	return applier->at < 0 ? NULL : &applier->messages[applier->at];
 }
 
 static void
@@ -617,6 +625,7 @@ apply_messages(SiApplier *applier, const SiMessage *messages, int n, const Limit
 	convert_batch(applier);
 	applier->row_failures = palloc0(sizeof(SiFailure *) * Max(applier->batch->nrows, 1));
 	outcome->done = write_batch(applier);
+	applier->at = -1;
 	si_plan_check_target(applier->plan);
 
 	/* the message that everything stops at is not dealt with */

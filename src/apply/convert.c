@@ -219,7 +219,7 @@ check_record(SiConverter *converter)
 	{
 		si_datum_fail(&converter->maker, NULL, ERRCODE_INVALID_PARAMETER_VALUE,
 					  "no column takes a field of this message");
-		converter->maker.failure->detail =
+		converter->maker.failure->hint =
 			pstrdup("Where fields have other names than columns, \"mapping\" has to say which column takes which.");
 		return false;
 	}

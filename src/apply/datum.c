@@ -296,7 +296,7 @@ convert_datetime(SiDatumMaker *maker, SiDatumColumn *state,
 				  "column \"%s\" takes a number into type %s", column->name,
 				  format_type_be(column->type));
 	if (!state->time_of_day)
-		maker->failure->detail =
+		maker->failure->hint =
 			pstrdup("What a bare number counts is said by the option \"epoch_unit\".");
 
 	return false;

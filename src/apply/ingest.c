@@ -14,14 +14,13 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "apply/applier.h"
 #include "apply/ingest.h"
 #include "catalog/dead_letter.h"
+#include "catalog/transaction.h"
 #include "common/kafka_time.h"
 
 /* When an orphan is tried again for the first time. */
@@ -152,8 +151,11 @@ store_dead_letters(SiIngest *ingest, const SiBatchRequest *request, const SiOutc
 			continue;
 		message = palloc(sizeof(SiMessage));
 		*message = request->messages[i];
-		if (message->headers == NULL && request->consumer != NULL)
-			si_consumer_read_headers(request->consumer, message);
+		if (message->headers == NULL && request->consumer != NULL &&
+			!si_consumer_read_headers(request->consumer, message))
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory")));
 		si_message_reduce(message, ingest->options->max_message_bytes);
 		letters[n].message = message;
 		letters[n].failure = outcome->failures[i];
@@ -357,8 +359,8 @@ apply_request(SiIngest *ingest, SiBatchRequest *request, SiBatchResult *result)
 	return advances;
 }
 
-/* The part of a batch inside its transaction; false if we are fenced off. */
-static bool
+/* The part of a batch inside its transaction; only SI_BATCH_DONE is committed. */
+static SiBatchEnd
 run_batch(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *request,
 		  SiBatchResult *result, SiAdvance **advances)
 {
@@ -368,45 +370,80 @@ run_batch(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *request,
 	if (request->nmessages > 0)
 		si_applier_prepare(ingest->applier);
 	if (!si_progress_lock(key, request->rows, request->nrows, false))
-		return false;
+		return SI_BATCH_FENCED;
 	*advances = request->nmessages > 0 ? apply_request(ingest, request, result)
 		: count_messages(request, &nothing, NULL);
+
+	/* we hold the rows since they were locked, so nobody else can have */
 	if (!si_progress_advance(key, request->rows, *advances, request->nrows))
-		return false;
+		return SI_BATCH_CHANGED_ITSELF;
 	if (result->dead_letters > 0 && ingest->options->reject_limit.count > 0)
 		result->rejected = si_progress_rejected(key->subscription);
-	return true;
+	return SI_BATCH_DONE;
+}
+
+/* What a batch is, and where it is, for whatever is reported meanwhile. */
+typedef struct Whereabouts
+{
+	const SiIngest *ingest;
+	const SiBatchRequest *request;
+} Whereabouts;
+
+static void
+tell_whereabouts(void *arg)
+{
+	const Whereabouts *at = arg;
+	const SiSubscription *s = at->ingest->subscription;
+	const SiMessage *message = si_applier_at(at->ingest->applier);
+
+	if (at->ingest->committing)
+		errcontext("committing a batch of subscription \"%s\": %d messages of topic \"%s\"",
+				   NameStr(s->name), at->request->nmessages, s->topic);
+	else if (message == NULL)
+		errcontext("a batch of subscription \"%s\": %d messages of topic \"%s\"",
+				   NameStr(s->name), at->request->nmessages, s->topic);
+	else
+		errcontext("applying a batch of subscription \"%s\": topic \"%s\", partition %d, offset %lld",
+				   NameStr(s->name), s->topic, message->partition, (long long) message->offset);
+}
+
+/* Apply a batch in a transaction of its own, which is committed if it is done. */
+static SiBatchEnd
+run_transaction(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *request,
+				SiBatchResult *result, SiAdvance **advances)
+{
+	MemoryContext caller = si_transaction_begin();
+	SiBatchEnd	end = run_batch(ingest, key, request, result, advances);
+
+	if (end != SI_BATCH_DONE)
+	{
+		si_transaction_abort(caller);
+		return end;
+	}
+	ingest->committing = true;
+	si_transaction_commit(caller);
+	ingest->committing = false;
+	return end;
 }
 
 void
 si_ingest_batch(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *request,
 				SiBatchResult *result)
 {
-	MemoryContext caller = CurrentMemoryContext;
+	Whereabouts at = {ingest, request};
+	ErrorContextCallback callback = {error_context_stack, tell_whereabouts, &at};
 	SiAdvance  *advances = NULL;
 
 	memset(result, 0, sizeof(SiBatchResult));
 	ingest->committing = false;
 	ingest->batch_context = si_applier_begin(ingest->applier);
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (!run_batch(ingest, key, request, result, &advances))
-	{
-		AbortCurrentTransaction();
-		MemoryContextSwitchTo(caller);
-		result->end = SI_BATCH_FENCED;
+	error_context_stack = &callback;
+	result->end = run_transaction(ingest, key, request, result, &advances);
+	error_context_stack = callback.previous;
+	if (result->end != SI_BATCH_DONE)
 		return;
-	}
-	PopActiveSnapshot();
-	ingest->committing = true;
-	CommitTransactionCommand();
-	ingest->committing = false;
-
-	MemoryContextSwitchTo(caller);
 	update_rows(ingest, request, result, advances);
-	result->end = SI_BATCH_DONE;
 	if (result->done < request->nmessages && result->failures[result->done] != NULL)
 		result->end = SI_BATCH_STOPPED;
 }

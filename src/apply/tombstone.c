@@ -186,10 +186,8 @@ decode_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena, SiR
 	if (decode_with(tombstone, tombstone->members, &tombstone->mapping.decode, message, arena,
 					record, &error))
 		return true;
-	failure->detail = error.detail[0] ? si_words_show(error.detail, strlen(error.detail)) : NULL;
-	return fail(failure, MAKE_SQLSTATE(error.sqlstate[0], error.sqlstate[1], error.sqlstate[2],
-									   error.sqlstate[3], error.sqlstate[4]),
-				si_words_show(error.message, strlen(error.message)));
+	*failure = *si_failure_from_decode(&error);
+	return false;
 }
 
 /* Decode a message's key, which becomes UTF-8 first. */
@@ -210,7 +208,7 @@ decode_with(SiTombstone *tombstone, SiDecoder *decoder, const SiDecodePlan *plan
 
 /*
  * Take a key that is no JSON object: a JSON string for what it says, all else
- * as it stands there.  False if it is an object, or out of memory.
+ * as it stands there.  False if it is an object.
  */
 static bool
 take_plain_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
@@ -228,17 +226,22 @@ take_plain_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
 		begin++;
 	if (begin < message->key_len && message->key[begin] == '{')
 		return false;
-	if (begin < message->key_len && message->key[begin] == '"' &&
-		decode_with(tombstone, tombstone->whole, &tombstone->whole_plan, message, arena, record,
-					&error))
-		return true;
+	if (begin < message->key_len && message->key[begin] == '"')
+	{
+		if (decode_with(tombstone, tombstone->whole, &tombstone->whole_plan, message, arena,
+						record, &error))
+			return true;
+		si_failure_check_decode(&error);
+	}
 
 	record->op = SI_OP_DELETE;
 	record->nfields = 1;
 	record->any_field = true;
 	record->fields = si_arena_alloc(arena, sizeof(SiValue));
 	if (record->fields == NULL)
-		return false;
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
 	memset(&record->unknown, 0, sizeof(SiValue));
 	record->fields[0].kind = SI_VALUE_BYTES;
 	record->fields[0].data = message->key;

@@ -16,6 +16,7 @@
 
 #include "catalog/pg_authid.h"
 #include "commands/trigger.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
@@ -23,6 +24,7 @@
 
 #include "catalog/session.h"
 #include "catalog/settings.h"
+#include "catalog/transaction.h"
 #include "common/compat.h"
 
 static const char *const pinned_names[SI_NPINNED] = {
@@ -132,6 +134,33 @@ si_session_begin_batch(SiSavedSession *saved, const SiIdentity *identity,
 		SetUserIdAndSecContext(identity->user, sec_context);
 }
 
+/*
+ * Turn off what the server would end or cancel us by after some time: whatever
+ * a later version calls a timeout, a session may set for itself, and zero turns
+ * off.  Of those of other extensions nobody knows what zero means.
+ */
+static void
+turn_off_timeouts(void)
+{
+	MemoryContext caller = si_transaction_begin();
+	SiSavedSession saved;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	si_session_elevate(&saved);
+	if (SPI_execute("SELECT s.name FROM pg_catalog.pg_settings s "
+					"WHERE s.name LIKE '%\\_timeout' AND s.name NOT LIKE '%.%' "
+					"AND s.context IN ('user', 'superuser') AND s.vartype = 'integer' "
+					"AND s.min_val = '0' AND s.setting <> '0'", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read settings");
+	si_session_restore(&saved);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		SetConfigOption(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), "0",
+						PGC_SUSET, PGC_S_OVERRIDE);
+	SPI_finish();
+	si_transaction_commit(caller);
+}
+
 void
 si_session_init_worker(void)
 {
@@ -142,14 +171,16 @@ si_session_init_worker(void)
 		{"default_transaction_deferrable", "off"},
 		{"row_security", "on"},
 		{"session_replication_role", "origin"},
-		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
 	};
 
 	is_worker = true;
 	for (int i = 0; i < lengthof(settings); i++)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+
+	/* this one runs in the transaction that looks for the others */
+	if (GetConfigOption("transaction_timeout", true, false) != NULL)
+		SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	turn_off_timeouts();
 }
 
 void

@@ -57,7 +57,7 @@ static const char *const sentences[SI_NREASONS] = {
 	"what is stored of the subscription is not valid: %s; correct it by alter_subscription(), or drop it",
 
 	[SI_REASON_BROKER] =
-	"%s; see whether the brokers run and bootstrap_servers of the server names them",
+	"%s; see whether the brokers run, bootstrap_servers of the server names them, and the addresses that they advertise can be reached from here",
 	[SI_REASON_AUTHENTICATION] =
 	"%s; see what the server and the user mapping of the owner say of security and passwords",
 	[SI_REASON_SCRAM] =

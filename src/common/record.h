@@ -59,4 +59,14 @@ typedef struct SiRecord
 								 * takes; ABSENT if none, or if not asked for */
 } SiRecord;
 
+/* Why a message could not be decoded. */
+typedef struct SiDecodeError
+{
+	char		sqlstate[6];
+	char		message[192];	/* our own words, never a byte of the payload */
+	char		detail[256];	/* may quote bytes of the payload, not always
+								 * valid in any encoding; empty if there is
+								 * none */
+} SiDecodeError;
+
 #endif							/* SI_RECORD_H */

@@ -739,6 +739,9 @@ refuse_as_judged(const Walk *walk, const json_error_t *verdict,
 	SiJsonFault fault;
 	size_t		column;
 
+	/* without a word, it is memory that jansson lacked */
+	if (verdict->text[0] == '\0')
+		return si_decoder_fail(error, "53200", "out of memory");
 	switch (json_error_code(verdict))
 	{
 		case json_error_out_of_memory:

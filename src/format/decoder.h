@@ -83,16 +83,6 @@ typedef struct SiFormatOptions
 	const char *const *columns;
 } SiFormatOptions;
 
-/* Why a message could not be decoded. */
-typedef struct SiDecodeError
-{
-	char		sqlstate[6];
-	char		message[192];	/* our own words, never a byte of the payload */
-	char		detail[256];	/* may quote bytes of the payload, not always
-								 * valid in any encoding; empty if there is
-								 * none */
-} SiDecodeError;
-
 /*
  * Fill in *error, with an empty detail, and return false.  The format's
  * arguments must not hold payload.

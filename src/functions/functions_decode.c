@@ -139,10 +139,14 @@ make_jsonb(char *json, Decoded *decoded)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (si_failure_kind(error->sqlerrcode) == SI_ERROR_PASSING)
-			PG_RE_THROW();
 		FlushErrorState();
+
+		/* also if it is thrown on: who catches it ends his own one only */
 		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (si_failure_kind(error->sqlerrcode) == SI_ERROR_PASSING)
+			ReThrowError(error);
 		decoded->error = error_text(unpack_sql_state(error->sqlerrcode), error->message);
 	}
 	PG_END_TRY();
@@ -206,6 +210,7 @@ decode_message(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *trans
 		return NULL;
 	if (decode_whole(decoder, plan, transcoder, message, arena, &record, &error))
 		return object_text(&record.fields[0], message->value != NULL ? "$value" : "$key");
+	si_failure_check_decode(&error);
 	if (message->value == NULL)
 	{
 		take_plain_key(message, transcoder, &key);

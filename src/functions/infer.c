@@ -27,6 +27,7 @@
 #include "utils/hsearch.h"
 
 #include "common/bytes.h"
+#include "common/failure.h"
 #include "format/decoder.h"
 #include "format/json_scan.h"
 #include "functions/infer.h"
@@ -433,7 +434,10 @@ add_row(SiInference *inference, const SiMessage *message)
 	if (si_decoder_decode(inference->decoder, message, inference->arena, &record, &error))
 		add_document(inference, record.fields[0].data, record.fields[0].len);
 	else
+	{
+		si_failure_check_decode(&error);
 		inference->nbad++;
+	}
 	si_arena_reset(inference->arena);
 }
 

@@ -127,6 +127,7 @@ si_visit_heed(SiVisit *visit, const SiTrouble *trouble)
 	switch (trouble->kind)
 	{
 		case SI_TROUBLE_NONE:
+		case SI_TROUBLE_SILENCE:
 		case SI_TROUBLE_BROKER:
 			/* it may pass */
 			strlcpy(visit->words, trouble->words, sizeof(visit->words));

@@ -102,6 +102,15 @@ extern bool si_consumer_read_headers(SiConsumer *consumer, SiMessage *message);
  */
 extern bool si_consumer_trouble(SiConsumer *consumer, SiTrouble *trouble);
 
+/* Do brokers hold back their answers because of a quota, or did lately? */
+extern bool si_consumer_throttled(SiConsumer *consumer);
+
+/*
+ * What a broker said last tells more than that a question was not answered: put
+ * that instead, if it is known.
+ */
+extern void si_consumer_explain(SiConsumer *consumer, SiTrouble *trouble);
+
 /*
  * Ask the helper for the topic's description, or for offsets.  One question
  * of each kind at a time; asking again replaces one not yet taken up.  The

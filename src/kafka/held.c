@@ -95,8 +95,13 @@ si_held_read_headers(SiHeld *held, SiMessage *message)
 	int			count;
 	int			i;
 
+	/* asked again, for a batch that is tried again */
 	if (slot->headers != NULL)
+	{
+		message->headers = slot->headers;
+		message->nheaders = slot->nheaders;
 		return true;
+	}
 	if (rd_kafka_message_headers(slot->rkmessage,
 								 &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return true;			/* none */
@@ -117,6 +122,7 @@ si_held_read_headers(SiHeld *held, SiMessage *message)
 			break;
 		header->value = value;
 	}
+	slot->nheaders = i;
 	message->headers = slot->headers;
 	message->nheaders = i;
 	return true;

@@ -16,9 +16,6 @@
 #include "kafka/lookup.h"
 #include "kafka/trouble.h"
 
-/* the longest that a request may take */
-#define LIBRARY_TIMEOUT_MS	3000
-
 /* A question about an offset, as the library understands it. */
 typedef struct Question
 {
@@ -48,7 +45,7 @@ read_topic_id(const SiLookup *lookup, SiTopicInfo *info)
 	topics = rd_kafka_TopicCollection_of_topic_names(&name, 1);
 	rd_kafka_DescribeTopics(lookup->rk, topics, NULL, queue);
 	rd_kafka_TopicCollection_destroy(topics);
-	event = rd_kafka_queue_poll(queue, LIBRARY_TIMEOUT_MS);
+	event = rd_kafka_queue_poll(queue, lookup->timeout_ms);
 	if (event != NULL)
 		result = rd_kafka_event_DescribeTopics_result(event);
 	if (result != NULL)
@@ -72,7 +69,7 @@ identify_topic(const SiLookup *lookup, SiTopicInfo *info)
 	char	   *cluster_id;
 
 	/* known since the metadata came, so this does not wait */
-	cluster_id = rd_kafka_clusterid(lookup->rk, LIBRARY_TIMEOUT_MS);
+	cluster_id = rd_kafka_clusterid(lookup->rk, lookup->timeout_ms);
 	if (cluster_id != NULL)
 	{
 		si_words_copy(info->cluster_id, sizeof(info->cluster_id), cluster_id);
@@ -100,7 +97,7 @@ si_lookup_topic(const SiLookup *lookup, SiTopicInfo *info)
 	else
 	{
 		err = rd_kafka_metadata(lookup->rk, 0, topic, &metadata,
-								LIBRARY_TIMEOUT_MS);
+								lookup->timeout_ms);
 		rd_kafka_topic_destroy(topic);
 	}
 	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -118,9 +115,10 @@ si_lookup_topic(const SiLookup *lookup, SiTopicInfo *info)
 
 	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
-		info->trouble.kind = si_trouble_kind(err);
+		info->trouble.kind = err == RD_KAFKA_RESP_ERR__TIMED_OUT ?
+			SI_TROUBLE_SILENCE : si_trouble_kind(err);
 		snprintf(info->trouble.words, sizeof(info->trouble.words), "%s%s",
-				 info->trouble.kind == SI_TROUBLE_BROKER ? "no broker answered: " : "",
+				 info->trouble.kind <= SI_TROUBLE_BROKER ? "no broker answered: " : "",
 				 rd_kafka_err2str(err));
 		return;
 	}
@@ -155,7 +153,7 @@ si_lookup_topics(const SiLookup *lookup, SiTopicList *list)
 
 	memset(list, 0, sizeof(SiTopicList));
 	err = rd_kafka_metadata(lookup->rk, 1, NULL, &metadata,
-							LIBRARY_TIMEOUT_MS);
+							lookup->timeout_ms);
 	if (err == RD_KAFKA_RESP_ERR_NO_ERROR && !copy_topics(metadata, list))
 		err = RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
 	if (metadata != NULL)
@@ -177,7 +175,7 @@ si_lookup_topics(const SiLookup *lookup, SiTopicList *list)
 int
 si_lookup_list(const SiLookup *lookup, rd_kafka_topic_partition_list_t *list)
 {
-	return rd_kafka_offsets_for_times(lookup->rk, list, LIBRARY_TIMEOUT_MS);
+	return rd_kafka_offsets_for_times(lookup->rk, list, lookup->timeout_ms);
 }
 
 /*
@@ -286,7 +284,7 @@ si_lookup_explain(const SiLookup *lookup, int err, SiTrouble *trouble)
 	if (kind == SI_TROUBLE_TOPIC && !lookup->cancelled(lookup->arg))
 	{
 		si_lookup_topic(lookup, &info);
-		if (!info.valid && info.trouble.kind != SI_TROUBLE_BROKER)
+		if (!info.valid && info.trouble.kind > SI_TROUBLE_BROKER)
 		{
 			*trouble = info.trouble;
 			return;

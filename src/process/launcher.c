@@ -182,6 +182,23 @@ next_database(void)
 	return result;
 }
 
+/* Politely first: a worker that waits for a lock looks at nothing else. */
+static void
+stop_worker(SiWorkerSlot *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!worker->stop)
+	{
+		worker->stop = true;
+		worker->stop_since = now;
+		si_slots_wake(worker->pid);
+	}
+	else if (TimestampDifferenceExceeds(worker->stop_since, now, STOP_GRACE_MS))
+		(void) kill(worker->pid, SIGTERM);
+	turn_again_in(STOP_GRACE_MS);
+}
+
 /* The youngest worker makes room for the scanner that has waited too long. */
 static void
 make_room_for_scanner(void)
@@ -199,10 +216,9 @@ make_room_for_scanner(void)
 	}
 	if (youngest != NULL)
 	{
-		youngest->stop = true;
+		stop_worker(youngest);
 		youngest->start_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 															BACK_OFF_MIN_MS);
-		si_slots_wake(youngest->pid);
 	}
 	si_slots_unlock();
 	scanner_waits_since = 0;
@@ -338,23 +354,6 @@ is_outdated(const SiWorkerSlot *worker)
 	return subscription != NULL && worker->epoch != 0 && worker->epoch < subscription->epoch;
 }
 
-/* Politely first: a worker that waits for a lock looks at nothing else. */
-static void
-stop_worker(SiWorkerSlot *worker)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (!worker->stop)
-	{
-		worker->stop = true;
-		worker->stop_since = now;
-		si_slots_wake(worker->pid);
-	}
-	else if (TimestampDifferenceExceeds(worker->stop_since, now, STOP_GRACE_MS))
-		(void) kill(worker->pid, SIGTERM);
-	turn_again_in(STOP_GRACE_MS);
-}
-
 /* Has a worker that we registered ended before it could attach itself? */
 static void
 check_launching(SiWorkerSlot *worker, int index)
@@ -394,7 +393,13 @@ note_end(SiWorkerSlot *worker)
 	worker->start_after = TimestampTzPlusMilliseconds(now, delay);
 	worker->retry_at = worker->start_after;
 	worker->started_at = 0;
-	worker->state = SI_STATE_RETRYING;
+
+	/*
+	 * an error that its reason tells of leaves it stopped until it is tried
+	 * again
+	 */
+	if (worker->state != SI_STATE_STOPPED || worker->reason[0] == '\0')
+		worker->state = SI_STATE_RETRYING;
 	if (worker->reason[0] == '\0')
 		si_reason_put(worker->reason, si_reason_fixed(SI_REASON_ENDED));
 }
@@ -626,6 +631,13 @@ launch(int index, bool room)
 		si_slots_unlock();
 		return true;
 	}
+
+	/* what failed was an older state of the subscription */
+	if (is_outdated(worker))
+	{
+		worker->failures = 0;
+		worker->start_after = 0;
+	}
 	if (worker->start_after > GetCurrentTimestamp())
 	{
 		turn_again_at(worker->start_after);
@@ -769,6 +781,9 @@ si_launcher_main(Datum arg)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
+
+	/* it runs no statement that could be cancelled */
+	pqsignal(SIGINT, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	pgstat_report_appname("stream_ingest launcher");
@@ -806,7 +821,7 @@ si_launcher_init(void)
 
 	launcher.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	launcher.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	launcher.bgw_restart_time = 10;
+	launcher.bgw_restart_time = 1;
 	strlcpy(launcher.bgw_library_name, "stream_ingest", BGW_MAXLEN);
 	strlcpy(launcher.bgw_function_name, "si_launcher_main", BGW_MAXLEN);
 	strlcpy(launcher.bgw_name, "stream_ingest launcher", BGW_MAXLEN);
