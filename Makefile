@@ -18,7 +18,7 @@ OBJS_options = document insert_mode option_positions option_types options \
 	server_options
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
-	subscriptions transaction unlogged
+	settings subscriptions transaction unlogged
 OBJS_apply = applier batch column_default convert datum epoch format ingest \
 	isolate key mapping other_index plan reduce retry row_notes show \
 	statement tombstone user_sql writer
@@ -30,7 +30,7 @@ OBJS_functions = arguments connection functions functions_dead_letters \
 	upcoming views
 OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(folder)/%.o))
 
-TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so
+TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so
 
 # pg_regress and TAP start servers and brokers of their own
 REGRESS = upgrade server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
@@ -121,6 +121,11 @@ test/%.so: test/%.c
 test/%: test/%.c
 	$(CC) -std=gnu99 -g -O2 -Wall -Wextra -Wmissing-prototypes $(if $(MAINTAINER),-Werror) \
 		-o $@ $< $(shell $(PKG_CONFIG) --cflags --libs rdkafka)
+
+# A library beside ours, for a server to preload.
+test/neighbour.so: test/neighbour.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $<
 
 # The decoders need no server, so this one runs under the sanitizers.
 test/decoder_test: test/decoder_test.c $(addprefix src/format/,decoder.c json_scan.c path_tree.c decode_json.c decode_text.c decode_raw.c)

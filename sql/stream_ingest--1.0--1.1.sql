@@ -9,6 +9,11 @@
 -- Offsets published to Kafka are left for Kafka to forget.
 DROP TABLE stream_ingest.former_group;
 
+-- without a unique index, updates and deletes fail as soon as a publication has
+-- all tables, and so would the updates below
+ALTER TABLE stream_ingest.progress REPLICA IDENTITY FULL;
+ALTER TABLE stream_ingest.count_changes REPLICA IDENTITY FULL;
+
 --
 -- Messages whose time timestamptz does not hold, or that are too large
 --

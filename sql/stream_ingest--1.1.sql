@@ -106,6 +106,9 @@ CREATE TABLE stream_ingest.progress (
 -- subscription): a unique check would walk all versions of a row that an old
 -- snapshot keeps, whenever a version goes to another page
 CREATE INDEX progress_key_idx ON stream_ingest.progress (subscription, topic, partition);
+-- without a unique index, updates fail as soon as a publication has all tables;
+-- costs nothing but with wal_level = logical
+ALTER TABLE stream_ingest.progress REPLICA IDENTITY FULL;
 COMMENT ON TABLE stream_ingest.progress IS
 'the next offset to apply and the exact counts, written in the transaction that wrote the rows';
 COMMENT ON COLUMN stream_ingest.progress.rejected IS
@@ -182,6 +185,7 @@ CREATE TABLE stream_ingest.count_changes (
     gap_messages      bigint NOT NULL DEFAULT 0
 );
 CREATE INDEX count_changes_subscription_idx ON stream_ingest.count_changes (subscription);
+ALTER TABLE stream_ingest.count_changes REPLICA IDENTITY FULL;
 COMMENT ON TABLE stream_ingest.count_changes IS
 'changes of counts made while a worker owns progress: added by the views, folded in by the worker';
 

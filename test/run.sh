@@ -241,7 +241,7 @@ get_packages()
 		'bzip2: command -v bzip2' \
 		'python3: command -v python3' \
 		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
-	case $part in all | tap) [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
+	case $part in all | tap) get_neighbour; [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
 	case $part in all | fuzz) get_fuzzer ;; esac
 }
 
@@ -266,6 +266,18 @@ get_other_extensions()
 	need_packages \
 		"postgresql-$major-postgis-3: test -e $library/$major/lib/postgis-3.so" \
 		"postgresql-$major-hll: test -e $library/$major/lib/hll.so"
+}
+
+# An extension beside ours for test/t/240_neighbours.pl, which does without where
+# Debian has none for this server.
+get_neighbour()
+{
+	local library=/usr/lib/postgresql major=${PG_CONFIG#/usr/lib/postgresql/}
+
+	[ "$major" != "$PG_CONFIG" ] || return 0
+	major=${major%%/*}
+	need_packages "postgresql-$major-pgaudit: test -e $library/$major/lib/pgaudit.so" ||
+		say "postgresql-$major-pgaudit is not available; not tried"
 }
 
 finish()

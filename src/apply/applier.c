@@ -53,6 +53,7 @@ struct SiApplier
 	bool		probing;		/* that is being tried, and leaves no trace */
 
 	/* the batch at hand, in batch_context */
+	List	   *settings;		/* to be set for it */
 	const SiMessage *messages;
 	int			nmessages;
 	Limits		limits;
@@ -154,7 +155,8 @@ run_protected(SiApplier *applier, protected_work work, void *arg)
 	{
 		SiSavedSession saved;
 
-		si_session_begin_batch(&saved, &applier->plan->identity, applier->plan->subscription->pinned);
+		si_session_begin_batch(&saved, &applier->plan->identity, applier->settings,
+							   applier->plan->subscription->pinned);
 		work(applier, arg);
 		si_session_restore(&saved);
 		if (applier->probing)
@@ -554,6 +556,7 @@ si_applier_begin(SiApplier *applier)
 	applier->plan->at_fault = false;
 	applier->probing = false;
 	applier->batch = NULL;
+	applier->settings = NIL;
 	applier->at = -1;
 	MemoryContextReset(applier->row_context);
 	MemoryContextReset(applier->batch_context);
@@ -681,8 +684,10 @@ si_applier_apply_all(SiApplier *applier, const SiMessage *messages, int n, SiOut
 {
 	MemoryContext caller = CurrentMemoryContext;
 
-	(void) si_applier_begin(applier);
+	MemoryContextSwitchTo(si_applier_begin(applier));
 	set_constraints(false);
+	applier->settings = si_session_settings_for(applier->plan->subscription->owner);
+	MemoryContextSwitchTo(caller);
 	si_plan_lock_target(applier->plan);
 
 	/* what is thrown reaches the server's log with the caller's statement */

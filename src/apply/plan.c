@@ -181,7 +181,7 @@ build_plan(SiPlan *plan, Relation target)
 										 plan->options->run_as_owner);
 
 	/* names are looked up as they are when it runs */
-	si_session_begin_batch(&saved, &plan->identity, s->pinned);
+	si_session_begin_batch(&saved, &plan->identity, si_session_settings_for(s->owner), s->pinned);
 	writer = si_writer_create(target, s, plan->options);
 	plan->mapping = si_writer_mapping(writer);
 	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));

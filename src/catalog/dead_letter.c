@@ -65,7 +65,7 @@ static SiFixedSql store_sql = {
 	" sqlstate = excluded.sqlstate, error = excluded.error, detail = excluded.detail, "
 	" column_name = excluded.column_name, constraint_name = excluded.constraint_name, "
 	" retry_at = excluded.retry_at, attempts = d.attempts + 1, failed_at = clock_timestamp()",
-	2, {INT4OID, TEXTOID}
+	2, {INT4OID, TEXTOID}, 0, true
 };
 
 static SiFixedSql known_sql = {
@@ -81,7 +81,7 @@ static SiFixedSql remove_sql = {
 	"USING unnest($3, $4, $5) AS u(partition, message_offset, former_log) "
 	"WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = u.partition "
 	" AND d.message_offset = u.message_offset AND d.former_log = u.former_log",
-	5, {INT4OID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}
+	5, {INT4OID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}, 0, true
 };
 
 /*
@@ -119,17 +119,17 @@ static SiFixedSql read_sql = {
 	"   OVER (ORDER BY d.subscription, d.topic, d.partition, d.message_offset, d.former_log) AS bytes "
 	"  FROM stream_ingest.dead_letter d " FILTER BEHIND NOT_AHEAD " LIMIT $9) AS s "
 	" WHERE s.bytes <= 16777216)) FOR UPDATE OF d",
-	10, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID, INT4OID, INT8OID, INT8OID, INT8OID}
+	10, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID, INT4OID, INT8OID, INT8OID, INT8OID}, 0, true
 };
 
 static SiFixedSql discard_sql = {
 	"DELETE FROM stream_ingest.dead_letter d " FILTER,
-	6, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID}
+	6, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID}, 0, true
 };
 
 static SiFixedSql delete_all_sql = {
 	"DELETE FROM stream_ingest.dead_letter d WHERE d.subscription = $1",
-	1, {INT4OID}
+	1, {INT4OID}, 0, true
 };
 
 static SiFixedSql delete_changes_sql = {

@@ -12,9 +12,12 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "catalog/fixed_sql.h"
@@ -38,16 +41,25 @@ static SiFixedSql load_sql = {
  * but a nested loop, and the addition of zero from the primary key, which
  * would be walked through all dead versions of the row.
  *
+ * Where a row was, another one of the same subscription may be after a rewrite
+ * (VACUUM FULL, CLUSTER), even with the same offset: so the whole key is
+ * compared, or one partition's batch would advance another.
+ *
  * The guessed length of an array would make the server plan this and the
  * update below anew for every batch, for no other plan.
  */
+#define IS_ROW_OF_KEY(subscription, topic) \
+	"p.ctid = u.tid AND p.subscription + 0 = " subscription \
+	" AND p.topic || '' = " topic " AND p.partition + 0 = u.partition "
+
 static SiFixedSql lock_sql = {
-	"SELECT u.n FROM unnest($1, $2) WITH ORDINALITY AS u(tid, next_offset, n), "
+	"SELECT u.n FROM unnest($1, $2, $5) WITH ORDINALITY AS u(tid, next_offset, partition, n), "
 	" stream_ingest.progress p "
-	"WHERE p.ctid = u.tid AND p.subscription + 0 = $3 AND p.epoch = $4 "
+	"WHERE " IS_ROW_OF_KEY("$3", "$6") "AND p.epoch = $4 "
 	" AND p.next_offset = u.next_offset "
 	"ORDER BY u.n FOR NO KEY UPDATE OF p SKIP LOCKED",
-	4, {TIDARRAYOID, INT8ARRAYOID, INT4OID, INT8OID}, CURSOR_OPT_GENERIC_PLAN
+	6, {TIDARRAYOID, INT8ARRAYOID, INT4OID, INT8OID, INT4ARRAYOID, TEXTOID},
+	CURSOR_OPT_GENERIC_PLAN
 };
 
 static SiFixedSql lock_by_key_sql = {
@@ -75,16 +87,17 @@ static SiFixedSql advance_sql = {
 	" rejected = p.rejected + u.rejected, "
 	" last_message_at = COALESCE(u.last_message_at, p.last_message_at), "
 	" applied_at = CASE WHEN u.messages > 0 THEN clock_timestamp() ELSE p.applied_at END "
-	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) "
+	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $19) "
 	" WITH ORDINALITY AS u(tid, old_offset, new_offset, leader_epoch, messages, bytes, batches, "
 	" applied, inserted, updated, deleted, superseded, ignored, dead_letters, rejected, "
-	" last_message_at, n) "
-	"WHERE p.ctid = u.tid AND p.subscription + 0 = $17 AND p.epoch = $18 "
+	" last_message_at, partition, n) "
+	"WHERE " IS_ROW_OF_KEY("$17", "$20") "AND p.epoch = $18 "
 	" AND p.next_offset = u.old_offset "
 	"RETURNING u.n, p.ctid",
-	18, {TIDARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
+	20, {TIDARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
 		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-	INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4OID, INT8OID},
+		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4OID, INT8OID,
+	INT4ARRAYOID, TEXTOID},
 	CURSOR_OPT_GENERIC_PLAN
 };
 
@@ -184,6 +197,25 @@ static SiFixedSql delete_sql = {
 	"WHERE p.subscription = $1 AND p.topic = l.topic AND p.partition = l.partition",
 	1, {INT4OID}
 };
+
+/*
+ * An unlogged table is empty after a crash, and what is read again then would be
+ * applied twice.
+ */
+void
+si_progress_check_table(void)
+{
+	Oid			table = get_relname_relid("progress", get_namespace_oid("stream_ingest", false));
+
+	/* like what a statement on the table throws */
+	si_fixed_sql_begin();
+	if (OidIsValid(table) && get_rel_persistence(table) != RELPERSISTENCE_PERMANENT)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table stream_ingest.progress is unlogged, so a crash of the server empties it"),
+				 errhint("Use ALTER TABLE stream_ingest.progress SET LOGGED.")));
+	si_fixed_sql_end();
+}
 
 /* The offsets in a column of the i-th row of the result. */
 static void
@@ -337,6 +369,12 @@ next_offset_array(SiProgress **rows, int n)
 					  get_next_offset, rows, n);
 }
 
+static Datum
+partition_array(SiProgress **rows, int n)
+{
+	return make_array(INT4OID, sizeof(int32), true, TYPALIGN_INT, get_partition, rows, n);
+}
+
 /* ---- the batch's two statements ---- */
 
 /*
@@ -352,7 +390,7 @@ lock_by_key(const SiProgressKey *key, SiProgress **rows, int n, bool wait)
 
 	values[0] = Int32GetDatum(key->subscription);
 	values[1] = CStringGetTextDatum(key->topic);
-	values[2] = make_array(INT4OID, sizeof(int32), true, TYPALIGN_INT, get_partition, rows, n);
+	values[2] = partition_array(rows, n);
 
 	si_fixed_sql_begin();
 	as_expected = (si_fixed_sql_run(statement, values, NULL) == n);
@@ -372,7 +410,7 @@ lock_by_key(const SiProgressKey *key, SiProgress **rows, int n, bool wait)
 bool
 si_progress_lock(const SiProgressKey *key, SiProgress **rows, int n, bool wait)
 {
-	Datum		values[4];
+	Datum		values[6];
 	uint64		locked;
 
 	if (wait)
@@ -381,6 +419,8 @@ si_progress_lock(const SiProgressKey *key, SiProgress **rows, int n, bool wait)
 	values[1] = next_offset_array(rows, n);
 	values[2] = Int32GetDatum(key->subscription);
 	values[3] = Int64GetDatum(key->epoch);
+	values[4] = partition_array(rows, n);
+	values[5] = CStringGetTextDatum(key->topic);
 
 	si_fixed_sql_begin();
 	locked = si_fixed_sql_run(&lock_sql, values, NULL);
@@ -399,7 +439,7 @@ si_progress_advance(const SiProgressKey *key, SiProgress **rows, SiAdvance *adva
 		offsetof(SiAdvance, ignored), offsetof(SiAdvance, dead_letters),
 		offsetof(SiAdvance, rejected),
 	};
-	Datum		values[18];
+	Datum		values[20];
 	uint64		advanced;
 
 	values[0] = tid_array(rows, n);
@@ -413,6 +453,8 @@ si_progress_advance(const SiProgressKey *key, SiProgress **rows, SiAdvance *adva
 							get_last_message_at, advances, n);
 	values[16] = Int32GetDatum(key->subscription);
 	values[17] = Int64GetDatum(key->epoch);
+	values[18] = partition_array(rows, n);
+	values[19] = CStringGetTextDatum(key->topic);
 
 	si_fixed_sql_begin();
 	advanced = si_fixed_sql_run(&advance_sql, values, NULL);

@@ -10,7 +10,7 @@
  * rows, and so waits for the running batch and fences the next one.
  *
  * Rows are found by ctid: under an old snapshot an update by key would walk
- * all the dead versions of the row.
+ * all the dead versions of the row.  Their key is compared all the same.
  *
  * Called by ingest and worker, the fence by catalog.
  *
@@ -71,6 +71,9 @@ typedef struct SiAdvance
 	TimestampTz last_message_at;	/* 0: as it is */
 	ItemPointerData row;		/* out: where the row is after the commit */
 } SiAdvance;
+
+/* Is the table such that a crash keeps it?  Error 55000 if not. */
+extern void si_progress_check_table(void);
 
 /* All rows of a subscription's topic by partition; palloc'd, *n of them. */
 extern SiProgress *si_progress_load(int32 subscription, const char *topic, int *n);

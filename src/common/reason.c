@@ -79,6 +79,8 @@ static const char *const sentences[SI_NREASONS] = {
 	"%s; name another target by alter_subscription()",
 	[SI_REASON_LASTING] =
 	"%s; when that is mended it goes on by itself",
+	[SI_REASON_OWN_TABLES] =
+	"the tables of stream_ingest itself cannot be read or written, and no message is at fault: %s; repair that, and it continues by itself",
 
 	[SI_REASON_BAD_MESSAGE] =
 	"%s; mend what refuses it and enable(), or skip() the message",

@@ -59,6 +59,7 @@ typedef enum SiReason
 	SI_REASON_PRIVILEGE,
 	SI_REASON_NO_TARGET,
 	SI_REASON_LASTING,
+	SI_REASON_OWN_TABLES,
 
 	/* messages; until somebody says enable() */
 	SI_REASON_BAD_MESSAGE,		/* %s: which, and why */

@@ -41,6 +41,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "catalog/settings.h"
 #include "catalog/transaction.h"
 #include "common/compat.h"
 #include "common/guc.h"
@@ -706,11 +707,15 @@ publish_pinned_settings(void)
 		[SI_PINNED_INTERVALSTYLE] = "IntervalStyle",
 		[SI_PINNED_SEARCH_PATH] = "search_path",
 	};
+	char	   *settings = palloc0(SI_CLUSTER_SETTINGS_LEN);
 
+	si_settings_write_cluster(settings);
 	si_slots_lock(LW_EXCLUSIVE);
 	for (int i = 0; i < SI_NPINNED; i++)
 		strlcpy(si_shared->pinned[i], GetConfigOption(names[i], false, false), SI_PINNED_LEN);
+	memcpy(si_shared->cluster_settings, settings, SI_CLUSTER_SETTINGS_LEN);
 	si_slots_unlock();
+	pfree(settings);
 }
 
 static void

@@ -205,6 +205,7 @@ read_subscription(SiWorker *worker)
 		s = si_catalog_get(worker->subscription->id);
 	if (s == NULL || !s->enabled || s->stop_state != NULL)
 		si_worker_leave(true);
+	si_progress_check_table();
 	worker->subscription = s;
 	worker->key.subscription = s->id;
 	worker->key.topic = s->topic;
@@ -570,10 +571,13 @@ leave_after_error(SiWorker *worker)
 	failure->safe = true;
 	words = si_failure_words(failure);
 	si_worker_set_error(failure->sqlerrcode, words);
-	if (worker->phase != SI_PHASE_STREAM)
-		si_worker_show_failure(worker, failure, words);
-	else
-		si_worker_set_state(worker, SI_STATE_RETRYING, si_reason(SI_REASON_PASSING, words));
+	if (!si_worker_show_own_failure(worker, failure))
+	{
+		if (worker->phase != SI_PHASE_STREAM)
+			si_worker_show_failure(worker, failure, words);
+		else
+			si_worker_set_state(worker, SI_STATE_RETRYING, si_reason(SI_REASON_PASSING, words));
+	}
 	si_worker_announce_state(worker);
 	si_worker_leave(false);
 }

@@ -316,14 +316,20 @@ retry_batch(SiWorker *worker, SiFailure *failure, int n)
 }
 
 /*
- * A batch of n messages threw.  What it cannot have thrown by its messages or
- * by its plan is an error of our own bookkeeping, and ends the worker.
+ * A batch of n messages threw.  If it was a statement on our own tables, the
+ * messages wait until that is repaired.  What it cannot have thrown by its
+ * messages or by its plan either ends the worker.
  */
 static void
 handle_failure(SiWorker *worker, SiFailure *failure, int n)
 {
-	if (si_failure_kind(failure->sqlerrcode) == SI_ERROR_PASSING ||
-		si_ingest_plan_failed(worker->ingest))
+	if (si_worker_show_own_failure(worker, failure))
+	{
+		si_worker_back_off(worker, RETRY_MAX_MS);
+		si_worker_leave_if_changed(worker);
+	}
+	else if (si_failure_kind(failure->sqlerrcode) == SI_ERROR_PASSING ||
+			 si_ingest_plan_failed(worker->ingest))
 		retry_batch(worker, failure, n);
 	else if (si_ingest_commit_failed(worker->ingest) && n > 0)
 		split_batch(worker, failure, n);

@@ -146,6 +146,13 @@ extern void si_worker_set_error(int sqlerrcode, const char *text);
  */
 extern void si_worker_show_failure(SiWorker *worker, const SiFailure *failure, const char *words);
 
+/*
+ * If it was a statement on our own tables that threw, and no passing error,
+ * show that and return true: then no message is at fault, whichever it came
+ * with.  Once, after the transaction was undone.
+ */
+extern bool si_worker_show_own_failure(SiWorker *worker, SiFailure *failure);
+
 /* Show when the next try is; 0: none is waited for. */
 extern void si_worker_set_retry_at(TimestampTz at);
 

@@ -13,6 +13,7 @@
 #include "storage/ipc.h"
 
 #include "catalog/event.h"
+#include "catalog/fixed_sql.h"
 #include "catalog/transaction.h"
 #include "process/worker_internal.h"
 
@@ -121,6 +122,22 @@ si_worker_show_failure(SiWorker *worker, const SiFailure *failure, const char *w
 
 	si_worker_set_state(worker, passing ? SI_STATE_RETRYING : SI_STATE_STOPPED,
 						si_reason(failure_reason(worker, failure->sqlerrcode), words));
+}
+
+bool
+si_worker_show_own_failure(SiWorker *worker, SiFailure *failure)
+{
+	SiFixedSqlFailure own = si_fixed_sql_take_failure();
+	char	   *words;
+
+	if (own == SI_FIXED_SQL_DID_NOT_FAIL ||
+		si_failure_kind(failure->sqlerrcode) == SI_ERROR_PASSING)
+		return false;
+	failure->safe = (own == SI_FIXED_SQL_FAILED);
+	words = si_failure_words(failure);
+	si_worker_set_error(failure->sqlerrcode, words);
+	si_worker_set_state(worker, SI_STATE_STOPPED, si_reason(SI_REASON_OWN_TABLES, words));
+	return true;
 }
 
 void
