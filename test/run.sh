@@ -209,6 +209,7 @@ run_tap()
 	pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/..
 	as_server_user mkdir -p "$dir"
 	(cd "$tree" && as_server_user env PATH="$("$PG_CONFIG" --bindir):$PATH" TESTDIR="$dir" \
+		TESTDATADIR="$dir/tmp_check" TESTLOGDIR="$dir/tmp_check/log" \
 		PG_REGRESS="$pgxs/test/regress/pg_regress" PGPORT=65432 \
 		timeout -k 10 "$test_timeout" \
 		prove -v -I "$pgxs/test/perl" "test/t/$name.pl") >"$log" 2>&1 || status=$?

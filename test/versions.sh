@@ -51,35 +51,50 @@ run_tests()
 	done
 }
 
-# verdict MAJOR WHAT BEGAN: the line of a version.
+# verdict WHAT BEGAN: the line of a version.
 verdict()
 {
 	local word=ok
 
 	[ "$bad" -eq 0 ] || word=FAILED
-	printf '%-7s PostgreSQL %-40s %5d passed %5d failed %5d s\n' "$word" "$2" "$good" "$bad" $((SECONDS - $3))
+	printf '%-7s PostgreSQL %-40s %5d passed %5d failed %5d s\n' "$word" "$1" "$good" "$bad" $((SECONDS - $2))
 	passed=$((passed + good))
 	failed=$((failed + bad))
 }
 
+# not_to_be_had MAJOR BEGAN
+not_to_be_had()
+{
+	good=0
+	bad=1
+	verdict "$1: not to be had" "$2"
+}
+
 # ---- PyPI
+
+get_pgserver()
+{
+	quietly /usr/bin/python3 -m venv "$work/python" &&
+		quietly "$work/python/bin/pip" install -q pgserver==0.1.4
+}
 
 run_in_place()
 {
-	local major=$1 began=$SECONDS site perl program
+	local began=$SECONDS site perl program
 
 	need_build_packages
+	need_packages 'python3-venv: /usr/bin/python3 -c "import ensurepip"'
+	if ! get_pgserver; then
+		not_to_be_had 16 "$began"
+		return
+	fi
 	perl=$(dirname "$("$PG_CONFIG" --pgxs)")/../test/perl
-	program=/usr/bin/python3
-	need_packages "python3-venv: $program -c 'import ensurepip'"
-	quietly "$program" -m venv "$work/python"
-	quietly "$work/python/bin/pip" install -q pgserver==0.1.4
 	site=$(echo "$work"/python/lib/python3*/site-packages)
 	program=$site/pgserver/pginstall/bin/pg_config
 	# its programs find the libraries in the place where they were installed
 	run_tests env PG_CONFIG="$program" PERL5LIB="$perl" LD_LIBRARY_PATH="$site/pgserver.libs" \
 		bash "$STREAM_INGEST_TOP/test/run.sh"
-	verdict "$major" "$("$program" --version | sed 's/PostgreSQL //'), librdkafka $(pkg-config --modversion rdkafka)" "$began"
+	verdict "$("$program" --version | sed 's/PostgreSQL //'), librdkafka $(pkg-config --modversion rdkafka)" "$began"
 	rm -rf "$work/python"
 }
 
@@ -98,12 +113,11 @@ run_in_root()
 {
 	local major=$1 suite=$2 root=$work/$1 began=$SECONDS
 
-	good=0
-	bad=1
+	: >"$work/log"
 	if ! make_root "$suite" "$root" make ||
 		{ [ -n "${3:-}" ] && ! add_experimental "$root" "$major"; }; then
-		tail -n 20 "$work/log" 2>/dev/null || true
-		verdict "$major" "$major: not to be had" "$began"
+		tail -n 20 "$work/log"
+		not_to_be_had "$major" "$began"
 		return
 	fi
 	server_user=root
@@ -111,7 +125,7 @@ run_in_root()
 	mkdir -p "$root/var/cache"
 	cp -a "$cache" "$root/var/cache/stream_ingest"
 	run_tests enter_root "$root" bash /root/stream_ingest/test/run.sh
-	verdict "$major" "$(described "$root")" "$began"
+	verdict "$(described "$root")" "$began"
 	rm -rf --one-file-system "$root"
 }
 
@@ -156,7 +170,7 @@ bash "$STREAM_INGEST_TOP/test/kafka.sh" jars >/dev/null
 cache=$(cache_dir)
 for major in "$@"; do
 	case $major in
-		16) run_in_place 16 ;;
+		16) run_in_place ;;
 		17) run_in_root 17 trixie ;;
 		18) run_in_root 18 forky ;;
 		19) run_in_root 19 forky experimental ;;
