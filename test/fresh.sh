@@ -79,7 +79,7 @@ make_base()
 	in_namespaces true 2>"$work/log" || no_root "$(tail -n 1 "$work/log")"
 	for try in 1 2 3; do
 		! make_root "$suite" "$work/base" >"$work/log" 2>&1 || break
-		[ "$try" -lt 3 ] || no_root "$(grep -E '^E:' "$work/log" | tail -n 1)"
+		[ "$try" -lt 3 ] || no_root "$(grep -E -m 1 '^E:' "$work/log")"
 	done
 	configure_root "$work/base"
 }
