@@ -73,7 +73,7 @@ make_root()
 		fi
 	done
 	tail -n 20 "$dir.log" >&2
-	echo "no root of $suite could be made: $(grep -E '^E:' "$dir.log" | tail -n 1)"
+	echo "no root of $suite could be made: $(grep -E -m 1 '^E:' "$dir.log")"
 	return 1
 }
 
