@@ -144,6 +144,15 @@ si_session_init_worker(void)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+void
+si_session_limit_lock_waits(int ms)
+{
+	char		value[16];
+
+	snprintf(value, sizeof(value), "%d", ms);
+	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 /* The value of a setting among "name=value" texts, or NULL. */
 static char *
 find_setting(ArrayType *config, const char *name)

@@ -59,6 +59,13 @@ extern void si_session_begin_batch(SiSavedSession *saved, const SiIdentity *iden
 extern void si_session_init_worker(void);
 
 /*
+ * From now on a wait for a lock ends after so long with error 55P03; 0: never.
+ * For processes that serve others beside the one who holds the lock, and for
+ * the time before there is a batch.
+ */
+extern void si_session_limit_lock_waits(int ms);
+
+/*
  * Values of the pinned settings for a role: its settings for this database,
  * its own, the database's, else the cluster's; palloc'd.
  */

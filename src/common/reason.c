@@ -28,6 +28,10 @@ static const char *const sentences[SI_NREASONS] = {
 	"waiting to be noticed by the launcher",
 	[SI_REASON_TOO_MANY] =
 	"there are more subscriptions than the %d of stream_ingest.max_subscriptions; raise it and restart the server",
+	[SI_REASON_ROLE_HAS_TOO_MANY] =
+	"its owner has more subscriptions than the %d of stream_ingest.max_subscriptions_per_role; raise it and reload the configuration, or drop others",
+	[SI_REASON_NOT_SCANNED] =
+	"the launcher could not read the subscriptions of this database: %s; it is tried again by itself",
 	[SI_REASON_NO_PROCESS] =
 	"waiting for a background worker slot; raise max_worker_processes and restart the server",
 	[SI_REASON_NO_WORKER] =
@@ -52,6 +56,9 @@ static const char *const sentences[SI_NREASONS] = {
 	[SI_REASON_NO_USAGE] =
 	"role \"%s\" has no USAGE on server \"%s\"; GRANT USAGE ON FOREIGN SERVER permits it",
 
+	[SI_REASON_OTHER_SERVER] =
+	"server \"%s\" is not the one for which the subscription was made, but another of the same name; see where it leads, then enable() accepts it",
+
 	[SI_REASON_BROKER] =
 	"%s; see whether the brokers run and bootstrap_servers of the server names them",
 	[SI_REASON_AUTHENTICATION] =
@@ -65,6 +72,8 @@ static const char *const sentences[SI_NREASONS] = {
 
 	[SI_REASON_LOCK] =
 	"waiting for %s; it goes on when that transaction ends",
+	[SI_REASON_LOCK_TIMEOUT] =
+	"another session holds a lock without which the worker cannot start (see pg_locks); it is tried again by itself",
 	[SI_REASON_STANDBY_CONFIRMS] =
 	"waiting for a synchronous standby to confirm the commit; see synchronous_standby_names",
 	[SI_REASON_PASSING] =

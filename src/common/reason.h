@@ -29,6 +29,8 @@ typedef enum SiReason
 	/* no process yet */
 	SI_REASON_NOT_NOTICED,
 	SI_REASON_TOO_MANY,			/* %d: max_subscriptions */
+	SI_REASON_ROLE_HAS_TOO_MANY,	/* %d: max_subscriptions_per_role */
+	SI_REASON_NOT_SCANNED,		/* %s: the server's words */
 	SI_REASON_NO_PROCESS,
 	SI_REASON_NO_WORKER,		/* %d: max_workers */
 	SI_REASON_NO_WORKER_YET,
@@ -42,6 +44,7 @@ typedef enum SiReason
 	SI_REASON_NO_CONNECT,		/* %s: role */
 	SI_REASON_NO_SERVER,		/* %s: server */
 	SI_REASON_NO_USAGE,			/* %s, %s: role, server */
+	SI_REASON_OTHER_SERVER,		/* %s: server */
 
 	/* Kafka; %s: librdkafka's words */
 	SI_REASON_BROKER,
@@ -52,6 +55,7 @@ typedef enum SiReason
 
 	/* the database; %s: the lock and its holder; what was refused, and why */
 	SI_REASON_LOCK,
+	SI_REASON_LOCK_TIMEOUT,
 	SI_REASON_STANDBY_CONFIRMS,
 	SI_REASON_PASSING,
 	SI_REASON_PRIVILEGE,

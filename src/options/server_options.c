@@ -347,17 +347,49 @@ si_server_properties(const char *server, Oid role)
 	return result;
 }
 
+char *
+si_server_group_prefix(const char *server)
+{
+	ForeignServer *fs = GetForeignServerByName(server, true);
+	ListCell   *lc;
+
+	foreach(lc, fs != NULL ? fs->options : NIL)
+	{
+		DefElem    *option = lfirst_node(DefElem, lc);
+
+		if (strcmp(option->defname, "group_prefix") == 0)
+			return defGetString(option);
+	}
+	return DEFAULT_GROUP_PREFIX;
+}
+
 /*
- * Check a property of a subscription, or only its name where value is NULL:
- * see server_options.h.
+ * A database's name as it stands in groups: without dots, or subscription b.c
+ * of database a and subscription c of database a.b would have one group.
  */
+static char *
+group_database(const char *database)
+{
+	StringInfoData name;
+
+	initStringInfo(&name);
+	for (const char *c = database; *c != '\0'; c++)
+	{
+		if (*c == '.' || *c == '%')
+			appendStringInfo(&name, "%%%02X", (unsigned char) *c);
+		else
+			appendStringInfoChar(&name, *c);
+	}
+	return name.data;
+}
+
 char *
 si_server_group_name(const SiServerProperties *server, const char *group_id,
 					 const char *database, const char *subscription)
 {
 	if (group_id != NULL)
 		return pstrdup(group_id);
-	return psprintf("%s%s.%s", server->group_prefix, database, subscription);
+	return psprintf("%s%s.%s", server->group_prefix, group_database(database), subscription);
 }
 
 void
@@ -373,6 +405,10 @@ si_server_check_topic(const char *topic)
 						 MAX_TOPIC_LEN)));
 }
 
+/*
+ * Check a property of a subscription, or only its name where value is NULL:
+ * see server_options.h.
+ */
 const char *
 si_server_check_subscription_property(const char *name, const char *value)
 {

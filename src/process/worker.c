@@ -68,6 +68,13 @@
 #define TROUBLE_CHECK_MS	2000	/* looking at the topic, if something is
 									 * wrong */
 #define RETRY_MAX_MS		60000
+
+/*
+ * Until a worker streams it waits no longer for a lock, and tries again: what
+ * it waits for may have changed.  A batch waits for as long as it takes.
+ */
+#define START_LOCK_TIMEOUT_MS	5000
+#define LOCK_RETRY_MS		1000
 #define CLOSE_MS			5000	/* most that the end of a worker may take */
 
 /* So often a batch is tried again at once; then it is not mere contention. */
@@ -166,6 +173,14 @@ si_worker_back_off(SiWorker *worker, int max_ms)
 
 /* ---- PREPARE ---- */
 
+/* The scanner will find out why we cannot work, and say so. */
+static void
+leave_for_scan(void)
+{
+	si_slots_request_scan(MyDatabaseId);
+	si_worker_leave(false);
+}
+
 static void
 open_consumer(SiWorker *worker)
 {
@@ -180,6 +195,8 @@ open_consumer(SiWorker *worker)
 	/* the launcher asks when it starts us, but may have asked long ago */
 	if (!has_server_usage_compat(server->server, s->owner))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, s->server);
+	if (server->server != s->server_oid)
+		leave_for_scan();
 
 	if (server->nproperties > 0)
 		memcpy(properties, server->properties, sizeof(SiProperty) * server->nproperties);
@@ -237,6 +254,7 @@ prepare(SiWorker *worker)
 {
 	MemoryContext old;
 
+	si_session_limit_lock_waits(START_LOCK_TIMEOUT_MS);
 	if (worker->ingest != NULL)
 		si_ingest_destroy(worker->ingest);
 	worker->ingest = NULL;
@@ -570,6 +588,17 @@ handle_error(SiWorker *worker, ErrorData *edata)
 		return;
 	}
 	failure->safe = plan;
+	if (failure->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && worker->phase != SI_PHASE_STREAM)
+	{
+		const char *reason = si_reason_fixed(SI_REASON_LOCK_TIMEOUT);
+
+		si_worker_set_error(failure->sqlerrcode, reason);
+		si_worker_set_state(worker, SI_STATE_RETRYING, reason);
+		si_worker_back_off(worker, LOCK_RETRY_MS);
+		if (worker->phase != SI_PHASE_PREPARE)
+			si_worker_leave_if_changed(worker);
+		return;
+	}
 	text = plan ? si_failure_words(failure) : si_failure_describe(failure, NULL, NULL);
 
 	si_worker_set_error(failure->sqlerrcode, text);
@@ -659,6 +688,7 @@ attach_slot(int index, SiWorker *worker, Oid *database, Oid *owner)
 	worker->stub->id = slot->subscription;
 	worker->stub->name = slot->name;
 	worker->number = slot->number;
+	worker->team = slot->team;
 	*database = slot->database;
 	*owner = slot->owner;
 	si_slots_unlock();
@@ -684,7 +714,7 @@ keep_memory(void)
 }
 
 /*
- * A FATAL while connecting leaves its reason in the slot.  What the scanner
+ * An error while connecting leaves its reason in the slot.  What the scanner
  * would have refused has changed since it looked: it shall look again.
  */
 static emit_log_hook_type prev_emit_log_hook = NULL;
@@ -692,12 +722,14 @@ static emit_log_hook_type prev_emit_log_hook = NULL;
 static void
 note_fatal(ErrorData *edata)
 {
-	if (edata->elevel == FATAL && edata->sqlerrcode != ERRCODE_ADMIN_SHUTDOWN &&
+	if (edata->elevel >= ERROR && edata->sqlerrcode != ERRCODE_ADMIN_SHUTDOWN &&
 		!LWLockHeldByMe(si_shared->lock))
 	{
-		char	   *reason = si_reason(SI_REASON_PASSING, edata->message);
+		bool		lock = edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+		const char *reason = lock ? si_reason_fixed(SI_REASON_LOCK_TIMEOUT)
+			: si_reason(SI_REASON_PASSING, edata->message);
 
-		si_worker_set_error(edata->sqlerrcode, edata->message);
+		si_worker_set_error(edata->sqlerrcode, lock ? reason : edata->message);
 		si_slots_lock(LW_EXCLUSIVE);
 		si_reason_put(si_slots_worker(si_worker_my_slot)->reason, reason);
 		si_slots_unlock();
@@ -739,6 +771,7 @@ si_worker_main(Datum arg)
 	 * may take its time, and must not do so while locks are held.
 	 */
 	before_shmem_exit(close_consumer, (Datum) 0);
+	si_session_limit_lock_waits(START_LOCK_TIMEOUT_MS);
 	connect_database(database, owner);
 
 	pgstat_report_appname(psprintf("stream_ingest %s", NameStr(stub->name)));

@@ -19,6 +19,7 @@
 
 #include "catalog/dead_letter.h"
 #include "catalog/event.h"
+#include "catalog/session.h"
 #include "process/worker_internal.h"
 
 #define CONTACT_RETRY_MAX_MS 5000	/* brokers and topics come back
@@ -134,7 +135,7 @@ load_partitions(SiWorker *worker, int topic_partitions)
 
 		if (!si_options_takes(worker->options, rows[i].partition))
 			continue;
-		if (rank++ % worker->options->workers != worker->number)
+		if (rank++ % worker->team != worker->number)
 			continue;
 		partition = &worker->partitions[worker->npartitions++];
 		partition->progress = rows[i];
@@ -248,6 +249,7 @@ si_worker_contact(SiWorker *worker)
 					   worker->npartitions);
 	MemoryContextSwitchTo(old);
 
+	si_session_limit_lock_waits(0);
 	worker->topic_partitions = info.partitions;
 	worker->troubled = false;
 	worker->retry_ms = 0;
