@@ -22,12 +22,12 @@ OBJS_catalog = dead_letter event fixed_sql position progress session \
 OBJS_apply = applier batch column_default convert datum epoch format ingest \
 	isolate key mapping other_index plan reduce retry row_notes show \
 	statement tombstone user_sql writer
-OBJS_process = ddl launcher publisher scanner worker worker_apply \
+OBJS_process = ddl launcher places publisher scanner worker worker_apply \
 	worker_contact worker_fetch worker_limits worker_run worker_status
 OBJS_functions = arguments connection functions functions_dead_letters \
 	functions_decode functions_look functions_preview functions_produce \
-	functions_steer functions_wait infer preview subscription topic_reader \
-	upcoming views
+	functions_steer functions_wait infer preview restored subscription \
+	topic_reader upcoming views
 OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(folder)/%.o))
 
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so

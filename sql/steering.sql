@@ -11,7 +11,7 @@ CREATE TABLE steered (id integer PRIMARY KEY);
 
 -- a bad message stops it; skipped, it lies among the dead letters, and on
 SELECT stream_ingest.create_subscription('si_steering', 'kafka', 'steering', 'steered',
-    options => '{"on_error": "stop", "rate_limit": 1000, "group_id": "stream_ingest.steering"}');
+    options => '{"on_error": "stop", "rate_limit": 1000, "group_id": "stream_ingest.contrib_regression.steering"}');
 SELECT stream_ingest.wait_for_offset('si_steering', 0, 0);
 DO $$
 BEGIN

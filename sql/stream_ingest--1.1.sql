@@ -4,6 +4,13 @@
 \echo Use "CREATE EXTENSION stream_ingest" to load this file. \quit
 
 --
+-- The schema: made here, and an error if it exists, since the owner of one that
+-- was made before could add overloads of what is called in it
+--
+
+CREATE SCHEMA stream_ingest;
+
+--
 -- Where Kafka is
 --
 
@@ -53,7 +60,8 @@ CREATE TABLE stream_ingest.subscription (
     system_identifier bigint NOT NULL,
     database          oid NOT NULL,
     extension         oid NOT NULL,
-    counts_since      timestamptz NOT NULL DEFAULT pg_catalog.now()
+    counts_since      timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    server_oid        oid
 );
 COMMENT ON TABLE stream_ingest.subscription IS
 'subscriptions as stored; read the view subscriptions instead';
@@ -63,6 +71,8 @@ COMMENT ON COLUMN stream_ingest.subscription.pinned IS
 'values of TimeZone, DateStyle, IntervalStyle and search_path for every batch';
 COMMENT ON COLUMN stream_ingest.subscription.epoch IS
 'raised, here and in progress, by everything that changes the subscription: a worker of an older epoch can apply nothing';
+COMMENT ON COLUMN stream_ingest.subscription.server_oid IS
+'the foreign server that had this name when it was accepted: another one of the name is not read from';
 COMMENT ON COLUMN stream_ingest.subscription.stop_state IS
 'stopped or finished until enable, seek or skip; null while nothing stands in the way';
 COMMENT ON COLUMN stream_ingest.subscription.pending_position IS
@@ -209,6 +219,19 @@ SELECT pg_catalog.pg_extension_config_dump('stream_ingest.gap_id_seq', '');
 
 REVOKE ALL ON stream_ingest.subscription, stream_ingest.progress, stream_ingest.gap,
   stream_ingest.dead_letter, stream_ingest.count_changes, stream_ingest.crash_marker FROM PUBLIC;
+
+-- API: private; a dump may be restored where its OIDs are those of others
+CREATE FUNCTION stream_ingest.subscription_restored()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'si_sql_subscription_restored'
+LANGUAGE C;
+COMMENT ON FUNCTION stream_ingest.subscription_restored() IS
+'private: in another cluster, the owner is the role of the stored name';
+
+CREATE TRIGGER subscription_restored BEFORE INSERT ON stream_ingest.subscription
+  FOR EACH ROW EXECUTE FUNCTION stream_ingest.subscription_restored();
+COMMENT ON TRIGGER subscription_restored ON stream_ingest.subscription IS
+'in another cluster, the owner is the role of the stored name';
 
 --
 -- Subscriptions
@@ -497,13 +520,15 @@ SELECT s.id, s.name, w.worker, w.pid,
          pg_catalog.make_interval(secs => LEAST(1e9, w.lag::double precision
            OPERATOR(pg_catalog./) w.messages_per_second)) END AS catch_up_in,
        CASE WHEN w.pid IS NOT NULL THEN 'statement' END AS write_path
-  FROM (SELECT *, enabled AND stop_state IS NULL AS runs
+  FROM (SELECT id, name, enabled, epoch, stop_state, stop_reason, stop_sqlstate, stopped_at,
+               enabled AND stop_state IS NULL AS runs
           FROM stream_ingest.subscription
          WHERE stream_ingest.may_see(owner)) s
   LEFT JOIN stream_ingest.worker_slots() w ON w.subscription OPERATOR(pg_catalog.=) s.id
-  -- null, and not asked for, where the worker says it all
+  -- null, and not asked for, where the worker or what is stored says it all
   LEFT JOIN LATERAL stream_ingest.subscription_slot(
-      CASE WHEN s.runs AND w.state IS NOT NULL THEN NULL ELSE s.id END, s.epoch, s.enabled) b ON true;
+      CASE WHEN s.enabled AND (s.stop_state IS NOT NULL OR w.state IS NOT NULL) THEN NULL ELSE s.id END,
+      s.epoch, s.enabled) b ON true;
 
 CREATE VIEW stream_ingest.offsets WITH (security_barrier) AS
 SELECT s.name, p.topic, p.partition, p.next_offset,
@@ -569,6 +594,28 @@ SELECT g.id, s.name, g.topic, g.partition, g.from_offset, g.to_offset, g.reason,
   FROM stream_ingest.gap g
   JOIN stream_ingest.subscription s ON s.id OPERATOR(pg_catalog.=) g.subscription
  WHERE stream_ingest.may_see(s.owner);
+
+-- What ALTER DEFAULT PRIVILEGES grants on everything new is not meant for these:
+-- a role that can write to the tables could enter a superuser as an owner, and
+-- one that can add a trigger to them could have it run as a superuser.
+DO $$
+DECLARE
+    entry record;
+BEGIN
+    FOR entry IN
+        SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass AS object, a.grantee
+          FROM pg_class c, aclexplode(c.relacl) a
+         WHERE c.relnamespace = 'stream_ingest'::regnamespace AND a.grantee <> c.relowner
+        UNION
+        SELECT 'SCHEMA stream_ingest', a.grantee FROM pg_namespace n, aclexplode(n.nspacl) a
+         WHERE n.nspname = 'stream_ingest' AND a.grantee <> n.nspowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM %s', entry.object,
+            CASE WHEN entry.grantee = 0 THEN 'PUBLIC' ELSE entry.grantee::regrole::text END);
+    END LOOP;
+END $$;
+REVOKE ALL ON stream_ingest.subscription, stream_ingest.progress, stream_ingest.gap,
+  stream_ingest.dead_letter, stream_ingest.count_changes FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA stream_ingest TO PUBLIC;
 GRANT SELECT ON stream_ingest.subscriptions, stream_ingest.status, stream_ingest.offsets,

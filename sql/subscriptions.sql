@@ -79,9 +79,19 @@ SELECT try_create($$target => 'target', format => 'xml'$$);
 SELECT try_create($$target => 'target', insert_mode => 'merge'$$);
 SELECT try_create($$target => 'target', format => NULL, insert_mode => NULL, options => NULL,
     mapping => NULL, key_columns => NULL$$);
--- the group of its published offsets is one of the server's
+-- the group of its published offsets begins with the server's prefix and this
+-- database's name, and is no other subscription's, named or by default
 SELECT try_create($$target => 'target', options => '{"group_id": "mine"}'$$);
 SELECT try_create($$target => 'target', options => '{"group_id": "stream_ingest.mine"}'$$);
+SELECT try_create($$target => 'target', options => '{"group_id": "stream_ingest.other_database.s"}'$$);
+SELECT try_create($$target => 'target', options => '{"group_id": "stream_ingest.contrib_regression"}'$$);
+SELECT try_create($$target => 'target', options => '{"group_id": "stream_ingest.contrib_regression."}'$$);
+SELECT try_create($$target => 'target', options => '{"group_id": "stream_ingest.contrib_regression.mine"}'$$);
+SELECT stream_ingest.create_subscription('by_default', 'si_kafka', 't', 'target', enabled => false);
+SELECT try_create($$target => 'target', options => '{"group_id": "stream_ingest.contrib_regression.by_default"}'$$);
+SELECT stream_ingest.alter_subscription('by_default', options => '{"group_id": "stream_ingest.contrib_regression.si_try"}');
+SELECT try_create($$target => 'target'$$);
+SELECT stream_ingest.drop_subscription('by_default');
 SELECT try_create($$target => 'no_such_table'$$);
 SELECT try_create($$target => 0$$);
 

@@ -12,6 +12,15 @@ CREATE FUNCTION contents() RETURNS SETOF text LANGUAGE sql AS $$
         SELECT c.* FROM pg_class c WHERE c.relnamespace = to_regnamespace('stream_ingest'))
     SELECT 'member ' || pg_describe_object(classid, objid, 0) FROM member
     UNION ALL
+    SELECT format('extension in %s, owned by %s', extnamespace::regnamespace, extowner::regrole)
+      FROM pg_extension WHERE extname = 'stream_ingest'
+    UNION ALL
+    SELECT 'the extension needs ' || pg_describe_object(refclassid, refobjid, 0) FROM pg_depend d, pg_extension e
+     WHERE classid = 'pg_extension'::regclass AND objid = e.oid AND extname = 'stream_ingest'
+    UNION ALL
+    SELECT format('initial rights of %s: %s', pg_describe_object(p.classoid, p.objoid, 0), p.initprivs)
+      FROM pg_init_privs p JOIN member ON classoid = classid AND objoid = objid
+    UNION ALL
     SELECT format('relation %s %s %s %s %s', oid::regclass, relkind, reloptions, relreplident, relacl::text) FROM relation
     UNION ALL
     SELECT format('column %s %s %s %s %s %s %s', c.oid::regclass, attnum, attname, format_type(atttypid, atttypmod),

@@ -49,6 +49,13 @@ extern SiKey *si_key_find(Relation target, const SiMapping *mapping, Datum names
 /* Operator as OPERATOR(schema.name), and a COLLATE clause ("" for none). */
 extern char *si_key_operator_text(Oid operator);
 extern char *si_key_collate_text(Oid collation);
+
+/*
+ * The left or right operand of an operator, cast to the operator's own type
+ * where it is of another: no operator of that name that is made for just the
+ * operand's type (a domain, say) can then be meant instead.
+ */
+extern char *si_key_operand_text(Oid operator, bool left, Oid type, const char *operand);
 extern char *si_key_opclass_text(Oid opclass);
 
 #endif							/* SI_KEY_H */

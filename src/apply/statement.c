@@ -47,6 +47,13 @@ struct SiStatement
 	struct SiStatement *next;	/* to run after this one */
 };
 
+/*
+ * Calls of our functions, with arguments of exactly their types: an overload
+ * that anybody else could make is never the better match.
+ */
+#define ROW_LACKS	"stream_ingest.row_lacks(%d::pg_catalog.int4)"
+#define NOTE_ROW	"stream_ingest.note_row(%d::pg_catalog.int4, %s::pg_catalog.int8)"
+
 /* ---- text ---- */
 
 /* Does the row of the batch lack this column's field? */
@@ -61,6 +68,26 @@ append_absent_test(StringInfo sql, const SiColumn *column)
 						 "OPERATOR(pg_catalog.<>) 0)",
 						 si_batch_absent_name(column->absent_bit / SI_ABSENT_BITS),
 						 INT64CONST(1) << (column->absent_bit % SI_ABSENT_BITS));
+}
+
+/*
+ * An expression of the table as text.  Every name in it that is not the
+ * server's own is qualified: whoever can make objects in a schema of the
+ * session's search_path could otherwise have another meant when the text is
+ * read.
+ */
+static char *
+expression_text(Node *expression)
+{
+	int			level = NewGUCNestLevel();
+	char	   *text;
+
+	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	text = deparse_expression(expression, NIL, false, false);
+
+	AtEOXact_GUC(true, level);
+	return text;
 }
 
 /*
@@ -83,7 +110,7 @@ append_value(StringInfo sql, Relation target, const SiColumn *column)
 	appendStringInfoString(sql, "CASE WHEN ");
 	append_absent_test(sql, column);
 	appendStringInfo(sql, " THEN %s ELSE b.%s END",
-					 deparse_expression(expression, NIL, false, false), name);
+					 expression_text(expression), name);
 }
 
 static const char *
@@ -160,9 +187,12 @@ append_key_match(StringInfo sql, const SiStatementSpec *spec, bool partial)
 		const SiKeyColumn *column = &key->columns[i];
 		const char *name = quote_identifier(column->name);
 		const char *value = key_value(spec, column, partial);
+		Oid			type = spec->mapping->columns[column->column].type;
 
-		appendStringInfo(sql, "%s(t.%s %s ((%s)%s)", i ? " AND " : "", name,
-						 si_key_operator_text(column->equal), value,
+		appendStringInfo(sql, "%s(%s %s (%s%s)", i ? " AND " : "",
+						 si_key_operand_text(column->equal, true, type, psprintf("t.%s", name)),
+						 si_key_operator_text(column->equal),
+						 si_key_operand_text(column->equal, false, type, psprintf("(%s)", value)),
 						 si_key_collate_text(column->collation));
 		if (!key->nulls_distinct)
 			appendStringInfo(sql, " OR (t.%s IS NULL AND (%s) IS NULL)", name, value);
@@ -186,10 +216,11 @@ is_settled_by_key(const SiKey *key, int column)
 	return false;
 }
 
-/* The operator >= of a version column's type. */
-static const char *
-version_operator(const SiColumn *column)
+/* value >= t.column, by the operator of a version column's type. */
+static void
+append_version_test(StringInfo sql, const SiColumn *column, const char *value)
 {
+	const char *name = psprintf("t.%s", quote_identifier(column->name));
 	TypeCacheEntry *type = lookup_type_cache(column->type, TYPECACHE_BTREE_OPFAMILY);
 	Oid			operator = InvalidOid;
 
@@ -202,7 +233,9 @@ version_operator(const SiColumn *column)
 				 errmsg("column \"%s\" of type %s cannot be the version_column", column->name,
 						format_type_be(column->type)),
 				 errdetail("The type has no order.")));
-	return si_key_operator_text(operator);
+	appendStringInfo(sql, "%s %s %s", si_key_operand_text(operator, true, column->type, value),
+					 si_key_operator_text(operator),
+					 si_key_operand_text(operator, false, column->type, name));
 }
 
 /*
@@ -216,8 +249,9 @@ append_version_check(StringInfo sql, const SiColumn *column, bool partial)
 
 	appendStringInfo(sql, "(t.%s IS NULL OR (", name);
 	if (partial && column->absent_bit >= 0)
-		appendStringInfo(sql, "NOT stream_ingest.row_lacks(%d) AND ", column->absent_bit);
-	appendStringInfo(sql, "excluded.%s %s t.%s)) AND ", name, version_operator(column), name);
+		appendStringInfo(sql, "NOT " ROW_LACKS " AND ", column->absent_bit);
+	append_version_test(sql, column, psprintf("excluded.%s", name));
+	appendStringInfoString(sql, ")) AND ");
 }
 
 /* DO UPDATE SET ...: a field that the message lacks leaves its column alone. */
@@ -240,7 +274,7 @@ append_update(StringInfo sql, const SiStatementSpec *spec, bool partial)
 		if (!partial || column->absent_bit < 0)
 			appendStringInfo(sql, "%s = excluded.%s", name, name);
 		else
-			appendStringInfo(sql, "%s = CASE WHEN stream_ingest.row_lacks(%d) THEN t.%s ELSE excluded.%s END",
+			appendStringInfo(sql, "%s = CASE WHEN " ROW_LACKS " THEN t.%s ELSE excluded.%s END",
 							 name, column->absent_bit, name, name);
 		function = "note_conflict";
 	}
@@ -263,10 +297,10 @@ append_note_row(StringInfo sql, const SiMapping *mapping, bool partial)
 	int			nwords = partial ? SI_MAPPING_ABSENT_WORDS(mapping) : 0;
 
 	if (nwords == 0)
-		appendStringInfoString(sql, "stream_ingest.note_row(0, 0)");
+		appendStringInfo(sql, NOTE_ROW, 0, "0");
 	for (int i = 0; i < nwords; i++)
-		appendStringInfo(sql, "%sstream_ingest.note_row(%d, b.%s)", i ? " AND " : "", i,
-						 si_batch_absent_name(i));
+		appendStringInfo(sql, "%s" NOTE_ROW, i ? " AND " : "", i,
+						 psprintf("b.%s", si_batch_absent_name(i)));
 }
 
 /* ON CONFLICT (...) DO UPDATE ... */
@@ -308,7 +342,9 @@ append_joined_update(StringInfo sql, const SiStatementSpec *spec)
 
 		appendStringInfo(sql, " AND (t.%s IS NULL OR (NOT ", name);
 		append_absent_test(sql, column);
-		appendStringInfo(sql, " AND b.%s %s t.%s))", name, version_operator(column), name);
+		appendStringInfoString(sql, " AND ");
+		append_version_test(sql, column, psprintf("b.%s", name));
+		appendStringInfoString(sql, "))");
 	}
 	return nset > 0;
 }

@@ -21,7 +21,7 @@
 
 #include "executor/spi.h"
 
-#define SI_FIXED_SQL_MAX_ARGS 24
+#define SI_FIXED_SQL_MAX_ARGS 25
 
 typedef struct SiFixedSql
 {

@@ -183,6 +183,15 @@ si_session_init_worker(void)
 	turn_off_timeouts();
 }
 
+void
+si_session_limit_lock_waits(int ms)
+{
+	char		value[16];
+
+	snprintf(value, sizeof(value), "%d", ms);
+	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 /*
  * The level "on" asks for more than ForceSyncCommit(), which does not wait for
  * a standby.

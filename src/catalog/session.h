@@ -67,6 +67,13 @@ extern void si_session_begin_batch(SiSavedSession *saved, const SiIdentity *iden
 extern void si_session_init_worker(void);
 
 /*
+ * From now on a wait for a lock ends after so long with error 55P03; 0: never.
+ * For processes that serve others beside the one who holds the lock, and for
+ * the time before there is a batch.
+ */
+extern void si_session_limit_lock_waits(int ms);
+
+/*
  * Let the commit of the current transaction wait until it is durable, here and
  * at the synchronous standbys, whatever the session's synchronous_commit is.
  * wanted is the level that somebody asked for, or NULL; it counts if it waits

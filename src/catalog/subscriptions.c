@@ -15,6 +15,7 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 
 #include "catalog/dead_letter.h"
 #include "catalog/fixed_sql.h"
@@ -29,7 +30,7 @@
 	"s.apply, s.format, s.fields, s.mapping, s.insert_mode, s.key_columns, s.options, " \
 	"s.pinned, s.enabled, s.epoch, s.stop_state, s.stop_reason, s.pending_position, " \
 	"s.first_partitions, s.adopt_log, s.system_identifier, s.database, s.extension, s.stop_sqlstate, " \
-	"s.run_since"
+	"s.run_since, s.server_oid"
 
 static SiFixedSql get_sql = {
 	"SELECT " COLUMNS " FROM stream_ingest.subscription s WHERE s.id = $1",
@@ -55,13 +56,13 @@ static SiFixedSql insert_sql = {
 	"INSERT INTO stream_ingest.subscription AS s (name, owner, owner_name, server, topic, "
 	" target, target_name, apply, format, fields, mapping, insert_mode, key_columns, options, "
 	" pinned, enabled, stop_state, stop_reason, pending_position, first_partitions, adopt_log, "
-	" system_identifier, database, extension) "
+	" system_identifier, database, extension, server_oid) "
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12, $13, $14::jsonb, $15, "
-	" $16, $17, $18, $19, $20, $21, $22, $23, $24) "
+	" $16, $17, $18, $19, $20, $21, $22, $23, $24, $25) "
 	"ON CONFLICT (name) DO NOTHING RETURNING s.id",
-	24, {NAMEOID, OIDOID, NAMEOID, NAMEOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID,
+	25, {NAMEOID, OIDOID, NAMEOID, NAMEOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID,
 		TEXTOID, TEXTOID, TEXTOID, NAMEARRAYOID, TEXTOID, TEXTARRAYOID, BOOLOID, TEXTOID,
-	TEXTOID, TEXTOID, INT4OID, BOOLOID, INT8OID, OIDOID, OIDOID}
+	TEXTOID, TEXTOID, INT4OID, BOOLOID, INT8OID, OIDOID, OIDOID, OIDOID}
 };
 
 static SiFixedSql update_sql = {
@@ -72,11 +73,12 @@ static SiFixedSql update_sql = {
 	" stop_sqlstate = CASE WHEN $17 IS NOT NULL THEN s.stop_sqlstate END, "
 	" stopped_at = CASE WHEN $17 IS NOT NULL THEN s.stopped_at END, "
 	" pending_position = $19, first_partitions = $20, adopt_log = $21, "
-	" system_identifier = $22, database = $23, extension = $24, epoch = s.epoch + 1 "
+	" system_identifier = $22, database = $23, extension = $24, server_oid = $25, "
+	" epoch = s.epoch + 1 "
 	"WHERE s.name = $1 RETURNING s.epoch",
-	24, {NAMEOID, OIDOID, NAMEOID, NAMEOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID,
+	25, {NAMEOID, OIDOID, NAMEOID, NAMEOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID,
 		TEXTOID, TEXTOID, TEXTOID, NAMEARRAYOID, TEXTOID, TEXTARRAYOID, BOOLOID, TEXTOID,
-	TEXTOID, TEXTOID, INT4OID, BOOLOID, INT8OID, OIDOID, OIDOID}
+	TEXTOID, TEXTOID, INT4OID, BOOLOID, INT8OID, OIDOID, OIDOID, OIDOID}
 };
 
 static SiFixedSql delete_sql = {
@@ -135,6 +137,11 @@ static SiFixedSql counts_since_sql = {
 	1, {INT4OID}
 };
 
+static SiFixedSql count_sql = {
+	"SELECT count(*) FROM stream_ingest.subscription s WHERE s.owner = $1",
+	1, {OIDOID}
+};
+
 static SiFixedSql gap_sql = {
 	"INSERT INTO stream_ingest.gap (subscription, topic, partition, from_offset, to_offset, reason) "
 	"VALUES ($1, $2, $3, $4, $5, $6) "
@@ -157,8 +164,15 @@ si_catalog_lock_extension(void)
 	if (!OidIsValid(extension))
 		return InvalidOid;
 
-	/* whoever drops it locks it first; waiting, we see that it is gone */
-	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	/*
+	 * DROP EXTENSION locks it first, so with the lock we are safe.  But any
+	 * role can lock it: by ALTER FUNCTION ... DEPENDS ON EXTENSION, in a
+	 * transaction that it leaves open.  So this does not wait.  Without the
+	 * lock an extension that is being dropped makes the caller's next
+	 * statement wait for its tables, and fail when they are gone.
+	 */
+	if (!ConditionalLockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock))
+		AcceptInvalidationMessages();
 	return si_catalog_extension();
 }
 
@@ -248,6 +262,7 @@ read_row(uint64 row)
 	s->stop_sqlstate = si_fixed_sql_text(row, 27);
 	run_since = si_fixed_sql_datum(row, 28, &isnull);
 	s->run_since = isnull ? 0 : DatumGetTimestampTz(run_since);
+	s->server_oid = si_fixed_sql_int(row, 29, InvalidOid);
 	s->damage = find_damage(s);
 	return s;
 }
@@ -304,6 +319,19 @@ si_catalog_list(void)
 	return result;
 }
 
+int64
+si_catalog_count(Oid owner)
+{
+	Datum		argument = ObjectIdGetDatum(owner);
+	int64		n;
+
+	si_fixed_sql_begin();
+	(void) si_fixed_sql_read(&count_sql, &argument, NULL);
+	n = si_fixed_sql_int(0, 1, 0);
+	si_fixed_sql_end();
+	return n;
+}
+
 /* A text argument that may be NULL. */
 static Datum
 text_or_null(const char *value, char *null)
@@ -354,6 +382,8 @@ fill_arguments(SiSubscription *s, Datum *values, char *nulls)
 	values[21] = Int64GetDatum(s->system_identifier);
 	values[22] = ObjectIdGetDatum(s->database);
 	values[23] = ObjectIdGetDatum(s->extension);
+	values[24] = ObjectIdGetDatum(s->server_oid);
+	nulls[24] = OidIsValid(s->server_oid) ? ' ' : 'n';
 }
 
 void

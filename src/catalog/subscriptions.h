@@ -38,6 +38,8 @@ typedef struct SiSubscription
 	Oid			owner;
 	char	   *owner_name;
 	char	   *server;
+	Oid			server_oid;		/* of the server that had this name when it
+								 * was accepted */
 	char	   *topic;
 	Oid			target;			/* InvalidOid with apply */
 	char	   *target_name;
@@ -76,7 +78,10 @@ typedef struct SiSubscription
 /* OID of the extension in this database, InvalidOid if it is not there. */
 extern Oid	si_catalog_extension(void);
 
-/* The same, and keep it from being dropped until the transaction ends. */
+/*
+ * The same, and keep it from being dropped until the transaction ends, unless
+ * somebody else has it locked: this never waits.
+ */
 extern Oid	si_catalog_lock_extension(void);
 
 /* One subscription, in the current memory context; NULL if there is none. */
@@ -90,6 +95,9 @@ extern SiSubscription *si_catalog_find(const char *name, bool lock);
 
 /* All of this database, a List of SiSubscription. */
 extern List *si_catalog_list(void);
+
+/* How many of these belong to a role. */
+extern int64 si_catalog_count(Oid owner);
 
 /* Store a new one; sets its id.  Error 42710 if the name is taken. */
 extern void si_catalog_insert(SiSubscription *subscription);

@@ -25,6 +25,9 @@
  */
 bool		si_guc_enabled = true;
 
+/* How many subscriptions of one role take part in the cluster. */
+int			si_guc_max_subscriptions_per_role = -1;
+
 /* Sizes of the arrays in shared memory. */
 int			si_guc_max_subscriptions = 256;
 int			si_guc_max_workers = 32;
@@ -38,6 +41,11 @@ si_guc_init(void)
 							 "Off stops all workers and starts none.",
 							 &si_guc_enabled, true,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("stream_ingest.max_subscriptions_per_role",
+							"Sets the maximum number of subscriptions of one role.",
+							"-1 means as many as stream_ingest.max_subscriptions.",
+							&si_guc_max_subscriptions_per_role, -1, -1, 65536,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	/* what sizes shared memory can only be said before there is any */
 	if (process_shared_preload_libraries_in_progress)

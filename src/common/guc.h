@@ -12,6 +12,7 @@
 
 extern bool si_guc_enabled;
 extern int	si_guc_max_subscriptions;
+extern int	si_guc_max_subscriptions_per_role;	/* -1: as many as there are */
 extern int	si_guc_max_workers;
 extern int	si_guc_max_partitions;
 

@@ -28,6 +28,10 @@ static const char *const sentences[SI_NREASONS] = {
 	"waiting to be noticed by the launcher",
 	[SI_REASON_TOO_MANY] =
 	"there are more subscriptions than the %d of stream_ingest.max_subscriptions; raise it and restart the server",
+	[SI_REASON_ROLE_HAS_TOO_MANY] =
+	"its owner has more subscriptions than the %d of stream_ingest.max_subscriptions_per_role; raise it and reload the configuration, or drop others",
+	[SI_REASON_NOT_SCANNED] =
+	"the launcher could not read the subscriptions of this database: %s; it is tried again by itself",
 	[SI_REASON_NO_PROCESS] =
 	"waiting for a background worker slot; raise max_worker_processes and restart the server",
 	[SI_REASON_NO_WORKER] =
@@ -56,6 +60,9 @@ static const char *const sentences[SI_NREASONS] = {
 	[SI_REASON_DAMAGE] =
 	"what is stored of the subscription is not valid: %s; correct it by alter_subscription(), or drop it",
 
+	[SI_REASON_OTHER_SERVER] =
+	"server \"%s\" is not the one for which the subscription was made, but another of the same name; see where it leads, then enable() accepts it",
+
 	[SI_REASON_BROKER] =
 	"%s; see whether the brokers run, bootstrap_servers of the server names them, and the addresses that they advertise can be reached from here",
 	[SI_REASON_AUTHENTICATION] =
@@ -69,6 +76,8 @@ static const char *const sentences[SI_NREASONS] = {
 
 	[SI_REASON_LOCK] =
 	"waiting for %s; it goes on when that transaction ends",
+	[SI_REASON_LOCK_TIMEOUT] =
+	"another session holds a lock without which the worker cannot start (see pg_locks); it is tried again by itself",
 	[SI_REASON_STANDBY_CONFIRMS] =
 	"waiting for a synchronous standby to confirm the commit; see synchronous_standby_names",
 	[SI_REASON_PASSING] =

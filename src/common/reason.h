@@ -29,6 +29,8 @@ typedef enum SiReason
 	/* no process yet */
 	SI_REASON_NOT_NOTICED,
 	SI_REASON_TOO_MANY,			/* %d: max_subscriptions */
+	SI_REASON_ROLE_HAS_TOO_MANY,	/* %d: max_subscriptions_per_role */
+	SI_REASON_NOT_SCANNED,		/* %s: the server's words */
 	SI_REASON_NO_PROCESS,
 	SI_REASON_NO_WORKER,		/* %d: max_workers */
 	SI_REASON_NO_WORKER_YET,
@@ -44,6 +46,7 @@ typedef enum SiReason
 	SI_REASON_NO_USAGE,			/* %s, %s: role, server */
 	SI_REASON_OPTIONS,			/* %s: what is wrong with them */
 	SI_REASON_DAMAGE,			/* %s: what is wrong */
+	SI_REASON_OTHER_SERVER,		/* %s: server */
 
 	/* Kafka; %s: librdkafka's words */
 	SI_REASON_BROKER,
@@ -54,6 +57,7 @@ typedef enum SiReason
 
 	/* the database; %s: the lock and its holder; what was refused, and why */
 	SI_REASON_LOCK,
+	SI_REASON_LOCK_TIMEOUT,
 	SI_REASON_STANDBY_CONFIRMS,
 	SI_REASON_PASSING,
 	SI_REASON_PRIVILEGE,

@@ -119,7 +119,11 @@ si_arguments_subscription_if_any(FunctionCallInfo fcinfo, const char *function, 
 	si_slots_require();
 	PreventCommandIfReadOnly(function);
 	si_arguments_require(fcinfo, 0, "name");
-	s = si_catalog_find(NameStr(*PG_GETARG_NAME(0)), lock);
+	s = si_catalog_find(NameStr(*PG_GETARG_NAME(0)), false);
+
+	/* others than the owner must not even wait for the lock */
+	if (lock && s != NULL && has_privs_of_role(GetUserId(), s->owner))
+		s = si_catalog_find(NameStr(*PG_GETARG_NAME(0)), true);
 	if (s != NULL && !has_privs_of_role(GetUserId(), s->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

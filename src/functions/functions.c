@@ -96,6 +96,7 @@ si_sql_create_subscription(PG_FUNCTION_ARGS)
 	}
 
 	s = read_arguments(fcinfo);
+	si_subscription_check_limit(s->owner);
 	si_session_pinned_for(s->owner, s->pinned);
 	si_subscription_make_at_home(s);
 	si_subscription_check(s);
@@ -121,6 +122,9 @@ change_source(SiSubscription *s, FunctionCallInfo fcinfo)
 	char	   *topic = PG_ARGISNULL(2) ? s->topic : si_arguments_text(fcinfo, 2);
 	char	   *former_topic = s->topic;
 
+	/* naming the server says which one is meant */
+	if (!PG_ARGISNULL(1))
+		s->server_oid = InvalidOid;
 	if (strcmp(server, s->server) == 0 && strcmp(topic, s->topic) == 0)
 		return;
 	if (s->enabled)
@@ -293,6 +297,8 @@ si_sql_set_owner(PG_FUNCTION_ARGS)
 	si_arguments_require(fcinfo, 1, "owner");
 	owner = PG_GETARG_OID(1);
 	check_can_set_role_compat(GetUserId(), owner);
+	if (owner != s->owner)
+		si_subscription_check_limit(owner);
 
 	s->owner = owner;
 	s->owner_name = GetUserNameFromId(owner, false);

@@ -18,6 +18,8 @@
 #include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "commands/dbcommands.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -88,12 +90,57 @@ check_combination(const SiSubscription *s, const SiOptions *options)
 	check_stops(options);
 }
 
+/* The group of another subscription of this database. */
+static char *
+group_of(const SiSubscription *s)
+{
+	SiServerProperties server = {.group_prefix = si_server_group_prefix(s->server)};
+
+	return si_server_group_name(&server, si_options_group_id(s->options_text),
+								get_database_name(MyDatabaseId), NameStr(s->name));
+}
+
+/*
+ * Others' groups are not for us to write in: neither those of other databases,
+ * which begin with their names, nor those of other subscriptions here.
+ */
+static void
+check_group(const SiSubscription *s, const SiOptions *options, const SiServerProperties *server)
+{
+	char	   *database = get_database_name(MyDatabaseId);
+	char	   *ours = si_server_group_name(server, NULL, database, "");
+	char	   *group = si_server_group_name(server, options->group_id, database,
+											 NameStr(s->name));
+	ListCell   *lc;
+
+	if (options->group_id != NULL &&
+		(strncmp(group, ours, strlen(ours)) != 0 || strlen(group) == strlen(ours)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"group_id\" must begin with \"%s\"", ours),
+				 errdetail("These are the \"group_prefix\" of server \"%s\" and the database.",
+						   s->server)));
+	foreach(lc, si_catalog_list())
+	{
+		const SiSubscription *other = lfirst(lc);
+
+		if (strcmp(NameStr(other->name), NameStr(s->name)) == 0 ||
+			strcmp(group_of(other), group) != 0)
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("group \"%s\" is another subscription's", group),
+				 errhint("Set the option \"group_id\" to another name that begins with \"%s\".",
+						 ours)));
+	}
+}
+
 /*
  * The server must be there, be ours, and be open to the owner, and the group
  * be one of its own.
  */
 static void
-check_server(const SiSubscription *s, const SiOptions *options)
+check_server(SiSubscription *s, const SiOptions *options)
 {
 	SiServerProperties *server = si_server_properties(s->server, s->owner);
 
@@ -102,14 +149,23 @@ check_server(const SiSubscription *s, const SiOptions *options)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for foreign server %s", s->server),
 				 errhint("Grant USAGE on the server to role \"%s\".", s->owner_name)));
+	check_group(s, options, server);
+	if (!OidIsValid(s->server_oid))
+		s->server_oid = server->server;
+}
 
-	/* others' groups are not for us to write and delete in */
-	if (options->group_id != NULL &&
-		strncmp(options->group_id, server->group_prefix, strlen(server->group_prefix)) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"group_id\" must begin with \"%s\"", server->group_prefix),
-				 errhint("Server \"%s\" says so with its option \"group_prefix\".", s->server)));
+void
+si_subscription_check_limit(Oid owner)
+{
+	int			limit = si_slots_role_limit();
+
+	if (si_catalog_count(owner) < limit)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("role \"%s\" has %d subscriptions in this database already",
+					GetUserNameFromId(owner, false), limit),
+			 errhint("Drop one, or increase stream_ingest.max_subscriptions_per_role.")));
 }
 
 static void
@@ -203,6 +259,7 @@ si_subscription_make_at_home(SiSubscription *s)
 	s->system_identifier = (int64) GetSystemIdentifier();
 	s->database = MyDatabaseId;
 	s->extension = si_catalog_extension();
+	s->server_oid = get_foreign_server_oid(s->server, true);
 }
 
 void

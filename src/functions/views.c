@@ -106,8 +106,8 @@ add_copy(WorkerCopies *copies)
 }
 
 /*
- * Of a subscription that has some of its workers, those that it lacks: their
- * partitions do not move.  One that has none is subscription_slot's.
+ * Of a subscription that has some of its workers, those that it lacks: the
+ * others take their partitions.  One that has none is subscription_slot's.
  */
 static void
 add_lacking_workers(WorkerCopies *copies, const SiSubscriptionSlot *subscription)
@@ -405,38 +405,76 @@ subscriptions_are_full(void)
 	return true;
 }
 
-/* Why a subscription is not known to the launcher as it is now. */
-static char *
-why_not_noticed(bool launcher, bool no_process, bool full)
+/* A scan is asked for no more often than so. */
+#define SCAN_AGE_MS		2000
+
+/* What keeps a subscription from being known to the launcher as it is now. */
+typedef struct Obstacles
 {
-	if (!launcher)
+	bool		launcher;		/* it runs */
+	bool		no_process;		/* no scanner can start */
+	bool		full;			/* all slots are taken */
+	bool		overlooked;		/* the last scan, which is not young, did not
+								 * see it */
+	bool		lacking;		/* the last scan found too few for some */
+	char		scan_error[SI_SCAN_ERROR_LEN];	/* what ended the last one */
+} Obstacles;
+
+/* Lock held; known: the subscription has a slot. */
+static void
+find_obstacles(Obstacles *obstacles, bool known)
+{
+	const SiDatabaseSlot *database = si_slots_find_database(MyDatabaseId, false);
+
+	memset(obstacles, 0, sizeof(Obstacles));
+	obstacles->launcher = (si_shared->launcher_pid != 0);
+	obstacles->no_process = si_shared->no_worker_slot;
+	obstacles->full = !known && subscriptions_are_full();
+	obstacles->overlooked = !known;
+	if (database == NULL)
+		return;
+	obstacles->lacking = !known && database->lacking > 0 &&
+		database->requested == database->scanned;
+	obstacles->overlooked = !known && database->lacking == 0 &&
+		database->requested == database->scanned &&
+		TimestampDifferenceExceeds(database->scanned_at, GetCurrentTimestamp(), SCAN_AGE_MS);
+	strlcpy(obstacles->scan_error, database->scan_error, SI_SCAN_ERROR_LEN);
+}
+
+static char *
+why_not_noticed(const Obstacles *obstacles)
+{
+	if (!obstacles->launcher)
 		return si_reason(SI_REASON_NO_LAUNCHER);
-	if (no_process)
+	if (obstacles->no_process)
 		return si_reason(SI_REASON_NO_PROCESS);
-	if (full)
+	if (obstacles->scan_error[0] != '\0')
+		return si_reason(SI_REASON_NOT_SCANNED, obstacles->scan_error);
+	if (obstacles->full)
 		return si_reason(SI_REASON_TOO_MANY, si_guc_max_subscriptions);
+	if (obstacles->lacking)
+		return si_reason(SI_REASON_ROLE_HAS_TOO_MANY, si_slots_role_limit());
 	return si_reason(SI_REASON_NOT_NOTICED);
 }
 
 /* What shared memory has of a subscription that has no worker. */
 static void
-look_up(Finding *finding, int32 id, int64 epoch)
+look_up(Finding *finding, int32 id, int64 epoch, bool enabled)
 {
 	SiSubscriptionSlot *slot;
 	SiSubscriptionSlot copy;
-	bool		launcher,
-				no_process,
-				full = false;
+	Obstacles	obstacles;
 
 	si_slots_lock(LW_SHARED);
 	slot = si_slots_find_subscription(MyDatabaseId, id);
 	if (slot != NULL)
 		copy = *slot;
-	else
-		full = subscriptions_are_full();
-	launcher = (si_shared->launcher_pid != 0);
-	no_process = si_shared->no_worker_slot;
+	find_obstacles(&obstacles, slot != NULL);
 	si_slots_unlock();
+
+	/* as when the table was filled by pg_restore, after its last scan */
+	if (enabled && obstacles.overlooked)
+		si_slots_request_scan(MyDatabaseId);
 	if (slot != NULL && !may_see(copy.owner))
 		slot = NULL;
 
@@ -444,13 +482,13 @@ look_up(Finding *finding, int32 id, int64 epoch)
 	finding->since = (slot != NULL) ? copy.since : 0;
 	if (slot == NULL || copy.epoch < epoch)
 	{
-		finding->reason = why_not_noticed(launcher, no_process, full);
+		finding->reason = why_not_noticed(&obstacles);
 		return;
 	}
 	finding->state = copy.state;
 	finding->retry_at = copy.recheck_at;
 	finding->reason = copy.reason[0] ? pstrdup(copy.reason)
-		: si_reason_fixed(launcher ? SI_REASON_NO_WORKER_YET : SI_REASON_NO_LAUNCHER);
+		: si_reason_fixed(obstacles.launcher ? SI_REASON_NO_WORKER_YET : SI_REASON_NO_LAUNCHER);
 }
 
 static void
@@ -459,7 +497,7 @@ examine(Finding *finding, int32 id, int64 epoch, bool enabled)
 	if (!enabled)
 	{
 		if (si_shared != NULL)
-			look_up(finding, id, epoch);
+			look_up(finding, id, epoch, false);
 		finding->state = SI_STATE_DISABLED;
 		finding->reason = si_reason_fixed(SI_REASON_DISABLED);
 		finding->retry_at = 0;
@@ -475,7 +513,7 @@ examine(Finding *finding, int32 id, int64 epoch, bool enabled)
 	else if (!si_guc_enabled)
 		finding->reason = si_reason_fixed(SI_REASON_OFF);
 	else
-		look_up(finding, id, epoch);
+		look_up(finding, id, epoch, true);
 }
 
 Datum

@@ -430,3 +430,14 @@ si_options_names(const char *changes, const char *name)
 	si_document_release(given);
 	return named;
 }
+
+char *
+si_options_group_id(const char *options)
+{
+	SiDocument *given = load_object(options);
+	json_t	   *value = json_object_get(given->json, "group_id");
+	char	   *result = json_is_string(value) ? pstrdup(json_string_value(value)) : NULL;
+
+	si_document_release(given);
+	return result;
+}

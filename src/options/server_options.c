@@ -347,6 +347,42 @@ si_server_properties(const char *server, Oid role)
 	return result;
 }
 
+char *
+si_server_group_prefix(const char *server)
+{
+	ForeignServer *fs = GetForeignServerByName(server, true);
+	ListCell   *lc;
+
+	foreach(lc, fs != NULL ? fs->options : NIL)
+	{
+		DefElem    *option = lfirst_node(DefElem, lc);
+
+		if (strcmp(option->defname, "group_prefix") == 0)
+			return defGetString(option);
+	}
+	return DEFAULT_GROUP_PREFIX;
+}
+
+/*
+ * A database's name as it stands in groups: without dots, or subscription b.c
+ * of database a and subscription c of database a.b would have one group.
+ */
+static char *
+group_database(const char *database)
+{
+	StringInfoData name;
+
+	initStringInfo(&name);
+	for (const char *c = database; *c != '\0'; c++)
+	{
+		if (*c == '.' || *c == '%')
+			appendStringInfo(&name, "%%%02X", (unsigned char) *c);
+		else
+			appendStringInfoChar(&name, *c);
+	}
+	return name.data;
+}
+
 /* The group of a subscription: see server_options.h. */
 char *
 si_server_group_name(const SiServerProperties *server, const char *group_id,
@@ -354,7 +390,7 @@ si_server_group_name(const SiServerProperties *server, const char *group_id,
 {
 	if (group_id != NULL)
 		return pstrdup(group_id);
-	return psprintf("%s%s.%s", server->group_prefix, database, subscription);
+	return psprintf("%s%s.%s", server->group_prefix, group_database(database), subscription);
 }
 
 bool

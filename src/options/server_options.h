@@ -30,6 +30,9 @@ typedef struct SiServerProperties
  */
 extern SiServerProperties *si_server_properties(const char *server, Oid role);
 
+/* The option group_prefix of a server; the default if there is no such server. */
+extern char *si_server_group_prefix(const char *server);
+
 /*
  * The consumer group under which a subscription publishes its offsets,
  * palloc'd: what its option group_id names, or if that is NULL, what follows

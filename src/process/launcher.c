@@ -35,18 +35,21 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "catalog/session.h"
 #include "catalog/settings.h"
 #include "catalog/transaction.h"
 #include "common/compat.h"
 #include "common/guc.h"
 #include "common/words.h"
 #include "process/launcher.h"
+#include "process/places.h"
 #include "process/worker.h"
 #include "shmem/slots.h"
 
@@ -57,6 +60,8 @@
 #define HEALTHY_MS			60000	/* who ran that long starts afresh */
 #define STOP_GRACE_MS		1000	/* from the polite request to SIGTERM */
 #define NO_SLOT_RETRY_MS	1000
+#define CATALOG_RETRY_MS	1000
+#define LOCK_TIMEOUT_MS		5000	/* of the launcher, while it starts */
 #define CRASH_WAIT_MS		2000	/* after a crash of the server */
 #define SCANNER_GIVE_UP_MS	5000	/* then a worker makes room for the
 									 * scanner */
@@ -91,7 +96,10 @@ turn_again_in(int milliseconds)
 
 /* ---- databases and scanners ---- */
 
-/* Ask for a scan of every database that one can connect to. */
+/*
+ * Ask for a scan of every database that one can connect to.  If the catalog is
+ * locked, that is for the next turn: nobody here waits for a lock.
+ */
 static void
 request_all_scans(void)
 {
@@ -100,6 +108,15 @@ request_all_scans(void)
 	TableScanDesc scan;
 	HeapTuple	tuple;
 
+	if (!ConditionalLockRelationOid(DatabaseRelationId, AccessShareLock))
+	{
+		si_transaction_commit(caller);
+		si_slots_lock(LW_EXCLUSIVE);
+		si_shared->scan_all = true;
+		si_slots_unlock();
+		turn_again_in(CATALOG_RETRY_MS);
+		return;
+	}
 	catalog = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(catalog, 0, NULL);
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
@@ -124,6 +141,23 @@ request_all_scans(void)
 	si_transaction_commit(caller);
 }
 
+/*
+ * Ask again about databases that have subscriptions without a slot, if one was
+ * freed.  Lock held.
+ */
+static void
+request_lacking(void)
+{
+	for (int i = 0; i < SI_MAX_DATABASES; i++)
+	{
+		SiDatabaseSlot *slot = &si_shared->databases[i];
+
+		if (OidIsValid(slot->database) && slot->lacking > 0 &&
+			slot->freed_seen != si_shared->freed && slot->requested == slot->scanned)
+			slot->requested++;
+	}
+}
+
 /* Ask again about databases where something may have healed. */
 static void
 request_rechecks(void)
@@ -131,6 +165,7 @@ request_rechecks(void)
 	TimestampTz now = GetCurrentTimestamp();
 
 	si_slots_lock(LW_EXCLUSIVE);
+	request_lacking();
 	for (int i = 0; i < si_guc_max_subscriptions; i++)
 	{
 		SiSubscriptionSlot *subscription = si_slots_subscription(i);
@@ -151,17 +186,23 @@ request_rechecks(void)
 }
 
 /*
- * The next database to be scanned.  Entries that tell nothing are freed on the
- * way.  Lock not held.
+ * The next database to be scanned: of those that are due, the one where fewest
+ * scans have failed, so that none waits for others that are locked; of these
+ * the next one in turn, so that none waits for one that asks all the time.
+ * Entries that tell nothing are freed on the way.  Lock not held.
  */
 static Oid
 next_database(void)
 {
-	Oid			result = InvalidOid;
+	static int	last = 0;
+	int			chosen = -1;
+	int			failures = 0;
+	Oid			result;
 
 	si_slots_lock(LW_EXCLUSIVE);
-	for (int i = 0; i < SI_MAX_DATABASES; i++)
+	for (int n = 1; n <= SI_MAX_DATABASES; n++)
 	{
+		int			i = (last + n) % SI_MAX_DATABASES;
 		SiDatabaseSlot *slot = &si_shared->databases[i];
 
 		if (!OidIsValid(slot->database) || slot->suspended_by != 0)
@@ -170,12 +211,17 @@ next_database(void)
 		{
 			if (slot->scan_after > GetCurrentTimestamp())
 				turn_again_at(slot->scan_after);
-			else if (!OidIsValid(result))
-				result = slot->database;
+			else if (chosen < 0 || slot->scan_failures < failures)
+			{
+				chosen = i;
+				failures = slot->scan_failures;
+			}
 		}
 		else if (!slot->has_extension)
 			slot->database = InvalidOid;
 	}
+	result = chosen >= 0 ? si_shared->databases[chosen].database : InvalidOid;
+	last = chosen >= 0 ? chosen : last;
 	si_slots_unlock();
 	return result;
 }
@@ -338,18 +384,24 @@ is_wanted(const SiWorkerSlot *worker)
 	if (!si_guc_enabled || database_is_suspended(worker->database))
 		return false;
 	subscription = si_slots_find_subscription(worker->database, worker->subscription);
-	return subscription != NULL && worker->number < subscription->workers &&
+	return subscription != NULL && worker->number < subscription->granted &&
 		subscription->owner == worker->owner;
 }
 
-/* A worker that works by older settings than the subscription has now. */
+/*
+ * A worker that works by older settings than the subscription has now, or
+ * shares the partitions with more or fewer than there are now.
+ */
 static bool
 is_outdated(const SiWorkerSlot *worker)
 {
 	SiSubscriptionSlot *subscription =
 		si_slots_find_subscription(worker->database, worker->subscription);
 
-	return subscription != NULL && worker->epoch != 0 && worker->epoch < subscription->epoch;
+	if (subscription == NULL)
+		return false;
+	return (worker->epoch != 0 && worker->epoch < subscription->epoch) ||
+		worker->team != subscription->granted;
 }
 
 /* Has a worker that we registered ended before it could attach itself? */
@@ -435,26 +487,11 @@ tend_workers(void)
 
 /* ---- workers that begin ---- */
 
-static int
-count_workers(Oid owner)
-{
-	int			n = 0;
-
-	for (int i = 0; i < si_guc_max_workers; i++)
-	{
-		SiWorkerSlot *worker = si_slots_worker(i);
-
-		if (worker->in_use && worker->owner == owner)
-			n++;
-	}
-	return n;
-}
-
 /* The lowest number of a worker that a subscription lacks, or -1. */
 static int
 lacking_worker(const SiSubscriptionSlot *subscription)
 {
-	for (int number = 0; number < subscription->workers; number++)
+	for (int number = 0; number < subscription->granted; number++)
 	{
 		if (si_slots_find_worker(subscription->database, subscription->id, number) == NULL)
 			return number;
@@ -462,38 +499,21 @@ lacking_worker(const SiSubscriptionSlot *subscription)
 	return -1;
 }
 
-/*
- * The subscription that gets the next place: a first worker before any second,
- * then the role that has the fewest.
- */
+/* A subscription that has fewer places than it was granted, or NULL. */
 static SiSubscriptionSlot *
 next_subscription(int *number)
 {
-	SiSubscriptionSlot *best = NULL;
-	int			best_owned = 0;
-
 	for (int i = 0; i < si_guc_max_subscriptions; i++)
 	{
 		SiSubscriptionSlot *subscription = si_slots_subscription(i);
-		int			lacking;
-		int			owned;
 
-		if (!subscription->in_use || subscription->workers == 0 ||
-			database_is_suspended(subscription->database))
+		if (!subscription->in_use)
 			continue;
-		lacking = lacking_worker(subscription);
-		if (lacking < 0)
-			continue;
-		owned = count_workers(subscription->owner);
-		if (best == NULL || (lacking > 0) < (*number > 0) ||
-			((lacking > 0) == (*number > 0) && owned < best_owned))
-		{
-			best = subscription;
-			best_owned = owned;
-			*number = lacking;
-		}
+		*number = lacking_worker(subscription);
+		if (*number >= 0)
+			return subscription;
 	}
-	return best;
+	return NULL;
 }
 
 static SiWorkerSlot *
@@ -509,7 +529,7 @@ free_worker_slot(void)
 	return NULL;
 }
 
-/* Who lacks a place waits, and status says for what. */
+/* For workers that were not granted, status says what they wait for. */
 static void
 note_no_places(void)
 {
@@ -521,31 +541,42 @@ note_no_places(void)
 	{
 		SiSubscriptionSlot *subscription = si_slots_subscription(i);
 
-		if (subscription->in_use && lacking_worker(subscription) >= 0)
+		if (!subscription->in_use || subscription->workers == 0)
+			continue;
+		if (subscription->granted < subscription->workers)
 			si_reason_put(subscription->reason, reason);
+		else
+			subscription->reason[0] = '\0';
 	}
 }
 
-/* Give places to those who lack one; what is left over waits, with a reason. */
+/* Decide who may have how many places. */
+static void
+allot_places(void)
+{
+	si_slots_lock(LW_EXCLUSIVE);
+	si_places_allot();
+	note_no_places();
+	si_slots_unlock();
+}
+
+/*
+ * Hand out the places that are free.  Others may be held by workers that have
+ * to end first.
+ */
 static void
 assign_slots(void)
 {
 	SiSubscriptionSlot *subscription;
-	int			number = 0;
+	SiWorkerSlot *worker;
+	int			number;
 
 	si_slots_lock(LW_EXCLUSIVE);
-	while (si_guc_enabled && (subscription = next_subscription(&number)) != NULL)
+	while (si_guc_enabled && (worker = free_worker_slot()) != NULL &&
+		   (subscription = next_subscription(&number)) != NULL)
 	{
-		SiWorkerSlot *worker = free_worker_slot();
-		uint32		generation;
+		uint32		generation = worker->generation;
 
-		if (worker == NULL)
-		{
-			note_no_places();
-			break;
-		}
-		subscription->reason[0] = '\0';
-		generation = worker->generation;
 		memset(worker, 0, sizeof(SiWorkerSlot));
 		worker->in_use = true;
 		worker->generation = generation + 1;
@@ -596,10 +627,26 @@ note_no_process(SiWorkerSlot *worker)
 	si_reason_put(worker->reason, si_reason_fixed(SI_REASON_NO_PROCESS));
 }
 
+/* Does a worker of the subscription still run for a team of another size? */
+static bool
+former_team_runs(const SiWorkerSlot *worker, int team)
+{
+	for (int i = 0; i < si_guc_max_workers; i++)
+	{
+		const SiWorkerSlot *other = si_slots_worker(i);
+
+		if ((other->pid != 0 || other->launching) && other->subscription == worker->subscription &&
+			other->database == worker->database && other->team != team)
+			return true;
+	}
+	return false;
+}
+
 /* What its predecessor did is over, unless it failed.  Lock held. */
 static void
-begin_starting(SiWorkerSlot *worker)
+begin_starting(SiWorkerSlot *worker, int team)
 {
+	worker->team = team;
 	worker->launching = true;
 	worker->stop = false;
 	worker->epoch = 0;
@@ -621,11 +668,19 @@ launch(int index, bool room)
 	SiWorkerSlot *worker;
 	BackgroundWorker registration;
 	bool		registered;
+	int			team;
 
 	si_slots_lock(LW_EXCLUSIVE);
 	worker = si_slots_worker(index);
 	if (!worker->in_use || worker->pid != 0 || worker->launching || !is_wanted(worker))
 	{
+		si_slots_unlock();
+		return true;
+	}
+	team = si_slots_find_subscription(worker->database, worker->subscription)->granted;
+	if (former_team_runs(worker, team))
+	{
+		/* the last of them wakes us */
 		si_slots_unlock();
 		return true;
 	}
@@ -648,7 +703,7 @@ launch(int index, bool room)
 		si_slots_unlock();
 		return false;
 	}
-	begin_starting(worker);
+	begin_starting(worker, team);
 	fill_registration(&registration, index, worker);
 	si_slots_unlock();
 
@@ -783,6 +838,7 @@ si_launcher_main(Datum arg)
 	/* it runs no statement that could be cancelled */
 	pqsignal(SIGINT, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
+	si_session_limit_lock_waits(LOCK_TIMEOUT_MS);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	pgstat_report_appname("stream_ingest launcher");
 
@@ -804,6 +860,7 @@ si_launcher_main(Datum arg)
 			request_all_scans();
 		request_rechecks();
 		start_scanner();
+		allot_places();
 		tend_workers();
 		assign_slots();
 		launch_workers();

@@ -21,6 +21,7 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "foreign/foreign.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -46,6 +47,11 @@
 #define RECHECK_MIN_MS		2000
 #define RECHECK_MAX_MS		60000
 
+/*
+ * No wait for a lock is longer: other databases wait for this scan to end.  It
+ * is tried again.
+ */
+#define LOCK_TIMEOUT_MS		500
 
 /* What a scan found out about one subscription. */
 typedef struct Finding
@@ -55,6 +61,7 @@ typedef struct Finding
 	SiState		state;
 	const char *reason;
 	bool		recheck;		/* may heal by itself */
+	bool		needs_slot;		/* nobody but a scanner can tell its state */
 	bool		is_news;		/* nobody else has told of it */
 } Finding;
 
@@ -93,6 +100,8 @@ server_obstacle(const SiSubscription *s)
 		return si_reason(SI_REASON_NO_SERVER, s->server);
 	if (!has_server_usage_compat(server->serverid, s->owner))
 		return si_reason(SI_REASON_NO_USAGE, s->owner_name, s->server);
+	if (server->serverid != s->server_oid)
+		return si_reason(SI_REASON_OTHER_SERVER, s->server);
 	return NULL;
 }
 
@@ -118,6 +127,7 @@ examine(Finding *finding, Oid extension)
 		finding->reason = s->stop_reason;
 		return;
 	}
+	finding->needs_slot = true;
 	if (is_copy(s, extension))
 	{
 		finding->reason = si_reason_fixed(SI_REASON_COPY);
@@ -176,12 +186,36 @@ next_recheck(TimestampTz since)
 	return TimestampTzPlusMilliseconds(now, Min(Max(lasted, RECHECK_MIN_MS), RECHECK_MAX_MS));
 }
 
+/* Free the slots of subscriptions that need none any more.  Lock held. */
+static void
+free_slots(const Finding *findings, int n)
+{
+	for (int i = 0; i < si_guc_max_subscriptions; i++)
+		si_slots_subscription(i)->seen = false;
+	for (int i = 0; i < n; i++)
+	{
+		SiSubscriptionSlot *slot =
+			si_slots_find_subscription(MyDatabaseId, findings[i].subscription->id);
+
+		if (slot != NULL && findings[i].needs_slot)
+			slot->seen = true;
+	}
+	for (int i = 0; i < si_guc_max_subscriptions; i++)
+	{
+		SiSubscriptionSlot *slot = si_slots_subscription(i);
+
+		if (slot->in_use && slot->database == MyDatabaseId && !slot->seen)
+			si_slots_free_subscription(slot);
+	}
+}
+
 /* Write one finding to its slot; false if there is no slot left. */
 static bool
 publish_finding(Finding *finding)
 {
 	const SiSubscription *s = finding->subscription;
-	SiSubscriptionSlot *slot = si_slots_make_subscription(MyDatabaseId, s->id);
+	SiSubscriptionSlot *slot = si_slots_make_subscription(MyDatabaseId, s->id, s->owner,
+														  finding->workers > 0);
 
 	if (slot == NULL)
 		return false;
@@ -189,10 +223,8 @@ publish_finding(Finding *finding)
 		slot->since = GetCurrentTimestamp();
 
 	/* other ends were told of by whoever brought them about */
-	finding->is_news = finding->recheck &&
+	finding->is_news = finding->workers == 0 &&
 		(slot->state != finding->state || strncmp(slot->reason, finding->reason, SI_REASON_LEN - 1) != 0);
-	slot->seen = true;
-	slot->owner = s->owner;
 	slot->name = s->name;
 	slot->epoch = s->epoch;
 	slot->workers = finding->workers;
@@ -209,35 +241,36 @@ publish(Finding *findings, int n, bool has_extension, uint64 request)
 	int			lacking = 0;
 
 	si_slots_lock(LW_EXCLUSIVE);
-	for (int i = 0; i < si_guc_max_subscriptions; i++)
-		si_slots_subscription(i)->seen = false;
-	for (int i = 0; i < n; i++)
-	{
-		if (!publish_finding(&findings[i]))
-			lacking++;
-	}
-	for (int i = 0; i < si_guc_max_subscriptions; i++)
-	{
-		SiSubscriptionSlot *slot = si_slots_subscription(i);
+	free_slots(findings, n);
 
-		if (slot->in_use && slot->database == MyDatabaseId && !slot->seen)
-			si_slots_free_subscription(slot);
+	/* what can run comes first */
+	for (int i = 0; i < 2 * n; i++)
+	{
+		Finding    *finding = &findings[i % n];
+
+		if (finding->needs_slot && (finding->workers > 0) == (i < n) &&
+			!publish_finding(finding))
+			lacking++;
 	}
 	database = si_slots_find_database(MyDatabaseId, true);
 	if (database != NULL)
 	{
 		database->has_extension = has_extension;
 		database->scanned = Max(database->scanned, request);
+		database->scanned_at = GetCurrentTimestamp();
 		database->scan_failures = 0;
+		database->scan_error[0] = '\0';
+		database->lacking = lacking;
+		database->freed_seen = si_shared->freed;
 	}
 	si_slots_unlock();
 
 	if (lacking > 0)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("%d subscriptions of database %u are beyond stream_ingest.max_subscriptions",
+				 errmsg("%d subscriptions of database %u are beyond stream_ingest.max_subscriptions or stream_ingest.max_subscriptions_per_role",
 						lacking, MyDatabaseId),
-				 errhint("Increase stream_ingest.max_subscriptions and restart the server.")));
+				 errhint("The view stream_ingest.status says which, and which setting to increase.")));
 }
 
 /* Log and announce what this scan has found to be in the way. */
@@ -271,6 +304,38 @@ current_request(Oid database)
 	return request;
 }
 
+/*
+ * What ends a scanner before its time is shown in status: that nobody may
+ * connect, or that a lock could not be had.
+ */
+static emit_log_hook_type prev_emit_log_hook = NULL;
+
+static void
+note_error(ErrorData *edata)
+{
+	if (edata->elevel >= ERROR && edata->sqlerrcode != ERRCODE_ADMIN_SHUTDOWN &&
+		!LWLockHeldByMe(si_shared->lock))
+	{
+		bool		lock = edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+		const char *words = lock ? "another session holds a lock on the database, the extension or its tables (see pg_locks)"
+			: edata->message ? edata->message : "unknown error";
+		SiDatabaseSlot *slot;
+
+		si_slots_lock(LW_EXCLUSIVE);
+		slot = si_slots_find_database(si_shared->scanner_database, false);
+		if (slot != NULL)
+		{
+			int			len = pg_mbcliplen(words, strlen(words), SI_SCAN_ERROR_LEN - 1);
+
+			memcpy(slot->scan_error, words, len);
+			slot->scan_error[len] = '\0';
+		}
+		si_slots_unlock();
+	}
+	if (prev_emit_log_hook)
+		prev_emit_log_hook(edata);
+}
+
 static void
 detach_scanner(int code, Datum arg)
 {
@@ -298,12 +363,18 @@ si_scanner_main(Datum arg)
 	si_shared->scanner_pid = MyProcPid;
 	si_slots_unlock();
 	before_shmem_exit(detach_scanner, (Datum) 0);
+	prev_emit_log_hook = emit_log_hook;
+	emit_log_hook = note_error;
 
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	request = current_request(database);
+
+	/* connecting waits for locks, too */
+	si_session_limit_lock_waits(LOCK_TIMEOUT_MS);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	si_session_init_worker();
+	si_session_limit_lock_waits(LOCK_TIMEOUT_MS);
 	pgstat_report_appname("stream_ingest scanner");
 
 	caller = si_transaction_begin();

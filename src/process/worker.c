@@ -70,6 +70,13 @@
 									 * wrong */
 #define REPORT_MS			1000	/* as often as the server's backends
 									 * report statistics */
+
+/*
+ * Until a worker streams it waits no longer for a lock, and tries again: what
+ * it waits for may have changed.  A batch waits for as long as it takes.
+ */
+#define START_LOCK_TIMEOUT_MS	5000
+#define LOCK_RETRY_MS		1000
 #define CLOSE_MS			5000	/* most that the end of a worker may take */
 
 static const char *const wait_names[SI_NWAITS] = {
@@ -162,6 +169,14 @@ si_worker_back_off(SiWorker *worker, int max_ms)
 
 /* ---- PREPARE ---- */
 
+/* The scanner will find out why we cannot work, and say so. */
+static void
+leave_for_scan(void)
+{
+	si_slots_request_scan(MyDatabaseId);
+	si_worker_leave(false);
+}
+
 static void
 open_consumer(SiWorker *worker)
 {
@@ -176,6 +191,8 @@ open_consumer(SiWorker *worker)
 	/* the launcher asks when it starts us, but may have asked long ago */
 	if (!has_server_usage_compat(server->server, s->owner))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, s->server);
+	if (server->server != s->server_oid)
+		leave_for_scan();
 
 	if (server->nproperties > 0)
 		memcpy(properties, server->properties, sizeof(SiProperty) * server->nproperties);
@@ -239,6 +256,7 @@ prepare(SiWorker *worker)
 	MemoryContext caller = si_transaction_begin();
 	MemoryContext old;
 
+	si_session_limit_lock_waits(START_LOCK_TIMEOUT_MS);
 	read_subscription(worker);
 	set_synchronous_commit(worker);
 	old = MemoryContextSwitchTo(worker->plan_context);
@@ -546,6 +564,18 @@ run(SiWorker *worker)
 	}
 }
 
+/* The worker waited in vain for a lock: show it, and let a successor try. */
+static void
+leave_after_lock_timeout(SiWorker *worker)
+{
+	const char *reason = si_reason_fixed(SI_REASON_LOCK_TIMEOUT);
+
+	si_worker_set_error(ERRCODE_LOCK_NOT_AVAILABLE, reason);
+	si_worker_set_state(worker, SI_STATE_RETRYING, reason);
+	si_worker_back_off(worker, LOCK_RETRY_MS);
+	si_worker_leave(true);
+}
+
 /*
  * An error that was not a batch's: nobody knows what it has interrupted, and
  * what had been taken from the consumer may be in no batch any more.  So the
@@ -566,6 +596,9 @@ leave_after_error(SiWorker *worker)
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(worker->scratch);
 	RESUME_INTERRUPTS();
+
+	if (failure->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && worker->phase != SI_PHASE_STREAM)
+		leave_after_lock_timeout(worker);
 
 	/* no payload takes part in anything but batches */
 	failure->safe = true;
@@ -611,6 +644,7 @@ attach_slot(int index, SiWorker *worker, Oid *database, Oid *owner)
 	worker->stub->id = slot->subscription;
 	worker->stub->name = slot->name;
 	worker->number = slot->number;
+	worker->team = slot->team;
 	*database = slot->database;
 	*owner = slot->owner;
 	si_slots_unlock();
@@ -636,7 +670,7 @@ keep_memory(void)
 }
 
 /*
- * A FATAL while connecting leaves its reason in the slot.  What the scanner
+ * An error while connecting leaves its reason in the slot.  What the scanner
  * would have refused has changed since it looked: it shall look again.
  */
 static emit_log_hook_type prev_emit_log_hook = NULL;
@@ -644,12 +678,14 @@ static emit_log_hook_type prev_emit_log_hook = NULL;
 static void
 note_fatal(ErrorData *edata)
 {
-	if (edata->elevel == FATAL && edata->sqlerrcode != ERRCODE_ADMIN_SHUTDOWN &&
+	if (edata->elevel >= ERROR && edata->sqlerrcode != ERRCODE_ADMIN_SHUTDOWN &&
 		!LWLockHeldByMe(si_shared->lock))
 	{
-		char	   *reason = si_reason(SI_REASON_PASSING, edata->message);
+		bool		lock = edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+		const char *reason = lock ? si_reason_fixed(SI_REASON_LOCK_TIMEOUT)
+			: si_reason(SI_REASON_PASSING, edata->message);
 
-		si_worker_set_error(edata->sqlerrcode, edata->message);
+		si_worker_set_error(edata->sqlerrcode, lock ? reason : edata->message);
 		si_slots_lock(LW_EXCLUSIVE);
 		si_reason_put(si_slots_worker(si_worker_my_slot)->reason, reason);
 		si_slots_unlock();
@@ -692,6 +728,7 @@ si_worker_main(Datum arg)
 	 * may take its time, and must not do so while locks are held.
 	 */
 	before_shmem_exit(close_consumer, (Datum) 0);
+	si_session_limit_lock_waits(START_LOCK_TIMEOUT_MS);
 	connect_database(database, owner);
 
 	/* sessions of all databases see it */

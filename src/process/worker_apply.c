@@ -36,7 +36,7 @@
 static int
 allowed_messages(SiWorker *worker)
 {
-	double		share = (double) worker->options->rate_limit / worker->options->workers;
+	double		share = (double) worker->options->rate_limit / worker->team;
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (worker->options->rate_limit == 0)
@@ -527,7 +527,7 @@ si_worker_batch_due(SiWorker *worker, bool drained, long *wait_ms)
 	worker->allowed = allowed_messages(worker);
 	if (worker->allowed == 0)
 	{
-		*wait_ms = 1 + 1000L * worker->options->workers / worker->options->rate_limit;
+		*wait_ms = 1 + 1000L * worker->team / worker->options->rate_limit;
 		return false;
 	}
 	if (full || worker->options->batch_interval == 0 || has_read_run(worker))

@@ -17,6 +17,7 @@
 
 #include "catalog/dead_letter.h"
 #include "catalog/event.h"
+#include "catalog/session.h"
 #include "catalog/transaction.h"
 #include "process/worker_internal.h"
 
@@ -126,7 +127,7 @@ load_partitions(SiWorker *worker, int topic_partitions)
 
 		if (!si_options_takes(worker->options, rows[i].partition))
 			continue;
-		if (rank++ % worker->options->workers != worker->number)
+		if (rank++ % worker->team != worker->number)
 			continue;
 		partition = &worker->partitions[worker->npartitions++];
 		partition->progress = rows[i];
@@ -239,6 +240,7 @@ si_worker_contact(SiWorker *worker)
 					   worker->npartitions);
 	MemoryContextSwitchTo(old);
 
+	si_session_limit_lock_waits(0);
 	worker->topic_partitions = info.partitions;
 	worker->troubled = false;
 	worker->retry_ms = 0;

@@ -77,6 +77,7 @@ typedef struct SiWorker
 	SiConsumer *consumer;
 	WaitEventSet *events;
 	int			number;			/* which of the subscription's workers */
+	int			team;			/* of how many that take part */
 
 	SiPartition *partitions;
 	int			npartitions;

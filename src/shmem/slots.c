@@ -188,26 +188,131 @@ si_slots_find_subscription(Oid database, int32 id)
 	return NULL;
 }
 
+int
+si_slots_role_limit(void)
+{
+	return si_guc_max_subscriptions_per_role < 0 ? si_guc_max_subscriptions
+		: si_guc_max_subscriptions_per_role;
+}
+
+/* How many slots the subscriptions of a role have.  Lock held. */
+static int
+count_subscriptions(Oid owner)
+{
+	for (int i = 0; i < si_guc_max_subscriptions; i++)
+	{
+		if (subscription_slots[i].in_use && subscription_slots[i].owner == owner)
+			return subscription_slots[i].peers;
+	}
+	return 0;
+}
+
+/* A role has one slot more or less.  Lock held. */
+static void
+change_peers(Oid owner, int change)
+{
+	int			peers = count_subscriptions(owner) + change;
+
+	for (int i = 0; i < si_guc_max_subscriptions; i++)
+	{
+		if (subscription_slots[i].owner == owner)
+			subscription_slots[i].peers = peers;
+	}
+}
+
+/*
+ * Would this slot be the better one to give up?  Of the role that has most, the
+ * last one, since a role's newest subscriptions are likely to be there; those
+ * that have a worker come last.
+ */
+static bool
+is_better_victim(const SiSubscriptionSlot *slot, const SiSubscriptionSlot *than)
+{
+	if (than == NULL)
+		return true;
+	if (slot->peers != than->peers)
+		return slot->peers > than->peers;
+	return slot->granted == 0 || than->granted > 0;
+}
+
+/*
+ * The subscription that gives up its slot for one of a role that has so many,
+ * or NULL.  Lock held.
+ */
+static SiSubscriptionSlot *
+choose_victim(int owned)
+{
+	SiSubscriptionSlot *victim = NULL;
+
+	for (int i = 0; i < si_guc_max_subscriptions; i++)
+	{
+		SiSubscriptionSlot *slot = &subscription_slots[i];
+
+		if (slot->workers == 0)
+			return slot;
+		if (slot->peers > owned + 1 && is_better_victim(slot, victim))
+			victim = slot;
+	}
+	return victim;
+}
+
+/* Take its slot away.  Its database is scanned again when one is free. */
+static void
+evict_subscription(SiSubscriptionSlot *slot)
+{
+	SiDatabaseSlot *database = si_slots_find_database(slot->database, false);
+
+	si_slots_free_subscription(slot);
+	if (database == NULL)
+		return;
+	database->lacking++;
+	database->freed_seen = si_shared->freed;
+}
+
+/* A slot that nobody has, or that is given up for this role; or NULL. */
+static SiSubscriptionSlot *
+free_subscription_slot(int owned, bool runs)
+{
+	SiSubscriptionSlot *slot;
+
+	for (int i = 0; i < si_guc_max_subscriptions; i++)
+	{
+		if (!subscription_slots[i].in_use)
+			return &subscription_slots[i];
+	}
+	slot = runs ? choose_victim(owned) : NULL;
+	if (slot != NULL)
+		evict_subscription(slot);
+	return slot;
+}
+
 SiSubscriptionSlot *
-si_slots_make_subscription(Oid database, int32 id)
+si_slots_make_subscription(Oid database, int32 id, Oid owner, bool runs)
 {
 	SiSubscriptionSlot *slot = si_slots_find_subscription(database, id);
+	int			owned;
+	uint32		generation;
 
 	Assert(LWLockHeldByMeInMode(si_shared->lock, LW_EXCLUSIVE));
-	for (int i = 0; slot == NULL && i < si_guc_max_subscriptions; i++)
-	{
-		SiSubscriptionSlot *candidate = si_slots_subscription(i);
-		uint32		generation = candidate->generation;
-
-		if (candidate->in_use)
-			continue;
-		slot = candidate;
-		memset(slot, 0, sizeof(SiSubscriptionSlot));
-		slot->in_use = true;
-		slot->generation = generation + 1;
-		slot->database = database;
-		slot->id = id;
-	}
+	if (slot != NULL && slot->owner == owner)
+		return slot;
+	if (slot != NULL)
+		si_slots_free_subscription(slot);
+	owned = count_subscriptions(owner);
+	if (owned >= si_slots_role_limit())
+		return NULL;
+	slot = free_subscription_slot(owned, runs);
+	if (slot == NULL)
+		return NULL;
+	generation = slot->generation;
+	memset(slot, 0, sizeof(SiSubscriptionSlot));
+	slot->generation = generation + 1;
+	slot->database = database;
+	slot->id = id;
+	change_peers(owner, 1);
+	slot->in_use = true;
+	slot->owner = owner;
+	slot->peers = owned + 1;
 	return slot;
 }
 
@@ -215,8 +320,10 @@ void
 si_slots_free_subscription(SiSubscriptionSlot *slot)
 {
 	Assert(LWLockHeldByMeInMode(si_shared->lock, LW_EXCLUSIVE));
+	change_peers(slot->owner, -1);
 	slot->in_use = false;
 	slot->generation++;
+	si_shared->freed++;
 }
 
 SiDatabaseSlot *

@@ -62,20 +62,31 @@ typedef enum SiPinned
 
 #define SI_PINNED_LEN	1024
 
+/* What is kept of a scanner's error. */
+#define SI_SCAN_ERROR_LEN	160
+
 /* A database that has the extension, or about which somebody asked. */
 typedef struct SiDatabaseSlot
 {
 	Oid			database;		/* InvalidOid: the slot is free */
 	uint64		requested;		/* counts the scans asked for ... */
 	uint64		scanned;		/* ... and how many of those are answered */
+	TimestampTz scanned_at;		/* when the last one was */
 	int			scan_failures;	/* scanners in a row that ended without answer */
 	TimestampTz scan_after;		/* no other one before that */
+	char		scan_error[SI_SCAN_ERROR_LEN];	/* why the last one did */
+	int			lacking;		/* subscriptions that could run, without a
+								 * slot */
+	uint64		freed_seen;		/* si_shared->freed when that was found */
 	bool		has_extension;
 	int			suspended_by;	/* pid of the backend that wants this database
 								 * without workers until its transaction ends */
 } SiDatabaseSlot;
 
-/* A subscription, as a scanner last read it. */
+/*
+ * A subscription, as a scanner last read it: one that can run, or that cannot
+ * for a reason which only a scanner finds out.
+ */
 typedef struct SiSubscriptionSlot
 {
 	bool		in_use;
@@ -84,9 +95,12 @@ typedef struct SiSubscriptionSlot
 	Oid			database;
 	int32		id;
 	Oid			owner;
+	int			peers;			/* slots of this owner, this one included */
 	NameData	name;
 	int64		epoch;
 	int			workers;		/* wanted; 0: state and reason say why */
+	int			granted;		/* of these, as many as there is room for; the
+								 * launcher's */
 	SiState		state;
 	char		reason[SI_REASON_LEN];
 	TimestampTz since;
@@ -101,6 +115,7 @@ typedef struct SiWorkerSlot
 	Oid			database;
 	int32		subscription;
 	int			number;			/* which of the subscription's workers, from 0 */
+	int			team;			/* among how many the partitions are dealt out */
 	Oid			owner;
 	NameData	name;			/* the subscription's */
 
@@ -164,6 +179,8 @@ typedef struct SiShared
 	int			crashes;		/* of the server since its start */
 	bool		scan_all;		/* look for databases, too */
 	bool		no_worker_slot; /* a scanner finds none free at the server */
+	uint64		freed;			/* counts the subscription slots that were
+								 * freed */
 	int			scanner_pid;	/* 0: none is running */
 	Oid			scanner_database;
 
@@ -206,8 +223,18 @@ extern SiPartitionSlot *si_slots_partition(int i);
 /* The slot of a subscription, or NULL; any lock mode. */
 extern SiSubscriptionSlot *si_slots_find_subscription(Oid database, int32 id);
 
-/* The same, taking a free slot if need be (exclusive); NULL if all are taken. */
-extern SiSubscriptionSlot *si_slots_make_subscription(Oid database, int32 id);
+/*
+ * The same, taking a free slot if need be (exclusive).  If all are taken and
+ * the subscription can run, one that cannot gives its slot up, or one of the
+ * role that has most, unless that is as few as the owner has.  NULL if there is
+ * none to be had.
+ */
+extern SiSubscriptionSlot *si_slots_make_subscription(Oid database, int32 id, Oid owner,
+													  bool runs);
+
+/* How many subscriptions of a role may have a slot. */
+extern int	si_slots_role_limit(void);
+
 extern void si_slots_free_subscription(SiSubscriptionSlot *slot);
 
 /* The slot of a database; make: take a free one if need be (exclusive). */
