@@ -434,10 +434,12 @@ si_options_names(const char *changes, const char *name)
 char *
 si_options_group_id(const char *options)
 {
-	SiDocument *given = load_object(options);
-	json_t	   *value = json_object_get(given->json, "group_id");
-	char	   *result = json_is_string(value) ? pstrdup(json_string_value(value)) : NULL;
+	SiDocument *given = si_document_make();
+	const char *utf8 = pg_server_to_any(options, strlen(options), PG_UTF8);
+	char	   *result;
 
+	given->json = json_loads(utf8, JSON_DECODE_ANY, NULL);
+	result = si_document_string(json_object_get(given->json, "group_id"));
 	si_document_release(given);
 	return result;
 }

@@ -53,8 +53,8 @@ extern char *si_options_merge(const char *options, const char *changes);
 extern bool si_options_names(const char *changes, const char *name);
 
 /*
- * The option group_id of stored options, palloc'd; NULL if it is not set.  The
- * others need not be valid.
+ * The option group_id of stored options, palloc'd; NULL if it is not set.  They
+ * may be another subscription's, and need not be valid.
  */
 extern char *si_options_group_id(const char *options);
 

@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 use StreamIngest;
 use Test::More;
 
-my $marker = 'MARKER';
+my $marker = 'PAYLOADMARK';
 my $part = 'ARKE';               # what we may name in a statement of ours
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
