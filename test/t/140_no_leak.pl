@@ -3,7 +3,7 @@
 # With everything logged that the server can log, of good and bad messages
 # nothing may stand in the server's log, in status, or in the error messages of
 # retry_dead_letters: neither keys, values nor headers; and no password of a
-# user mapping anywhere.  Everything secret holds the word MARKER.
+# user mapping anywhere.  Everything secret holds the word PAYLOADMARK.
 
 use strict;
 use warnings;
@@ -15,7 +15,7 @@ use StreamIngest;
 use Test::More;
 
 my $marker = 'PAYLOADMARK';
-my $part = 'ARKE';               # what we may name in a statement of ours
+my $part = 'ADMAR';               # what we may name in a statement of ours
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
 my $answers = '';

@@ -170,7 +170,7 @@ foreach my $workers (1, 3)
 	is(sql("SELECT string_agg(stop_offset::text, ' ') FROM stream_ingest.progress WHERE topic = '$name'"),
 		'3000 3000 3000', "$workers workers: it is known where it ends");
 	$kafka->produce($name, count => 3_000, first => 9_000, round_robin => 3);
-	system_or_bail('kill', '-KILL', StreamIngest::worker_pid($node, $name));
+	kill('KILL', StreamIngest::worker_pid($node, $name));
 	ok( StreamIngest::poll_until($node,
 			"SELECT count(*) > 0 FROM stream_ingest.status WHERE name = '$name' AND state <> 'finished'"),
 		"$workers workers: it goes on after kill -9");
