@@ -2,12 +2,15 @@
 
 EXTENSION = stream_ingest
 MODULE_big = stream_ingest
-DATA = $(wildcard sql/stream_ingest--*.sql sql/stream_ingest--*.control)
+
+# where the sources are: make may run in another directory, with -f
+top := $(or $(VPATH),$(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST)))))
+DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/sql/stream_ingest--*.control))
 
 # By folder, lowest floor first (src/README.md).  Listed, so that a stray file
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
-OBJS_common = bytes failure guc reason
+OBJS_common = bytes failure guc kafka_time message reason words
 OBJS_format = decode_json decode_raw decode_text decoder json_scan path_tree \
 	transcode
 OBJS_kafka = client committer consumer held helper lookup producer trouble
@@ -15,23 +18,33 @@ OBJS_options = document insert_mode option_positions option_types options \
 	server_options
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
-	subscriptions
+	settings subscriptions transaction unlogged
 OBJS_apply = applier batch column_default convert datum epoch format ingest \
-	isolate key mapping plan reduce retry row_notes show statement tombstone \
-	user_sql writer
-OBJS_process = ddl launcher places publisher scanner worker worker_apply worker_contact \
-	worker_fetch worker_limits worker_run worker_status
-OBJS_functions = arguments functions functions_dead_letters functions_decode \
-	functions_look functions_preview functions_produce functions_steer \
-	functions_wait infer look preview restored subscription upcoming \
-	views visit
+	isolate key mapping other_index plan reduce retry row_notes show \
+	statement tombstone user_sql writer
+OBJS_process = ddl launcher places publisher scanner worker worker_apply \
+	worker_contact worker_fetch worker_limits worker_run worker_status
+OBJS_functions = arguments connection functions functions_dead_letters \
+	functions_decode functions_look functions_preview functions_produce \
+	functions_steer functions_wait infer preview restored subscription \
+	topic_reader upcoming views
 OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(folder)/%.o))
 
-TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin
+TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at
-REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=test/regress.conf
+REGRESS = upgrade server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
+REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
+
+# Those of what a server may lack: how we know that it is there, and what is
+# told of one that is left out.
+CAN_collations = $(shell grep -s '^.define USE_ICU' `$(PG_CONFIG) --includedir-server`/pg_config.h)
+CAN_foreign_tables = $(wildcard $(shell $(PG_CONFIG) --sharedir)/extension/postgres_fdw.control)
+WHY_collations = the server was built without ICU
+WHY_foreign_tables = there is no postgres_fdw
+DEMANDING = collations foreign_tables
+REGRESS += $(foreach test,$(DEMANDING),$(if $(CAN_$(test)),$(test)))
+
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
@@ -50,7 +63,7 @@ $(call need,jansson,2.14,libjansson-dev)
 
 PG_MAJOR := $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
 ifeq ($(PG_MAJOR),)
-$(error $(PG_CONFIG) was not found or does not answer: install postgresql-server-dev-15 or set PG_CONFIG)
+$(error $(PG_CONFIG) was not found or does not answer: install postgresql-server-dev-all or set PG_CONFIG)
 endif
 ifneq ($(shell test $(PG_MAJOR) -ge 15 && echo yes),yes)
 $(error stream_ingest needs PostgreSQL 15 or newer, and $(PG_CONFIG) belongs to $(PG_MAJOR))
@@ -61,7 +74,7 @@ LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags rdkafka jansson)
 SHLIB_LINK = $(shell $(PKG_CONFIG) --libs rdkafka jansson) -Wl,--version-script=src/exports.map
 
 # The server's own headers do not build without a warning under -Wextra.
-PG_CPPFLAGS = -I$(srcdir)/src $(LIBRARY_CFLAGS) -MMD -MP
+PG_CPPFLAGS = -I$(top)/src $(LIBRARY_CFLAGS) -MMD -MP
 PG_CFLAGS = -Wall -Wextra -Wmissing-prototypes \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
 	-Wno-cast-function-type $(COMPILER_CFLAGS)
@@ -87,6 +100,11 @@ endif
 # A changed header rebuilds what includes it.
 -include $(wildcard $(OBJS:.o=.d))
 
+# Elsewhere than in the sources the directories of the objects are missing.
+ifneq ($(top),.)
+$(shell mkdir -p $(sort $(dir $(OBJS) $(TEST_PROGRAMS))))
+endif
+
 # What the library exports: its SQL-callable functions and what the server
 # looks for, nothing else.  (With -fvisibility=hidden version 15 would not find
 # its functions: PG_FUNCTION_INFO_V1 exports them only since 16.)
@@ -97,22 +115,33 @@ src/exports.map: $(OBJS) Makefile
 
 $(MODULE_big)$(DLSUFFIX): src/exports.map
 
+test/%.so: test/%.c
+	$(CC) -std=gnu99 -g -O2 -Wall -Wextra $(if $(MAINTAINER),-Werror) -fPIC -shared -o $@ $< -ldl
+
 test/%: test/%.c
 	$(CC) -std=gnu99 -g -O2 -Wall -Wextra -Wmissing-prototypes $(if $(MAINTAINER),-Werror) \
 		-o $@ $< $(shell $(PKG_CONFIG) --cflags --libs rdkafka)
 
+# A library beside ours, for a server to preload.
+test/neighbour.so: test/neighbour.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $<
+
 # The decoders need no server, so this one runs under the sanitizers.
 test/decoder_test: test/decoder_test.c $(addprefix src/format/,decoder.c json_scan.c path_tree.c decode_json.c decode_text.c decode_raw.c)
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-		-Wall -Wextra -Wno-unused-parameter -Isrc -o $@ $^ $(shell $(PKG_CONFIG) --cflags --libs jansson)
+		-Wall -Wextra -Wno-unused-parameter -I$(top)/src -o $@ $^ $(shell $(PKG_CONFIG) --cflags --libs jansson)
 
 # pg_regress's tests find the embedded broker in their environment.
 pg_regress_program = $(top_builddir)/src/test/regress/pg_regress
-pg_regress_installcheck := $(subst $(pg_regress_program),test/with_mock_broker.sh \
+pg_regress_installcheck := $(subst $(pg_regress_program),$(top)/test/with_mock_broker.sh \
 	$(pg_regress_program),$(pg_regress_installcheck))
-installcheck: test-programs
+installcheck: test-programs say-skipped
 
-.PHONY: help test-programs lint indent check-indent
+say-skipped:
+	@$(foreach test,$(DEMANDING),$(if $(CAN_$(test)),,echo 'skipped $(test): $(WHY_$(test))';)) :
+
+.PHONY: help test-programs say-skipped lint indent check-indent
 .DEFAULT_GOAL := all
 
 help:
@@ -129,10 +158,10 @@ help:
 test-programs: $(TEST_PROGRAMS)
 
 lint: all
-	bash test/lint.sh
+	bash $(top)/test/lint.sh
 
 indent:
-	bash test/indent.sh
+	bash $(top)/test/indent.sh
 
 check-indent:
-	bash test/indent.sh --check
+	bash $(top)/test/indent.sh --check

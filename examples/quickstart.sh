@@ -5,9 +5,10 @@
 #   quickstart.sh
 #
 # BOOTSTRAP_SERVERS=host:port,... uses a Kafka of yours instead (a new topic,
-# which it deletes again).  Anybody may run it, from anywhere; packages that
-# are missing are installed as root or with sudo.  Nothing is installed into
-# your PostgreSQL, and at the end everything is removed.
+# which it deletes again).  Anybody may run it, from anywhere; Debian packages
+# that are missing are installed as root or with sudo, and stay.  Nothing is
+# installed into your PostgreSQL, no cluster is made but the throw-away one, and
+# at the end everything else is removed.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../test/lib/common.sh"
 
@@ -79,4 +80,5 @@ show "SELECT name, worker, state, reason FROM stream_ingest.status"
 
 [ "$(psql -X -At -c 'SELECT count(*) FROM orders')" = 5 ] || die "five rows were expected"
 say
+[ ${#installed[@]} -eq 0 ] || say "What stays are the packages that were installed: ${installed[*]}."
 say "That was all of it.  Next: README.md."

@@ -109,16 +109,22 @@ CREATE TABLE stream_ingest.progress (
     topic_id          text NOT NULL DEFAULT '',
     seek_position     text,
     skips             bigint[],
-    stop_offset       bigint
+    stop_offset       bigint,
+    first_offset      bigint
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 -- not unique, though the rows are (they are made under a lock on the
 -- subscription): a unique check would walk all versions of a row that an old
 -- snapshot keeps, whenever a version goes to another page
 CREATE INDEX progress_key_idx ON stream_ingest.progress (subscription, topic, partition);
+-- without a unique index, updates fail as soon as a publication has all tables;
+-- costs nothing but with wal_level = logical
+ALTER TABLE stream_ingest.progress REPLICA IDENTITY FULL;
 COMMENT ON TABLE stream_ingest.progress IS
 'the next offset to apply and the exact counts, written in the transaction that wrote the rows';
 COMMENT ON COLUMN stream_ingest.progress.rejected IS
 'dead letters since the subscription was enabled, for reject_limit';
+COMMENT ON COLUMN stream_ingest.progress.first_offset IS
+'where the rows of the target begin, for the gap that a crash makes in an unlogged one; null while crash_marker has never had a row of the subscription';
 COMMENT ON COLUMN stream_ingest.progress.stop_offset IS
 'with the option stop_at: the first offset that this run does not take; null until the brokers were asked';
 COMMENT ON COLUMN stream_ingest.progress.skips IS
@@ -159,14 +165,20 @@ CREATE TABLE stream_ingest.dead_letter (
     attempts          integer NOT NULL DEFAULT 1,
     failed_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     retry_at          timestamptz,
-    UNIQUE (subscription, topic, partition, message_offset)
+    reduced_from      bigint,
+    former_log        bigint NOT NULL DEFAULT 0,
+    CONSTRAINT dead_letter_place_key UNIQUE (subscription, topic, partition, message_offset, former_log)
 );
 CREATE INDEX dead_letter_retry_idx ON stream_ingest.dead_letter (subscription, retry_at)
  WHERE retry_at IS NOT NULL;
 COMMENT ON TABLE stream_ingest.dead_letter IS
 'messages that could not be applied, kept whole; read the view dead_letters instead';
+COMMENT ON COLUMN stream_ingest.dead_letter.reduced_from IS
+'the bytes of a message that was too large to be kept whole: it has lost its value, and is no tombstone';
 COMMENT ON COLUMN stream_ingest.dead_letter.retry_at IS
 'when an orphan is tried again by itself (option fk_retries)';
+COMMENT ON COLUMN stream_ingest.dead_letter.former_log IS
+'0, or its id: the subscription has left the log (another topic, server or cluster, or the topic was recreated), where the same offset is another message';
 
 CREATE TABLE stream_ingest.count_changes (
     subscription      integer NOT NULL,
@@ -183,8 +195,18 @@ CREATE TABLE stream_ingest.count_changes (
     gap_messages      bigint NOT NULL DEFAULT 0
 );
 CREATE INDEX count_changes_subscription_idx ON stream_ingest.count_changes (subscription);
+ALTER TABLE stream_ingest.count_changes REPLICA IDENTITY FULL;
 COMMENT ON TABLE stream_ingest.count_changes IS
 'changes of counts made while a worker owns progress: added by the views, folded in by the worker';
+
+-- not dumped, and emptied by a crash: that is what it is for
+CREATE UNLOGGED TABLE stream_ingest.crash_marker (
+    subscription      integer PRIMARY KEY
+);
+COMMENT ON TABLE stream_ingest.crash_marker IS
+'subscriptions that have been at work since the last crash; a crash empties it together with all other unlogged tables';
+COMMENT ON COLUMN stream_ingest.crash_marker.subscription IS
+'subscription.id';
 
 SELECT pg_catalog.pg_extension_config_dump('stream_ingest.subscription', '');
 SELECT pg_catalog.pg_extension_config_dump('stream_ingest.subscription_id_seq', '');
@@ -421,9 +443,9 @@ COMMENT ON FUNCTION stream_ingest.subscription_slot(integer, bigint, boolean) IS
 CREATE FUNCTION stream_ingest.effective_options(options jsonb)
 RETURNS jsonb
 AS 'MODULE_PATHNAME', 'si_sql_effective_options'
-LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.effective_options(jsonb) IS
-'private: every option with the value that it has when these are set';
+'private: every option with the value that it has when these are set; null if they are not valid';
 
 CREATE FUNCTION stream_ingest.is_remote(target oid)
 RETURNS boolean
@@ -550,7 +572,8 @@ SELECT s.name,
 
 -- what may quote a payload is for those with the owner's privileges
 CREATE VIEW stream_ingest.dead_letters WITH (security_barrier) AS
-SELECT d.id, s.name, d.topic, d.partition, d.message_offset, d.message_timestamp,
+SELECT d.id, s.name, d.topic, d.partition, d.message_offset,
+       CASE WHEN pg_catalog.isfinite(d.message_timestamp) THEN d.message_timestamp END AS message_timestamp,
        CASE WHEN o.is_owner THEN d.key END AS key,
        CASE WHEN o.is_owner THEN d.value END AS value,
        CASE WHEN o.is_owner THEN stream_ingest.headers_json(d.header_names, d.header_values) END AS headers,
@@ -589,7 +612,7 @@ BEGIN
     END LOOP;
 END $$;
 REVOKE ALL ON stream_ingest.subscription, stream_ingest.progress, stream_ingest.gap,
-  stream_ingest.dead_letter, stream_ingest.count_changes FROM PUBLIC;
+  stream_ingest.dead_letter, stream_ingest.count_changes, stream_ingest.crash_marker FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA stream_ingest TO PUBLIC;
 GRANT SELECT ON stream_ingest.subscriptions, stream_ingest.status, stream_ingest.offsets,
@@ -739,11 +762,11 @@ COMMENT ON COLUMN stream_ingest.dead_letters.partition IS
 COMMENT ON COLUMN stream_ingest.dead_letters.message_offset IS
 'offset of the message';
 COMMENT ON COLUMN stream_ingest.dead_letters.message_timestamp IS
-'timestamp of the message, as Kafka has it';
+'timestamp of the message, null where it has none or timestamptz does not reach it';
 COMMENT ON COLUMN stream_ingest.dead_letters.key IS
 'key of the message; like value, headers, error and detail null for those without the owner''s privileges';
 COMMENT ON COLUMN stream_ingest.dead_letters.value IS
-'value of the message, null for a tombstone';
+'value of the message, null for a tombstone and of a message larger than max_message_bytes';
 COMMENT ON COLUMN stream_ingest.dead_letters.headers IS
 'headers of the message, the last of equal names';
 COMMENT ON COLUMN stream_ingest.dead_letters.sqlstate IS
@@ -762,7 +785,7 @@ COMMENT ON COLUMN stream_ingest.dead_letters.failed_at IS
 'when it failed last';
 
 COMMENT ON VIEW stream_ingest.gaps IS
-'ranges of offsets that were passed over: the broker no longer had them, or a forward seek left them out';
+'ranges of offsets that were passed over: the broker no longer had them, a forward seek left them out, or their rows were lost in a crash with an unlogged target';
 COMMENT ON COLUMN stream_ingest.gaps.id IS
 'number of the gap';
 COMMENT ON COLUMN stream_ingest.gaps.name IS
@@ -899,7 +922,7 @@ COMMENT ON COLUMN stream_ingest.dead_letter.partition IS
 COMMENT ON COLUMN stream_ingest.dead_letter.message_offset IS
 'offset of the message';
 COMMENT ON COLUMN stream_ingest.dead_letter.message_timestamp IS
-'timestamp of the message';
+'timestamp of the message, null where it has none, an infinity where timestamptz does not reach it';
 COMMENT ON COLUMN stream_ingest.dead_letter.key IS
 'key of the message';
 COMMENT ON COLUMN stream_ingest.dead_letter.value IS

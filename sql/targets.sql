@@ -1,8 +1,8 @@
 CREATE EXTENSION stream_ingest;
 
 --
--- Everything that can be written to, on librdkafka's embedded broker, from the
--- top directory of the sources.
+-- Everything that can be written to but foreign tables, on librdkafka's
+-- embedded broker, from the top directory of the sources.
 --
 \getenv b STREAM_INGEST_BOOTSTRAP
 CREATE SERVER si_kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers :'b');
@@ -12,9 +12,6 @@ CREATE SERVER si_kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_ser
 SET client_min_messages = warning;
 CREATE SCHEMA si_targets;
 SET search_path = si_targets;
-CREATE EXTENSION postgres_fdw;
-CREATE SERVER si_loopback FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host :'HOST', port :'PORT', dbname :'DBNAME');
-CREATE USER MAPPING FOR PUBLIC SERVER si_loopback OPTIONS (user :'USER');
 
 -- Subscribe a target to a topic, wait until it has been read, say what was
 -- counted and refused.
@@ -83,33 +80,6 @@ CREATE TABLE parted_by_0 PARTITION OF parted_by FOR VALUES WITH (MODULUS 2, REMA
 CREATE TABLE parted_by_1 PARTITION OF parted_by FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 CALL run('parted_by', 't_rows', 'upsert', '{"tombstones": "ignore"}', '{id,v}');
 SELECT * FROM parted_by ORDER BY id, v;
-
---
--- with a partition elsewhere; a table elsewhere
---
-CREATE TABLE remote (id int, v int);
-CREATE TABLE spread (id int, v int) PARTITION BY RANGE (id);
-CREATE TABLE spread_1 PARTITION OF spread FOR VALUES FROM (0) TO (3);
-CREATE FOREIGN TABLE spread_2 PARTITION OF spread FOR VALUES FROM (3) TO (9) SERVER si_loopback OPTIONS (schema_name 'si_targets', table_name 'remote');
-CALL run('spread', 't_rows');
-SELECT tableoid::regclass, id, v FROM spread ORDER BY id, v;
-SELECT * FROM remote ORDER BY 1;
-CREATE TABLE remote2 (id int PRIMARY KEY, v int, w int DEFAULT 5);
-CREATE FOREIGN TABLE far (id int, v int, w int) SERVER si_loopback OPTIONS (schema_name 'si_targets', table_name 'remote2', batch_size '10');
-CALL run('far', 't_rows', mapping => '{"w": "v"}');
-SELECT * FROM remote2 ORDER BY id;
-CALL run('far', 't_rows', 'upsert');
-CALL run('far', 't_rows', 'upsert', key_columns => '{id}');
-SELECT * FROM remote2 ORDER BY id;
-INSERT INTO remote2 VALUES (3, 1, 1);
-CALL run('far', 't_rows', 'upsert', '{"tombstones": "ignore", "version_column": "v"}', key_columns => '{id}');
-SELECT * FROM remote2 ORDER BY id;
--- its commits are waited for
-SELECT stream_ingest.create_subscription('far', 'si_kafka', 'none', 'far', enabled => false);
-SELECT stream_ingest.create_subscription('spread', 'si_kafka', 'none', 'spread', options => '{"synchronous_commit": "local"}', enabled => false);
-SELECT stream_ingest.create_subscription('near', 'si_kafka', 'none', 'remote', enabled => false);
-SELECT name, settings->'synchronous_commit' AS synchronous_commit FROM stream_ingest.subscriptions ORDER BY 1;
-SELECT count(stream_ingest.drop_subscription(name)) FROM stream_ingest.subscriptions;
 
 --
 -- views
@@ -265,5 +235,4 @@ SET client_min_messages = error;
 DROP OWNED BY regress_si_target;
 DROP ROLE regress_si_target;
 DROP EXTENSION stream_ingest CASCADE;
-DROP EXTENSION postgres_fdw CASCADE;
 DROP SCHEMA si_targets CASCADE;

@@ -651,8 +651,14 @@ test_utf8_words(void)
 	decode_once("a", bad, sizeof(bad) - 1, NULL, out, sizeof(out));
 	ok(strncmp(out, "! 22021 invalid UTF-8 in JSON at line 1", 39) == 0,
 	   "bad UTF-8 has its SQLSTATE (%s)", out);
-	ok(!decode_once("a", "\xef\xbb\xbf{}", 5, NULL, out, sizeof(out)),
-	   "a byte order mark is refused (%s)", out);
+	ok(decode_once("a", "\xef\xbb\xbf{\"a\":1}", 10, NULL, out, sizeof(out)),
+	   "a byte order mark is skipped (%s)", out);
+	ok(!decode_once("a", "\xef\xbb\xbf{\"a\":x}", 10, NULL, out, sizeof(out)) &&
+	   strstr(out, "line 1, column 6") != NULL,
+	   "positions do not count a byte order mark (%s)", out);
+	ok(!decode_once("a", "{} \xef\xbb\xbf", 6, NULL, out, sizeof(out)) &&
+	   !decode_once("a", "\xef\xbb\xbf\xef\xbb\xbf{}", 8, NULL, out, sizeof(out)),
+	   "a byte order mark elsewhere is refused (%s)", out);
 	ok(!decode_once("", "[1\0]", 4, NULL, out, sizeof(out)) &&
 	   strcmp(out, "! 22P02 invalid JSON at line 1, column 3") == 0,
 	   "a NUL byte that jansson overlooks is refused (%s)", out);

@@ -5,22 +5,24 @@
 #   indent.sh [FILE...]            change the files (all of src/ and test/)
 #   indent.sh --check [FILE...]    say what would change, and fail if anything would
 #
-# pgindent and pg_bsd_indent come from the source package of PostgreSQL 17 in
-# a newer Debian suite, fetched by apt with a state of its own (no root), built
-# once and kept in the cache.  When they cannot be had, this fails.  Called by
-# make indent, make check-indent and test/run.sh; needs gcc, perl and the
-# server's development files.
+# For those who change the code, and for CI.  pgindent and pg_bsd_indent come
+# from the source package of a PostgreSQL in a newer Debian suite, fetched by
+# apt with a state of its own (no root), built once and kept in the cache.  The
+# exit status is 3 when they cannot be had, and the last line says why: mirrors
+# remove the source packages that their indexes name.  Called by make indent,
+# make check-indent and test/run.sh; needs gcc, perl, bzip2 and the server's
+# development files.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
-suite=trixie
-major=17
+# Tried one after the other.  Their pgindents do the same to this code.
+sources=(17:trixie 18:forky 18:sid)
 
 # Core files that pgindent must leave as they are; else we have built it wrong.
 samples=(src/backend/replication/logical/launcher.c src/backend/executor/spi.c src/include/nodes/pg_list.h)
 
-# Fetches the source package into the current directory, whose subdirectory
-# apt/ takes apt's files.
+# fetch_source MAJOR SUITE: the source package into the current directory,
+# whose subdirectory apt/ takes apt's files.
 fetch_source()
 {
 	local mirror
@@ -31,7 +33,7 @@ fetch_source()
 	[ -n "$mirror" ] || die "apt has no Debian mirror"
 
 	mkdir -p apt/lists/partial apt/cache/archives/partial
-	echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >apt/sources.list
+	echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $2 main" >apt/sources.list
 	cat >apt/apt.conf <<-EOF
 		Dir::Etc::SourceList "$PWD/apt/sources.list";
 		Dir::Etc::SourceParts "-";
@@ -42,21 +44,23 @@ fetch_source()
 	EOF
 	export APT_CONFIG=$PWD/apt/apt.conf
 	apt-get update -qq
-	apt-get source -qq --download-only "postgresql-$major"
+	apt-get source -qq --download-only "postgresql-$1"
 }
 
-# Builds in the current directory what the cache is to keep.
+# build_tools MAJOR SUITE: builds in the current directory what the cache is to
+# keep.
 build_tools()
 {
 	local bsd
 
-	fetch_source
-	tar -xjf postgresql-"$major"_*.orig.tar.bz2 --strip-components=1 --wildcards \
+	fetch_source "$1" "$2"
+	tar -xf postgresql-"$1"_*.orig.tar.* --strip-components=1 --wildcards \
 		'*/src/tools/pgindent' '*/src/tools/pg_bsd_indent' "${samples[@]/#/*/}"
 	bsd=src/tools/pg_bsd_indent
 	find_pg_config
 	[ -n "$PG_CONFIG" ] || die "no pg_config found"
-	gcc -O2 -w -o pg_bsd_indent "$bsd"/{args,err,indent,io,lexi,parse,pr_comment}.c \
+	# a word that the headers of older servers do not have
+	gcc -O2 -w -Dpg_noreturn=_Noreturn -o pg_bsd_indent "$bsd"/{args,err,indent,io,lexi,parse,pr_comment}.c \
 		-I"$bsd" -I"$("$PG_CONFIG" --includedir-server)" \
 		-L"$("$PG_CONFIG" --pkglibdir)" -L"$("$PG_CONFIG" --libdir)" -lpgcommon -lpgport -lm
 	cp src/tools/pgindent/{pgindent,typedefs.list} .
@@ -64,26 +68,52 @@ build_tools()
 		die "the pgindent built here changes PostgreSQL's own files"
 }
 
+# try_source MAJOR SUITE DIR: builds in DIR, which need not exist, and moves
+# the tools to DIR.
+try_source()
+{
+	local new=$3.$2
+
+	mkdir "$new"
+	# in the background, where "set -e" holds although the result is tested
+	(set -e; cd "$new"; build_tools "$1" "$2") >"$new.log" 2>&1 &
+	wait $! || return 1
+	mkdir "$3"
+	mv "$new"/{pgindent,pg_bsd_indent,typedefs.list} "$3"
+}
+
 # Prints the directory with the tools, made if it is not there.
 tools()
 {
-	local dir new
+	local dir work source
 
-	dir=$(cache_dir)/pgindent-$major
+	dir=$(cache_dir)/pgindent
 	if [ ! -d "$dir" ]; then
 		say "building pgindent ..."
-		new=$(mktemp -d "$(cache_dir)/new.XXXXXX")
-		if ! (cd "$new" && build_tools) >"$new.log" 2>&1; then
-			tail -n 20 "$new.log" >&2
-			rm -rf "$new" "$new.log"
-			die "could not get pgindent"
+		work=$(mktemp -d "$(cache_dir)/new.XXXXXX")
+		for source in "${sources[@]}"; do
+			! try_source "${source%%:*}" "${source#*:}" "$work/tools" || break
+		done
+		if [ ! -d "$work/tools" ]; then
+			tail -n 20 "$work"/*.log >&2
+			say "no pgindent: $(cause "$work"/*.log)"
+			rm -rf "$work"
+			exit 3
 		fi
-		mkdir "$new/keep"
-		mv "$new"/{pgindent,pg_bsd_indent,typedefs.list} "$new/keep"
-		mv -T "$new/keep" "$dir" 2>/dev/null || [ -d "$dir" ]
-		rm -rf "$new" "$new.log"
+		mv -T "$work/tools" "$dir" 2>/dev/null || [ -d "$dir" ]
+		rm -rf "$work"
 	fi
 	printf '%s\n' "$dir"
+}
+
+# cause LOG...: what stopped each attempt, in one line.
+cause()
+{
+	local log
+
+	for log in "$@"; do
+		grep -E '^E: |rror' "$log" | head -n 1 || tail -n 1 "$log"
+	done | sort -u | paste -sd' '
 }
 
 # Our own type names, and whatever else ends as a type of a library does.

@@ -27,9 +27,10 @@ CASES = {
     ],
     'n_space': [
         b'', b' ', b'\n\n', b'\x0b1', b'1\x0c', b'\xc2\xa01', b'\xe2\x80\x891', b'[1\xc2\x85]',
-        b'\x001', b'1\x00', b'[1\x00]', b'[1,\x002]', b'\x1f{}', b'\xef\xbb\xbf1', b'1\xef\xbb\xbf',
+        b'\x001', b'1\x00', b'[1\x00]', b'[1,\x002]', b'\x1f{}', b'1\xef\xbb\xbf', b'\xef\xbb\xbf\xef\xbb\xbf1',
         b'\\u00201', b'\\n[]', b'\x08[]',
     ],
+    'i_mark': [b'\xef\xbb\xbf1', b'\xef\xbb\xbf {"k":1}'],
     'n_end': [
         b'0 0', b'0,', b'0]', b'0}', b'[] []', b'{}{}', b'[]{}', b'""""', b'true false', b'null,',
         b'1;', b'[];', b'{}/', b'{} // end', b'{} /* end */', b'{} # end', b'[1]\\n', b'[1]x', b'[1]\xc3\xa9',

@@ -30,6 +30,15 @@ usage()
 	exit 2
 }
 
+# fetch DIR: the jars into DIR/jars.
+fetch()
+{
+	MAVEN_OPTS="${MAVEN_OPTS:-} -Djava.io.tmpdir=$1/tmp -XX:-UsePerfData" \
+		mvn -q -B -f "$here/pom.xml" -Dmaven.repo.local="$1/repository" \
+		org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory="$1/jars" >"$1/log" 2>&1
+}
+
 # Fetches the jars unless they are there, and prints their directory.  Several
 # may do so at once: the directory appears complete, by a rename.
 jars()
@@ -41,13 +50,13 @@ jars()
 	if [ ! -d "$dir" ]; then
 		say "fetching Kafka from Maven Central ..."
 		new=$(mktemp -d "$(cache_dir)/new.XXXXXX")
-		if ! mvn -q -B -f "$here/pom.xml" -Dmaven.repo.local="$new/repository" \
-			dependency:copy-dependencies -DincludeScope=runtime \
-			-DoutputDirectory="$new/jars" >"$new/log" 2>&1; then
+		mkdir "$new/tmp"
+		# what came in a failed attempt is not fetched again
+		fetch "$new" || fetch "$new" || fetch "$new" || {
 			cat "$new/log" >&2
 			rm -rf "$new"
 			die "maven could not fetch Kafka"
-		fi
+		}
 		chmod -R a+rX "$new/jars"
 		mv -T "$new/jars" "$dir" 2>/dev/null || [ -d "$dir" ]
 		rm -rf "$new"
@@ -72,13 +81,16 @@ train()
 	rm -rf "$scratch"
 }
 
-# run_java LOGLEVEL CLASS ARG...: replaces the shell.
+# run_java LOGLEVEL CLASS ARG...: replaces the shell.  Leaves nothing in /tmp:
+# the libraries that Kafka unpacks go to the broker's directory, and the JVM's
+# statistics nowhere.
 run_java()
 {
 	local level=$1
 
 	shift
-	exec java -Xmx96m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+	mkdir -p "$dir/tmp"
+	exec java "-Djava.io.tmpdir=$dir/tmp" -XX:-UsePerfData -Xmx96m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
 		"${archive:--XX:SharedArchiveFile=$libs/classes.jsa}" -Xshare:auto -Xlog:disable \
 		-Dorg.slf4j.simpleLogger.defaultLogLevel="$level" -cp "$libs/*" "$@"
 }

@@ -64,6 +64,8 @@ connect_to(const char *bootstrap)
 	if (rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap,
 						  errstr, sizeof(errstr)) != RD_KAFKA_CONF_OK)
 		die(bootstrap, errstr);
+	/* ending waits up to 1 s for it; older libraries do not have it */
+	rd_kafka_conf_set(conf, "enable.metrics.push", "false", NULL, 0);
 	rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, errstr, sizeof(errstr));
 	if (rk == NULL)
 		die(bootstrap, errstr);

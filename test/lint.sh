@@ -69,6 +69,11 @@ breach < <(for file in "${files[@]}"; do
 	[ "$file" = test/lint.sh ] || matches '\b(TODO|FIXME|XXX|HACK)\b' "$file"
 done)
 
+# PostgreSQL is the machine's, not that of one Debian suite
+breach < <(matches 'postgresql-[1-9][0-9]|server-dev-[1-9][0-9]|postgresql/[1-9][0-9]' \
+	$(printf '%s\n' "${files[@]}" | grep -E '^(test|examples|\.ci)/' | grep -vE '^test/(versions|lint\.sh$)') |
+	sed 's/$/   (names one version of PostgreSQL)/')
+
 # white space at the end of a line (pg_regress's output cannot help it)
 breach < <(matches '[[:space:]]$' "${files[@]}" | sed 's/$/   (white space at the end)/')
 

@@ -13,7 +13,8 @@
  *
  *	create TOPIC N			a topic with N partitions
  *	down, up				refuse connections; accept them again
- *	topicerr TOPIC CODE		metadata answers for the topic carry this error
+ *	topicerr TOPIC CODE		metadata answers for the topic, which is none of
+ *							those created, carry this error
  *	rtt MS					every answer takes so long
  *	err APIKEY CODE COUNT	the next COUNT requests of that kind fail
  *	quit
@@ -113,6 +114,22 @@ push_errors(rd_kafka_mock_cluster_t *cluster, int api_key, int code, int count)
 	return NULL;
 }
 
+/*
+ * Metadata answers for the topic carry the error and, as those of a real broker
+ * with an error do, no partitions: librdkafka 2.4 to 2.9 crash on an answer
+ * with both (its issue 4907).  So the topic is created without any first; else
+ * it would get the default number.
+ */
+static rd_kafka_resp_err_t
+set_topic_error(rd_kafka_mock_cluster_t *cluster, const char *topic, int code)
+{
+	rd_kafka_resp_err_t err = rd_kafka_mock_topic_create(cluster, topic, 0, 1);
+
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		rd_kafka_mock_topic_set_error(cluster, topic, code);
+	return err;
+}
+
 /* Carries out one command; returns NULL or what is wrong with it. */
 static const char *
 obey(rd_kafka_mock_cluster_t *cluster, const char *line)
@@ -130,7 +147,7 @@ obey(rd_kafka_mock_cluster_t *cluster, const char *line)
 	else if (strcmp(line, "up") == 0)
 		err = rd_kafka_mock_broker_set_up(cluster, ALL_BROKERS);
 	else if (sscanf(line, "topicerr %255s %d", topic, &a) == 2)
-		rd_kafka_mock_topic_set_error(cluster, topic, a);
+		err = set_topic_error(cluster, topic, a);
 	else if (sscanf(line, "rtt %d", &a) == 1)
 		err = rd_kafka_mock_broker_set_rtt(cluster, ALL_BROKERS, a);
 	else if (sscanf(line, "err %d %d %d", &a, &b, &c) == 3)

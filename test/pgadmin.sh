@@ -9,7 +9,7 @@
 # chromium and npm, pgAdmin from PyPI (530 MB) and playwright-core from npm,
 # the latter two into the cache.  Like run.sh it needs root or sudo only for
 # packages that are missing, runs servers (and the browser) as user postgres
-# when root calls it, and leaves nothing behind but the cache.
+# when root calls it, and leaves nothing behind but packages and the cache.
 #
 # The last line is "N passed, N failed".  KEEP=1 keeps the scratch directory,
 # with a picture of the page, when something failed.

@@ -17,6 +17,7 @@
  *	-K SEPARATOR	a line is key, separator, value
  *	-Z				an empty value is a null value (a tombstone)
  *	-H NAME=VALUE	a header of every message (repeatable); NAME alone: a null one
+ *	-M MS			the time of every message, in milliseconds since 1970
  *	-T HOW			in one transaction, which is then committed ("commit"),
  *					rolled back ("abort") or left as it is ("open")
  *	-n COUNT		that many made-up messages
@@ -65,6 +66,7 @@ typedef struct Options
 	long long	count;
 	long long	first;
 	int			size;
+	long long	timestamp;		/* 0: that of sending */
 	rd_kafka_headers_t *headers;
 } Options;
 
@@ -96,7 +98,7 @@ usage(void)
 	fprintf(stderr, "usage: produce [-b BOOTSTRAP] -t TOPIC "
 			"[-p PARTITION | -r N] [-f FILE | -n COUNT [-i FIRST] [-s BYTES]]\n"
 			"       [-K SEPARATOR] [-Z] [-A] [-H NAME[=VALUE]]... "
-			"[-T commit|abort|open] [-c CODEC] [-X NAME=VALUE]...\n");
+			"[-M MS] [-T commit|abort|open] [-c CODEC] [-X NAME=VALUE]...\n");
 	exit(2);
 }
 
@@ -154,6 +156,8 @@ default_conf(void)
 	set(conf, "message.max.bytes", "10485760");
 	set(conf, "queue.buffering.max.messages", "1000000");
 	set(conf, "queue.buffering.max.kbytes", "262144");
+	/* ending waits up to 1 s for it; older libraries do not have it */
+	rd_kafka_conf_set(conf, "enable.metrics.push", "false", NULL, 0);
 	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
 	return conf;
 }
@@ -165,7 +169,7 @@ parse_options(int argc, char **argv, rd_kafka_conf_t *conf)
 	char	   *value;
 	int			option;
 
-	while ((option = getopt(argc, argv, "b:t:p:r:f:K:ZAH:T:n:i:s:c:X:")) != -1)
+	while ((option = getopt(argc, argv, "b:t:p:r:f:K:ZAH:M:T:n:i:s:c:X:")) != -1)
 	{
 		switch (option)
 		{
@@ -200,6 +204,9 @@ parse_options(int argc, char **argv, rd_kafka_conf_t *conf)
 				if (opt.headers == NULL)
 					opt.headers = rd_kafka_headers_new(4);
 				rd_kafka_header_add(opt.headers, optarg, -1, value, -1);
+				break;
+			case 'M':
+				opt.timestamp = atoll(optarg);
 				break;
 			case 'T':
 				opt.transaction = optarg;
@@ -278,23 +285,24 @@ enqueue(int partition, const Message *m)
 {
 	rd_kafka_resp_err_t err;
 
-	if (opt.headers == NULL)
+	if (opt.headers == NULL && opt.timestamp == 0)
 		err = rd_kafka_produce(rkt, partition, RD_KAFKA_MSG_F_COPY,
 							   (void *) m->value, m->value_len,
 							   m->key, m->key_len, NULL) == 0 ?
 			RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_last_error();
 	else
 	{
-		rd_kafka_headers_t *headers = rd_kafka_headers_copy(opt.headers);
+		rd_kafka_headers_t *headers = opt.headers ? rd_kafka_headers_copy(opt.headers) : NULL;
 
 		err = rd_kafka_producev(rk, RD_KAFKA_V_RKT(rkt),
 								RD_KAFKA_V_PARTITION(partition),
 								RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
 								RD_KAFKA_V_VALUE((void *) m->value, m->value_len),
 								RD_KAFKA_V_KEY(m->key, m->key_len),
+								RD_KAFKA_V_TIMESTAMP(opt.timestamp),
 								RD_KAFKA_V_HEADERS(headers),
 								RD_KAFKA_V_END);
-		if (err)
+		if (err && headers != NULL)
 			rd_kafka_headers_destroy(headers);
 	}
 	if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL)

@@ -12,8 +12,8 @@
 # are missing (as root, or with sudo; else it needs neither), fetches Kafka,
 # copies the tree to a scratch directory, builds there, and installs into a
 # copy of the server's programs.  So it may run from any directory, beside
-# running servers and beside itself, and leaves nothing behind but a cache.
-# Root runs the servers as user postgres.
+# running servers and beside itself, and leaves nothing behind but packages and
+# a cache.  Root runs the servers as user postgres.
 #
 # The last line is "N passed, N failed"; the exit status is 0 when none failed
 # and all ran.  PG_CONFIG chooses the server.  KEEP=1 keeps the scratch
@@ -76,10 +76,54 @@ build_with_clang()
 	as_server_user nice make -C "$scratch/clang" -s -j"$(nproc)" MAINTAINER=1 CC="$(find_clang)" all test-programs
 }
 
+# Not a failure where the tool cannot be had: see test/indent.sh.
+run_format()
+{
+	local log=$scratch/log.format began=$SECONDS status=0
+
+	bash "$tree/test/indent.sh" --check >"$log" 2>&1 || status=$?
+	case $status in
+		0) report "$log" format 1 0 $((SECONDS - began)) ;;
+		3) printf 'skipped %-32s %s\n' format "$(tail -n 1 "$log")" ;;
+		*) report "$log" format 0 1 $((SECONDS - began)) ;;
+	esac
+}
+
+# What is written below one would be written into what it leads to.
+no_directory_is_a_link()
+{
+	local links
+
+	links=$(find "$1" -type l -xtype d)
+	[ -z "$links" ] || { echo "links to directories:"; echo "$links"; return 1; }
+}
+
+# As PGXS offers it: the sources are elsewhere, and stay as they are.
+build_in_another_directory()
+{
+	local source=$scratch/source dir=$scratch/vpath before
+
+	copy_tree "$source"
+	before=$(find "$source" | sort)
+	as_server_user mkdir "$dir"
+	(cd "$dir" && as_server_user nice make -f "$source/Makefile" -s -j"$(nproc)" COPT=-O0 all test-programs &&
+		as_server_user make -f "$source/Makefile" -s install "DESTDIR=$dir/root") &&
+		test -x "$dir/test/mock_broker" &&
+		test -e "$dir/root$("$PG_CONFIG" --pkglibdir)/stream_ingest.so" &&
+		diff <(cd "$source" && ls stream_ingest.control sql/stream_ingest--* | xargs -n 1 basename | sort) \
+			<(ls "$dir/root$("$PG_CONFIG" --sharedir)/extension" | sort) &&
+		diff <(echo "$before") <(find "$source" | sort) &&
+		(cd "$dir" && as_server_user make -f "$source/Makefile" -q all) &&
+		find "$source/src" -name compat.h -exec touch {} + &&
+		! (cd "$dir" && as_server_user make -f "$source/Makefile" -q all)
+}
+
 run_lint()
 {
 	step 'build with clang' build_with_clang || true
-	step 'format' bash "$tree/test/indent.sh" --check || true
+	run_format
+	step 'private server' no_directory_is_a_link "$scratch/server" || true
+	step 'VPATH build' build_in_another_directory || true
 	step 'lint' as_server_user bash "$tree/test/lint.sh" || true
 }
 
@@ -97,6 +141,9 @@ run_regress()
 		tail -n 20 "$tree"/tmp_check_regress/log/*.log "$tree"/log/*.log >>"$log" 2>/dev/null || true
 	fi
 	SHOW_LINES=300 report "$log" pg_regress "$good" "$bad" $((SECONDS - began))
+	sed -n 's/^skipped \([^:]*\): \(.*\)/\1 \2/p' "$log" | while read -r test why; do
+		printf 'skipped %-32s %s\n' "pg_regress $test" "$why"
+	done
 }
 
 # report_tap LOG NAME STATUS BEGAN: counts the assertions of a TAP program.
@@ -162,6 +209,7 @@ run_tap()
 	pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/..
 	as_server_user mkdir -p "$dir"
 	(cd "$tree" && as_server_user env PATH="$("$PG_CONFIG" --bindir):$PATH" TESTDIR="$dir" \
+		TESTDATADIR="$dir/tmp_check" TESTLOGDIR="$dir/tmp_check/log" \
 		PG_REGRESS="$pgxs/test/regress/pg_regress" PGPORT=65432 \
 		timeout -k 10 "$test_timeout" \
 		prove -v -I "$pgxs/test/perl" "test/t/$name.pl") >"$log" 2>&1 || status=$?
@@ -191,9 +239,10 @@ get_packages()
 		'libipc-run-perl: perl -MIPC::Run -e 1' \
 		'default-jre-headless: command -v java' \
 		'maven: command -v mvn' \
+		'bzip2: command -v bzip2' \
 		'python3: command -v python3' \
 		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
-	case $part in all | tap) get_other_extensions ;; esac
+	case $part in all | tap) get_neighbour; [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
 	case $part in all | fuzz) get_fuzzer ;; esac
 }
 
@@ -208,7 +257,7 @@ get_fuzzer()
 		$clang -x c - -fsanitize=fuzzer,address,undefined -o /dev/null"
 }
 
-# Those whose types test/t/060_other_types.pl takes, for a server of Debian's.
+# Those whose types test/t/060_other_types.pl takes in its long version, for a server of Debian's.
 get_other_extensions()
 {
 	local library=/usr/lib/postgresql major=${PG_CONFIG#/usr/lib/postgresql/}
@@ -218,6 +267,18 @@ get_other_extensions()
 	need_packages \
 		"postgresql-$major-postgis-3: test -e $library/$major/lib/postgis-3.so" \
 		"postgresql-$major-hll: test -e $library/$major/lib/hll.so"
+}
+
+# An extension beside ours for test/t/240_neighbours.pl, which does without where
+# Debian has none for this server.
+get_neighbour()
+{
+	local library=/usr/lib/postgresql major=${PG_CONFIG#/usr/lib/postgresql/}
+
+	[ "$major" != "$PG_CONFIG" ] || return 0
+	major=${major%%/*}
+	need_packages "postgresql-$major-pgaudit: test -e $library/$major/lib/pgaudit.so" ||
+		say "postgresql-$major-pgaudit is not available; not tried"
 }
 
 finish()

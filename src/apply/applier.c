@@ -18,7 +18,6 @@
 
 #include "access/xact.h"
 #include "commands/trigger.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -54,6 +53,7 @@ struct SiApplier
 	bool		probing;		/* that is being tried, and leaves no trace */
 
 	/* the batch at hand, in batch_context */
+	List	   *settings;		/* to be set for it */
 	const SiMessage *messages;
 	int			nmessages;
 	Limits		limits;
@@ -62,6 +62,7 @@ struct SiApplier
 	int		   *row_message;	/* by row: index of its message */
 	SiFailure **row_failures;	/* by row */
 	int			nconverted;		/* messages looked at */
+	int			at;				/* index of the message at hand, or -1 */
 	SiWritten	written;
 	SiFaultRun	fault_run;		/* of this batch: in conversion, then in
 								 * writing */
@@ -154,7 +155,8 @@ run_protected(SiApplier *applier, protected_work work, void *arg)
 	{
 		SiSavedSession saved;
 
-		si_session_begin_batch(&saved, &applier->plan->identity, applier->plan->subscription->pinned);
+		si_session_begin_batch(&saved, &applier->plan->identity, applier->settings,
+							   applier->plan->subscription->pinned);
 		work(applier, arg);
 		si_session_restore(&saved);
 		if (applier->probing)
@@ -192,14 +194,8 @@ static SiFailure *
 decode_failure(SiApplier *applier, const SiDecodeError *error)
 {
 	MemoryContext old = MemoryContextSwitchTo(applier->batch_context);
-	SiFailure  *failure = palloc0(sizeof(SiFailure));
-	const char *c = error->sqlstate;
+	SiFailure  *failure = si_failure_from_decode(error);
 
-	failure->sqlerrcode = MAKE_SQLSTATE(c[0], c[1], c[2], c[3], c[4]);
-	failure->message = pstrdup(pg_any_to_server(error->message, strlen(error->message),
-												PG_UTF8));
-	failure->detail = error->detail[0] ? pstrdup(error->detail) : NULL;
-	failure->safe = true;
 	MemoryContextSwitchTo(old);
 	return failure;
 }
@@ -225,6 +221,7 @@ decode_message(SiApplier *applier, SiDecoder *decoder, const SiMessage *message,
 static SiFailure *
 keep_failure(SiApplier *applier, const SiFailure *failure)
 {
+	si_failure_throw_if_passing(failure->sqlerrcode, failure->message);
 	return si_failure_copy(failure, applier->batch_context);
 }
 
@@ -268,6 +265,31 @@ convert_tombstone(SiApplier *applier, const SiMessage *message, Datum *values, b
 }
 
 /*
+ * Refuse a message that is too large before any of it is copied, or one that
+ * was too large to be kept.
+ */
+static SiFailure *
+refuse_large(SiApplier *applier, const SiMessage *message)
+{
+	bool		reduced = si_message_is_reduced(message);
+	size_t		size = reduced ? message->value_len : si_message_size(message);
+	int64		most = applier->plan->options->max_message_bytes;
+	SiFailure	failure = {0};
+
+	if (size <= most && !reduced)
+		return NULL;
+	failure.sqlerrcode = ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+	failure.message = size > most
+		? psprintf("the message has %zu bytes, and \"max_message_bytes\" is " INT64_FORMAT,
+				   size, most)
+		: psprintf("the message, of %zu bytes, was larger than \"max_message_bytes\" when it came",
+				   size);
+	failure.detail = "Its value is not kept. After raising \"max_message_bytes\", stream_ingest.seek() to its offset has it read again.";
+	failure.safe = true;
+	return keep_failure(applier, &failure);
+}
+
+/*
  * Make a row of one message.  Returns NULL, or why the message is bad.  values
  * and nulls have room for a row.
  */
@@ -278,16 +300,22 @@ convert_message(SiApplier *applier, const SiMessage *message, Datum *values, boo
 	SiRecord	unread;
 	SiDecodeError error;
 	SiFailure	failure = {0};
+	SiFailure  *too_large = refuse_large(applier, message);
 
+	if (too_large != NULL)
+		return too_large;
 	if (message->value == NULL &&
 		si_writer_tombstones(applier->plan->writer) != SI_TOMBSTONE_IS_ROW)
 		return convert_tombstone(applier, message, values, nulls);
 	if (!decode_message(applier, applier->plan->decoder, message, &record, &error))
 		return decode_failure(applier, &error);
 	if (!record.any_field && applier->plan->unread_decoder != NULL && message->value != NULL)
-		record.any_field =
-			decode_message(applier, applier->plan->unread_decoder, message, &unread, &error) &&
-			unread.any_field;
+	{
+		if (decode_message(applier, applier->plan->unread_decoder, message, &unread, &error))
+			record.any_field = unread.any_field;
+		else
+			si_failure_check_decode(&error);
+	}
 
 	MemoryContextReset(applier->row_context);
 	MemoryContextSwitchTo(applier->row_context);
@@ -324,6 +352,7 @@ convert_messages(SiApplier *applier, void *arg)
 
 		if (i % 256 == 0)
 			CHECK_FOR_INTERRUPTS();
+		applier->at = i;
 		applier->failures[i] = convert_message(applier, &applier->messages[i], values, nulls);
 		applier->nconverted++;
 		if (enough(applier, applier->failures[i]))
@@ -427,6 +456,7 @@ try_rows(void *arg, int from, int n, int *at)
 	RowRange	range = {from, n};
 	SiFailure  *failure;
 
+	applier->at = applier->row_message[from];
 	failure = run_protected(applier, write_rows, &range);
 	if (failure == NULL)
 		return NULL;
@@ -526,10 +556,18 @@ si_applier_begin(SiApplier *applier)
 	applier->plan->at_fault = false;
 	applier->probing = false;
 	applier->batch = NULL;
+	applier->settings = NIL;
+	applier->at = -1;
 	MemoryContextReset(applier->row_context);
 	MemoryContextReset(applier->batch_context);
 	si_arena_reset(applier->arena);
 	return applier->batch_context;
+}
+
+const SiMessage *
+si_applier_at(const SiApplier *applier)
+{
+	return applier->at < 0 ? NULL : &applier->messages[applier->at];
 }
 
 static void
@@ -586,6 +624,7 @@ apply_messages(SiApplier *applier, const SiMessage *messages, int n, const Limit
 	convert_batch(applier);
 	applier->row_failures = palloc0(sizeof(SiFailure *) * Max(applier->batch->nrows, 1));
 	outcome->done = write_batch(applier);
+	applier->at = -1;
 	si_plan_check_target(applier->plan);
 
 	/* the message that everything stops at is not dealt with */
@@ -645,8 +684,10 @@ si_applier_apply_all(SiApplier *applier, const SiMessage *messages, int n, SiOut
 {
 	MemoryContext caller = CurrentMemoryContext;
 
-	(void) si_applier_begin(applier);
+	MemoryContextSwitchTo(si_applier_begin(applier));
 	set_constraints(false);
+	applier->settings = si_session_settings_for(applier->plan->subscription->owner);
+	MemoryContextSwitchTo(caller);
 	si_plan_lock_target(applier->plan);
 
 	/* what is thrown reaches the server's log with the caller's statement */
@@ -667,6 +708,7 @@ typedef struct ShownRows
 {
 	MemoryContext context;
 	Datum	   *rows;			/* by row */
+	bool		escape_nul;
 } ShownRows;
 
 static void
@@ -675,18 +717,23 @@ show_rows(SiApplier *applier, void *arg)
 	ShownRows  *shown = arg;
 
 	si_show_rows(applier->plan->mapping, si_writer_key(applier->plan->writer), applier->batch,
-				 shown->context, shown->rows);
+				 shown->context, shown->rows, shown->escape_nul);
 }
 
 void
 si_applier_show(SiApplier *applier, Datum *rows)
 {
-	ShownRows	shown = {CurrentMemoryContext, NULL};
+	ShownRows	shown = {CurrentMemoryContext, NULL, false};
 	int			nrows = applier->batch->nrows;
 	SiFailure  *failure;
 
 	shown.rows = palloc0(sizeof(Datum) * Max(nrows, 1));
 	failure = run_protected(applier, show_rows, &shown);
+	if (failure != NULL && failure->sqlerrcode == ERRCODE_UNTRANSLATABLE_CHARACTER)
+	{
+		shown.escape_nul = true;
+		failure = run_protected(applier, show_rows, &shown);
+	}
 	if (failure != NULL)
 		ereport(ERROR,
 				(errcode(failure->sqlerrcode),

@@ -74,6 +74,12 @@ extern bool si_applier_plan_failed(const SiApplier *applier);
 extern bool si_applier_wants_headers(const SiApplier *applier);
 
 /*
+ * The message that is being converted, or the first of those being written;
+ * NULL where there is none.
+ */
+extern const SiMessage *si_applier_at(const SiApplier *applier);
+
+/*
  * Apply messages, as many of them as a transaction of their own should;
  * stop_at_first: up to the first that is refused, which is not dealt with but
  * has its failure.  Leaves the batch's context as the current one.

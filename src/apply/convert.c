@@ -13,13 +13,15 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "common/int.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "apply/convert.h"
 #include "apply/datum.h"
+#include "common/bytes.h"
+#include "common/kafka_time.h"
+#include "common/words.h"
 
 /* How much of a name from the payload a detail quotes. */
 #define QUOTED_LENGTH		100
@@ -204,10 +206,9 @@ fail_unknown(SiConverter *converter)
 	si_datum_fail(&converter->maker, NULL, ERRCODE_TOO_MANY_JSON_OBJECT_MEMBERS,
 				  "the message has a field that no column takes");
 
-	if (memchr(name, '\0', len) == NULL && si_datum_to_server(&converter->maker, &name, &len))
-		converter->maker.failure->detail =
-			psprintf("The field is \"%s\".",
-					 pnstrdup(name, pg_mbcliplen(name, len, QUOTED_LENGTH)));
+	converter->maker.failure->detail =
+		psprintf("The field is \"%s\".",
+				 si_words_show(name, pg_encoding_mbcliplen(PG_UTF8, name, len, QUOTED_LENGTH)));
 
 	return false;
 }
@@ -219,7 +220,7 @@ check_record(SiConverter *converter)
 	{
 		si_datum_fail(&converter->maker, NULL, ERRCODE_INVALID_PARAMETER_VALUE,
 					  "no column takes a field of this message");
-		converter->maker.failure->detail =
+		converter->maker.failure->hint =
 			pstrdup("Where fields have other names than columns, \"mapping\" has to say which column takes which.");
 		return false;
 	}
@@ -436,16 +437,16 @@ static bool
 take_timestamp(SiConverter *converter, ColumnState *state, Datum *result,
 			   bool *isnull)
 {
-	int64		usecs;
+	TimestampTz timestamp;
 
-	if (converter->message->timestamp == -1)
+	if (converter->message->timestamp == SI_KAFKA_NO_TIME)
 		return take_null(converter, state, result, isnull);
 
 	*isnull = false;
-	if (pg_mul_s64_overflow(converter->message->timestamp, 1000, &usecs))
+	if (!si_kafka_time_to_timestamptz(converter->message->timestamp, &timestamp))
 		return si_datum_out_of_range(&converter->maker, state->datum.column);
 
-	return si_datum_from_usecs(&converter->maker, &state->datum, usecs, result);
+	return si_datum_from_timestamptz(&converter->maker, &state->datum, timestamp, result);
 }
 
 /* "$headers": jsonb itself sees to it that the last of equal names wins. */
@@ -458,21 +459,8 @@ take_headers(SiConverter *converter, ColumnState *state, Datum *result,
 	char	   *text;
 
 	resetStringInfo(document);
-	appendStringInfoChar(document, '{');
-	for (int i = 0; i < message->nheaders; i++)
-	{
-		const SiHeader *header = &message->headers[i];
-
-		if (i > 0)
-			appendStringInfoChar(document, ',');
-		si_datum_append_json(&converter->maker, header->name, strlen(header->name));
-		appendStringInfoChar(document, ':');
-		if (header->value)
-			si_datum_append_json(&converter->maker, header->value, header->value_len);
-		else
-			appendStringInfoString(document, "null");
-	}
-	appendStringInfoChar(document, '}');
+	si_bytes_append_headers(document, message->headers, message->nheaders,
+							converter->maker.verify_encoding);
 
 	*isnull = false;
 	if (!InputFunctionCallSafe(&converter->jsonb_input, document->data,

@@ -31,6 +31,8 @@
 
 #include "apply/datum.h"
 #include "apply/epoch.h"
+#include "common/bytes.h"
+#include "format/json_scan.h"
 
 /* What decoders give, and what headers are in. */
 #define MESSAGE_ENCODING	PG_UTF8
@@ -53,7 +55,6 @@ static bool value_text(SiDatumMaker *maker, SiDatumColumn *state, const SiValue 
 					   const char **text, size_t *len);
 static bool value_to_scratch(SiDatumMaker *maker, SiDatumColumn *state,
 							 const SiValue *value);
-static void append_hex(StringInfo buf, const char *data, size_t len);
 static bool valid_bytes(const SiDatumMaker *maker, const char *data, size_t len);
 
 /* ---- setting up ---- */
@@ -243,7 +244,7 @@ convert_bytea(SiDatumMaker *maker, SiDatumColumn *state,
 
 	/* a domain wants to see it */
 	resetStringInfo(&maker->scratch);
-	append_hex(&maker->scratch, value->data, value->len);
+	si_bytes_append_hex(&maker->scratch, value->data, value->len);
 
 	return si_datum_from_text(maker, state, maker->scratch.data, result);
 }
@@ -294,7 +295,7 @@ convert_datetime(SiDatumMaker *maker, SiDatumColumn *state,
 				  "column \"%s\" takes a number into type %s", column->name,
 				  format_type_be(column->type));
 	if (!state->time_of_day)
-		maker->failure->detail =
+		maker->failure->hint =
 			pstrdup("What a bare number counts is said by the option \"epoch_unit\".");
 
 	return false;
@@ -351,28 +352,36 @@ convert_nested(SiDatumMaker *maker, SiDatumColumn *state,
 	return true;
 }
 
-/*
- * Microseconds since 1970 into a column: as a timestamptz where it is one,
- * else by the ISO text of that, which loses nothing whatever DateStyle says.
- */
+/* Microseconds since 1970 into a column. */
 bool
 si_datum_from_usecs(SiDatumMaker *maker, SiDatumColumn *state, int64 usecs,
 					Datum *result)
 {
-	const SiColumn *column = state->column;
 	const int64 epoch = USECS_PER_DAY *
 		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
 	TimestampTz timestamp;
+
+	if (pg_sub_s64_overflow(usecs, epoch, &timestamp) ||
+		!IS_VALID_TIMESTAMP(timestamp))
+		return si_datum_out_of_range(maker, state->column);
+	return si_datum_from_timestamptz(maker, state, timestamp, result);
+}
+
+/*
+ * A time into a column: as it is where that is a timestamptz, else by its ISO
+ * text, which loses nothing whatever DateStyle says.
+ */
+bool
+si_datum_from_timestamptz(SiDatumMaker *maker, SiDatumColumn *state,
+						  TimestampTz timestamp, Datum *result)
+{
+	const SiColumn *column = state->column;
 	struct pg_tm tm;
 	fsec_t		fsec;
 	int			tz;
 	const char *tzn;
 	char		iso[MAXDATELEN + 1];
 	SiValue		value = {SI_VALUE_STRING, iso};
-
-	if (pg_sub_s64_overflow(usecs, epoch, &timestamp) ||
-		!IS_VALID_TIMESTAMP(timestamp))
-		return si_datum_out_of_range(maker, column);
 
 	if (column->type == TIMESTAMPTZOID && column->typmod < 0)
 	{
@@ -411,14 +420,16 @@ valid_bytes(const SiDatumMaker *maker, const char *data, size_t len)
 		pg_verify_mbstr(maker->verify_encoding, data, len, true);
 }
 
-/* Append bytes in bytea's hex form. */
+/* A byte order mark, which json and jsonb refuse, is no part of a document. */
 static void
-append_hex(StringInfo buf, const char *data, size_t len)
+skip_mark(const SiDatumColumn *state, const char **data, size_t *len)
 {
-	appendStringInfoString(buf, "\\x");
-	enlargeStringInfo(buf, len * 2);
-	buf->len += hex_encode(data, len, buf->data + buf->len);
-	buf->data[buf->len] = '\0';
+	size_t		mark = 0;
+
+	if (state->convert == convert_json)
+		mark = si_json_byte_order_mark(*data, *len);
+	*data += mark;
+	*len -= mark;
 }
 
 /*
@@ -430,6 +441,7 @@ value_text(SiDatumMaker *maker, SiDatumColumn *state, const SiValue *value,
 		   const char **text, size_t *len)
 {
 	SiDecodeError error;
+	SiFailure  *refusal;
 
 	*text = value->data;
 	*len = value->len;
@@ -458,13 +470,15 @@ value_text(SiDatumMaker *maker, SiDatumColumn *state, const SiValue *value,
 				maker->transcoder != NULL)
 			{
 				if (si_transcode_text(maker->transcoder, text, len, &error))
+				{
+					skip_mark(state, text, len);
 					break;
-				return si_datum_fail(maker, state->column,
-									 MAKE_SQLSTATE(error.sqlstate[0], error.sqlstate[1],
-												   error.sqlstate[2], error.sqlstate[3],
-												   error.sqlstate[4]),
-									 "%s", error.message);
+				}
+				refusal = si_failure_from_decode(&error);
+				return si_datum_fail(maker, state->column, refusal->sqlerrcode,
+									 "%s", refusal->message);
 			}
+			skip_mark(state, text, len);
 			if (valid_bytes(maker, *text, *len))
 				break;
 			return si_datum_fail(maker, state->column,
@@ -530,20 +544,6 @@ si_datum_to_server(SiDatumMaker *maker, const char **text, size_t *len)
 	*len = strlen(converted->data);
 
 	return true;
-}
-
-/* Append a JSON string: the bytes' text if they have one, else in hex form. */
-void
-si_datum_append_json(SiDatumMaker *maker, const char *data, size_t len)
-{
-	resetStringInfo(&maker->scratch);
-	if (valid_bytes(maker, data, len) &&
-		si_datum_to_server(maker, &data, &len))
-		appendBinaryStringInfo(&maker->scratch, data, len);
-	else
-		append_hex(&maker->scratch, data, len);
-
-	escape_json(&maker->document, maker->scratch.data);
 }
 
 /* ---- failures ---- */

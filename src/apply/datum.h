@@ -84,6 +84,10 @@ extern void si_datum_recover(SiDatumColumn *state);
 extern bool si_datum_from_text(SiDatumMaker *maker, SiDatumColumn *state, char *input,
 							   Datum *result);
 
+/* From a time, which is in the range of timestamptz. */
+extern bool si_datum_from_timestamptz(SiDatumMaker *maker, SiDatumColumn *state,
+									  TimestampTz timestamp, Datum *result);
+
 /* From microseconds since 1970. */
 extern bool si_datum_from_usecs(SiDatumMaker *maker, SiDatumColumn *state, int64 usecs,
 								Datum *result);
@@ -93,12 +97,6 @@ extern bool si_datum_from_usecs(SiDatumMaker *maker, SiDatumColumn *state, int64
  * character that the latter lacks.
  */
 extern bool si_datum_to_server(SiDatumMaker *maker, const char **data, size_t *len);
-
-/*
- * Append a JSON string to maker->document: the bytes' text if they have one,
- * else their hex form.
- */
-extern void si_datum_append_json(SiDatumMaker *maker, const char *data, size_t len);
 
 /* Fill in the failure, in our own words; column may be NULL.  Returns false. */
 extern bool si_datum_fail(SiDatumMaker *maker, const SiColumn *column, int sqlerrcode,

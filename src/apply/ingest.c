@@ -14,14 +14,14 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "apply/applier.h"
 #include "apply/ingest.h"
 #include "catalog/dead_letter.h"
+#include "catalog/transaction.h"
+#include "common/kafka_time.h"
 
 /* When an orphan is tried again for the first time. */
 #define FIRST_RETRY_MS	1000
@@ -94,7 +94,10 @@ last_offset(const SiBatchRequest *request, int32 partition)
 	return -1;
 }
 
-/* By message: is it a dead letter already, met again after a seek? */
+/*
+ * By message: is it a dead letter already, met again after a seek?  Somebody
+ * who is just discarding it is waited for, and what he did then counts.
+ */
 static bool *
 find_met_again(SiIngest *ingest, const SiBatchRequest *request)
 {
@@ -151,10 +154,15 @@ store_dead_letters(SiIngest *ingest, const SiBatchRequest *request, const SiOutc
 			continue;
 		message = palloc(sizeof(SiMessage));
 		*message = request->messages[i];
-		if (message->headers == NULL && request->consumer != NULL)
-			si_consumer_read_headers(request->consumer, message);
+		if (message->headers == NULL && request->consumer != NULL &&
+			!si_consumer_read_headers(request->consumer, message))
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory")));
+		si_message_reduce(message, ingest->options->max_message_bytes);
 		letters[n].message = message;
 		letters[n].failure = outcome->failures[i];
+		letters[n].former_log = 0;
 		letters[n].retry_at = first_retry(ingest, outcome->failures[i]);
 		n++;
 	}
@@ -177,6 +185,7 @@ remove_dead_letters(SiIngest *ingest, const SiBatchRequest *request, const SiOut
 			continue;
 		places[n].partition = request->messages[i].partition;
 		places[n].offset = request->messages[i].offset;
+		places[n].former_log = 0;
 		n++;
 	}
 	return si_dead_letter_remove(ingest->subscription->id, ingest->subscription->topic,
@@ -205,11 +214,16 @@ row_of_partition(const SiBatchRequest *request, int32 partition)
 	return low;
 }
 
-static TimestampTz
-timestamp_of_message(int64 milliseconds)
+/* The latest of an advance and a message, if that has a time. */
+static void
+note_time(SiAdvance *advance, const SiMessage *message)
 {
-	return milliseconds * 1000 -
-		((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
+	TimestampTz timestamp;
+
+	if (!si_kafka_time_to_timestamptz(message->timestamp, &timestamp))
+		return;
+	if (advance->last_message_at == 0 || timestamp > advance->last_message_at)
+		advance->last_message_at = timestamp;
 }
 
 /*
@@ -239,9 +253,7 @@ count_messages(const SiBatchRequest *request, const SiOutcome *outcome, const bo
 		advance->leader_epoch = message->leader_epoch;
 		advance->messages += met[i] ? 0 : 1;
 		advance->bytes += met[i] ? 0 : message->key_len + message->value_len;
-		if (message->timestamp >= 0)
-			advance->last_message_at = Max(advance->last_message_at,
-										   timestamp_of_message(message->timestamp));
+		note_time(advance, message);
 	}
 	if (outcome->done == request->nmessages)
 	{
@@ -352,8 +364,8 @@ apply_request(SiIngest *ingest, SiBatchRequest *request, SiBatchResult *result)
 	return advances;
 }
 
-/* The part of a batch inside its transaction; false if we are fenced off. */
-static bool
+/* The part of a batch inside its transaction; only SI_BATCH_DONE is committed. */
+static SiBatchEnd
 run_batch(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *request,
 		  SiBatchResult *result, SiAdvance **advances)
 {
@@ -363,45 +375,80 @@ run_batch(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *request,
 	if (request->nmessages > 0)
 		si_applier_prepare(ingest->applier);
 	if (!si_progress_lock(key, request->rows, request->nrows, false))
-		return false;
+		return SI_BATCH_FENCED;
 	*advances = request->nmessages > 0 ? apply_request(ingest, request, result)
 		: count_messages(request, &nothing, NULL);
+
+	/* we hold the rows since they were locked, so nobody else can have */
 	if (!si_progress_advance(key, request->rows, *advances, request->nrows))
-		return false;
+		return SI_BATCH_CHANGED_ITSELF;
 	if (result->dead_letters > 0 && ingest->options->reject_limit.count > 0)
 		result->rejected = si_progress_rejected(key->subscription);
-	return true;
+	return SI_BATCH_DONE;
+}
+
+/* What a batch is, and where it is, for whatever is reported meanwhile. */
+typedef struct Whereabouts
+{
+	const SiIngest *ingest;
+	const SiBatchRequest *request;
+} Whereabouts;
+
+static void
+tell_whereabouts(void *arg)
+{
+	const Whereabouts *at = arg;
+	const SiSubscription *s = at->ingest->subscription;
+	const SiMessage *message = si_applier_at(at->ingest->applier);
+
+	if (at->ingest->committing)
+		errcontext("committing a batch of subscription \"%s\": %d messages of topic \"%s\"",
+				   NameStr(s->name), at->request->nmessages, s->topic);
+	else if (message == NULL)
+		errcontext("a batch of subscription \"%s\": %d messages of topic \"%s\"",
+				   NameStr(s->name), at->request->nmessages, s->topic);
+	else
+		errcontext("applying a batch of subscription \"%s\": topic \"%s\", partition %d, offset %lld",
+				   NameStr(s->name), s->topic, message->partition, (long long) message->offset);
+}
+
+/* Apply a batch in a transaction of its own, which is committed if it is done. */
+static SiBatchEnd
+run_transaction(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *request,
+				SiBatchResult *result, SiAdvance **advances)
+{
+	MemoryContext caller = si_transaction_begin();
+	SiBatchEnd	end = run_batch(ingest, key, request, result, advances);
+
+	if (end != SI_BATCH_DONE)
+	{
+		si_transaction_abort(caller);
+		return end;
+	}
+	ingest->committing = true;
+	si_transaction_commit(caller);
+	ingest->committing = false;
+	return end;
 }
 
 void
 si_ingest_batch(SiIngest *ingest, const SiProgressKey *key, SiBatchRequest *request,
 				SiBatchResult *result)
 {
-	MemoryContext caller = CurrentMemoryContext;
+	Whereabouts at = {ingest, request};
+	ErrorContextCallback callback = {error_context_stack, tell_whereabouts, &at};
 	SiAdvance  *advances = NULL;
 
 	memset(result, 0, sizeof(SiBatchResult));
 	ingest->committing = false;
 	ingest->batch_context = si_applier_begin(ingest->applier);
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (!run_batch(ingest, key, request, result, &advances))
-	{
-		AbortCurrentTransaction();
-		MemoryContextSwitchTo(caller);
-		result->end = SI_BATCH_FENCED;
+	error_context_stack = &callback;
+	result->end = run_transaction(ingest, key, request, result, &advances);
+	error_context_stack = callback.previous;
+	if (result->end != SI_BATCH_DONE)
 		return;
-	}
-	PopActiveSnapshot();
-	ingest->committing = true;
-	CommitTransactionCommand();
-	ingest->committing = false;
-
-	MemoryContextSwitchTo(caller);
 	update_rows(ingest, request, result, advances);
-	result->end = SI_BATCH_DONE;
 	if (result->done < request->nmessages && result->failures[result->done] != NULL)
 		result->end = SI_BATCH_STOPPED;
 }

@@ -46,6 +46,9 @@ typedef enum SiBatchEnd
 								 * the others want another transaction */
 	SI_BATCH_FENCED,			/* nothing done: the subscription has changed,
 								 * or is about to */
+	SI_BATCH_CHANGED_ITSELF,	/* nothing done: what the batch ran has
+								 * disabled, altered, moved or dropped the
+								 * batch's own subscription */
 	SI_BATCH_STOPPED			/* dealt with up to the message at fault */
 } SiBatchEnd;
 

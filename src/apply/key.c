@@ -27,6 +27,7 @@
 #include "utils/typcache.h"
 
 #include "apply/key.h"
+#include "apply/other_index.h"
 
 /* A search for the index. */
 typedef struct KeySearch
@@ -247,6 +248,8 @@ key_of_index(const KeySearch *search, Relation index)
 	opclasses = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, index->rd_indextuple,
 															  Anum_pg_index_indclass, &isnull));
 	key->has_index = true;
+	key->is_alone = !si_other_index_refuses(search->base, index, search->mapping,
+											search->attnums);
 	key->nulls_distinct = !index->rd_index->indnullsnotdistinct;
 	key->ncolumns = index->rd_index->indnkeyatts;
 	key->columns = palloc0(sizeof(SiKeyColumn) * key->ncolumns);
@@ -284,6 +287,7 @@ key_without_index(const KeySearch *search)
 						RelationGetRelationName(search->base)),
 				 errhint("Name the columns of the remote table's key in \"key_columns\".")));
 	key->nulls_distinct = true;
+	key->is_alone = true;		/* as far as one can know */
 	key->ncolumns = search->nnames;
 	key->columns = palloc0(sizeof(SiKeyColumn) * key->ncolumns);
 	for (int i = 0; i < key->ncolumns; i++)

@@ -152,7 +152,7 @@ static void set_own_name(Source *source, const char *name);
 static void add_column(MappingBuilder *builder, int attidx);
 static bool wants_absent_bit(const MappingBuilder *builder,
 							 Form_pg_attribute att, const Source *source);
-static int	add_source_field(MappingBuilder *builder, const Source *source);
+static int	add_source_field(MappingBuilder *builder, const Source *source, Oid type);
 static bool same_path(const SiWantedField *a, const SiWantedField *b);
 static void add_skipped_fields(MappingBuilder *builder);
 static bool needs_field(const SiMapping *mapping);
@@ -720,7 +720,7 @@ add_column(MappingBuilder *builder, int attidx)
 	column->absent_bit = -1;
 
 	if (source->kind == SI_SOURCE_FIELD)
-		column->field = add_source_field(builder, source);
+		column->field = add_source_field(builder, source, att->atttypid);
 	if (wants_absent_bit(builder, att, source))
 		column->absent_bit = mapping->nabsent++;
 	if (source->kind == SI_SOURCE_HEADERS || source->kind == SI_SOURCE_HEADER)
@@ -746,9 +746,13 @@ wants_absent_bit(const MappingBuilder *builder, Form_pg_attribute att,
 
 /* The number of the decoder's field for this source, an old one if possible. */
 static int
-add_source_field(MappingBuilder *builder, const Source *source)
+add_source_field(MappingBuilder *builder, const Source *source, Oid type)
 {
 	SiDecodePlan *decode = &builder->mapping->decode;
+	SiWantedField wanted = source->path;
+	Oid			base_type = getBaseType(type);
+
+	wanted.as_json = base_type == JSONOID || base_type == JSONBOID;
 
 	if (source->rest)
 	{
@@ -760,18 +764,18 @@ add_source_field(MappingBuilder *builder, const Source *source)
 	for (int i = 0; i < decode->nfields; i++)
 	{
 		if (i != decode->rest_field &&
-			same_path(&builder->fields[i], &source->path))
+			same_path(&builder->fields[i], &wanted))
 			return i;
 	}
 
-	builder->fields[decode->nfields] = source->path;
+	builder->fields[decode->nfields] = wanted;
 	return decode->nfields++;
 }
 
 static bool
 same_path(const SiWantedField *a, const SiWantedField *b)
 {
-	if (a->of_key != b->of_key || a->nsteps != b->nsteps)
+	if (a->of_key != b->of_key || a->nsteps != b->nsteps || a->as_json != b->as_json)
 		return false;
 
 	for (int i = 0; i < a->nsteps; i++)
@@ -803,7 +807,7 @@ add_skipped_fields(MappingBuilder *builder)
 
 		if (builder->skip[i] && source->state == SOURCE_SET &&
 			source->kind == SI_SOURCE_FIELD && !source->rest)
-			(void) add_source_field(builder, source);
+			(void) add_source_field(builder, source, TupleDescAttr(builder->desc, i)->atttypid);
 	}
 }
 

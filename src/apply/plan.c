@@ -16,6 +16,7 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -39,7 +40,8 @@ relation_changed(Datum arg, Oid relid)
 	for (SiPlan *plan = live; plan != NULL; plan = plan->next_live)
 	{
 		/* what a view takes from the tables below it, nobody tells the view */
-		if (relid == plan->subscription->target || relid == InvalidOid || plan->of_view)
+		if (relid == plan->subscription->target || relid == InvalidOid || plan->of_view ||
+			list_member_oid(plan->partitions, relid))
 			plan->stale = true;
 	}
 }
@@ -95,6 +97,7 @@ release_plan(void *arg)
 		si_decoder_destroy(plan->unread_decoder);
 	plan->unread_decoder = NULL;
 	plan->context = NULL;
+	plan->partitions = NIL;
 }
 
 /* Have a function called when a context is deleted. */
@@ -114,6 +117,12 @@ si_plan_create(const SiSubscription *subscription, const SiOptions *options)
 {
 	SiPlan	   *plan = palloc0(sizeof(SiPlan));
 
+	if (subscription->damage != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("what is stored of subscription \"%s\" is not valid: %s",
+						NameStr(subscription->name), subscription->damage),
+				 errhint("Use stream_ingest.alter_subscription to correct it.")));
 	plan->subscription = subscription;
 	plan->options = options;
 	plan->parent = CurrentMemoryContext;
@@ -131,6 +140,7 @@ drop_plan(SiPlan *plan)
 	if (plan->context != NULL)
 		MemoryContextDelete(plan->context);
 	plan->context = NULL;
+	plan->partitions = NIL;
 }
 
 /* ---- making it ---- */
@@ -171,7 +181,7 @@ build_plan(SiPlan *plan, Relation target)
 										 plan->options->run_as_owner);
 
 	/* names are looked up as they are when it runs */
-	si_session_begin_batch(&saved, &plan->identity, s->pinned);
+	si_session_begin_batch(&saved, &plan->identity, si_session_settings_for(s->owner), s->pinned);
 	writer = si_writer_create(target, s, plan->options);
 	plan->mapping = si_writer_mapping(writer);
 	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));
@@ -185,6 +195,8 @@ build_plan(SiPlan *plan, Relation target)
 	if (si_writer_key(writer) != NULL)
 		plan->tombstone = si_tombstone_create(plan->mapping, si_writer_key(writer),
 											  s->format, s->topic);
+	if (target != NULL && target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		plan->partitions = find_all_inheritors(s->target, NoLock, NULL);
 	if (target != NULL)
 	{
 		plan->target_schema = get_namespace_name(RelationGetNamespace(target));

@@ -47,6 +47,8 @@ typedef struct SiPlan
 	bool		of_view;		/* the target is a view */
 	MemoryContext parent;		/* as long as this struct */
 	MemoryContext context;		/* as long as what was made */
+	List	   *partitions;		/* OIDs of a partitioned target's; their
+								 * changes are no changes of it */
 	char	   *target_schema;	/* by which names the statement was made */
 	char	   *target_name;
 } SiPlan;

@@ -43,6 +43,15 @@ typedef struct Entry
 	struct Entry *before;		/* in the chain of its key */
 } Entry;
 
+/* The parts of a wave, in the order in which they are written. */
+enum
+{
+	DELETE,
+	WRITE,
+	PARTIAL,
+	PARTS
+};
+
 /* What is written of one key so far, the newest first. */
 typedef struct Chain
 {
@@ -62,6 +71,8 @@ static bool same_key(const SiReducer *reducer, const Entry *a, const Entry *b);
 static void add_upsert(SiReducer *reducer, Chain *chain, Entry *entry, int first_wave);
 static void add_in_turn(Chain *chain, Entry *entry, int first_wave);
 static bool covers(const SiReducer *reducer, const Entry *later, const Entry *earlier);
+static int	deal_in_order(SiReducer *reducer, Entry *entries, Entry **sorted, int n);
+static int	part_of(const SiReducer *reducer, const Entry *entry);
 static SiReduction *make_waves(const SiReducer *reducer, Entry **entries, int n, int nwaves);
 
 SiReducer *
@@ -121,15 +132,20 @@ si_reduce_rows(SiReducer *reducer, const SiBatch *batch, const int *rows, int n)
 	read_entries(reducer, batch, rows, n, entries);
 	for (int i = 0; i < n; i++)
 		sorted[i] = &entries[i];
-	for (int i = 0; i < n; i++)
+	if (!reducer->key->is_alone)
+		nwaves = deal_in_order(reducer, entries, sorted, n);
+	else
 	{
-		if (!entries[i].lacks_key)
-			continue;
-		nwaves = reduce_segment(reducer, sorted + begin, i - begin, nwaves, &nsuperseded);
-		entries[i].wave = nwaves++;
-		begin = i + 1;
+		for (int i = 0; i < n; i++)
+		{
+			if (!entries[i].lacks_key)
+				continue;
+			nwaves = reduce_segment(reducer, sorted + begin, i - begin, nwaves, &nsuperseded);
+			entries[i].wave = nwaves++;
+			begin = i + 1;
+		}
+		nwaves = reduce_segment(reducer, sorted + begin, n - begin, nwaves, &nsuperseded);
 	}
-	nwaves = reduce_segment(reducer, sorted + begin, n - begin, nwaves, &nsuperseded);
 
 	reduction = make_waves(reducer, sorted, n, nwaves);
 	reduction->nsuperseded = nsuperseded;
@@ -337,22 +353,57 @@ covers(const SiReducer *reducer, const Entry *later, const Entry *earlier)
 	return true;
 }
 
-/* ---- the result ---- */
+/* ---- where other indexes have a say ---- */
 
-/* Deletes, writes and partial writes of a wave come in this order. */
-#define PARTS	3
+/*
+ * Say of each entry into which wave it goes: a wave is a run of messages of one
+ * kind, in upsert mode with no key twice.  A statement writes such a run row by
+ * row, in this order.  Partial writes are updates first and inserts then, so
+ * they go one by one.  Returns the number of waves; sorted is put in the order
+ * of the messages again.
+ */
+static int
+deal_in_order(SiReducer *reducer, Entry *entries, Entry **sorted, int n)
+{
+	int			nwaves = 0,
+				begin = 0;
+
+	qsort_arg(sorted, n, sizeof(Entry *), compare_entries, reducer);
+	for (int i = 1; i < n; i++)
+	{
+		if (same_key(reducer, sorted[i - 1], sorted[i]))
+			sorted[i]->before = sorted[i - 1];
+	}
+	for (int i = 0; i < n; i++)
+	{
+		Entry	   *entry = &entries[i];
+		int			part = part_of(reducer, entry);
+
+		if (i == 0 || part == PARTIAL || part != part_of(reducer, entry - 1) ||
+			(reducer->upsert && entry->before != NULL && entry->before >= &entries[begin]))
+		{
+			begin = i;
+			nwaves++;
+		}
+		entry->wave = nwaves - 1;
+		sorted[i] = entry;
+	}
+	return nwaves;
+}
+
+/* ---- the result ---- */
 
 static int
 part_of(const SiReducer *reducer, const Entry *entry)
 {
 	if (entry->is_delete)
-		return 0;
+		return DELETE;
 	for (int i = 0; reducer->upsert && i < reducer->nwords; i++)
 	{
 		if (entry->absent[i] != 0)
-			return 2;
+			return PARTIAL;
 	}
-	return 1;
+	return WRITE;
 }
 
 /*

@@ -19,6 +19,11 @@
  * A record that lacks a field of the key, which may have a default, is a wave
  * for itself: nobody knows its key before it is written.
  *
+ * All that is so where the key alone decides whether a row is refused.  Where
+ * another unique index does too, a row may be refused or not depending on what
+ * rows of other keys have just become.  So nothing is left out there, and the
+ * waves are runs of rows in the order of their messages.
+ *
  * Called by writer.
  *
  * Copyright (c) 2026, stream_ingest contributors

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -33,8 +34,8 @@ next_retry(const SiOptions *options, const SiFailure *failure, int attempts)
 
 /* Put away what was tried: the good are gone, the bad have a new reason. */
 static void
-store_outcome(const SiSubscription *s, const SiOptions *options, const SiMessage *messages,
-			  const int *attempts, const SiOutcome *outcome)
+store_outcome(const SiSubscription *s, const SiOptions *options, const SiLetters *tried,
+			  const SiOutcome *outcome)
 {
 	SiPlace    *places = palloc(sizeof(SiPlace) * Max(outcome->done, 1));
 	SiDeadLetter *letters = palloc(sizeof(SiDeadLetter) * Max(outcome->refused, 1));
@@ -43,16 +44,21 @@ store_outcome(const SiSubscription *s, const SiOptions *options, const SiMessage
 
 	for (int i = 0; i < outcome->done; i++)
 	{
+		const SiMessage *message = &tried->messages[i];
+
 		if (outcome->failures[i] == NULL)
 		{
-			places[ngood].partition = messages[i].partition;
-			places[ngood].offset = messages[i].offset;
+			places[ngood].partition = message->partition;
+			places[ngood].offset = message->offset;
+			places[ngood].former_log = tried->former_logs[i];
 			ngood++;
 			continue;
 		}
-		letters[nbad].message = &messages[i];
+		letters[nbad].message = message;
 		letters[nbad].failure = outcome->failures[i];
-		letters[nbad].retry_at = next_retry(options, outcome->failures[i], attempts[i] + 1);
+		letters[nbad].former_log = tried->former_logs[i];
+		letters[nbad].retry_at = next_retry(options, outcome->failures[i],
+											tried->attempts[i] + 1);
 		nbad++;
 	}
 	(void) si_dead_letter_remove(s->id, s->topic, places, ngood);
@@ -81,19 +87,20 @@ static int
 retry_chunk(SiApplier *applier, const SiSubscription *s, const SiOptions *options,
 			const SiDeadLetterFilter *filter, SiPlace *after, int64 *applied)
 {
-	SiMessage  *messages;
+	SiLetters	letters;
 	SiOutcome	outcome;
-	int		   *attempts;
 	int			n;
 
-	messages = si_dead_letter_read(filter, after, CHUNK, &n, &attempts);
+	si_dead_letter_read(filter, after, CHUNK, &letters);
+	n = letters.n;
 	if (n == 0)
 		return 0;
-	after->partition = messages[n - 1].partition;
-	after->offset = messages[n - 1].offset;
+	after->partition = letters.messages[n - 1].partition;
+	after->offset = letters.messages[n - 1].offset;
+	after->former_log = letters.former_logs[n - 1];
 
-	si_applier_apply_all(applier, messages, n, &outcome);
-	store_outcome(s, options, messages, attempts, &outcome);
+	si_applier_apply_all(applier, letters.messages, n, &outcome);
+	store_outcome(s, options, &letters, &outcome);
 	change_counts(s, &outcome);
 	*applied += outcome.done - outcome.refused;
 	return n;
@@ -108,10 +115,12 @@ retry_chunk(SiApplier *applier, const SiSubscription *s, const SiOptions *option
 static SiApplier *
 create_plan(const SiSubscription *subscription, const SiOptions *options)
 {
+	const SiInsertMode *mode = si_insert_mode_find(subscription->insert_mode);
 	SiSubscription *inserting;
 	SiOptions  *deleting_nothing;
 
-	if (!si_insert_mode_find(subscription->insert_mode)->updates || options->version_column != NULL)
+	/* what is stored may be damaged: the plan says so */
+	if (mode == NULL || !mode->updates || options->version_column != NULL)
 		return si_applier_create(subscription, options);
 	inserting = palloc(sizeof(SiSubscription));
 	*inserting = *subscription;
@@ -122,23 +131,67 @@ create_plan(const SiSubscription *subscription, const SiOptions *options)
 	return si_applier_create(inserting, deleting_nothing);
 }
 
-int64
-si_retry_dead_letters(const SiSubscription *subscription, const SiOptions *options,
-					  const SiDeadLetterFilter *filter)
+/* Those of one topic, which may be one that the subscription had before. */
+static int64
+retry_topic(const SiSubscription *subscription, const SiOptions *options,
+			const SiDeadLetterFilter *filter, char *topic)
 {
-	SiApplier  *applier = create_plan(subscription, options);
-	MemoryContext chunk_context = AllocSetContextCreate(CurrentMemoryContext,
-														"stream_ingest retry",
-														ALLOCSET_DEFAULT_SIZES);
-	MemoryContext caller = MemoryContextSwitchTo(chunk_context);
-	SiPlace		after = {-1, -1};
+	SiDeadLetterFilter of_topic = *filter;
+	SiSubscription *s = palloc(sizeof(SiSubscription));
+	SiApplier  *applier;
+	MemoryContext chunk_context,
+				caller;
+	SiPlace		after = {-1, -1, -1};
 	int64		applied = 0;
 
-	while (retry_chunk(applier, subscription, options, filter, &after, &applied) > 0)
+	of_topic.topic = topic;
+	*s = *subscription;
+	s->topic = topic;
+	applier = create_plan(s, options);
+	chunk_context = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest retry",
+										  ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(chunk_context);
+	while (retry_chunk(applier, s, options, &of_topic, &after, &applied) > 0)
 		MemoryContextReset(chunk_context);
 
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(chunk_context);
 	si_applier_destroy(applier);
 	return applied;
+}
+
+int64
+si_retry_dead_letters(const SiSubscription *subscription, const SiOptions *options,
+					  const SiDeadLetterFilter *filter)
+{
+	List	   *topics = si_dead_letter_topics(subscription->id);
+	ListCell   *lc;
+	int64		applied = 0;
+
+	foreach(lc, topics)
+	{
+		char	   *topic = lfirst(lc);
+
+		if (filter->topic == NULL || strcmp(filter->topic, topic) == 0)
+			applied += retry_topic(subscription, options, filter, topic);
+	}
+	return applied;
+}
+
+/*
+ * As a batch does: the target is locked before the subscription, and for that
+ * it does not wait.  So whoever changes the subscription may want the target
+ * next.
+ */
+bool
+si_retry_orphans(const SiSubscription *subscription, const SiOptions *options)
+{
+	SiDeadLetterFilter due = {subscription->id, NULL, -1, 0, PG_INT64_MAX, true};
+
+	if (OidIsValid(subscription->target))
+		LockRelationOid(subscription->target, RowExclusiveLock);
+	if (!si_catalog_share(subscription->id, subscription->epoch, false))
+		return false;
+	(void) si_retry_dead_letters(subscription, options, &due);
+	return true;
 }

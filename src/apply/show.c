@@ -61,14 +61,32 @@ add_names_of_delete(StringInfo sql, const SiMapping *mapping, const SiKey *key)
 	}
 }
 
+/*
+ * A row as jsonb.  A json column may hold \u0000, which jsonb refuses: with
+ * escape_nul that stands there as a backslash and what follows it.
+ */
+static void
+add_row(StringInfo sql, bool escape_nul)
+{
+	if (!escape_nul)
+		appendStringInfoString(sql, "pg_catalog.to_jsonb(batch.*)");
+	else
+		appendStringInfo(sql, "pg_catalog.regexp_replace(pg_catalog.to_json(batch.*)::pg_catalog.text, "
+						 "%s, %s, 'g')::pg_catalog.jsonb",
+						 quote_literal_cstr("(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000"),
+						 quote_literal_cstr("\\1\\\\\\\\u0000"));
+}
+
 /* key: of rows that delete; NULL for those that write. */
 static char *
-make_query(const SiMapping *mapping, const SiKey *key)
+make_query(const SiMapping *mapping, const SiKey *key, bool escape_nul)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT pg_catalog.to_jsonb(batch.*) OPERATOR(pg_catalog.-) ARRAY[%s",
+	appendStringInfoString(&sql, "SELECT ");
+	add_row(&sql, escape_nul);
+	appendStringInfo(&sql, " OPERATOR(pg_catalog.-) ARRAY[%s",
 					 quote_literal_cstr(SI_BATCH_ROW));
 	for (int i = 0; i < SI_MAPPING_ABSENT_WORDS(mapping); i++)
 		add_name(&sql, si_batch_absent_name(i));
@@ -131,18 +149,18 @@ show_single(SiBatch *batch, const char *query, bool deletes, MemoryContext conte
 
 void
 si_show_rows(const SiMapping *mapping, const SiKey *key, SiBatch *batch,
-			 MemoryContext context, Datum *shown)
+			 MemoryContext context, Datum *shown, bool escape_nul)
 {
 	const char *query;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	query = make_query(mapping, NULL);
+	query = make_query(mapping, NULL, escape_nul);
 	if (batch->rows == NULL)
 	{
 		show_single(batch, query, false, context, shown);
 		if (key != NULL)
-			show_single(batch, make_query(mapping, key), true, context, shown);
+			show_single(batch, make_query(mapping, key, escape_nul), true, context, shown);
 	}
 	for (int from = 0; batch->rows != NULL && from < batch->nrows; from += CHUNK)
 	{

@@ -23,9 +23,11 @@
 /*
  * Every row of the batch as a jsonb in that context.  Columns that the message
  * lacks are left out where they take their default or stay as they are.  key is
- * that of rows that delete; NULL if none does.  Connects to SPI by itself.
+ * that of rows that delete; NULL if none does.  escape_nul: jsonb refuses a row
+ * without it (22P05), since a json column holds \u0000.  Connects to SPI by
+ * itself.
  */
 extern void si_show_rows(const SiMapping *mapping, const SiKey *key, SiBatch *batch,
-						 MemoryContext context, Datum *shown);
+						 MemoryContext context, Datum *shown, bool escape_nul);
 
 #endif							/* SI_SHOW_H */

@@ -501,7 +501,10 @@ si_statement_check_privileges(const SiStatement *statement)
 		ListCell   *lc2;
 
 		foreach(lc2, source->query_list)
+		{
+			si_user_sql_refuse_temporary(lfirst_node(Query, lc2));
 			si_user_sql_check_privileges(lfirst_node(Query, lc2));
+		}
 	}
 	if (statement->next != NULL)
 		si_statement_check_privileges(statement->next);

@@ -12,6 +12,7 @@
 #include "mb/pg_wchar.h"
 
 #include "apply/tombstone.h"
+#include "format/json_scan.h"
 #include "format/transcode.h"
 
 struct SiTombstone
@@ -184,10 +185,8 @@ decode_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena, SiR
 	if (decode_with(tombstone, tombstone->members, &tombstone->mapping.decode, message, arena,
 					record, &error))
 		return true;
-	failure->detail = error.detail[0] ? pstrdup(error.detail) : NULL;
-	return fail(failure, MAKE_SQLSTATE(error.sqlstate[0], error.sqlstate[1], error.sqlstate[2],
-									   error.sqlstate[3], error.sqlstate[4]),
-				pstrdup(error.message));
+	*failure = *si_failure_from_decode(&error);
+	return false;
 }
 
 /* Decode a message's key, which becomes UTF-8 first. */
@@ -208,7 +207,7 @@ decode_with(SiTombstone *tombstone, SiDecoder *decoder, const SiDecodePlan *plan
 
 /*
  * Take a key that is no JSON object: a JSON string for what it says, all else
- * as it stands there.  False if it is an object, or out of memory.
+ * as it stands there.  False if it is an object.
  */
 static bool
 take_plain_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
@@ -217,22 +216,31 @@ take_plain_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
 	size_t		begin = 0;
 	SiDecodeError error;
 
+	/* the decoder skips it, too; a key that is no JSON stays as it is */
+	if (tombstone->transcoder == NULL)
+		begin = si_json_byte_order_mark(message->key, message->key_len);
+
 	while (begin < message->key_len && strchr(" \t\r\n", message->key[begin]) != NULL &&
 		   message->key[begin] != '\0')
 		begin++;
 	if (begin < message->key_len && message->key[begin] == '{')
 		return false;
-	if (begin < message->key_len && message->key[begin] == '"' &&
-		decode_with(tombstone, tombstone->whole, &tombstone->whole_plan, message, arena, record,
-					&error))
-		return true;
+	if (begin < message->key_len && message->key[begin] == '"')
+	{
+		if (decode_with(tombstone, tombstone->whole, &tombstone->whole_plan, message, arena,
+						record, &error))
+			return true;
+		si_failure_check_decode(&error);
+	}
 
 	record->op = SI_OP_DELETE;
 	record->nfields = 1;
 	record->any_field = true;
 	record->fields = si_arena_alloc(arena, sizeof(SiValue));
 	if (record->fields == NULL)
-		return false;
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
 	memset(&record->unknown, 0, sizeof(SiValue));
 	record->fields[0].kind = SI_VALUE_BYTES;
 	record->fields[0].data = message->key;

@@ -11,7 +11,10 @@
 
 #include <ctype.h>
 
+#include "access/sysattr.h"
 #include "catalog/heap.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -236,6 +239,69 @@ si_user_sql_columns(const char *fields, int room)
 
 /* ---- privileges ---- */
 
+/*
+ * Has the role a privilege on each of these columns (numbered as in
+ * selectedCols), or if there are none, on any column of the relation?
+ */
+static bool
+may_use_columns(Oid relid, Oid role, const Bitmapset *columns, AclMode privilege)
+{
+	int			column = -1;
+
+	if (bms_is_empty(columns))
+		return pg_attribute_aclcheck_all(relid, role, privilege, ACLMASK_ANY) == ACLCHECK_OK;
+	while ((column = bms_next_member(columns, column)) >= 0)
+	{
+		AttrNumber	attnum = column + FirstLowInvalidHeapAttributeNumber;
+
+		/* the whole row: every column */
+		if (attnum == InvalidAttrNumber)
+		{
+			if (pg_attribute_aclcheck_all(relid, role, privilege, ACLMASK_ALL) != ACLCHECK_OK)
+				return false;
+		}
+		else if (pg_attribute_aclcheck(relid, attnum, role, privilege) != ACLCHECK_OK)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Check what a query needs of one relation: by the privileges on the relation,
+ * else on its columns, as the executor does.  The executor's own function is not
+ * called, since it calls ExecutorCheckPerms_hook, and extensions expect that
+ * hook within ExecutorStart: pgaudit crashes the server elsewhere.
+ */
+static void
+check_relation(const SiRelationNeeds *needs)
+{
+	Oid			relid = needs->relid;
+	Oid			role = OidIsValid(needs->checkAsUser) ? needs->checkAsUser : GetUserId();
+	AclMode		missing = needs->requiredPerms;
+
+	if (missing != 0)
+		missing &= ~pg_class_aclmask(relid, role, missing, ACLMASK_ALL);
+	if ((missing & ACL_SELECT) && may_use_columns(relid, role, needs->selectedCols, ACL_SELECT))
+		missing &= ~ACL_SELECT;
+	if ((missing & ACL_INSERT) && may_use_columns(relid, role, needs->insertedCols, ACL_INSERT))
+		missing &= ~ACL_INSERT;
+	if ((missing & ACL_UPDATE) && may_use_columns(relid, role, needs->updatedCols, ACL_UPDATE))
+		missing &= ~ACL_UPDATE;
+	if (missing != 0)
+		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(relid)),
+					   get_rel_name(relid));
+}
+
+/* The same of all relations of a query, but not of its sub-queries. */
+static void
+check_relations(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query_needs_compat(query))
+		check_relation(lfirst(lc));
+}
+
 static bool
 check_function(Oid function, void *context)
 {
@@ -250,7 +316,7 @@ check_privileges_walker(Node *node, void *context)
 		return false;
 	if (IsA(node, Query))
 	{
-		check_query_permissions_compat((Query *) node);
+		check_relations((Query *) node);
 		return query_tree_walker((Query *) node, check_privileges_walker, context, 0);
 	}
 	(void) check_functions_in_node(node, check_function, context);
@@ -261,6 +327,38 @@ void
 si_user_sql_check_privileges(Query *query)
 {
 	(void) check_privileges_walker((Node *) query, NULL);
+}
+
+/* ---- temporary tables ---- */
+
+static bool
+refuse_temporary_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		if (rte->rtekind == RTE_RELATION &&
+			get_rel_persistence(rte->relid) == RELPERSISTENCE_TEMP)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("a subscription cannot use temporary table \"%s\"",
+							get_rel_name(rte->relid)),
+					 errdetail("Workers cannot see the temporary tables of other sessions.")));
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, refuse_temporary_walker, context,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, refuse_temporary_walker, context);
+}
+
+void
+si_user_sql_refuse_temporary(Query *query)
+{
+	(void) refuse_temporary_walker((Node *) query, NULL);
 }
 
 /* ---- columns that are read ---- */

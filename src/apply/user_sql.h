@@ -55,6 +55,12 @@ extern TupleDesc si_user_sql_columns(const char *fields, int room);
  */
 extern void si_user_sql_check_privileges(Query *query);
 
+/*
+ * Check that a query uses no temporary table, which no other process sees.
+ * Error 0A000.
+ */
+extern void si_user_sql_refuse_temporary(Query *query);
+
 /* Set used[i] if the query reads column i (from 0) of this named relation. */
 extern void si_user_sql_used_columns(Query *query, const char *name, bool *used);
 

@@ -12,8 +12,8 @@
 #include "access/htup_details.h"
 #include "access/tupdesc.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/queryenvironment.h"
 #include "utils/timestamp.h"
@@ -21,6 +21,10 @@
 
 #include "catalog/dead_letter.h"
 #include "catalog/fixed_sql.h"
+#include "common/kafka_time.h"
+
+/* So much of an error's text is stored, in bytes. */
+#define MOST_WORDS	(1024 * 1024)
 
 #define FRESH_NAME "fresh"		/* the ephemeral relation of
 								 * si_dead_letter_store */
@@ -44,6 +48,8 @@ static const struct
 	{"column_name", TEXTOID},
 	{"constraint_name", TEXTOID},
 	{"retry_at", TIMESTAMPTZOID},
+	{"reduced_from", INT8OID},
+	{"former_log", INT8OID},
 };
 
 #define FRESH_NCOLUMNS lengthof(fresh_columns)
@@ -51,59 +57,79 @@ static const struct
 static SiFixedSql store_sql = {
 	"INSERT INTO stream_ingest.dead_letter AS d (subscription, topic, partition, message_offset, "
 	" message_timestamp, key, value, header_names, header_values, sqlstate, error, detail, "
-	" column_name, constraint_name, retry_at) "
+	" column_name, constraint_name, retry_at, reduced_from, former_log) "
 	"SELECT $1, $2, f.partition, f.message_offset, f.message_timestamp, f.key, f.value, "
 	" f.header_names, f.header_values, f.sqlstate, f.error, f.detail, f.column_name, "
-	" f.constraint_name, f.retry_at FROM " FRESH_NAME " f "
-	"ON CONFLICT (subscription, topic, partition, message_offset) DO UPDATE SET "
+	" f.constraint_name, f.retry_at, f.reduced_from, f.former_log FROM " FRESH_NAME " f "
+	"ON CONFLICT (subscription, topic, partition, message_offset, former_log) DO UPDATE SET "
 	" sqlstate = excluded.sqlstate, error = excluded.error, detail = excluded.detail, "
 	" column_name = excluded.column_name, constraint_name = excluded.constraint_name, "
 	" retry_at = excluded.retry_at, attempts = d.attempts + 1, failed_at = clock_timestamp()",
-	2, {INT4OID, TEXTOID}
+	2, {INT4OID, TEXTOID}, 0, true
 };
 
 static SiFixedSql known_sql = {
 	"SELECT d.message_offset FROM stream_ingest.dead_letter d "
 	"WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = $3 "
-	" AND d.message_offset BETWEEN $4 AND $5 ORDER BY d.message_offset",
+	" AND d.message_offset BETWEEN $4 AND $5 AND d.former_log = 0 "
+	"ORDER BY d.message_offset FOR UPDATE",
 	5, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID}
 };
 
 static SiFixedSql remove_sql = {
-	"DELETE FROM stream_ingest.dead_letter d USING unnest($3, $4) AS u(partition, message_offset) "
+	"DELETE FROM stream_ingest.dead_letter d "
+	"USING unnest($3, $4, $5) AS u(partition, message_offset, former_log) "
 	"WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = u.partition "
-	" AND d.message_offset = u.message_offset",
-	4, {INT4OID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID}
+	" AND d.message_offset = u.message_offset AND d.former_log = u.former_log",
+	5, {INT4OID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}, 0, true
 };
 
+/*
+ * Where the stream will be when it has carried out what it was told.  An offset
+ * from there on is met again: whoever applied it before would apply it twice.
+ */
+#define AHEAD \
+	"WITH ahead AS MATERIALIZED (SELECT p.topic, p.partition, " \
+	"  CASE WHEN p.seek_position IS NULL THEN p.next_offset " \
+	"   WHEN p.seek_position = 'latest' THEN 9223372036854775807 " \
+	"   WHEN p.seek_position ~ '^[0-9]+$' THEN p.seek_position::pg_catalog.int8 ELSE 0 END AS from_offset " \
+	"  FROM stream_ingest.progress p WHERE p.subscription = $1) "
+
+#define NOT_AHEAD \
+	"AND (d.former_log <> 0 OR NOT EXISTS (SELECT FROM ahead a WHERE a.topic = d.topic " \
+	"  AND a.partition = d.partition AND d.message_offset >= a.from_offset)) "
+
 #define FILTER \
-	"WHERE d.subscription = $1 AND d.topic = $2 AND ($3 < 0 OR d.partition = $3) " \
+	"WHERE d.subscription = $1 AND ($2 IS NULL OR d.topic = $2) AND ($3 < 0 OR d.partition = $3) " \
 	" AND d.message_offset >= $4 AND d.message_offset < $5 " \
 	" AND (NOT $6 OR d.retry_at <= clock_timestamp()) "
 
-#define BEHIND "AND (d.partition, d.message_offset) > ($7, $8) "
+/* (the topic is named, so that the index serves) */
+#define BEHIND "AND d.topic = $2 AND (d.partition, d.message_offset, d.former_log) > ($7, $8, $10) "
 
 /* As many as are wanted, but at most 16 MB of payload, and at least one. */
 static SiFixedSql read_sql = {
+	AHEAD
 	"SELECT d.partition, d.message_offset, d.message_timestamp, d.key, d.value, d.header_names, "
-	" d.header_values, d.attempts FROM stream_ingest.dead_letter d " FILTER BEHIND
-	"ORDER BY d.subscription, d.topic, d.partition, d.message_offset "
+	" d.header_values, d.attempts, d.reduced_from, d.former_log FROM stream_ingest.dead_letter d "
+	FILTER BEHIND NOT_AHEAD
+	"ORDER BY d.subscription, d.topic, d.partition, d.message_offset, d.former_log "
 	"LIMIT GREATEST(1, (SELECT count(*) FROM ("
 	"  SELECT sum(COALESCE(octet_length(d.key), 0) + COALESCE(octet_length(d.value), 0)) "
-	"   OVER (ORDER BY d.subscription, d.topic, d.partition, d.message_offset) AS bytes "
-	"  FROM stream_ingest.dead_letter d " FILTER BEHIND " LIMIT $9) AS s "
-	" WHERE s.bytes <= 16777216)) FOR UPDATE",
-	9, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID, INT4OID, INT8OID, INT8OID}
+	"   OVER (ORDER BY d.subscription, d.topic, d.partition, d.message_offset, d.former_log) AS bytes "
+	"  FROM stream_ingest.dead_letter d " FILTER BEHIND NOT_AHEAD " LIMIT $9) AS s "
+	" WHERE s.bytes <= 16777216)) FOR UPDATE OF d",
+	10, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID, INT4OID, INT8OID, INT8OID, INT8OID}, 0, true
 };
 
 static SiFixedSql discard_sql = {
 	"DELETE FROM stream_ingest.dead_letter d " FILTER,
-	6, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID}
+	6, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID}, 0, true
 };
 
 static SiFixedSql delete_all_sql = {
 	"DELETE FROM stream_ingest.dead_letter d WHERE d.subscription = $1",
-	1, {INT4OID}
+	1, {INT4OID}, 0, true
 };
 
 static SiFixedSql delete_changes_sql = {
@@ -112,9 +138,31 @@ static SiFixedSql delete_changes_sql = {
 };
 
 static SiFixedSql next_retry_sql = {
+	AHEAD
 	"SELECT d.retry_at FROM stream_ingest.dead_letter d "
-	"WHERE d.subscription = $1 AND d.retry_at IS NOT NULL ORDER BY d.retry_at LIMIT 1",
+	"WHERE d.subscription = $1 AND d.retry_at IS NOT NULL " NOT_AHEAD
+	"ORDER BY d.retry_at LIMIT 1",
 	1, {INT4OID}
+};
+
+/* From each topic to the next one, since each may have many. */
+static SiFixedSql topics_sql = {
+	"WITH RECURSIVE t (topic) AS ("
+	"  (SELECT d.topic FROM stream_ingest.dead_letter d WHERE d.subscription = $1 "
+	"   ORDER BY d.subscription, d.topic LIMIT 1) "
+	" UNION ALL "
+	"  SELECT (SELECT d.topic FROM stream_ingest.dead_letter d "
+	"   WHERE d.subscription = $1 AND d.topic > t.topic ORDER BY d.subscription, d.topic LIMIT 1) "
+	"  FROM t WHERE t.topic IS NOT NULL) "
+	"SELECT t.topic FROM t WHERE t.topic IS NOT NULL",
+	1, {INT4OID}
+};
+
+static SiFixedSql leave_log_sql = {
+	"UPDATE stream_ingest.dead_letter d SET former_log = d.id "
+	"WHERE d.subscription = $1 AND d.topic = $2 AND ($3 < 0 OR d.partition = $3) "
+	" AND d.former_log = 0",
+	3, {INT4OID, TEXTOID, INT4OID}
 };
 
 static SiFixedSql change_counts_sql = {
@@ -135,6 +183,14 @@ static SiFixedSql reset_counts_sql = {
 	" UNION ALL SELECT p.messages, p.bytes, p.batches, p.applied, p.inserted, p.updated, p.deleted, "
 	"  p.superseded, p.ignored, p.dead_letters, p.gap_messages "
 	"  FROM stream_ingest.count_changes p WHERE p.subscription = $1) c HAVING count(*) > 0",
+	1, {INT4OID}
+};
+
+static SiFixedSql begin_counts_sql = {
+	"WITH old AS (DELETE FROM stream_ingest.count_changes c WHERE c.subscription = $1) "
+	"INSERT INTO stream_ingest.count_changes (subscription, messages, dead_letters) "
+	"SELECT $1, count(*), count(*) FROM stream_ingest.dead_letter d WHERE d.subscription = $1 "
+	"HAVING count(*) > 0",
 	1, {INT4OID}
 };
 
@@ -159,6 +215,32 @@ text_or_null(const char *value, bool *isnull)
 {
 	*isnull = (value == NULL);
 	return *isnull ? (Datum) 0 : CStringGetTextDatum(value);
+}
+
+/* Words that may quote a whole payload, which is kept beside them. */
+static Datum
+words_or_null(const char *words, bool *isnull)
+{
+	*isnull = (words == NULL);
+	if (*isnull)
+		return (Datum) 0;
+	return PointerGetDatum(cstring_to_text_with_len(words,
+													pg_mbcliplen(words, strlen(words),
+																 MOST_WORDS)));
+}
+
+/*
+ * The message's time, null where it has none.  One that timestamptz cannot hold
+ * is kept as an infinity, so that the message, tried again, is refused again.
+ */
+static Datum
+timestamp_or_null(const SiMessage *message, bool *isnull)
+{
+	TimestampTz timestamp;
+
+	(void) si_kafka_time_to_timestamptz(message->timestamp, &timestamp);
+	*isnull = (message->timestamp == SI_KAFKA_NO_TIME);
+	return TimestampTzGetDatum(timestamp);
 }
 
 /* Names or values of a message's headers, null where it has none. */
@@ -196,20 +278,21 @@ put_letter(Tuplestorestate *store, TupleDesc desc, const SiDeadLetter *letter)
 
 	values[0] = Int32GetDatum(message->partition);
 	values[1] = Int64GetDatum(message->offset);
-	nulls[2] = (message->timestamp < 0);
-	values[2] = TimestampTzGetDatum(message->timestamp * 1000 -
-									(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
+	values[2] = timestamp_or_null(message, &nulls[2]);
 	values[3] = bytes_or_null(message->key, message->key_len, &nulls[3]);
 	values[4] = bytes_or_null(message->value, message->value_len, &nulls[4]);
 	values[5] = headers_or_null(message, true, &nulls[5]);
 	values[6] = headers_or_null(message, false, &nulls[6]);
 	values[7] = CStringGetTextDatum(unpack_sql_state(failure->sqlerrcode));
-	values[8] = text_or_null(failure->message, &nulls[8]);
-	values[9] = text_or_null(failure->detail, &nulls[9]);
+	values[8] = words_or_null(failure->message, &nulls[8]);
+	values[9] = words_or_null(failure->detail ? failure->detail : failure->hint, &nulls[9]);
 	values[10] = text_or_null(failure->column, &nulls[10]);
 	values[11] = text_or_null(failure->constraint, &nulls[11]);
 	values[12] = TimestampTzGetDatum(letter->retry_at);
 	nulls[12] = (letter->retry_at == 0);
+	values[13] = Int64GetDatum(message->value_len);
+	nulls[13] = !si_message_is_reduced(message);
+	values[14] = Int64GetDatum(letter->former_log);
 	tuplestore_putvalues(store, desc, values, nulls);
 }
 
@@ -275,47 +358,55 @@ si_dead_letter_known(int32 subscription, const char *topic, int32 partition, int
 	return offsets;
 }
 
-/* The places as two arrays. */
+static Datum
+int8_array(Datum *elements, int n)
+{
+	return PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+										   TYPALIGN_DOUBLE));
+}
+
+/* The places as three arrays. */
 static void
-place_arrays(const SiPlace *places, int n, Datum *partitions, Datum *offsets)
+place_arrays(const SiPlace *places, int n, Datum *arrays)
 {
 	Datum	   *p = palloc(sizeof(Datum) * n);
 	Datum	   *o = palloc(sizeof(Datum) * n);
+	Datum	   *f = palloc(sizeof(Datum) * n);
 
 	for (int i = 0; i < n; i++)
 	{
 		p[i] = Int32GetDatum(places[i].partition);
 		o[i] = Int64GetDatum(places[i].offset);
+		f[i] = Int64GetDatum(places[i].former_log);
 	}
-	*partitions = PointerGetDatum(construct_array(p, n, INT4OID, sizeof(int32), true,
-												  TYPALIGN_INT));
-	*offsets = PointerGetDatum(construct_array(o, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-											   TYPALIGN_DOUBLE));
+	arrays[0] = PointerGetDatum(construct_array(p, n, INT4OID, sizeof(int32), true,
+												TYPALIGN_INT));
+	arrays[1] = int8_array(o, n);
+	arrays[2] = int8_array(f, n);
 }
 
 uint64
 si_dead_letter_remove(int32 subscription, const char *topic, const SiPlace *places, int n)
 {
-	Datum		values[4];
-	uint64		removed;
+	Datum		values[5];
 
 	if (n == 0)
 		return 0;
 	values[0] = Int32GetDatum(subscription);
 	values[1] = CStringGetTextDatum(topic);
-	place_arrays(places, n, &values[2], &values[3]);
+	place_arrays(places, n, &values[2]);
 
-	si_fixed_sql_begin();
-	removed = si_fixed_sql_run(&remove_sql, values, NULL);
-	si_fixed_sql_end();
-	return removed;
+	return si_fixed_sql_execute(&remove_sql, values, NULL);
 }
 
+/* The arguments of FILTER; nulls has room for those of the statement. */
 static void
-filter_arguments(const SiDeadLetterFilter *filter, Datum *values)
+filter_arguments(const SiDeadLetterFilter *filter, Datum *values, char *nulls)
 {
+	memset(nulls, ' ', SI_FIXED_SQL_MAX_ARGS);
 	values[0] = Int32GetDatum(filter->subscription);
-	values[1] = CStringGetTextDatum(filter->topic);
+	values[1] = (filter->topic != NULL) ? CStringGetTextDatum(filter->topic) : (Datum) 0;
+	nulls[1] = (filter->topic != NULL) ? ' ' : 'n';
 	values[2] = Int32GetDatum(filter->partition);
 	values[3] = Int64GetDatum(filter->from);
 	values[4] = Int64GetDatum(filter->to);
@@ -326,13 +417,10 @@ uint64
 si_dead_letter_discard(const SiDeadLetterFilter *filter)
 {
 	Datum		values[6];
-	uint64		n;
+	char		nulls[SI_FIXED_SQL_MAX_ARGS];
 
-	filter_arguments(filter, values);
-	si_fixed_sql_begin();
-	n = si_fixed_sql_run(&discard_sql, values, NULL);
-	si_fixed_sql_end();
-	return n;
+	filter_arguments(filter, values, nulls);
+	return si_fixed_sql_execute(&discard_sql, values, nulls);
 }
 
 uint64
@@ -366,28 +454,22 @@ read_bytes(uint64 row, int column, size_t *len)
 	return VARDATA_ANY(bytes);
 }
 
-static void
-read_headers(uint64 row, SiMessage *message)
+SiHeader *
+si_dead_letter_headers(ArrayType *names, ArrayType *values, int *n)
 {
-	bool		no_names,
-				no_values;
-	Datum		names = si_fixed_sql_datum(row, 6, &no_names);
-	Datum		values = si_fixed_sql_datum(row, 7, &no_values);
 	Datum	   *name_elements,
 			   *value_elements;
 	bool	   *nulls;
 	SiHeader   *headers;
-	int			n,
+	int			nnames,
 				nvalues;
 
-	if (no_names || no_values)
-		return;
-	deconstruct_array(DatumGetArrayTypeP(names), BYTEAOID, -1, false, TYPALIGN_INT,
-					  &name_elements, NULL, &n);
-	deconstruct_array(DatumGetArrayTypeP(values), BYTEAOID, -1, false, TYPALIGN_INT,
-					  &value_elements, &nulls, &nvalues);
-	headers = palloc0(sizeof(SiHeader) * n);
-	for (int i = 0; i < Min(n, nvalues); i++)
+	deconstruct_array(names, BYTEAOID, -1, false, TYPALIGN_INT, &name_elements, NULL, &nnames);
+	deconstruct_array(values, BYTEAOID, -1, false, TYPALIGN_INT, &value_elements, &nulls,
+					  &nvalues);
+	*n = Min(nnames, nvalues);
+	headers = palloc0(sizeof(SiHeader) * *n);
+	for (int i = 0; i < *n; i++)
 	{
 		/* a name is text, and needs its NUL */
 		headers[i].name = text_to_cstring((text *) DatumGetPointer(name_elements[i]));
@@ -396,8 +478,22 @@ read_headers(uint64 row, SiMessage *message)
 		headers[i].value = VARDATA_ANY(DatumGetPointer(value_elements[i]));
 		headers[i].value_len = VARSIZE_ANY_EXHDR(DatumGetPointer(value_elements[i]));
 	}
-	message->headers = headers;
-	message->nheaders = n;
+	return headers;
+}
+
+/* Fill in a message's headers from its row. */
+static void
+read_headers(uint64 row, SiMessage *message)
+{
+	bool		no_names,
+				no_values;
+	Datum		names = si_fixed_sql_datum(row, 6, &no_names);
+	Datum		values = si_fixed_sql_datum(row, 7, &no_values);
+
+	if (!no_names && !no_values)
+		message->headers = si_dead_letter_headers(DatumGetArrayTypeP(names),
+												  DatumGetArrayTypeP(values),
+												  &message->nheaders);
 }
 
 static void
@@ -410,43 +506,81 @@ read_letter(uint64 row, SiMessage *message)
 	message->partition = si_fixed_sql_int(row, 1, 0);
 	message->offset = si_fixed_sql_int(row, 2, 0);
 	message->leader_epoch = -1;
-	message->timestamp = isnull ? -1 : (DatumGetTimestampTz(timestamp) +
-										(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
+	message->timestamp = isnull ? SI_KAFKA_NO_TIME
+		: si_kafka_time_from_timestamptz(DatumGetTimestampTz(timestamp));
 	message->key = read_bytes(row, 4, &message->key_len);
 	message->value = read_bytes(row, 5, &message->value_len);
+	if (message->value == NULL)
+		message->value_len = si_fixed_sql_int(row, 9, 0);
 	read_headers(row, message);
 }
 
-SiMessage *
-si_dead_letter_read(const SiDeadLetterFilter *filter, const SiPlace *after, int max, int *n,
-					int **attempts)
+void
+si_dead_letter_read(const SiDeadLetterFilter *filter, const SiPlace *after, int max,
+					SiLetters *letters)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	SiMessage  *messages;
-	Datum		values[9];
+	Datum		values[10];
+	char		nulls[SI_FIXED_SQL_MAX_ARGS];
 	uint64		found;
 
-	filter_arguments(filter, values);
+	filter_arguments(filter, values, nulls);
 	values[6] = Int32GetDatum(after->partition);
 	values[7] = Int64GetDatum(after->offset);
 	values[8] = Int64GetDatum(max);
+	values[9] = Int64GetDatum(after->former_log);
 
 	si_fixed_sql_begin();
-	found = si_fixed_sql_run(&read_sql, values, NULL);
+	found = si_fixed_sql_run(&read_sql, values, nulls);
 	MemoryContextSwitchTo(caller);
-	messages = palloc(sizeof(SiMessage) * Max(found, 1));
-	if (attempts != NULL)
-		*attempts = palloc(sizeof(int) * Max(found, 1));
+	letters->n = (int) found;
+	letters->messages = palloc(sizeof(SiMessage) * Max(found, 1));
+	letters->attempts = palloc(sizeof(int) * Max(found, 1));
+	letters->former_logs = palloc(sizeof(int64) * Max(found, 1));
 	for (uint64 i = 0; i < found; i++)
 	{
-		read_letter(i, &messages[i]);
-		if (attempts != NULL)
-			(*attempts)[i] = si_fixed_sql_int(i, 8, 1);
+		read_letter(i, &letters->messages[i]);
+		letters->attempts[i] = si_fixed_sql_int(i, 8, 1);
+		letters->former_logs[i] = si_fixed_sql_int(i, 10, 0);
 	}
 	si_fixed_sql_end();
 	MemoryContextSwitchTo(caller);
-	*n = (int) found;
-	return messages;
+}
+
+List *
+si_dead_letter_topics(int32 subscription)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		value = Int32GetDatum(subscription);
+	List	   *topics = NIL;
+	uint64		found;
+
+	si_fixed_sql_begin();
+	found = si_fixed_sql_run(&topics_sql, &value, NULL);
+	for (uint64 i = 0; i < found; i++)
+	{
+		char	   *topic = si_fixed_sql_text(i, 1);
+		MemoryContext old = MemoryContextSwitchTo(caller);
+
+		topics = lappend(topics, topic);
+		MemoryContextSwitchTo(old);
+	}
+	si_fixed_sql_end();
+	return topics;
+}
+
+/* ---- another log ---- */
+
+void
+si_dead_letter_leave_log(int32 subscription, const char *topic, int32 partition)
+{
+	Datum		values[3];
+
+	values[0] = Int32GetDatum(subscription);
+	values[1] = CStringGetTextDatum(topic);
+	values[2] = Int32GetDatum(partition);
+
+	(void) si_fixed_sql_execute(&leave_log_sql, values, NULL);
 }
 
 /* ---- trying again ---- */
@@ -484,9 +618,7 @@ si_dead_letter_change_counts(int32 subscription, const SiCountChange *change)
 	values[6] = Int64GetDatum(change->ignored);
 	values[7] = Int64GetDatum(change->dead_letters);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&change_counts_sql, values, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&change_counts_sql, values, NULL);
 }
 
 void
@@ -494,7 +626,13 @@ si_dead_letter_reset_counts(int32 subscription)
 {
 	Datum		value = Int32GetDatum(subscription);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&reset_counts_sql, &value, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&reset_counts_sql, &value, NULL);
+}
+
+void
+si_dead_letter_begin_counts(int32 subscription)
+{
+	Datum		value = Int32GetDatum(subscription);
+
+	(void) si_fixed_sql_execute(&begin_counts_sql, &value, NULL);
 }

@@ -9,27 +9,97 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/snapmgr.h"
 
 #include "catalog/fixed_sql.h"
 #include "catalog/session.h"
 
-/* Elevations never nest: our statements call no function of anybody else. */
-static SiSavedSession saved_session;
+/*
+ * Our statements call no function of others, but a superuser may have put a
+ * trigger on our tables, and it may call functions of ours.
+ */
+#define MAX_NESTED	8
+
+/* What runs between begin and end, the outermost first. */
+typedef struct Section
+{
+	SiSavedSession session;
+	SubTransactionId subid;
+	bool		has_payload;	/* its last statement handles payloads */
+} Section;
+
+static Section sections[MAX_NESTED];
+static int	nsections = 0;
+static SiFixedSqlFailure last_failure = SI_FIXED_SQL_DID_NOT_FAIL;
+
+/* ---- errors ---- */
+
+/* An error that ended a transaction: was it one of our own statements'? */
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_ABORT && event != XACT_EVENT_COMMIT)
+		return;
+	last_failure = SI_FIXED_SQL_DID_NOT_FAIL;
+	if (event == XACT_EVENT_ABORT && nsections > 0)
+		last_failure = sections[nsections - 1].has_payload ? SI_FIXED_SQL_FAILED_WITH_PAYLOAD
+			: SI_FIXED_SQL_FAILED;
+	nsections = 0;
+}
+
+/* An error that a subtransaction caught took the sections within it away. */
+static void
+subtransaction_ended(SubXactEvent event, SubTransactionId subid, SubTransactionId parent,
+					 void *arg)
+{
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	while (nsections > 0 && sections[nsections - 1].subid >= subid)
+		nsections--;
+}
+
+SiFixedSqlFailure
+si_fixed_sql_take_failure(void)
+{
+	SiFixedSqlFailure failure = last_failure;
+
+	last_failure = SI_FIXED_SQL_DID_NOT_FAIL;
+	return failure;
+}
+
+/* ---- running ---- */
 
 void
 si_fixed_sql_begin(void)
 {
+	static bool watching = false;
+	Section    *section;
+
+	if (!watching)
+	{
+		RegisterXactCallback(transaction_ended, NULL);
+		RegisterSubXactCallback(subtransaction_ended, NULL);
+		watching = true;
+	}
+	if (nsections == MAX_NESTED)
+		ereport(ERROR,
+				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
+				 errmsg("triggers on the tables of stream_ingest are nested too deeply")));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	si_session_elevate(&saved_session);
+	section = &sections[nsections++];
+	section->subid = GetCurrentSubTransactionId();
+	section->has_payload = false;
+	si_session_elevate(&section->session);
 }
 
 void
 si_fixed_sql_end(void)
 {
-	si_session_restore(&saved_session);
+	Assert(nsections > 0);
+	si_session_restore(&sections[--nsections].session);
 	SPI_finish();
 }
 
@@ -49,6 +119,7 @@ run(SiFixedSql *statement, Datum *values, const char *nulls, bool read_only)
 		statement->plan = plan;
 	}
 
+	sections[nsections - 1].has_payload = statement->has_payload;
 	rc = SPI_execute_plan(statement->plan, values, nulls, read_only, 0);
 	if (rc < 0)
 		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(rc));
@@ -59,6 +130,17 @@ uint64
 si_fixed_sql_run(SiFixedSql *statement, Datum *values, const char *nulls)
 {
 	return run(statement, values, nulls, false);
+}
+
+uint64
+si_fixed_sql_execute(SiFixedSql *statement, Datum *values, const char *nulls)
+{
+	uint64		processed;
+
+	si_fixed_sql_begin();
+	processed = si_fixed_sql_run(statement, values, nulls);
+	si_fixed_sql_end();
+	return processed;
 }
 
 uint64

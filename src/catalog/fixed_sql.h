@@ -9,8 +9,8 @@
  * ... si_fixed_sql_text(row, column) ...
  * si_fixed_sql_end();
  *
- * Between begin and end nothing may run that a user wrote.  What the column
- * readers return is in the memory context that was current at begin.
+ * Between begin and end nothing may run that a user wrote, but for triggers that
+ * a superuser has put on our tables.  What the column readers return is in the memory context that was current at begin.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -29,11 +29,27 @@ typedef struct SiFixedSql
 	int			nargs;
 	Oid			types[SI_FIXED_SQL_MAX_ARGS];
 	int			cursor_options; /* for the planner; mostly 0 */
+	bool		has_payload;	/* an error of it may quote a message */
 	SPIPlanPtr	plan;			/* NULL until first used */
 } SiFixedSql;
 
+/* Did one of these statements throw? */
+typedef enum SiFixedSqlFailure
+{
+	SI_FIXED_SQL_DID_NOT_FAIL,
+	SI_FIXED_SQL_FAILED,
+	SI_FIXED_SQL_FAILED_WITH_PAYLOAD	/* its error may quote a message */
+} SiFixedSqlFailure;
+
 extern void si_fixed_sql_begin(void);
 extern void si_fixed_sql_end(void);
+
+/*
+ * Whether the error that ended the last transaction came from between begin and
+ * end: then something is wrong with our tables, and never with a message.
+ * Asking forgets it.
+ */
+extern SiFixedSqlFailure si_fixed_sql_take_failure(void);
 
 /*
  * Run a statement with the newest committed data in sight (also in a
@@ -42,6 +58,9 @@ extern void si_fixed_sql_end(void);
  */
 extern uint64 si_fixed_sql_run(SiFixedSql *statement, Datum *values, const char *nulls);
 extern uint64 si_fixed_sql_read(SiFixedSql *statement, Datum *values, const char *nulls);
+
+/* Begin, run and end, for a statement of which only that number is wanted. */
+extern uint64 si_fixed_sql_execute(SiFixedSql *statement, Datum *values, const char *nulls);
 
 /* A column of the last result, from 0 and 1; NULL or the default where null. */
 extern char *si_fixed_sql_text(uint64 row, int column);

@@ -31,10 +31,12 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "utils/timestamp.h"
 
+#include "catalog/dead_letter.h"
 #include "catalog/position.h"
+#include "catalog/session.h"
+#include "catalog/unlogged.h"
 
 /* What is needed to decide about one partition. */
 typedef struct Context
@@ -337,9 +339,21 @@ judge(const Context *context, const SiProgress *row, int32 partition)
 	return judgement;
 }
 
+/* What was dead of the log that a partition leaves is not met again. */
+static void
+leave_log(const Context *context, int32 partition)
+{
+	si_dead_letter_leave_log(context->subscription->id, context->subscription->topic, partition);
+}
+
 static SiPositionEnd
 carry_out_seek(const Context *context, SiProgress *row, int64 offset)
 {
+	int64		high;
+
+	if (find_answer(context, row->partition, SI_OFFSET_END, &high) &&
+		another_log(context, row, high) != NULL)
+		leave_log(context, row->partition);
 	if (offset > row->next_offset)
 		record_gap(context, row->partition, row->next_offset, offset, "seek");
 	return move_row(context, row, offset, 0);
@@ -349,9 +363,10 @@ static SiPositionEnd
 adopt_log(const Context *context, SiProgress *row, const Judgement *judgement)
 {
 	record_gap(context, row->partition, row->next_offset, -1, judgement->why);
-	if (context->subscription->adopt_log)
-		return move_row(context, row, judgement->offset, 0);
-	return SI_POSITION_GAP;
+	if (!context->subscription->adopt_log)
+		return SI_POSITION_GAP;
+	leave_log(context, row->partition);
+	return move_row(context, row, judgement->offset, 0);
 }
 
 /* Is a gap passed over without anybody being asked? */
@@ -422,9 +437,10 @@ check_partition_exists(const Context *context, SiProgress *row)
 		return SI_POSITION_READY;
 
 	record_gap(context, row->partition, row->next_offset, -1, "topic recreated");
-	if (context->subscription->adopt_log)
-		return move_row(context, row, 0, 0);
-	return SI_POSITION_GAP;
+	if (!context->subscription->adopt_log)
+		return SI_POSITION_GAP;
+	leave_log(context, row->partition);
+	return move_row(context, row, 0, 0);
 }
 
 /*
@@ -524,12 +540,7 @@ set_stops(const Context *context, SiProgress *rows, int nrows, int32 npartitions
 			si_progress_set_stop(context->key, p, offset);
 	}
 	if (end == SI_POSITION_READY && !begun)
-	{
 		si_catalog_set_run_since(context->subscription->id, context->answered->asked_at);
-
-		/* nor does a crash of the server move the end */
-		ForceSyncCommit();
-	}
 	return end;
 }
 
@@ -547,6 +558,13 @@ si_position_resolve(const SiSubscription *subscription, const SiOptions *options
 
 	if (!si_catalog_hold(subscription->id, subscription->epoch))
 		return SI_POSITION_FENCED;
+
+	/*
+	 * Once rows were read from a position, it must not be lost: the brokers
+	 * would be asked again, and "latest" or a log's beginning be further on.
+	 */
+	si_session_commit_durably(options->synchronous_commit);
+	si_unlogged_check(subscription);
 	si_progress_fold(subscription->id);
 	rows = si_progress_load(subscription->id, subscription->topic, &nrows);
 

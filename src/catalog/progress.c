@@ -12,9 +12,12 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "catalog/fixed_sql.h"
@@ -23,12 +26,13 @@
 static SiFixedSql load_sql = {
 	"SELECT p.partition, p.ctid, p.next_offset, p.leader_epoch, "
 	" (SELECT max(d.message_offset) FROM stream_ingest.dead_letter d "
-	"   WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = p.partition), "
+	"   WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = p.partition "
+	"    AND d.former_log = 0), "
 	" p.cluster_id, p.topic_id, p.seek_position, "
 	" (SELECT array_agg(x ORDER BY x) FROM unnest(p.skips) x WHERE x >= p.next_offset), "
 	" p.stop_offset "
 	"FROM stream_ingest.progress p WHERE p.subscription = $1 AND p.topic = $2 "
-	"ORDER BY p.partition",
+	" AND p.partition >= 0 ORDER BY p.partition",
 	2, {INT4OID, TEXTOID}
 };
 
@@ -37,16 +41,25 @@ static SiFixedSql load_sql = {
  * but a nested loop, and the addition of zero from the primary key, which
  * would be walked through all dead versions of the row.
  *
+ * Where a row was, another one of the same subscription may be after a rewrite
+ * (VACUUM FULL, CLUSTER), even with the same offset: so the whole key is
+ * compared, or one partition's batch would advance another.
+ *
  * The guessed length of an array would make the server plan this and the
  * update below anew for every batch, for no other plan.
  */
+#define IS_ROW_OF_KEY(subscription, topic) \
+	"p.ctid = u.tid AND p.subscription + 0 = " subscription \
+	" AND p.topic || '' = " topic " AND p.partition + 0 = u.partition "
+
 static SiFixedSql lock_sql = {
-	"SELECT u.n FROM unnest($1, $2) WITH ORDINALITY AS u(tid, next_offset, n), "
+	"SELECT u.n FROM unnest($1, $2, $5) WITH ORDINALITY AS u(tid, next_offset, partition, n), "
 	" stream_ingest.progress p "
-	"WHERE p.ctid = u.tid AND p.subscription + 0 = $3 AND p.epoch = $4 "
+	"WHERE " IS_ROW_OF_KEY("$3", "$6") "AND p.epoch = $4 "
 	" AND p.next_offset = u.next_offset "
 	"ORDER BY u.n FOR NO KEY UPDATE OF p SKIP LOCKED",
-	4, {TIDARRAYOID, INT8ARRAYOID, INT4OID, INT8OID}, CURSOR_OPT_GENERIC_PLAN
+	6, {TIDARRAYOID, INT8ARRAYOID, INT4OID, INT8OID, INT4ARRAYOID, TEXTOID},
+	CURSOR_OPT_GENERIC_PLAN
 };
 
 static SiFixedSql lock_by_key_sql = {
@@ -74,22 +87,23 @@ static SiFixedSql advance_sql = {
 	" rejected = p.rejected + u.rejected, "
 	" last_message_at = COALESCE(u.last_message_at, p.last_message_at), "
 	" applied_at = CASE WHEN u.messages > 0 THEN clock_timestamp() ELSE p.applied_at END "
-	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) "
+	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $19) "
 	" WITH ORDINALITY AS u(tid, old_offset, new_offset, leader_epoch, messages, bytes, batches, "
 	" applied, inserted, updated, deleted, superseded, ignored, dead_letters, rejected, "
-	" last_message_at, n) "
-	"WHERE p.ctid = u.tid AND p.subscription + 0 = $17 AND p.epoch = $18 "
+	" last_message_at, partition, n) "
+	"WHERE " IS_ROW_OF_KEY("$17", "$20") "AND p.epoch = $18 "
 	" AND p.next_offset = u.old_offset "
 	"RETURNING u.n, p.ctid",
-	18, {TIDARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
+	20, {TIDARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
 		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-	INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4OID, INT8OID},
+		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4OID, INT8OID,
+	INT4ARRAYOID, TEXTOID},
 	CURSOR_OPT_GENERIC_PLAN
 };
 
 static SiFixedSql insert_sql = {
 	"INSERT INTO stream_ingest.progress (subscription, topic, partition, epoch, next_offset, "
-	" cluster_id, topic_id) SELECT $1, $2, $3, $4, $5, $6, $7 "
+	" cluster_id, topic_id, first_offset) SELECT $1, $2, $3, $4, $5, $6, $7, $5 "
 	"WHERE NOT EXISTS (SELECT FROM stream_ingest.progress p WHERE p.subscription = $1 "
 	" AND p.topic = $2 AND p.partition = $3)",
 	7, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTOID, TEXTOID}
@@ -97,7 +111,8 @@ static SiFixedSql insert_sql = {
 
 static SiFixedSql move_sql = {
 	"UPDATE stream_ingest.progress p SET next_offset = $5, leader_epoch = -1, "
-	" gap_messages = p.gap_messages + $6, cluster_id = $7, topic_id = $8, seek_position = NULL "
+	" gap_messages = p.gap_messages + $6, cluster_id = $7, topic_id = $8, seek_position = NULL, "
+	"first_offset = LEAST(p.first_offset, $5) "
 	"WHERE p.subscription = $1 AND p.topic = $2 AND p.partition = $3 AND p.epoch = $4 "
 	" AND p.next_offset = $9",
 	9, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID}
@@ -112,6 +127,12 @@ static SiFixedSql stop_sql = {
 static SiFixedSql forget_stops_sql = {
 	"UPDATE stream_ingest.progress p SET stop_offset = NULL "
 	"WHERE p.subscription = $1 AND p.stop_offset IS NOT NULL",
+	1, {INT4OID}
+};
+
+static SiFixedSql forget_first_sql = {
+	"UPDATE stream_ingest.progress p SET first_offset = p.next_offset "
+	"WHERE p.subscription = $1 AND p.first_offset <> p.next_offset",
 	1, {INT4OID}
 };
 
@@ -139,8 +160,10 @@ static SiFixedSql forget_rejected_sql = {
 	1, {INT4OID}
 };
 
+/* Where there is no row to fold into, the changes stay as they are. */
 static SiFixedSql fold_sql = {
-	"WITH c AS (DELETE FROM stream_ingest.count_changes c WHERE c.subscription = $1 RETURNING c.*), "
+	"WITH c AS (DELETE FROM stream_ingest.count_changes c WHERE c.subscription = $1 "
+	"  AND EXISTS (SELECT FROM stream_ingest.progress p WHERE p.subscription = $1) RETURNING c.*), "
 	" s AS (SELECT sum(c.messages) AS messages, sum(c.bytes) AS bytes, sum(c.batches) AS batches, "
 	"   sum(c.applied) AS applied, sum(c.inserted) AS inserted, sum(c.updated) AS updated, "
 	"   sum(c.deleted) AS deleted, sum(c.superseded) AS superseded, sum(c.ignored) AS ignored, "
@@ -174,6 +197,25 @@ static SiFixedSql delete_sql = {
 	"WHERE p.subscription = $1 AND p.topic = l.topic AND p.partition = l.partition",
 	1, {INT4OID}
 };
+
+/*
+ * An unlogged table is empty after a crash, and what is read again then would be
+ * applied twice.
+ */
+void
+si_progress_check_table(void)
+{
+	Oid			table = get_relname_relid("progress", get_namespace_oid("stream_ingest", false));
+
+	/* like what a statement on the table throws */
+	si_fixed_sql_begin();
+	if (OidIsValid(table) && get_rel_persistence(table) != RELPERSISTENCE_PERMANENT)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table stream_ingest.progress is unlogged, so a crash of the server empties it"),
+				 errhint("Use ALTER TABLE stream_ingest.progress SET LOGGED.")));
+	si_fixed_sql_end();
+}
 
 /* The offsets in a column of the i-th row of the result. */
 static void
@@ -327,6 +369,12 @@ next_offset_array(SiProgress **rows, int n)
 					  get_next_offset, rows, n);
 }
 
+static Datum
+partition_array(SiProgress **rows, int n)
+{
+	return make_array(INT4OID, sizeof(int32), true, TYPALIGN_INT, get_partition, rows, n);
+}
+
 /* ---- the batch's two statements ---- */
 
 /*
@@ -342,7 +390,7 @@ lock_by_key(const SiProgressKey *key, SiProgress **rows, int n, bool wait)
 
 	values[0] = Int32GetDatum(key->subscription);
 	values[1] = CStringGetTextDatum(key->topic);
-	values[2] = make_array(INT4OID, sizeof(int32), true, TYPALIGN_INT, get_partition, rows, n);
+	values[2] = partition_array(rows, n);
 
 	si_fixed_sql_begin();
 	as_expected = (si_fixed_sql_run(statement, values, NULL) == n);
@@ -362,7 +410,7 @@ lock_by_key(const SiProgressKey *key, SiProgress **rows, int n, bool wait)
 bool
 si_progress_lock(const SiProgressKey *key, SiProgress **rows, int n, bool wait)
 {
-	Datum		values[4];
+	Datum		values[6];
 	uint64		locked;
 
 	if (wait)
@@ -371,6 +419,8 @@ si_progress_lock(const SiProgressKey *key, SiProgress **rows, int n, bool wait)
 	values[1] = next_offset_array(rows, n);
 	values[2] = Int32GetDatum(key->subscription);
 	values[3] = Int64GetDatum(key->epoch);
+	values[4] = partition_array(rows, n);
+	values[5] = CStringGetTextDatum(key->topic);
 
 	si_fixed_sql_begin();
 	locked = si_fixed_sql_run(&lock_sql, values, NULL);
@@ -389,7 +439,7 @@ si_progress_advance(const SiProgressKey *key, SiProgress **rows, SiAdvance *adva
 		offsetof(SiAdvance, ignored), offsetof(SiAdvance, dead_letters),
 		offsetof(SiAdvance, rejected),
 	};
-	Datum		values[18];
+	Datum		values[20];
 	uint64		advanced;
 
 	values[0] = tid_array(rows, n);
@@ -403,6 +453,8 @@ si_progress_advance(const SiProgressKey *key, SiProgress **rows, SiAdvance *adva
 							get_last_message_at, advances, n);
 	values[16] = Int32GetDatum(key->subscription);
 	values[17] = Int64GetDatum(key->epoch);
+	values[18] = partition_array(rows, n);
+	values[19] = CStringGetTextDatum(key->topic);
 
 	si_fixed_sql_begin();
 	advanced = si_fixed_sql_run(&advance_sql, values, NULL);
@@ -434,9 +486,7 @@ si_progress_insert(const SiProgressKey *key, int32 partition, int64 next_offset,
 	values[5] = CStringGetTextDatum(cluster_id);
 	values[6] = CStringGetTextDatum(topic_id);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&insert_sql, values, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&insert_sql, values, NULL);
 }
 
 bool
@@ -444,7 +494,6 @@ si_progress_move(const SiProgressKey *key, const SiProgress *row, int64 next_off
 				 int64 gap_messages, const char *cluster_id, const char *topic_id)
 {
 	Datum		values[9];
-	uint64		moved;
 
 	values[0] = Int32GetDatum(key->subscription);
 	values[1] = CStringGetTextDatum(key->topic);
@@ -456,10 +505,7 @@ si_progress_move(const SiProgressKey *key, const SiProgress *row, int64 next_off
 	values[7] = CStringGetTextDatum(topic_id);
 	values[8] = Int64GetDatum(row->next_offset);
 
-	si_fixed_sql_begin();
-	moved = si_fixed_sql_run(&move_sql, values, NULL);
-	si_fixed_sql_end();
-	return moved == 1;
+	return si_fixed_sql_execute(&move_sql, values, NULL) == 1;
 }
 
 void
@@ -473,9 +519,7 @@ si_progress_set_stop(const SiProgressKey *key, int32 partition, int64 stop_offse
 	values[3] = Int64GetDatum(key->epoch);
 	values[4] = Int64GetDatum(stop_offset);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&stop_sql, values, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&stop_sql, values, NULL);
 }
 
 uint64
@@ -483,17 +527,13 @@ si_progress_set_seek(int32 subscription, const char *topic, int32 partition,
 					 const char *position)
 {
 	Datum		values[4];
-	uint64		n;
 
 	values[0] = Int32GetDatum(subscription);
 	values[1] = CStringGetTextDatum(topic);
 	values[2] = Int32GetDatum(partition);
 	values[3] = CStringGetTextDatum(position);
 
-	si_fixed_sql_begin();
-	n = si_fixed_sql_run(&seek_sql, values, NULL);
-	si_fixed_sql_end();
-	return n;
+	return si_fixed_sql_execute(&seek_sql, values, NULL);
 }
 
 /* Run a statement whose argument is the subscription. */
@@ -502,9 +542,7 @@ run_for_subscription(SiFixedSql *statement, int32 subscription)
 {
 	Datum		value = Int32GetDatum(subscription);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(statement, &value, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(statement, &value, NULL);
 }
 
 int64
@@ -533,6 +571,12 @@ si_progress_forget_stops(int32 subscription)
 }
 
 void
+si_progress_forget_first(int32 subscription)
+{
+	run_for_subscription(&forget_first_sql, subscription);
+}
+
+void
 si_progress_fold(int32 subscription)
 {
 	run_for_subscription(&fold_sql, subscription);
@@ -542,17 +586,13 @@ bool
 si_progress_add_skip(int32 subscription, const char *topic, int32 partition, int64 offset)
 {
 	Datum		values[4];
-	uint64		n;
 
 	values[0] = Int32GetDatum(subscription);
 	values[1] = CStringGetTextDatum(topic);
 	values[2] = Int32GetDatum(partition);
 	values[3] = Int64GetDatum(offset);
 
-	si_fixed_sql_begin();
-	n = si_fixed_sql_run(&skip_sql, values, NULL);
-	si_fixed_sql_end();
-	return n > 0;
+	return si_fixed_sql_execute(&skip_sql, values, NULL) > 0;
 }
 
 void
@@ -560,9 +600,7 @@ si_progress_fence(int32 subscription, int64 epoch)
 {
 	Datum		values[2] = {Int32GetDatum(subscription), Int64GetDatum(epoch)};
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&fence_sql, values, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&fence_sql, values, NULL);
 }
 
 void

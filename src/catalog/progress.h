@@ -10,7 +10,7 @@
  * rows, and so waits for the running batch and fences the next one.
  *
  * Rows are found by ctid: under an old snapshot an update by key would walk
- * all the dead versions of the row.
+ * all the dead versions of the row.  Their key is compared all the same.
  *
  * Called by ingest and worker, the fence by catalog.
  *
@@ -72,6 +72,9 @@ typedef struct SiAdvance
 	ItemPointerData row;		/* out: where the row is after the commit */
 } SiAdvance;
 
+/* Is the table such that a crash keeps it?  Error 55000 if not. */
+extern void si_progress_check_table(void);
+
 /* All rows of a subscription's topic by partition; palloc'd, *n of them. */
 extern SiProgress *si_progress_load(int32 subscription, const char *topic, int *n);
 
@@ -112,6 +115,12 @@ extern void si_progress_set_stop(const SiProgressKey *key, int32 partition,
 
 /* Another run: where it ends is to be found out anew. */
 extern void si_progress_forget_stops(int32 subscription);
+
+/*
+ * The target has no rows of this subscription: what a crash may take of it
+ * begins at the next offset.  As for si_progress_fold ctids change.
+ */
+extern void si_progress_forget_first(int32 subscription);
 
 /* Has the row come to where the run ends? */
 extern bool si_progress_stopped(const SiProgress *row);

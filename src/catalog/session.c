@@ -14,24 +14,17 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_authid.h"
-#include "catalog/pg_db_role_setting.h"
-#include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
-#include "utils/rel.h"
 #include "utils/rls.h"
 
 #include "catalog/session.h"
+#include "catalog/settings.h"
+#include "catalog/transaction.h"
 #include "common/compat.h"
 
 static const char *const pinned_names[SI_NPINNED] = {
@@ -41,12 +34,28 @@ static const char *const pinned_names[SI_NPINNED] = {
 	[SI_PINNED_SEARCH_PATH] = "search_path",
 };
 
+/* A worker's session is its owner's. */
+static bool is_worker = false;
+
 /* Set for the current GUC level only. */
 static void
 set_local(const char *name, const char *value)
 {
 	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * The same where it makes a difference: this is done for every try, and setting
+ * is not free.  Of a library that is not loaded there is nothing to set.
+ */
+static void
+pin(const char *name, const char *value)
+{
+	const char *now = GetConfigOption(name, true, false);
+
+	if (now != NULL && strcmp(now, value) != 0)
+		set_local(name, value);
 }
 
 void
@@ -95,27 +104,27 @@ si_session_identity(Oid subscription_owner, Oid target_owner, bool run_as_owner)
 
 void
 si_session_begin_batch(SiSavedSession *saved, const SiIdentity *identity,
-					   char *const *pinned)
+					   List *settings, char *const *pinned)
 {
 	int			sec_context;
 
 	GetUserIdAndSecContext(&saved->user, &saved->sec_context);
 	saved->guc_level = NewGUCNestLevel();
 
+	si_settings_apply(settings);
 	for (int i = 0; i < SI_NPINNED; i++)
-	{
-		/* this is done for every try; setting is not free, and rarely needed */
-		if (strcmp(GetConfigOption(pinned_names[i], false, false), pinned[i]) != 0)
-			set_local(pinned_names[i], pinned[i]);
-	}
+		pin(pinned_names[i], pinned[i]);
 	if (!row_security)
 		set_local("row_security", "on");
 	if (SessionReplicationRole != SESSION_REPLICATION_ROLE_ORIGIN)
 		set_local("session_replication_role", "origin");
 
-	/* foreign keys are checked by queries with a row's values as parameters */
-	if (GetConfigOption("auto_explain.log_parameter_max_length", true, false) != NULL)
-		set_local("auto_explain.log_parameter_max_length", "0");
+	/*
+	 * Foreign keys are checked, and triggers run statements, with a row's
+	 * values as parameters, which may also be constants of a plan.
+	 */
+	pin("auto_explain.log_parameter_max_length", "0");
+	pin("auto_explain.log_nested_statements", "off");
 
 	/* nobody runs another role's code with all of his session's powers */
 	sec_context = saved->sec_context;
@@ -123,6 +132,33 @@ si_session_begin_batch(SiSavedSession *saved, const SiIdentity *identity,
 		sec_context |= SECURITY_RESTRICTED_OPERATION;
 	if (identity->user != saved->user || sec_context != saved->sec_context)
 		SetUserIdAndSecContext(identity->user, sec_context);
+}
+
+/*
+ * Turn off what the server would end or cancel us by after some time: whatever
+ * a later version calls a timeout, a session may set for itself, and zero turns
+ * off.  Of those of other extensions nobody knows what zero means.
+ */
+static void
+turn_off_timeouts(void)
+{
+	MemoryContext caller = si_transaction_begin();
+	SiSavedSession saved;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	si_session_elevate(&saved);
+	if (SPI_execute("SELECT s.name FROM pg_catalog.pg_settings s "
+					"WHERE s.name LIKE '%\\_timeout' AND s.name NOT LIKE '%.%' "
+					"AND s.context IN ('user', 'superuser') AND s.vartype = 'integer' "
+					"AND s.min_val = '0' AND s.setting <> '0'", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read settings");
+	si_session_restore(&saved);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		SetConfigOption(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), "0",
+						PGC_SUSET, PGC_S_OVERRIDE);
+	SPI_finish();
+	si_transaction_commit(caller);
 }
 
 void
@@ -135,13 +171,16 @@ si_session_init_worker(void)
 		{"default_transaction_deferrable", "off"},
 		{"row_security", "on"},
 		{"session_replication_role", "origin"},
-		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
 	};
 
+	is_worker = true;
 	for (int i = 0; i < lengthof(settings); i++)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+
+	/* this one runs in the transaction that looks for the others */
+	if (GetConfigOption("transaction_timeout", true, false) != NULL)
+		SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	turn_off_timeouts();
 }
 
 void
@@ -153,66 +192,28 @@ si_session_limit_lock_waits(int ms)
 	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-/* The value of a setting among "name=value" texts, or NULL. */
-static char *
-find_setting(ArrayType *config, const char *name)
+/*
+ * The level "on" asks for more than ForceSyncCommit(), which does not wait for
+ * a standby.
+ */
+void
+si_session_commit_durably(const char *wanted)
 {
-	size_t		len = strlen(name);
-	Datum	   *elements;
-	int			n;
+	const char *level = "on";
 
-	deconstruct_array(config, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
-	for (int i = 0; i < n; i++)
-	{
-		char	   *element = TextDatumGetCString(elements[i]);
-
-		if (pg_strncasecmp(element, name, len) == 0 && element[len] == '=')
-			return element + len + 1;
-	}
-	return NULL;
-}
-
-/* Take from one row of pg_db_role_setting what is not known yet. */
-static void
-pinned_from_catalog(Relation catalog, Oid database, Oid role, char **pinned)
-{
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key[0], Anum_pg_db_role_setting_setdatabase,
-				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(database));
-	ScanKeyInit(&key[1], Anum_pg_db_role_setting_setrole,
-				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(role));
-	scan = systable_beginscan(catalog, DbRoleSettingDatidRolidIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		bool		isnull;
-		Datum		config = heap_getattr(tuple, Anum_pg_db_role_setting_setconfig,
-										  RelationGetDescr(catalog), &isnull);
-
-		for (int i = 0; !isnull && i < SI_NPINNED; i++)
-		{
-			if (pinned[i] == NULL)
-				pinned[i] = find_setting(DatumGetArrayTypeP(config), pinned_names[i]);
-		}
-	}
-	systable_endscan(scan);
+	if (wanted != NULL && strcmp(wanted, "remote_apply") == 0)
+		level = wanted;
+	(void) set_config_option("synchronous_commit", level, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
 }
 
 void
 si_session_pinned_for(Oid role, char **pinned)
 {
-	Relation	catalog = table_open(DbRoleSettingRelationId, AccessShareLock);
+	List	   *settings = si_settings_of_role(role);
 
-	memset(pinned, 0, sizeof(char *) * SI_NPINNED);
-
-	/* the order in which the server itself lets them win */
-	pinned_from_catalog(catalog, MyDatabaseId, role, pinned);
-	pinned_from_catalog(catalog, InvalidOid, role, pinned);
-	pinned_from_catalog(catalog, MyDatabaseId, InvalidOid, pinned);
-	pinned_from_catalog(catalog, InvalidOid, InvalidOid, pinned);
-	table_close(catalog, AccessShareLock);
+	for (int i = 0; i < SI_NPINNED; i++)
+		pinned[i] = si_settings_find(settings, pinned_names[i]);
 
 	si_slots_lock(LW_SHARED);
 	for (int i = 0; i < SI_NPINNED; i++)
@@ -221,4 +222,10 @@ si_session_pinned_for(Oid role, char **pinned)
 			pinned[i] = pstrdup(si_shared->pinned[i]);
 	}
 	si_slots_unlock();
+}
+
+List *
+si_session_settings_for(Oid owner)
+{
+	return is_worker ? NIL : si_settings_difference(owner);
 }

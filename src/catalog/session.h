@@ -15,6 +15,8 @@
 #ifndef SI_SESSION_H
 #define SI_SESSION_H
 
+#include "nodes/pg_list.h"
+
 #include "shmem/slots.h"
 
 /* What to go back to. */
@@ -49,11 +51,17 @@ extern SiIdentity si_session_identity(Oid subscription_owner, Oid target_owner,
 									  bool run_as_owner);
 
 /*
- * Begin a batch: pin the session's settings in a level of their own (so that
- * no SET of a trigger outlives it) and become that identity.
+ * What a batch must set so that it finds the settings of the owner's session:
+ * nothing in a worker, which is one.  A palloc'd list.
+ */
+extern List *si_session_settings_for(Oid owner);
+
+/*
+ * Begin a batch: set these and the pinned settings in a level of their own (so
+ * that no SET of a trigger outlives it) and become that identity.
  */
 extern void si_session_begin_batch(SiSavedSession *saved, const SiIdentity *identity,
-								   char *const *pinned);
+								   List *settings, char *const *pinned);
 
 /* The settings of a worker's whole life, as far as no batch changes them. */
 extern void si_session_init_worker(void);
@@ -64,6 +72,14 @@ extern void si_session_init_worker(void);
  * the time before there is a batch.
  */
 extern void si_session_limit_lock_waits(int ms);
+
+/*
+ * Let the commit of the current transaction wait until it is durable, here and
+ * at the synchronous standbys, whatever the session's synchronous_commit is.
+ * wanted is the level that somebody asked for, or NULL; it counts if it waits
+ * for more.
+ */
+extern void si_session_commit_durably(const char *wanted);
 
 /*
  * Values of the pinned settings for a role: its settings for this database,

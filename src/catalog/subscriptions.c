@@ -21,6 +21,9 @@
 #include "catalog/fixed_sql.h"
 #include "catalog/progress.h"
 #include "catalog/subscriptions.h"
+#include "format/decoder.h"
+#include "options/insert_mode.h"
+#include "options/server_options.h"
 
 #define COLUMNS \
 	"s.id, s.name, s.owner, s.owner_name, s.server, s.topic, s.target, s.target_name, " \
@@ -40,7 +43,7 @@ static SiFixedSql find_sql = {
 };
 
 static SiFixedSql find_locked_sql = {
-	"SELECT " COLUMNS " FROM stream_ingest.subscription s WHERE s.name = $1 FOR NO KEY UPDATE",
+	"SELECT " COLUMNS " FROM stream_ingest.subscription s WHERE s.name = $1 FOR UPDATE",
 	1, {NAMEOID}
 };
 
@@ -88,6 +91,11 @@ static SiFixedSql delete_gaps_sql = {
 	1, {INT4OID}
 };
 
+static SiFixedSql delete_marker_sql = {
+	"DELETE FROM stream_ingest.crash_marker m WHERE m.subscription = $1",
+	1, {INT4OID}
+};
+
 static SiFixedSql stop_sql = {
 	"UPDATE stream_ingest.subscription s SET stop_state = $3, stop_reason = $4, "
 	" stop_sqlstate = $5, stopped_at = clock_timestamp(), adopt_log = false "
@@ -98,6 +106,18 @@ static SiFixedSql stop_sql = {
 static SiFixedSql hold_sql = {
 	"SELECT s.id FROM stream_ingest.subscription s WHERE s.id = $1 AND s.epoch = $2 "
 	"FOR NO KEY UPDATE",
+	2, {INT4OID, INT8OID}
+};
+
+static SiFixedSql share_sql = {
+	"SELECT s.id FROM stream_ingest.subscription s WHERE s.id = $1 AND s.epoch = $2 "
+	"FOR KEY SHARE",
+	2, {INT4OID, INT8OID}
+};
+
+static SiFixedSql try_share_sql = {
+	"SELECT s.id FROM stream_ingest.subscription s WHERE s.id = $1 AND s.epoch = $2 "
+	"FOR KEY SHARE SKIP LOCKED",
 	2, {INT4OID, INT8OID}
 };
 
@@ -156,16 +176,58 @@ si_catalog_lock_extension(void)
 	return si_catalog_extension();
 }
 
+/*
+ * The pinned settings.  Missing ones are empty, so that nobody who only moves
+ * the row about stumbles over them.
+ */
+static void
+read_pinned(SiSubscription *s, uint64 row)
+{
+	bool		isnull;
+	Datum		pinned = si_fixed_sql_datum(row, 16, &isnull);
+	Datum	   *elements = NULL;
+	bool	   *nulls = NULL;
+	int			n = 0;
+
+	if (!isnull)
+		deconstruct_array(DatumGetArrayTypeP(pinned), TEXTOID, -1, false, TYPALIGN_INT,
+						  &elements, &nulls, &n);
+	s->pinned_lost = (n != SI_NPINNED);
+	for (int i = 0; i < SI_NPINNED; i++)
+	{
+		char	   *value = (i >= n || nulls[i]) ? "" : TextDatumGetCString(elements[i]);
+
+		/* only a search_path can be empty */
+		s->pinned_lost |= (value[0] == '\0' && i != SI_PINNED_SEARCH_PATH);
+		s->pinned[i] = SPI_palloc(strlen(value) + 1);
+		strcpy(s->pinned[i], value);
+	}
+}
+
+/* What no subscription that we have stored can look like, or NULL. */
+static const char *
+find_damage(const SiSubscription *s)
+{
+	if (s->pinned_lost)
+		return "not all of its pinned settings are there";
+	if (si_decoder_find(s->format) == NULL)
+		return "its format is unknown";
+	if (si_insert_mode_find(s->insert_mode) == NULL)
+		return "its insert_mode is unknown";
+	if (OidIsValid(s->target) == (s->apply != NULL))
+		return "it has not exactly one of target and apply";
+	if (!si_server_is_topic(s->topic))
+		return "its topic's name is not valid";
+	return NULL;
+}
+
 /* Make a struct of a row that COLUMNS selected. */
 static SiSubscription *
 read_row(uint64 row)
 {
 	SiSubscription *s = SPI_palloc(sizeof(SiSubscription));
 	bool		isnull;
-	Datum		pinned;
 	Datum		run_since;
-	Datum	   *elements;
-	int			n;
 
 	memset(s, 0, sizeof(SiSubscription));
 	s->id = si_fixed_sql_int(row, 1, 0);
@@ -186,17 +248,7 @@ read_row(uint64 row)
 		s->key_columns = (Datum) 0;
 	s->options_text = si_fixed_sql_text(row, 15);
 
-	pinned = si_fixed_sql_datum(row, 16, &isnull);
-	deconstruct_array(DatumGetArrayTypeP(pinned), TEXTOID, -1, false, TYPALIGN_INT,
-					  &elements, NULL, &n);
-	for (int i = 0; i < Min(n, SI_NPINNED); i++)
-	{
-		char	   *value = TextDatumGetCString(elements[i]);
-
-		s->pinned[i] = SPI_palloc(strlen(value) + 1);
-		strcpy(s->pinned[i], value);
-	}
-
+	read_pinned(s, row);
 	s->enabled = si_fixed_sql_int(row, 17, 0);
 	s->epoch = si_fixed_sql_int(row, 18, 0);
 	s->stop_state = si_fixed_sql_text(row, 19);
@@ -211,6 +263,7 @@ read_row(uint64 row)
 	run_since = si_fixed_sql_datum(row, 28, &isnull);
 	s->run_since = isnull ? 0 : DatumGetTimestampTz(run_since);
 	s->server_oid = si_fixed_sql_int(row, 29, InvalidOid);
+	s->damage = find_damage(s);
 	return s;
 }
 
@@ -379,6 +432,7 @@ si_catalog_delete(int32 id, uint64 *dead_letters)
 	*dead_letters = si_dead_letter_delete_all(id);
 	si_fixed_sql_begin();
 	gaps = si_fixed_sql_run(&delete_gaps_sql, &argument, NULL);
+	(void) si_fixed_sql_run(&delete_marker_sql, &argument, NULL);
 	(void) si_fixed_sql_run(&delete_sql, &argument, NULL);
 	si_fixed_sql_end();
 	return gaps;
@@ -390,7 +444,6 @@ si_catalog_stop(int32 id, int64 epoch, const char *state, const char *reason,
 {
 	Datum		values[5];
 	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
-	uint64		n;
 
 	values[0] = Int32GetDatum(id);
 	values[1] = Int64GetDatum(epoch);
@@ -398,22 +451,28 @@ si_catalog_stop(int32 id, int64 epoch, const char *state, const char *reason,
 	values[3] = text_or_null(reason, &nulls[3]);
 	values[4] = text_or_null(sqlstate, &nulls[4]);
 
-	si_fixed_sql_begin();
-	n = si_fixed_sql_run(&stop_sql, values, nulls);
-	si_fixed_sql_end();
-	return n > 0;
+	return si_fixed_sql_execute(&stop_sql, values, nulls) > 0;
+}
+
+/* Run one of the statements that lock a subscription's row by id and epoch. */
+static bool
+lock_row(SiFixedSql *statement, int32 id, int64 epoch)
+{
+	Datum		values[2] = {Int32GetDatum(id), Int64GetDatum(epoch)};
+
+	return si_fixed_sql_execute(statement, values, NULL) > 0;
 }
 
 bool
 si_catalog_hold(int32 id, int64 epoch)
 {
-	Datum		values[2] = {Int32GetDatum(id), Int64GetDatum(epoch)};
-	uint64		n;
+	return lock_row(&hold_sql, id, epoch);
+}
 
-	si_fixed_sql_begin();
-	n = si_fixed_sql_run(&hold_sql, values, NULL);
-	si_fixed_sql_end();
-	return n > 0;
+bool
+si_catalog_share(int32 id, int64 epoch, bool wait)
+{
+	return lock_row(wait ? &share_sql : &try_share_sql, id, epoch);
 }
 
 void
@@ -421,9 +480,7 @@ si_catalog_set_first_partitions(int32 id, int partitions)
 {
 	Datum		values[2] = {Int32GetDatum(id), Int32GetDatum(partitions)};
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&first_partitions_sql, values, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&first_partitions_sql, values, NULL);
 }
 
 void
@@ -431,9 +488,7 @@ si_catalog_set_run_since(int32 id, TimestampTz since)
 {
 	Datum		values[2] = {Int32GetDatum(id), TimestampTzGetDatum(since)};
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&run_since_sql, values, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&run_since_sql, values, NULL);
 }
 
 void
@@ -441,9 +496,7 @@ si_catalog_set_counts_since(int32 id)
 {
 	Datum		value = Int32GetDatum(id);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&counts_since_sql, &value, NULL);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&counts_since_sql, &value, NULL);
 }
 
 void
@@ -461,7 +514,5 @@ si_catalog_add_gap(int32 id, const char *topic, int32 partition, int64 from, int
 	nulls[4] = (to < 0) ? 'n' : ' ';
 	values[5] = CStringGetTextDatum(reason);
 
-	si_fixed_sql_begin();
-	(void) si_fixed_sql_run(&gap_sql, values, nulls);
-	si_fixed_sql_end();
+	(void) si_fixed_sql_execute(&gap_sql, values, nulls);
 }

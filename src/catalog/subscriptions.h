@@ -8,6 +8,11 @@
  * transaction: the fence (see progress.h).  Rows are locked in one order
  * everywhere, the subscription's before those of progress.
  *
+ * A subscription's row is locked FOR UPDATE by a change, FOR NO KEY UPDATE by
+ * a worker that makes or moves rows of progress or stops the subscription, and
+ * FOR KEY SHARE by what works with its dead letters: the last two do not wait
+ * for each other, and a change waits for both.
+ *
  * Copyright (c) 2026, stream_ingest contributors
  *
  *-------------------------------------------------------------------------
@@ -60,6 +65,14 @@ typedef struct SiSubscription
 	int64		system_identifier;
 	Oid			database;
 	Oid			extension;
+
+	/*
+	 * What is stored may have been written by an UPDATE, or come with a dump
+	 * of another version: what is wrong with it, or NULL, and whether it is
+	 * the pinned settings.
+	 */
+	const char *damage;
+	bool		pinned_lost;
 } SiSubscription;
 
 /* OID of the extension in this database, InvalidOid if it is not there. */
@@ -113,6 +126,12 @@ extern bool si_catalog_stop(int32 id, int64 epoch, const char *state,
  * still has this epoch.  A worker needs this before it makes progress rows.
  */
 extern bool si_catalog_hold(int32 id, int64 epoch);
+
+/*
+ * Lock a subscription's row against changes alone, if it still has this epoch.
+ * With wait, wait for a change that is under way; without, false then too.
+ */
+extern bool si_catalog_share(int32 id, int64 epoch, bool wait);
 
 /* Remember how many partitions there were at first contact. */
 extern void si_catalog_set_first_partitions(int32 id, int partitions);

@@ -15,31 +15,33 @@
 #include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 
 #include "common/bytes.h"
 
-static char *
-to_hex(const char *data, size_t len)
+void
+si_bytes_append_hex(StringInfo out, const char *data, size_t len)
 {
-	char	   *result = palloc(len * 2 + 3);
-
-	result[0] = '\\';
-	result[1] = 'x';
-	(void) hex_encode(data, len, result + 2);
-	result[len * 2 + 2] = '\0';
-	return result;
+	appendStringInfoString(out, "\\x");
+	enlargeStringInfo(out, len * 2);
+	out->len += hex_encode(data, len, out->data + out->len);
+	out->data[out->len] = '\0';
 }
 
-char *
-si_bytes_to_text_strict(const char *data, size_t len)
+/*
+ * The bytes, if they are valid in verify_encoding, in the database's encoding;
+ * else NULL.
+ */
+static char *
+to_text(const char *data, size_t len, int verify_encoding)
 {
 	int			encoding = GetDatabaseEncoding();
 	int			converted;
 	Oid			conversion;
 	char	   *result;
 
-	if (!pg_verify_mbstr(PG_UTF8, data, len, true))
+	if (!pg_verify_mbstr(verify_encoding, data, len, true))
 		return NULL;
 	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
 		return pnstrdup(data, len);
@@ -55,16 +57,61 @@ si_bytes_to_text_strict(const char *data, size_t len)
 	return (converted == len) ? result : NULL;
 }
 
+/* The same, but bytea's hex form instead of NULL. */
+static char *
+to_text_or_hex(const char *data, size_t len, int verify_encoding)
+{
+	char	   *result = to_text(data, len, verify_encoding);
+	StringInfoData hex;
+
+	if (result != NULL)
+		return result;
+	initStringInfo(&hex);
+	si_bytes_append_hex(&hex, data, len);
+	return hex.data;
+}
+
+char *
+si_bytes_to_text_strict(const char *data, size_t len)
+{
+	return to_text(data, len, PG_UTF8);
+}
+
 char *
 si_bytes_to_text(const char *data, size_t len)
 {
-	char	   *result = si_bytes_to_text_strict(data, len);
-
-	return (result != NULL) ? result : to_hex(data, len);
+	return to_text_or_hex(data, len, PG_UTF8);
 }
 
 void
-si_bytes_append_json(StringInfo document, const char *data, size_t len)
+si_bytes_append_headers(StringInfo document, const SiHeader *headers, int nheaders,
+						int verify_encoding)
 {
-	escape_json(document, si_bytes_to_text(data, len));
+	appendStringInfoChar(document, '{');
+	for (int i = 0; i < nheaders; i++)
+	{
+		const SiHeader *header = &headers[i];
+
+		if (i > 0)
+			appendStringInfoChar(document, ',');
+		escape_json(document, to_text_or_hex(header->name, strlen(header->name),
+											 verify_encoding));
+		appendStringInfoChar(document, ':');
+		if (header->value == NULL)
+			appendStringInfoString(document, "null");
+		else
+			escape_json(document, to_text_or_hex(header->value, header->value_len,
+												 verify_encoding));
+	}
+	appendStringInfoChar(document, '}');
+}
+
+Datum
+si_bytes_headers_jsonb(const SiHeader *headers, int nheaders)
+{
+	StringInfoData document;
+
+	initStringInfo(&document);
+	si_bytes_append_headers(&document, headers, nheaders, PG_UTF8);
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(document.data));
 }

@@ -29,6 +29,7 @@
 #include "storage/latch.h"
 #include "utils/wait_event.h"
 #include "utils/acl.h"
+#include "utils/guc_tables.h"
 #include "utils/lsyscache.h"
 
 /* SET ROLE became a right of its own in 16 */
@@ -52,16 +53,16 @@ check_can_set_role_compat(Oid member, Oid role)
 #endif
 }
 
-/* permissions moved out of the range table in 16 */
-static inline void
-check_query_permissions_compat(Query *query)
-{
+/* what a query needs of a relation moved out of the range table in 16 */
 #if PG_VERSION_NUM >= 160000
-	(void) ExecCheckPermissions(query->rtable, query->rteperminfos, true);
+typedef RTEPermissionInfo SiRelationNeeds;
+
+#define query_needs_compat(query)	((query)->rteperminfos)
 #else
-	(void) ExecCheckRTPerms(query->rtable, true);
+typedef RangeTblEntry SiRelationNeeds;	/* requiredPerms is 0 unless a table */
+
+#define query_needs_compat(query)	((query)->rtable)
 #endif
-}
 
 static inline void
 check_execute_privilege_compat(Oid function, Oid role)
@@ -152,6 +153,35 @@ heap_form_minimal_tuple_compat(TupleDesc desc, Datum *values, bool *nulls)
 	return heap_form_minimal_tuple(desc, values, nulls);
 #endif
 }
+
+/* all settings; of each, what its type has (one struct since 19) */
+static inline struct config_generic **
+guc_variables_compat(int *n)
+{
+#if PG_VERSION_NUM >= 160000
+	return get_guc_variables(n);
+#else
+	*n = GetNumConfigOptions();
+	return get_guc_variables();
+#endif
+}
+
+#if PG_VERSION_NUM >= 190000
+#define guc_bool_compat(setting)	(&(setting)->_bool)
+#define guc_int_compat(setting)		(&(setting)->_int)
+#define guc_real_compat(setting)	(&(setting)->_real)
+#define guc_string_compat(setting)	(&(setting)->_string)
+#define guc_enum_compat(setting)	(&(setting)->_enum)
+#define guc_enum_word_compat(setting, value)	config_enum_lookup_by_value(setting, value)
+#else
+#define guc_bool_compat(setting)	((struct config_bool *) (setting))
+#define guc_int_compat(setting)		((struct config_int *) (setting))
+#define guc_real_compat(setting)	((struct config_real *) (setting))
+#define guc_string_compat(setting)	((struct config_string *) (setting))
+#define guc_enum_compat(setting)	((struct config_enum *) (setting))
+#define guc_enum_word_compat(setting, value) \
+	config_enum_lookup_by_value((struct config_enum *) (setting), value)
+#endif
 
 /* soft errors of input functions (16); before, the call throws */
 #include "fmgr.h"

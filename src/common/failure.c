@@ -18,10 +18,12 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
 
 #include "common/failure.h"
+#include "common/words.h"
 
 const SiFailure si_failure_skipped = {
 	.sqlerrcode = ERRCODE_WARNING,
@@ -94,6 +96,8 @@ static const ConditionName condition_names[] = {
 };
 
 static char *copy_text(const char *text);
+static char *server_hint(const ErrorData *edata);
+static int	decode_sqlstate(const SiDecodeError *error);
 static const char *condition_name(int sqlerrcode);
 static void append_place(StringInfo buf, const char *topic,
 						 const SiMessage *message);
@@ -109,6 +113,7 @@ si_failure_from_error(const ErrorData *edata)
 	failure->message = edata->message ? pstrdup(edata->message) :
 		pstrdup("missing error text");
 	failure->detail = copy_text(edata->detail);
+	failure->hint = server_hint(edata);
 	failure->column = copy_text(edata->column_name);
 	failure->type = copy_text(edata->datatype_name);
 	failure->constraint = copy_text(edata->constraint_name);
@@ -117,6 +122,39 @@ si_failure_from_error(const ErrorData *edata)
 	failure->of_row = edata->funcname != NULL &&
 		strcmp(edata->funcname, "ExecConstraints") == 0;
 	return failure;
+}
+
+/* A decoder's verdict as a failure; one that passes is thrown. */
+SiFailure *
+si_failure_from_decode(const SiDecodeError *error)
+{
+	SiFailure  *failure = palloc0(sizeof(SiFailure));
+
+	si_failure_check_decode(error);
+	failure->sqlerrcode = decode_sqlstate(error);
+	failure->message = si_words_show(error->message, strlen(error->message));
+	failure->detail = error->detail[0] ? si_words_show(error->detail, strlen(error->detail)) : NULL;
+	failure->safe = true;
+	return failure;
+}
+
+/*
+ * What passes must reach whoever tries again.  As a message's failure it would
+ * make a dead letter of a good message.
+ */
+void
+si_failure_throw_if_passing(int sqlerrcode, const char *message)
+{
+	if (si_failure_kind(sqlerrcode) == SI_ERROR_PASSING)
+		ereport(ERROR,
+				(errcode(sqlerrcode),
+				 errmsg("%s", message)));
+}
+
+void
+si_failure_check_decode(const SiDecodeError *error)
+{
+	si_failure_throw_if_passing(decode_sqlstate(error), error->message);
 }
 
 char *
@@ -142,6 +180,7 @@ si_failure_copy(const SiFailure *failure, MemoryContext context)
 	*copy = *failure;
 	copy->message = copy_text(failure->message);
 	copy->detail = copy_text(failure->detail);
+	copy->hint = copy_text(failure->hint);
 	copy->column = copy_text(failure->column);
 	copy->type = copy_text(failure->type);
 	copy->constraint = copy_text(failure->constraint);
@@ -180,6 +219,16 @@ si_failure_retry_at_once(int sqlerrcode)
 }
 
 /*
+ * Locks and memory: a batch of half the messages takes fewer of them.  What
+ * else is scarce (the disk, connections) has nothing to do with its size.
+ */
+bool
+si_failure_of_resources(int sqlerrcode)
+{
+	return sqlerrcode == ERRCODE_OUT_OF_MEMORY;
+}
+
+/*
  * One sentence without any payload: the server's own words may quote a value,
  * so of its errors only code and names are told.
  */
@@ -213,6 +262,29 @@ copy_text(const char *text)
 	return text ? pstrdup(text) : NULL;
 }
 
+/* The SQLSTATE of a decoder's verdict, as a number. */
+static int
+decode_sqlstate(const SiDecodeError *error)
+{
+	const char *c = error->sqlstate;
+
+	return MAKE_SQLSTATE(c[0], c[1], c[2], c[3], c[4]);
+}
+
+/*
+ * The hint of an error that the server itself raised for want of resources: it
+ * names a setting.  Others may come from a user's function and quote a payload.
+ */
+static char *
+server_hint(const ErrorData *edata)
+{
+	if (ERRCODE_TO_CATEGORY(edata->sqlerrcode) !=
+		ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
+		edata->domain == NULL || strcmp(edata->domain, PG_TEXTDOMAIN("postgres")) != 0)
+		return NULL;
+	return copy_text(edata->hint);
+}
+
 /* The condition's name, or NULL where the code has to speak for itself. */
 static const char *
 condition_name(int sqlerrcode)
@@ -239,8 +311,9 @@ append_place(StringInfo buf, const char *topic, const SiMessage *message)
 						 message->partition, (int64) message->offset);
 }
 
+/* The error: our own words, or of the server's only code and names. */
 static void
-append_error(StringInfo buf, const SiFailure *failure)
+append_cause(StringInfo buf, const SiFailure *failure)
 {
 	const char *sqlstate = unpack_sql_state(failure->sqlerrcode);
 	const char *name = condition_name(failure->sqlerrcode);
@@ -262,4 +335,19 @@ append_error(StringInfo buf, const SiFailure *failure)
 						 failure->type);
 	if (failure->constraint)
 		appendStringInfo(buf, ", constraint \"%s\"", failure->constraint);
+}
+
+/* The error and what to do about it, as a part of a sentence. */
+static void
+append_error(StringInfo buf, const SiFailure *failure)
+{
+	int			len;
+
+	append_cause(buf, failure);
+	if (failure->hint == NULL)
+		return;
+	len = strlen(failure->hint);
+	while (len > 0 && failure->hint[len - 1] == '.')
+		len--;
+	appendStringInfo(buf, ", hint: %.*s", len, failure->hint);
 }

@@ -15,6 +15,7 @@
 #define SI_FAILURE_H
 
 #include "common/message.h"
+#include "common/record.h"
 #include "utils/elog.h"
 
 typedef enum SiErrorKind
@@ -28,6 +29,7 @@ typedef struct SiFailure
 	int			sqlerrcode;
 	char	   *message;
 	char	   *detail;			/* NULL if there is none; so for the following */
+	char	   *hint;			/* what to do; quotes no payload */
 	char	   *column;
 	char	   *type;
 	char	   *constraint;
@@ -48,6 +50,18 @@ extern char *si_failure_type_name(Oid type);
 /* Copy what matters of a caught error into the current memory context. */
 extern SiFailure *si_failure_from_error(const ErrorData *edata);
 
+/*
+ * A decoder's verdict as a failure, in the current memory context.  One that
+ * passes is thrown: no message is at fault then.
+ */
+extern SiFailure *si_failure_from_decode(const SiDecodeError *error);
+
+/* Throw a failure that passes, whoever found it. */
+extern void si_failure_throw_if_passing(int sqlerrcode, const char *message);
+
+/* The same for a decoder's verdict. */
+extern void si_failure_check_decode(const SiDecodeError *error);
+
 extern SiFailure *si_failure_copy(const SiFailure *failure, MemoryContext context);
 
 /* Passing or data?  By SQLSTATE, from the table. */
@@ -55,6 +69,9 @@ extern SiErrorKind si_failure_kind(int sqlerrcode);
 
 /* May it be tried again at once (with jitter)? */
 extern bool si_failure_retry_at_once(int sqlerrcode);
+
+/* Has the server run out of something that a smaller batch takes less of? */
+extern bool si_failure_of_resources(int sqlerrcode);
 
 /* The error alone, also without any payload. */
 extern char *si_failure_words(const SiFailure *failure);

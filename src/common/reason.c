@@ -55,12 +55,16 @@ static const char *const sentences[SI_NREASONS] = {
 	"server \"%s\" does not exist; create it, or name another one by alter_subscription()",
 	[SI_REASON_NO_USAGE] =
 	"role \"%s\" has no USAGE on server \"%s\"; GRANT USAGE ON FOREIGN SERVER permits it",
+	[SI_REASON_OPTIONS] =
+	"the stored options are not valid: %s; correct them by alter_subscription()",
+	[SI_REASON_DAMAGE] =
+	"what is stored of the subscription is not valid: %s; correct it by alter_subscription(), or drop it",
 
 	[SI_REASON_OTHER_SERVER] =
 	"server \"%s\" is not the one for which the subscription was made, but another of the same name; see where it leads, then enable() accepts it",
 
 	[SI_REASON_BROKER] =
-	"%s; see whether the brokers run and bootstrap_servers of the server names them",
+	"%s; see whether the brokers run, bootstrap_servers of the server names them, and the addresses that they advertise can be reached from here",
 	[SI_REASON_AUTHENTICATION] =
 	"%s; see what the server and the user mapping of the owner say of security and passwords",
 	[SI_REASON_SCRAM] =
@@ -84,6 +88,8 @@ static const char *const sentences[SI_NREASONS] = {
 	"%s; name another target by alter_subscription()",
 	[SI_REASON_LASTING] =
 	"%s; when that is mended it goes on by itself",
+	[SI_REASON_OWN_TABLES] =
+	"the tables of stream_ingest itself cannot be read or written, and no message is at fault: %s; repair that, and it continues by itself",
 
 	[SI_REASON_BAD_MESSAGE] =
 	"%s; mend what refuses it and enable(), or skip() the message",

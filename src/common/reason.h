@@ -45,6 +45,8 @@ typedef enum SiReason
 	SI_REASON_NO_SERVER,		/* %s: server */
 	SI_REASON_NO_USAGE,			/* %s, %s: role, server */
 	SI_REASON_OTHER_SERVER,		/* %s: server */
+	SI_REASON_OPTIONS,			/* %s: what is wrong with them */
+	SI_REASON_DAMAGE,			/* %s: what is wrong */
 
 	/* Kafka; %s: librdkafka's words */
 	SI_REASON_BROKER,
@@ -61,6 +63,7 @@ typedef enum SiReason
 	SI_REASON_PRIVILEGE,
 	SI_REASON_NO_TARGET,
 	SI_REASON_LASTING,
+	SI_REASON_OWN_TABLES,
 
 	/* messages; until somebody says enable() */
 	SI_REASON_BAD_MESSAGE,		/* %s: which, and why */

@@ -36,8 +36,10 @@ typedef enum SiValueKind
 	SI_VALUE_OBJECT,			/* data: JSON text */
 	SI_VALUE_ARRAY,				/* data: JSON text */
 	SI_VALUE_BYTES,				/* data: bytes without an encoding */
-	SI_VALUE_TEXT				/* data: text in the notation of whatever type
+	SI_VALUE_TEXT,				/* data: text in the notation of whatever type
 								 * takes it, as COPY has it */
+	SI_VALUE_WRITTEN			/* data: a JSON string as it is written, with
+								 * its quotes */
 } SiValueKind;
 
 typedef struct SiValue
@@ -56,5 +58,15 @@ typedef struct SiRecord
 	SiValue		unknown;		/* name of a top-level field that nobody
 								 * takes; ABSENT if none, or if not asked for */
 } SiRecord;
+
+/* Why a message could not be decoded. */
+typedef struct SiDecodeError
+{
+	char		sqlstate[6];
+	char		message[192];	/* our own words, never a byte of the payload */
+	char		detail[256];	/* may quote bytes of the payload, not always
+								 * valid in any encoding; empty if there is
+								 * none */
+} SiDecodeError;
 
 #endif							/* SI_RECORD_H */

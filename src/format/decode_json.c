@@ -22,9 +22,10 @@
  *	 accepts them, digit for digit; jansson refuses the document, which is
  *	 therefore only asked about what the scanner refused.
  * - \u0000: accepted by both, but jansson refuses it in a key.  Where a string
- *	 that holds it is taken as a field it is an error (22P05), for no text can
- *	 hold it.  In a value that nobody takes it does no harm.  In an object or
- *	 array that is taken as a whole it is left to the type that reads it.
+ *	 that holds it is taken as a text it is an error (22P05), for no text can
+ *	 hold it.  In a value that nobody takes it does no harm.  In a string, an
+ *	 object or an array that is taken as JSON it is left to the type that reads
+ *	 it: json takes it, jsonb does not.
  * - A NUL byte behind a number or a word: jansson (2.14) overlooks it, so that
  *	 "1<NUL>" is 1 to it.  No JSON has NUL bytes, nor could the server take
  *	 them: where the scanner meets one, jansson is not asked.
@@ -188,10 +189,29 @@ resolve(Walk *walk, const SiJsonToken *token, const char **data, size_t *len)
 }
 
 /*
- * Give a value to the fields at a node.  A string with \u0000 is only marked,
- * by a null pointer with its position as length: a later member of the same
- * key may still replace it.
+ * A string with \u0000: as it is written, for those that read JSON, else only
+ * marked, by a null pointer with its position as length: a later member of the
+ * same key may still replace it.
  */
+static void
+take_string_with_nul(Walk *walk, const SiPathField *field, const SiJsonToken *token)
+{
+	SiValue    *value = &walk->record->fields[field->number];
+
+	if (field->wanted->as_json)
+	{
+		value->kind = SI_VALUE_WRITTEN;
+		value->data = token->data - 1;
+		value->len = token->len + 2;
+		return;
+	}
+	walk->nul_taken = true;
+	value->kind = SI_VALUE_STRING;
+	value->data = NULL;
+	value->len = (size_t) (token->data - walk->scan.start);
+}
+
+/* Give a value to the fields at a node. */
 static bool
 take_value(Walk *walk, const SiPathNode *node, const SiJsonToken *token)
 {
@@ -206,11 +226,11 @@ take_value(Walk *walk, const SiPathNode *node, const SiJsonToken *token)
 	{
 		if (token->nul)
 		{
-			walk->nul_taken = true;
-			value.data = NULL;
-			value.len = (size_t) (token->data - walk->scan.start);
+			for (; field < end; field++)
+				take_string_with_nul(walk, field, token);
+			return true;
 		}
-		else if (!resolve(walk, token, &value.data, &value.len))
+		if (!resolve(walk, token, &value.data, &value.len))
 			return false;
 	}
 	for (; field < end; field++)
@@ -718,8 +738,10 @@ refuse_as_judged(const Walk *walk, const json_error_t *verdict,
 {
 	SiJsonFault fault;
 	size_t		column;
-	char	   *c;
 
+	/* without a word, it is memory that jansson lacked */
+	if (verdict->text[0] == '\0')
+		return si_decoder_fail(error, "53200", "out of memory");
 	switch (json_error_code(verdict))
 	{
 		case json_error_out_of_memory:
@@ -748,12 +770,6 @@ refuse_as_judged(const Walk *walk, const json_error_t *verdict,
 	refuse_document(walk->tree, fault, (size_t) verdict->line, column, error);
 	snprintf(error->detail, sizeof(error->detail),
 			 "The JSON library says: %s.", verdict->text);
-	for (c = error->detail; *c != '\0'; c++)
-	{
-		/* what it quotes may be cut within a character */
-		if ((unsigned char) *c >= 0x7F || (unsigned char) *c < ' ')
-			*c = '?';
-	}
 	return false;
 }
 

@@ -16,6 +16,7 @@
  *
  * What differs: a bare column of format text, if the plan names only one, is
  * the whole message as it came, so that a line of a log needs no escapes.
+ * A byte order mark before the message is skipped, which COPY takes for data.
  * Escapes such as \303 are bytes of UTF-8 whatever the messages' encoding is,
  * because messages were converted before they came here.
  *
@@ -206,15 +207,21 @@ fill_record(const RowDecoder *decoder, const SiMessage *message,
 }
 
 static bool
-row_decode(void *state, const SiMessage *message, SiArena *arena,
+row_decode(void *state, const SiMessage *given, SiArena *arena,
 		   SiRecord *record, SiDecodeError *error)
 {
 	const RowDecoder *decoder = state;
+	SiMessage	unmarked = *given;
+	const SiMessage *message = &unmarked;
+	size_t		mark = si_json_byte_order_mark(given->value, given->value_len);
 	Reader		reader;
 	SiValue    *values;
 	int			rest_field = decoder->plan->rest_field;
 	int			n = 1;
 
+	/* some producers write one, which is no part of the first column */
+	unmarked.value += mark;
+	unmarked.value_len -= mark;
 	if (!check_characters(message, error))
 		return false;
 	reader.decoder = decoder;

@@ -49,6 +49,9 @@ typedef struct SiWantedField
 	bool		of_key;			/* look into the message's key, not its value */
 	int			nsteps;
 	const SiPathStep *steps;
+	bool		as_json;		/* whoever takes it reads JSON: a string with
+								 * \u0000, which no text can hold, is handed
+								 * over as it is written (SI_VALUE_WRITTEN) */
 } SiWantedField;
 
 typedef struct SiDecodePlan
@@ -79,15 +82,6 @@ typedef struct SiFormatOptions
 	int			ncolumns;
 	const char *const *columns;
 } SiFormatOptions;
-
-/* Why a message could not be decoded. */
-typedef struct SiDecodeError
-{
-	char		sqlstate[6];
-	char		message[192];	/* our own words, never a byte of the payload */
-	char		detail[256];	/* may quote the payload; empty if there is
-								 * none */
-} SiDecodeError;
 
 /*
  * Fill in *error, with an empty detail, and return false.  The format's

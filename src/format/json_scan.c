@@ -52,8 +52,11 @@ static int	read_hex(SiJsonScan *scan, const char *p);
 const char *
 si_json_begin(SiJsonScan *scan, const char *data, size_t len)
 {
+	size_t		mark = si_json_byte_order_mark(data, len);
+
+	data += mark;
 	scan->start = data;
-	scan->end = data + len;
+	scan->end = data + len - mark;
 	scan->depth = 0;
 	scan->fault = SI_JSON_NO_FAULT;
 	scan->fault_pos = NULL;
@@ -344,6 +347,12 @@ utf8_sequence(const unsigned char *p, size_t available)
 	if ((p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
 		return 0;
 	return 4;
+}
+
+size_t
+si_json_byte_order_mark(const char *data, size_t len)
+{
+	return len >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
 }
 
 bool

@@ -59,7 +59,11 @@ typedef struct SiJsonToken
  * no member of the scan: it would go through memory at every step.)
  */
 
-/* Begin with a document, at its first byte that is not white space. */
+/*
+ * Begin with a document, at its first byte that is not white space.  A byte
+ * order mark before it is skipped, as RFC 8259 allows, and is no part of what
+ * positions count.
+ */
 extern const char *si_json_begin(SiJsonScan *scan, const char *data,
 								 size_t len);
 
@@ -85,6 +89,9 @@ extern void si_json_locate(const SiJsonScan *scan, const char *pos,
 						   size_t *line, size_t *column);
 
 extern bool si_json_is_utf8(const char *data, size_t len);
+
+/* The length of the UTF-8 byte order mark that a text begins with, or 0. */
+extern size_t si_json_byte_order_mark(const char *data, size_t len);
 
 /* Set the fault, found at p, and return NULL. */
 extern const char *si_json_refuse(SiJsonScan *scan, const char *p,

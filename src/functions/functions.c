@@ -120,6 +120,7 @@ change_source(SiSubscription *s, FunctionCallInfo fcinfo)
 {
 	char	   *server = PG_ARGISNULL(1) ? s->server : NameStr(*PG_GETARG_NAME(1));
 	char	   *topic = PG_ARGISNULL(2) ? s->topic : si_arguments_text(fcinfo, 2);
+	char	   *former_topic = s->topic;
 
 	/* naming the server says which one is meant */
 	if (!PG_ARGISNULL(1))
@@ -138,6 +139,11 @@ change_source(SiSubscription *s, FunctionCallInfo fcinfo)
 	s->pending_position = NULL;
 	s->stop_state = s->stop_reason = NULL;
 	si_progress_delete(s->id);
+
+	/* dead letters stay, and so do they in the counts */
+	si_dead_letter_leave_log(s->id, former_topic, -1);
+	si_dead_letter_begin_counts(s->id);
+	si_catalog_set_counts_since(s->id);
 }
 
 /* Arguments of alter_subscription that are texts: '' resets, NULL leaves. */
@@ -224,13 +230,21 @@ si_sql_alter_subscription(PG_FUNCTION_ARGS)
 {
 	SiSubscription *s = si_arguments_subscription(fcinfo, "alter_subscription()", true);
 	bool		had_target = OidIsValid(s->target);
+	Oid			former_target = s->target;
 
 	change_arguments(s, fcinfo);
 	change_source(s, fcinfo);
+	if (s->pinned_lost)
+		si_session_pinned_for(s->owner, s->pinned);
+
+	/* what was wrong is checked again with the rest */
+	s->damage = NULL;
 	si_subscription_check(s);
 	si_subscription_store(s);
 	if (changes_stops(fcinfo))
 		si_progress_forget_stops(s->id);
+	if (s->target != former_target)
+		si_progress_forget_first(s->id);
 
 	/* counts of a target and of apply have not the same equations */
 	if (had_target != OidIsValid(s->target))

@@ -6,7 +6,8 @@
  *
  * A retry goes by the same plan, rights and settings as the worker's batches,
  * in the caller's transaction.  No progress is touched: what changes of the
- * counts is appended to count_changes.
+ * counts is appended to count_changes.  The stream goes on beside it; who
+ * changes the subscription waits.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -14,11 +15,10 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "access/xact.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -38,10 +38,14 @@ PG_FUNCTION_INFO_V1(si_sql_headers_json);
 static SiDeadLetterFilter
 read_filter(FunctionCallInfo fcinfo, const SiSubscription *s)
 {
-	SiDeadLetterFilter filter = {s->id, s->topic, -1, 0, PG_INT64_MAX, false};
+	SiDeadLetterFilter filter = {s->id, NULL, -1, 0, PG_INT64_MAX, false};
 
+	/* partitions and offsets are those of the topic that is read now */
 	if (!PG_ARGISNULL(1))
+	{
+		filter.topic = s->topic;
 		filter.partition = PG_GETARG_INT32(1);
+	}
 	if (!PG_ARGISNULL(1) && filter.partition < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -58,10 +62,35 @@ read_filter(FunctionCallInfo fcinfo, const SiSubscription *s)
 	return filter;
 }
 
+/*
+ * The subscription of the first argument, held against changes until the
+ * transaction ends: what it did to dead letters and counts may otherwise be
+ * undone, or doubled, by a change that is under way.
+ */
+static SiSubscription *
+hold_subscription(FunctionCallInfo fcinfo, const char *function)
+{
+	/* a change that was waited for may be one of the owner, too */
+	for (;;)
+	{
+		SiSubscription *s = si_arguments_subscription(fcinfo, function, false);
+
+		if (si_catalog_share(s->id, s->epoch, true))
+			return s;
+
+		/* an old snapshot will never see the change */
+		if (IsolationUsesXactSnapshot())
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access due to concurrent update")));
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 Datum
 si_sql_retry_dead_letters(PG_FUNCTION_ARGS)
 {
-	SiSubscription *s = si_arguments_subscription(fcinfo, "retry_dead_letters()", false);
+	SiSubscription *s = hold_subscription(fcinfo, "retry_dead_letters()");
 	SiDeadLetterFilter filter = read_filter(fcinfo, s);
 
 	PG_RETURN_INT64(si_retry_dead_letters(s, si_options_parse(s->options_text), &filter));
@@ -70,7 +99,7 @@ si_sql_retry_dead_letters(PG_FUNCTION_ARGS)
 Datum
 si_sql_discard_dead_letters(PG_FUNCTION_ARGS)
 {
-	SiSubscription *s = si_arguments_subscription(fcinfo, "discard_dead_letters()", false);
+	SiSubscription *s = hold_subscription(fcinfo, "discard_dead_letters()");
 	SiDeadLetterFilter filter = read_filter(fcinfo, s);
 	SiCountChange change = {0};
 	uint64		n = si_dead_letter_discard(&filter);
@@ -99,32 +128,9 @@ si_sql_reset_counts(PG_FUNCTION_ARGS)
 Datum
 si_sql_headers_json(PG_FUNCTION_ARGS)
 {
-	Datum	   *names,
-			   *values;
-	bool	   *nulls;
-	int			n,
-				nvalues;
-	StringInfoData document;
+	int			n;
+	SiHeader   *headers = si_dead_letter_headers(PG_GETARG_ARRAYTYPE_P(0),
+												 PG_GETARG_ARRAYTYPE_P(1), &n);
 
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), BYTEAOID, -1, false, TYPALIGN_INT,
-					  &names, NULL, &n);
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), BYTEAOID, -1, false, TYPALIGN_INT,
-					  &values, &nulls, &nvalues);
-	initStringInfo(&document);
-	appendStringInfoChar(&document, '{');
-	for (int i = 0; i < Min(n, nvalues); i++)
-	{
-		if (i > 0)
-			appendStringInfoChar(&document, ',');
-		si_bytes_append_json(&document, VARDATA_ANY(DatumGetPointer(names[i])),
-							 VARSIZE_ANY_EXHDR(DatumGetPointer(names[i])));
-		appendStringInfoChar(&document, ':');
-		if (nulls[i])
-			appendStringInfoString(&document, "null");
-		else
-			si_bytes_append_json(&document, VARDATA_ANY(DatumGetPointer(values[i])),
-								 VARSIZE_ANY_EXHDR(DatumGetPointer(values[i])));
-	}
-	appendStringInfoChar(&document, '}');
-	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(document.data)));
+	PG_RETURN_DATUM(si_bytes_headers_jsonb(headers, n));
 }

@@ -30,7 +30,9 @@
 #include "utils/resowner.h"
 
 #include "apply/format.h"
+#include "common/bytes.h"
 #include "common/failure.h"
+#include "common/words.h"
 #include "format/transcode.h"
 #include "functions/arguments.h"
 #include "options/options.h"
@@ -52,15 +54,6 @@ static const SiWantedField whole_key = {true, 0, NULL};
 /* ---- the fields as JSON ---- */
 
 static void
-append_hex(StringInfo out, const char *data, size_t len)
-{
-	appendStringInfoString(out, "\"\\\\x");
-	enlargeStringInfo(out, len * 2 + 1);
-	out->len += hex_encode(data, len, out->data + out->len);
-	appendStringInfoChar(out, '"');
-}
-
-static void
 append_value(StringInfo out, const SiValue *value)
 {
 	switch (value->kind)
@@ -74,6 +67,7 @@ append_value(StringInfo out, const SiValue *value)
 		case SI_VALUE_NUMBER:
 		case SI_VALUE_OBJECT:
 		case SI_VALUE_ARRAY:
+		case SI_VALUE_WRITTEN:
 			appendBinaryStringInfo(out, value->data, value->len);
 			break;
 		case SI_VALUE_STRING:
@@ -81,7 +75,10 @@ append_value(StringInfo out, const SiValue *value)
 			escape_json(out, pnstrdup(value->data, value->len));
 			break;
 		case SI_VALUE_BYTES:
-			append_hex(out, value->data, value->len);
+			/* a string, in which JSON wants the backslash doubled */
+			appendStringInfoString(out, "\"\\");
+			si_bytes_append_hex(out, value->data, value->len);
+			appendStringInfoChar(out, '"');
 			break;
 		case SI_VALUE_NULL:
 		case SI_VALUE_ABSENT:
@@ -137,10 +134,14 @@ make_jsonb(char *json, Decoded *decoded)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (si_failure_kind(error->sqlerrcode) == SI_ERROR_PASSING)
-			PG_RE_THROW();
 		FlushErrorState();
+
+		/* also if it is thrown on: who catches it ends his own one only */
 		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (si_failure_kind(error->sqlerrcode) == SI_ERROR_PASSING)
+			ReThrowError(error);
 		decoded->error = error_text(unpack_sql_state(error->sqlerrcode), error->message);
 	}
 	PG_END_TRY();
@@ -204,13 +205,13 @@ decode_message(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *trans
 		return NULL;
 	if (decode_whole(decoder, plan, transcoder, message, arena, &record, &error))
 		return object_text(&record.fields[0], message->value != NULL ? "$value" : "$key");
+	si_failure_check_decode(&error);
 	if (message->value == NULL)
 	{
 		take_plain_key(message, transcoder, &key);
 		return object_text(&key, "$key");
 	}
-	decoded->error = error_text(error.sqlstate,
-								pg_any_to_server(error.message, strlen(error.message), PG_UTF8));
+	decoded->error = error_text(error.sqlstate, si_words_show(error.message, strlen(error.message)));
 	return NULL;
 }
 

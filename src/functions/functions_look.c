@@ -3,8 +3,8 @@
  * functions_look.c
  *	  The SQL functions that look before one leaps: topics, peek, infer_table.
  *
- * They need a server and USAGE on it, no subscription.  See look.h for what
- * they promise.
+ * They need a server and USAGE on it, no subscription.  See topic_reader.h for
+ * what they promise.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -18,14 +18,14 @@
 #include "miscadmin.h"
 #include "nodes/primnodes.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
 #include "common/bytes.h"
+#include "common/kafka_time.h"
 #include "functions/arguments.h"
 #include "functions/infer.h"
-#include "functions/look.h"
+#include "functions/topic_reader.h"
 #include "options/server_options.h"
 #include "shmem/slots.h"
 
@@ -35,10 +35,6 @@ PG_FUNCTION_INFO_V1(si_sql_infer_table);
 
 /* Of messages to infer from: beyond this, fewer have to do. */
 #define MAX_INFER_BYTES		INT64CONST(67108864)
-
-/* Between the epochs of Kafka's timestamps (Unix) and the server's. */
-#define EPOCH_DIFFERENCE_MS \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000)
 
 /* The server, which all have as their first argument. */
 static const char *
@@ -71,7 +67,7 @@ si_sql_topics(PG_FUNCTION_ARGS)
 	int			n;
 
 	InitMaterializedSRF(fcinfo, 0);
-	topics = si_look_topics(server, &n);
+	topics = si_topic_reader_topics(server, &n);
 	for (int i = 0; i < n; i++)
 	{
 		Datum		values[2];
@@ -95,43 +91,25 @@ put_bytes(Datum *values, bool *nulls, int i, const char *data, size_t len)
 		values[i] = CStringGetTextDatum(si_bytes_to_text(data, len));
 }
 
-/* An object in which jsonb lets the last of equal names win. */
-static Datum
-headers_object(const SiHeader *headers, int nheaders)
-{
-	StringInfoData document;
-
-	initStringInfo(&document);
-	appendStringInfoChar(&document, '{');
-	for (int i = 0; i < nheaders; i++)
-	{
-		if (i > 0)
-			appendStringInfoChar(&document, ',');
-		si_bytes_append_json(&document, headers[i].name, strlen(headers[i].name));
-		appendStringInfoChar(&document, ':');
-		if (headers[i].value == NULL)
-			appendStringInfoString(&document, "null");
-		else
-			si_bytes_append_json(&document, headers[i].value, headers[i].value_len);
-	}
-	appendStringInfoChar(&document, '}');
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(document.data));
-}
-
 static void
 put_message(ReturnSetInfo *rsinfo, const SiMessage *message)
 {
 	Datum		values[6];
 	bool		nulls[6] = {false, false, false, false, false, false};
+	TimestampTz timestamp;
 
 	values[0] = Int32GetDatum(message->partition);
 	values[1] = Int64GetDatum(message->offset);
-	nulls[2] = (message->timestamp < 0);
-	if (!nulls[2])
-		values[2] = TimestampTzGetDatum((message->timestamp - EPOCH_DIFFERENCE_MS) * 1000);
+	nulls[2] = !si_kafka_time_to_timestamptz(message->timestamp, &timestamp);
+	values[2] = TimestampTzGetDatum(timestamp);
+	if (si_message_is_reduced(message))
+		ereport(NOTICE,
+				(errmsg("the message at partition %d, offset %lld is not shown: it has %llu bytes",
+						message->partition, (long long) message->offset,
+						(unsigned long long) message->value_len)));
 	put_bytes(values, nulls, 3, message->key, message->key_len);
 	put_bytes(values, nulls, 4, message->value, message->value_len);
-	values[5] = headers_object(message->headers, message->nheaders);
+	values[5] = si_bytes_headers_jsonb(message->headers, message->nheaders);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
@@ -151,7 +129,7 @@ si_sql_peek(PG_FUNCTION_ARGS)
 	si_arguments_require(fcinfo, 3, "position");
 	position = si_options_parse_position(text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	InitMaterializedSRF(fcinfo, 0);
-	messages = si_look_messages(server, topic, &position, max_messages, 0, &n);
+	messages = si_topic_reader_by_time(server, topic, &position, max_messages, 0, &n);
 
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest peek",
 									ALLOCSET_DEFAULT_SIZES);
@@ -193,7 +171,7 @@ si_sql_infer_table(PG_FUNCTION_ARGS)
 	char	   *table;
 	int			n;
 
-	messages = si_look_messages(server, topic, &newest, max_messages, MAX_INFER_BYTES, &n);
+	messages = si_topic_reader_by_time(server, topic, &newest, max_messages, MAX_INFER_BYTES, &n);
 	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -29,6 +29,8 @@ failure_words(const SiFailure *failure)
 	appendStringInfoString(&words, failure->message);
 	if (failure->detail != NULL)
 		appendStringInfo(&words, "\nDETAIL:  %s", failure->detail);
+	if (failure->hint != NULL)
+		appendStringInfo(&words, "\nHINT:  %s", failure->hint);
 
 	/* a type's input function does not know which column it is for */
 	if (failure->column != NULL &&

@@ -21,6 +21,7 @@
 
 #include "catalog/progress.h"
 #include "catalog/subscriptions.h"
+#include "catalog/unlogged.h"
 #include "functions/arguments.h"
 #include "functions/subscription.h"
 
@@ -51,6 +52,9 @@ find_target_of_copy(SiSubscription *s)
 								   s->system_identifier == (int64) GetSystemIdentifier() &&
 								   s->extension == si_catalog_extension()))
 		return;
+
+	/* a restored unlogged table has its rows, unlike our marker */
+	si_unlogged_mark(s->id);
 	name = textToQualifiedNameList(cstring_to_text(s->target_name));
 	s->target = RangeVarGetRelid(makeRangeVarFromNameList(name), NoLock, true);
 	si_subscription_check_target(s);

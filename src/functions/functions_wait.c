@@ -75,7 +75,11 @@ take_ends(int32 id, TimestampTz since, End *ends, int n)
 			continue;
 		slot = si_slots_find_partition(MyDatabaseId, id, ends[i].partition);
 		if (slot != NULL && (TimestampTz) pg_atomic_read_u64(&slot->asked_at) >= since)
+		{
+			/* the writer's barrier is between these two, too */
+			pg_read_barrier();
 			ends[i].offset = (int64) pg_atomic_read_u64(&slot->high);
+		}
 		if (ends[i].offset == SI_OFFSET_UNKNOWN)
 			complete = false;
 	}

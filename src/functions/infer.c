@@ -27,6 +27,7 @@
 #include "utils/hsearch.h"
 
 #include "common/bytes.h"
+#include "common/failure.h"
 #include "format/decoder.h"
 #include "format/json_scan.h"
 #include "functions/infer.h"
@@ -90,6 +91,7 @@ struct SiInference
 	int			nmessages;		/* with a value */
 	int			nobjects;
 	int			nbad;			/* not of the format */
+	int			nlarge;			/* too large to be looked at */
 	int			nunusable;		/* fields that no column can be named after */
 };
 
@@ -432,16 +434,24 @@ add_row(SiInference *inference, const SiMessage *message)
 	if (si_decoder_decode(inference->decoder, message, inference->arena, &record, &error))
 		add_document(inference, record.fields[0].data, record.fields[0].len);
 	else
+	{
+		si_failure_check_decode(&error);
 		inference->nbad++;
+	}
 	si_arena_reset(inference->arena);
 }
 
 void
 si_infer_add(SiInference *inference, const SiMessage *message)
 {
-	if (message->value == NULL)
+	if (message->value == NULL && !si_message_is_reduced(message))
 		return;
 	inference->nmessages++;
+	if (si_message_is_reduced(message))
+	{
+		inference->nlarge++;
+		return;
+	}
 	if (inference->json)
 		add_json(inference, message);
 	else if (inference->decoder != NULL)
@@ -492,13 +502,16 @@ append_columns(StringInfo table, const SiInference *inference)
 static void
 append_notes(StringInfo table, const SiInference *inference, const char *topic)
 {
-	int			nothers = inference->nmessages - inference->nobjects - inference->nbad;
+	int			nothers = inference->nmessages - inference->nobjects -
+		inference->nbad - inference->nlarge;
 
 	appendStringInfo(table, "-- messages of topic \"%s\" looked at: %d\n",
 					 topic, inference->nmessages);
 	if (inference->nbad > 0)
 		appendStringInfo(table, "-- not valid %s: %d\n",
 						 inference->routine->called, inference->nbad);
+	if (inference->nlarge > 0)
+		appendStringInfo(table, "-- too large to be looked at: %d\n", inference->nlarge);
 	if (inference->json && nothers > 0)
 		appendStringInfo(table, "-- JSON without fields: %d\n", nothers);
 	if (inference->columns == NIL)

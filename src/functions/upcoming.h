@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * upcoming.h
- *	  The next messages of a subscription, for somebody who only wants to
- *	  look at them.
+ *	  The next messages of a subscription, without consuming them.
  *
- * They are read in the calling session (visit.h), by the rights and with the
- * user mapping of the subscription's owner, from where each partition would go
- * on.  Nothing is stored and nobody is held up.  Called by preview.
+ * The calling backend reads them (topic_reader.h), with the privileges and the
+ * user mapping of the subscription's owner, from where each partition would
+ * resume.  Nothing is stored, and no worker is blocked.  Called by preview.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -38,12 +37,12 @@ extern void si_upcoming_read(const SiSubscription *subscription, const SiOptions
 
 /*
  * Has the subscription dealt with this message in the meantime?  now: its rows
- * of progress, read anew.
+ * of progress, read again.
  */
 extern bool si_upcoming_passed(const SiUpcoming *upcoming, const SiMessage *message,
 							   const SiProgress *now, int nnow);
 
-/* Has somebody said that this message is to be skipped? */
+/* Was skip() called for this message? */
 extern bool si_upcoming_skipped(const SiUpcoming *upcoming, const SiMessage *message);
 
 #endif							/* SI_UPCOMING_H */

@@ -537,11 +537,16 @@ si_sql_subscription_slot(PG_FUNCTION_ARGS)
 Datum
 si_sql_effective_options(PG_FUNCTION_ARGS)
 {
-	Jsonb	   *options = PG_GETARG_JSONB_P(0);
-	char	   *text = JsonbToCString(NULL, &options->root, VARSIZE(options));
+	Jsonb	   *stored = PG_GETARG_JSONB_P(0);
+	char	   *why;
+	SiOptions  *options = si_options_parse_stored(JsonbToCString(NULL, &stored->root,
+																 VARSIZE(stored)), &why);
 
+	/* status says what is wrong with them; the view shows the others' */
+	if (options == NULL)
+		PG_RETURN_NULL();
 	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in,
-										CStringGetDatum(si_options_effective(si_options_parse(text)))));
+										CStringGetDatum(si_options_effective(options))));
 }
 
 Datum

@@ -18,6 +18,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/words.h"
 #include "kafka/client.h"
 #include "storage/fd.h"
 
@@ -81,13 +82,25 @@ si_client_configure(const SiSetting *defaults, int ndefaults,
 	return NULL;
 }
 
+/* As librdkafka is given a value: UTF-8, but for the names of files. */
+static const char *
+kafka_value(const char *name, const char *value)
+{
+	size_t		len = strlen(name);
+	size_t		suffix = strlen(".location");
+
+	if (len > suffix && strcmp(name + len - suffix, ".location") == 0)
+		return value;
+	return si_words_to_kafka(value);
+}
+
 bool
 si_client_set(rd_kafka_conf_t *conf, const char *name, const char *value,
 			  SiClientFailure *failure)
 {
 	char		errstr[512] = "";
 
-	if (rd_kafka_conf_set(conf, name, value, errstr,
+	if (rd_kafka_conf_set(conf, name, kafka_value(name, value), errstr,
 						  sizeof(errstr)) == RD_KAFKA_CONF_OK)
 		return true;
 	failure->sqlstate = ERRCODE_INVALID_PARAMETER_VALUE;
@@ -121,29 +134,31 @@ si_client_describe_refusal(const char *name, const char *errstr, char *words,
 {
 	if (is_secret(name))
 		errstr = "librdkafka does not take the value.";
-	strlcpy(words, errstr, size);
-	words[strcspn(words, "\n")] = '\0';
+	si_words_copy(words, Min(size, strcspn(errstr, "\n") + 1), errstr);
 }
 
 void
 si_client_report_failure(const SiClientFailure *failure, const char *kind)
 {
+	char		words[sizeof(failure->words)];
+
+	si_words_copy(words, sizeof(words), failure->words);
 	if (failure->what != NULL)
 		ereport(ERROR,
 				(errcode(failure->sqlstate),
 				 errmsg("invalid Kafka property \"%s\"", failure->what),
-				 errdetail_internal("%s", failure->words)));
+				 errdetail_internal("%s", words)));
 
 	errno = failure->error_number;
 	if (errno != 0)
 		ereport(ERROR,
 				(errcode(failure->sqlstate),
 				 errmsg("could not create Kafka %s", kind),
-				 errdetail_internal("%s: %m", failure->words)));
+				 errdetail_internal("%s: %m", words)));
 	ereport(ERROR,
 			(errcode(failure->sqlstate),
 			 errmsg("could not create Kafka %s", kind),
-			 errdetail_internal("%s", failure->words)));
+			 errdetail_internal("%s", words)));
 }
 
 int

@@ -51,7 +51,7 @@ extern struct rd_kafka_conf_s *si_client_configure(const SiSetting *defaults, in
 												   const char *client_id,
 												   SiClientFailure *failure);
 
-/* Set one property; false, and why, if the library refuses it. */
+/* Set one property, in UTF-8; false, and why, if the library refuses it. */
 extern bool si_client_set(struct rd_kafka_conf_s *conf, const char *name, const char *value,
 						  SiClientFailure *failure);
 

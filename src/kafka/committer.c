@@ -12,6 +12,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/words.h"
 #include "kafka/committer.h"
 
 void
@@ -54,6 +55,8 @@ si_committer_error(SiCommitter *committer, char *words, size_t size)
 void
 si_committer_note_error(SiCommitter *committer, int err, const char *text)
 {
+	char		words[sizeof(committer->words)];
+
 	switch (err)
 	{
 		case RD_KAFKA_RESP_ERR__DESTROY:
@@ -68,10 +71,10 @@ si_committer_note_error(SiCommitter *committer, int err, const char *text)
 		default:
 			break;
 	}
-	if (strncmp(committer->words, text,
-				sizeof(committer->words) - 1) == 0)
+	si_words_copy(words, sizeof(words), text);
+	if (strcmp(committer->words, words) == 0)
 		return;
-	strlcpy(committer->words, text, sizeof(committer->words));
+	strlcpy(committer->words, words, sizeof(committer->words));
 	committer->failed = true;
 }
 

@@ -31,6 +31,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/words.h"
 #include "kafka/client.h"
 #include "kafka/committer.h"
 #include "kafka/consumer.h"
@@ -131,6 +132,8 @@ static void serve_events(SiConsumer *consumer);
 static void note_log(SiConsumer *consumer, rd_kafka_event_t *event);
 static void error_cb(rd_kafka_t *rk, int err, const char *reason,
 					 void *opaque);
+static void throttle_cb(rd_kafka_t *rk, const char *broker, int32_t id,
+						int milliseconds, void *opaque);
 static void note_message_error(SiConsumer *consumer,
 							   const rd_kafka_message_t *rkmessage);
 
@@ -277,6 +280,7 @@ make_configuration(const SiProperty *properties, int nproperties,
 	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_ERROR |
 							 RD_KAFKA_EVENT_OFFSET_COMMIT);
 	rd_kafka_conf_set_error_cb(conf, error_cb);
+	rd_kafka_conf_set_throttle_cb(conf, throttle_cb);
 	return conf;
 }
 
@@ -488,7 +492,7 @@ change_assignment(SiConsumer *consumer, rd_kafka_topic_partition_list_t *list,
 	if (error == NULL)
 		return;
 
-	strlcpy(words, rd_kafka_error_string(error), sizeof(words));
+	si_words_copy(words, sizeof(words), rd_kafka_error_string(error));
 	rd_kafka_error_destroy(error);
 	ereport(ERROR,
 			(errcode(ERRCODE_SYSTEM_ERROR),
@@ -588,7 +592,8 @@ fill_item(SiConsumer *consumer, rd_kafka_message_t *rkmessage, SiFetched *item)
 	if (item->kind != SI_FETCH_MESSAGE)
 	{
 		if (item->kind != SI_FETCH_END)
-			item->error = rd_kafka_message_errstr(rkmessage);
+			item->error = si_held_words(&consumer->held, message->handle,
+										rd_kafka_message_errstr(rkmessage));
 		return true;
 	}
 #ifdef SI_RDKAFKA_HAS_LEADER_EPOCH
@@ -679,6 +684,20 @@ si_consumer_trouble(SiConsumer *consumer, SiTrouble *trouble)
 	return si_trouble_take(si_helper_troubles(consumer->helper), trouble);
 }
 
+bool
+si_consumer_throttled(SiConsumer *consumer)
+{
+	serve_events(consumer);
+	return si_trouble_throttled(si_helper_troubles(consumer->helper));
+}
+
+void
+si_consumer_explain(SiConsumer *consumer, SiTrouble *trouble)
+{
+	serve_events(consumer);
+	si_trouble_explain(si_helper_troubles(consumer->helper), trouble);
+}
+
 /*
  * Libraries before 2.6.1 repeat the client's nonce in a way that Kafka 4 takes
  * for an attack, and then says that the credentials are invalid.
@@ -744,6 +763,14 @@ static void
 error_cb(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 {
 	si_trouble_note_failure(opaque, err, reason);
+}
+
+/* Likewise, for a broker that holds back its answers because of a quota. */
+static void
+throttle_cb(rd_kafka_t *rk, const char *broker, int32_t id, int milliseconds, void *opaque)
+{
+	if (milliseconds > 0)
+		si_trouble_note_throttle(opaque, milliseconds);
 }
 
 /* The error of a fetched item, as far as it concerns more than the item. */

@@ -44,8 +44,9 @@ typedef struct SiFetched
 {
 	SiFetchKind kind;
 	SiMessage	message;		/* partition and offset are always set */
-	const char *error;			/* librdkafka's words, for the error kinds;
-								 * valid until the item is released */
+	const char *error;			/* librdkafka's words in one line, for the
+								 * error kinds; valid until the item is
+								 * released */
 } SiFetched;
 
 /*
@@ -100,6 +101,15 @@ extern bool si_consumer_read_headers(SiConsumer *consumer, SiMessage *message);
  * there was none.  Call it after si_consumer_fetch, which may find some.
  */
 extern bool si_consumer_trouble(SiConsumer *consumer, SiTrouble *trouble);
+
+/* Do brokers hold back their answers because of a quota, or did lately? */
+extern bool si_consumer_throttled(SiConsumer *consumer);
+
+/*
+ * What a broker said last tells more than that a question was not answered: put
+ * that instead, if it is known.
+ */
+extern void si_consumer_explain(SiConsumer *consumer, SiTrouble *trouble);
 
 /*
  * Ask the helper for the topic's description, or for offsets.  One question

@@ -22,6 +22,7 @@
 typedef enum SiTroubleKind
 {
 	SI_TROUBLE_NONE,
+	SI_TROUBLE_SILENCE,			/* no answer in time, and nobody knows why */
 	SI_TROUBLE_BROKER,			/* no connection to (some or all) brokers */
 	SI_TROUBLE_AUTHENTICATION,
 	SI_TROUBLE_AUTHORIZATION,

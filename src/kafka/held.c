@@ -12,7 +12,11 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/words.h"
 #include "kafka/held.h"
+
+/* What is kept of the words about a message. */
+#define WORDS_LEN	256
 
 /* A handle is not NULL, which the first slot's number would be. */
 static int
@@ -62,6 +66,7 @@ si_held_reserve(SiHeld *held, int n)
 	{
 		slots[slot].rkmessage = NULL;
 		slots[slot].headers = NULL;
+		slots[slot].words = NULL;
 		slots[slot].next_free = held->first_free;
 		held->first_free = slot;
 	}
@@ -90,8 +95,13 @@ si_held_read_headers(SiHeld *held, SiMessage *message)
 	int			count;
 	int			i;
 
+	/* asked again, for a batch that is tried again */
 	if (slot->headers != NULL)
+	{
+		message->headers = slot->headers;
+		message->nheaders = slot->nheaders;
 		return true;
+	}
 	if (rd_kafka_message_headers(slot->rkmessage,
 								 &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return true;			/* none */
@@ -112,9 +122,23 @@ si_held_read_headers(SiHeld *held, SiMessage *message)
 			break;
 		header->value = value;
 	}
+	slot->nheaders = i;
 	message->headers = slot->headers;
 	message->nheaders = i;
 	return true;
+}
+
+const char *
+si_held_words(SiHeld *held, void *handle, const char *words)
+{
+	SiHeldSlot *slot = &held->slots[slot_of(handle)];
+
+	if (slot->words == NULL)
+		slot->words = malloc(WORDS_LEN);
+	if (slot->words == NULL)
+		return "out of memory";
+	si_words_copy(slot->words, WORDS_LEN, words);
+	return slot->words;
 }
 
 void
@@ -133,6 +157,8 @@ si_held_release(SiHeld *held, void *handle)
 		free(slot->headers);
 		slot->headers = NULL;
 	}
+	free(slot->words);
+	slot->words = NULL;
 	slot->next_free = held->first_free;
 	held->first_free = number;
 	held->nfree++;

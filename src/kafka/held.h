@@ -22,7 +22,9 @@ struct rd_kafka_message_s;
 typedef struct SiHeldSlot
 {
 	struct rd_kafka_message_s *rkmessage;	/* NULL if the slot is free */
-	SiHeader   *headers;
+	SiHeader   *headers;		/* NULL until they are asked for */
+	int			nheaders;
+	char	   *words;			/* of an error */
 	int			next_free;		/* -1 ends the list */
 } SiHeldSlot;
 
@@ -49,10 +51,16 @@ extern void si_held_reserve(SiHeld *held, int n);
 extern void *si_held_keep(SiHeld *held, struct rd_kafka_message_s *rkmessage);
 
 /*
- * Fill in the headers of a message that is kept, once; valid until it is
+ * Fill in the headers of a message that is kept; valid until it is
  * released.  False when out of memory.
  */
 extern bool si_held_read_headers(SiHeld *held, SiMessage *message);
+
+/*
+ * Keep words about a message, as text of ours, until it is released.  Never
+ * NULL.
+ */
+extern const char *si_held_words(SiHeld *held, void *handle, const char *words);
 
 /* Give one back to the library. */
 extern void si_held_release(SiHeld *held, void *handle);

@@ -36,9 +36,17 @@
 #include "kafka/lookup.h"
 #include "datatype/timestamp.h"
 
+/*
+ * The longest that a request may take.  One that takes longer makes the library
+ * give up the connection; so where a quota holds back answers, which is for
+ * 11 s at most by default, there is more patience.
+ */
+#define REQUEST_MS				3000
+#define THROTTLED_REQUEST_MS	15000
+
 struct SiHelper
 {
-	/* constant once it runs */
+	/* constant once it runs, but for the timeout, which the helper sets */
 	SiLookup	lookup;
 	int			fd;
 	pthread_t	thread;
@@ -316,6 +324,8 @@ helper_main(void *arg)
 	pthread_mutex_lock(&helper->lock);
 	while (!helper->closing)
 	{
+		helper->lookup.timeout_ms = si_trouble_throttled(&helper->troubles) ?
+			THROTTLED_REQUEST_MS : REQUEST_MS;
 		if (helper->topic_asked)
 			answer_topic(helper);
 		else if (helper->topics_asked)

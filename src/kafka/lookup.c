@@ -12,11 +12,9 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/words.h"
 #include "kafka/lookup.h"
 #include "kafka/trouble.h"
-
-/* the longest that a request may take */
-#define LIBRARY_TIMEOUT_MS	3000
 
 /* A question about an offset, as the library understands it. */
 typedef struct Question
@@ -32,11 +30,31 @@ typedef struct Question
 /* ---- topics ---- */
 
 #ifdef SI_RDKAFKA_HAS_TOPIC_ID
+/*
+ * Is the controller that the answer names one of its brokers?  While none is
+ * elected it is not, and the embedded broker names one that it does not have.
+ */
+static bool
+has_controller(const SiLookup *lookup, const struct rd_kafka_metadata *metadata)
+{
+	int32_t		controller = rd_kafka_controllerid(lookup->rk, 0);
+	int			i;
+
+	for (i = 0; i < metadata->broker_cnt; i++)
+	{
+		if (metadata->brokers[i].id == controller)
+			return true;
+	}
+	return false;
+}
+
+/* The library asks the controller, and would wait for one that is not there. */
 static void
-read_topic_id(const SiLookup *lookup, SiTopicInfo *info)
+read_topic_id(const SiLookup *lookup, const struct rd_kafka_metadata *metadata,
+			  SiTopicInfo *info)
 {
 	const char *name = lookup->topic;
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(lookup->rk);
+	rd_kafka_queue_t *queue;
 	rd_kafka_TopicCollection_t *topics;
 	const		rd_kafka_DescribeTopics_result_t *result = NULL;
 	const		rd_kafka_TopicDescription_t **descriptions = NULL;
@@ -44,10 +62,13 @@ read_topic_id(const SiLookup *lookup, SiTopicInfo *info)
 	rd_kafka_event_t *event;
 	size_t		n = 0;
 
+	if (!has_controller(lookup, metadata))
+		return;
+	queue = rd_kafka_queue_new(lookup->rk);
 	topics = rd_kafka_TopicCollection_of_topic_names(&name, 1);
 	rd_kafka_DescribeTopics(lookup->rk, topics, NULL, queue);
 	rd_kafka_TopicCollection_destroy(topics);
-	event = rd_kafka_queue_poll(queue, LIBRARY_TIMEOUT_MS);
+	event = rd_kafka_queue_poll(queue, lookup->timeout_ms);
 	if (event != NULL)
 		result = rd_kafka_event_DescribeTopics_result(event);
 	if (result != NULL)
@@ -56,8 +77,7 @@ read_topic_id(const SiLookup *lookup, SiTopicInfo *info)
 	{
 		id = rd_kafka_TopicDescription_topic_id(descriptions[0]);
 		if (id != NULL)
-			strlcpy(info->topic_id, rd_kafka_Uuid_base64str(id),
-					sizeof(info->topic_id));
+			si_words_copy(info->topic_id, sizeof(info->topic_id), rd_kafka_Uuid_base64str(id));
 	}
 	if (event != NULL)
 		rd_kafka_event_destroy(event);
@@ -67,20 +87,21 @@ read_topic_id(const SiLookup *lookup, SiTopicInfo *info)
 
 /* Which cluster, and which of the topics that ever had this name. */
 static void
-identify_topic(const SiLookup *lookup, SiTopicInfo *info)
+identify_topic(const SiLookup *lookup, const struct rd_kafka_metadata *metadata,
+			   SiTopicInfo *info)
 {
 	char	   *cluster_id;
 
 	/* known since the metadata came, so this does not wait */
-	cluster_id = rd_kafka_clusterid(lookup->rk, LIBRARY_TIMEOUT_MS);
+	cluster_id = rd_kafka_clusterid(lookup->rk, lookup->timeout_ms);
 	if (cluster_id != NULL)
 	{
-		strlcpy(info->cluster_id, cluster_id, sizeof(info->cluster_id));
+		si_words_copy(info->cluster_id, sizeof(info->cluster_id), cluster_id);
 		rd_kafka_mem_free(lookup->rk, cluster_id);
 	}
 
 #ifdef SI_RDKAFKA_HAS_TOPIC_ID
-	read_topic_id(lookup, info);
+	read_topic_id(lookup, metadata, info);
 #endif
 }
 
@@ -100,7 +121,7 @@ si_lookup_topic(const SiLookup *lookup, SiTopicInfo *info)
 	else
 	{
 		err = rd_kafka_metadata(lookup->rk, 0, topic, &metadata,
-								LIBRARY_TIMEOUT_MS);
+								lookup->timeout_ms);
 		rd_kafka_topic_destroy(topic);
 	}
 	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -113,19 +134,21 @@ si_lookup_topic(const SiLookup *lookup, SiTopicInfo *info)
 			info->partitions = metadata->topics[0].partition_cnt;
 		}
 	}
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		info->valid = true;
+		identify_topic(lookup, metadata, info);
+	}
+	else
+	{
+		info->trouble.kind = err == RD_KAFKA_RESP_ERR__TIMED_OUT ?
+			SI_TROUBLE_SILENCE : si_trouble_kind(err);
+		snprintf(info->trouble.words, sizeof(info->trouble.words), "%s%s",
+				 info->trouble.kind <= SI_TROUBLE_BROKER ? "no broker answered: " : "",
+				 rd_kafka_err2str(err));
+	}
 	if (metadata != NULL)
 		rd_kafka_metadata_destroy(metadata);
-
-	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		info->trouble.kind = si_trouble_kind(err);
-		snprintf(info->trouble.words, sizeof(info->trouble.words), "%s%s",
-				 info->trouble.kind == SI_TROUBLE_BROKER ? "no broker answered: " : "",
-				 rd_kafka_err2str(err));
-		return;
-	}
-	info->valid = true;
-	identify_topic(lookup, info);
 }
 
 /* False if there is no memory for them. */
@@ -139,8 +162,8 @@ copy_topics(const struct rd_kafka_metadata *metadata, SiTopicList *list)
 		return false;
 	for (i = 0; i < metadata->topic_cnt; i++)
 	{
-		strlcpy(list->topics[i].name, metadata->topics[i].topic,
-				sizeof(list->topics[i].name));
+		si_words_copy(list->topics[i].name, sizeof(list->topics[i].name),
+					  metadata->topics[i].topic);
 		list->topics[i].partitions = metadata->topics[i].partition_cnt;
 	}
 	list->n = metadata->topic_cnt;
@@ -155,7 +178,7 @@ si_lookup_topics(const SiLookup *lookup, SiTopicList *list)
 
 	memset(list, 0, sizeof(SiTopicList));
 	err = rd_kafka_metadata(lookup->rk, 1, NULL, &metadata,
-							LIBRARY_TIMEOUT_MS);
+							lookup->timeout_ms);
 	if (err == RD_KAFKA_RESP_ERR_NO_ERROR && !copy_topics(metadata, list))
 		err = RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
 	if (metadata != NULL)
@@ -165,8 +188,7 @@ si_lookup_topics(const SiLookup *lookup, SiTopicList *list)
 	if (list->valid)
 		return;
 	list->trouble.kind = si_trouble_kind(err);
-	strlcpy(list->trouble.words, rd_kafka_err2str(err),
-			sizeof(list->trouble.words));
+	si_words_copy(list->trouble.words, sizeof(list->trouble.words), rd_kafka_err2str(err));
 }
 
 /* ---- offsets ---- */
@@ -178,7 +200,7 @@ si_lookup_topics(const SiLookup *lookup, SiTopicList *list)
 int
 si_lookup_list(const SiLookup *lookup, rd_kafka_topic_partition_list_t *list)
 {
-	return rd_kafka_offsets_for_times(lookup->rk, list, LIBRARY_TIMEOUT_MS);
+	return rd_kafka_offsets_for_times(lookup->rk, list, lookup->timeout_ms);
 }
 
 /*
@@ -262,8 +284,7 @@ si_lookup_offsets(const SiLookup *lookup, SiOffsetQuery *queries, int n)
 		if (its_err != RD_KAFKA_RESP_ERR_NO_ERROR)
 		{
 			query->offset = SI_OFFSET_UNKNOWN;
-			strlcpy(query->error, rd_kafka_err2str(its_err),
-					sizeof(query->error));
+			si_words_copy(query->error, sizeof(query->error), rd_kafka_err2str(its_err));
 			continue;
 		}
 		query->error[0] = '\0';
@@ -288,12 +309,12 @@ si_lookup_explain(const SiLookup *lookup, int err, SiTrouble *trouble)
 	if (kind == SI_TROUBLE_TOPIC && !lookup->cancelled(lookup->arg))
 	{
 		si_lookup_topic(lookup, &info);
-		if (!info.valid && info.trouble.kind != SI_TROUBLE_BROKER)
+		if (!info.valid && info.trouble.kind > SI_TROUBLE_BROKER)
 		{
 			*trouble = info.trouble;
 			return;
 		}
 	}
 	trouble->kind = kind;
-	strlcpy(trouble->words, rd_kafka_err2str(err), sizeof(trouble->words));
+	si_words_copy(trouble->words, sizeof(trouble->words), rd_kafka_err2str(err));
 }

@@ -26,6 +26,7 @@ typedef struct SiLookup
 {
 	struct rd_kafka_s *rk;
 	const char *topic;
+	int			timeout_ms;		/* of a request */
 	bool		(*cancelled) (void *arg);	/* asked between two requests */
 	void	   *arg;
 } SiLookup;

@@ -29,6 +29,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/words.h"
 #include "kafka/client.h"
 #include "kafka/producer.h"
 #include "miscadmin.h"
@@ -236,7 +237,7 @@ note_failure(SiProducer *producer, rd_kafka_resp_err_t err, const char *topic, c
 	producer->failed = true;
 	failure->sqlstate = failure_sqlstate(err);
 	strlcpy(failure->topic, topic ? topic : "", sizeof(failure->topic));
-	strlcpy(failure->words, words ? words : rd_kafka_err2str(err), sizeof(failure->words));
+	si_words_copy(failure->words, sizeof(failure->words), words ? words : rd_kafka_err2str(err));
 }
 
 /* For the main thread's caller: with what was heard of the brokers. */
@@ -273,7 +274,7 @@ note_error(SiProducer *producer, rd_kafka_event_t *event)
 
 	/* "1/1 brokers are down" says less than what came just before */
 	if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || producer->trouble[0] == '\0')
-		strlcpy(producer->trouble, words, sizeof(producer->trouble));
+		si_words_copy(producer->trouble, sizeof(producer->trouble), words);
 }
 
 /* ---- sending ---- */

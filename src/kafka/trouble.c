@@ -9,10 +9,16 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/words.h"
 #include "kafka/trouble.h"
+
+/* A client that is throttled is so again and again: it is for so long after. */
+#define THROTTLE_MS 15000
 
 void
 si_trouble_init(SiTroubleBox *box)
@@ -60,7 +66,7 @@ si_trouble_note(SiTroubleBox *box, SiTroubleKind kind, const char *words)
 	if (kind >= box->gravest.kind)
 	{
 		box->gravest.kind = kind;
-		strlcpy(box->gravest.words, words, sizeof(box->gravest.words));
+		si_words_copy(box->gravest.words, sizeof(box->gravest.words), words);
 	}
 	pthread_mutex_unlock(&box->lock);
 }
@@ -89,8 +95,7 @@ si_trouble_note_failure(SiTroubleBox *box, int err, const char *words)
 	char	   *after;
 
 	trouble.kind = si_trouble_kind(err);
-	strlcpy(trouble.words, words ? words : rd_kafka_err2str(err),
-			sizeof(trouble.words));
+	si_words_copy(trouble.words, sizeof(trouble.words), words ? words : rd_kafka_err2str(err));
 
 	/* how many milliseconds it took would make each time another failure */
 	after = strstr(trouble.words, " (after ");
@@ -134,9 +139,39 @@ void
 si_trouble_explain(SiTroubleBox *box, SiTrouble *trouble)
 {
 	pthread_mutex_lock(&box->lock);
-	if (trouble->kind == SI_TROUBLE_BROKER && box->last_failure.kind != SI_TROUBLE_NONE)
+	if ((trouble->kind == SI_TROUBLE_BROKER || trouble->kind == SI_TROUBLE_SILENCE) &&
+		box->last_failure.kind != SI_TROUBLE_NONE)
 		*trouble = box->last_failure;
 	pthread_mutex_unlock(&box->lock);
+}
+
+/* Milliseconds of a clock that never jumps. */
+static int64
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void
+si_trouble_note_throttle(SiTroubleBox *box, int milliseconds)
+{
+	pthread_mutex_lock(&box->lock);
+	box->throttled_until = now_ms() + milliseconds + THROTTLE_MS;
+	pthread_mutex_unlock(&box->lock);
+}
+
+bool
+si_trouble_throttled(SiTroubleBox *box)
+{
+	bool		throttled;
+
+	pthread_mutex_lock(&box->lock);
+	throttled = now_ms() < box->throttled_until;
+	pthread_mutex_unlock(&box->lock);
+	return throttled;
 }
 
 bool

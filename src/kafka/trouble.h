@@ -25,6 +25,7 @@ typedef struct SiTroubleBox
 	pthread_mutex_t lock;
 	SiTrouble	gravest;		/* until it is taken */
 	SiTrouble	last_failure;	/* of a broker, until all is well again */
+	int64		throttled_until;	/* in milliseconds of CLOCK_MONOTONIC */
 } SiTroubleBox;
 
 extern void si_trouble_init(SiTroubleBox *box);
@@ -56,6 +57,13 @@ extern void si_trouble_forget_failure(SiTroubleBox *box);
  * that instead, if it is known.
  */
 extern void si_trouble_explain(SiTroubleBox *box, SiTrouble *trouble);
+
+/*
+ * A broker holds back its answers for so long, because of a quota; and does it,
+ * or did it lately?  Then a question that is not answered soon tells nothing.
+ */
+extern void si_trouble_note_throttle(SiTroubleBox *box, int milliseconds);
+extern bool si_trouble_throttled(SiTroubleBox *box);
 
 /* Take the gravest; false if there is none. */
 extern bool si_trouble_take(SiTroubleBox *box, SiTrouble *trouble);

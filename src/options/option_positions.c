@@ -18,12 +18,9 @@
 #include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 
+#include "common/kafka_time.h"
 #include "options/option_types.h"
 #include "options/options.h"
-
-/* Between the epochs of Kafka's timestamps (Unix) and the server's. */
-#define EPOCH_DIFFERENCE_MS \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000)
 
 /* ---- positions ---- */
 
@@ -61,8 +58,7 @@ read_position(const char *given, SiStart *start, const char **reason)
 	 * negative numbers do not stand for times, and no message is that old.
 	 */
 	start->kind = SI_START_TIMESTAMP;
-	start->value = timestamp / 1000 + (timestamp % 1000 > 0 ? 1 : 0) +
-		EPOCH_DIFFERENCE_MS;
+	start->value = si_kafka_time_from_timestamptz(timestamp + 999);
 	start->value = Max(start->value, 0);
 	return true;
 }
@@ -88,6 +84,7 @@ si_options_position_text(const SiStart *start)
 {
 	struct pg_tm tm;
 	fsec_t		fsec;
+	TimestampTz timestamp;
 	char	   *given;
 
 	switch (start->kind)
@@ -103,8 +100,8 @@ si_options_position_text(const SiStart *start)
 	}
 
 	/* in UTC, since other sessions have other time zones */
-	if (timestamp2tm((start->value - EPOCH_DIFFERENCE_MS) * 1000, NULL,
-					 &tm, &fsec, NULL, NULL) != 0)
+	if (!si_kafka_time_to_timestamptz(start->value, &timestamp) ||
+		timestamp2tm(timestamp, NULL, &tm, &fsec, NULL, NULL) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("timestamp out of range")));

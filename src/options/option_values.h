@@ -133,6 +133,7 @@ typedef struct SiOptions
 	int			encoding;		/* pg_enc, of the messages */
 	char	   *group_id;		/* NULL = <group_prefix><database>.<name> */
 	bool		publish_offsets;
+	int64		max_message_bytes;
 
 	/* librdkafka properties, by their own names */
 	int			nproperties;

@@ -14,8 +14,10 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "utils/resowner.h"
 
 #include "options/option_types.h"
 #include "options/options.h"
@@ -106,6 +108,8 @@ static const SiOption option_table[] = {
 	{"encoding", &si_option_encoding, AT(encoding), "UTF8"},
 	{"group_id", &si_option_line, AT(group_id), NULL, 1, 255},
 	{"publish_offsets", &si_option_boolean, AT(publish_offsets), "true"},
+	/* in hex, what is kept of a message must fit into a line of pg_dump's */
+	{"max_message_bytes", &si_option_size, AT(max_message_bytes), "64MB", 1024, 256 * 1024 * 1024},
 };
 
 /* What people put among the options, though it is an argument beside them. */
@@ -292,6 +296,53 @@ si_options_parse(const char *json)
 	return options;
 }
 
+/* Is this an error that says nothing of what was being read? */
+static bool
+is_of_the_server(int sqlerrcode)
+{
+	return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES ||
+		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION ||
+		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_SYSTEM_ERROR;
+}
+
+SiOptions *
+si_options_parse_stored(const char *json, char **why)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	SiOptions  *options = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+
+	/* one subscription's error must not be all others' */
+	PG_TRY();
+	{
+		options = si_options_parse(json);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (is_of_the_server(error->sqlerrcode))
+			ReThrowError(error);
+		*why = error->message;
+		options = NULL;
+	}
+	PG_END_TRY();
+
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return options;
+}
+
 char *
 si_options_effective(const SiOptions *options)
 {
@@ -334,7 +385,9 @@ si_options_merge(const char *options, const char *changes)
 	seen->json = si_document_require(json_pack("{}"));
 	json_object_foreach(given->json, key, value)
 	{
-		const char *name = canonical_name(key);
+		/* what another version has stored can be taken away */
+		const char *name = json_is_null(value) && json_object_get(merged->json, key) != NULL
+			? key : canonical_name(key);
 		const SiOption *option = find_option(key);
 		int			failed;
 
@@ -381,10 +434,19 @@ si_options_names(const char *changes, const char *name)
 char *
 si_options_group_id(const char *options)
 {
-	SiDocument *given = load_object(options);
-	json_t	   *value = json_object_get(given->json, "group_id");
-	char	   *result = json_is_string(value) ? pstrdup(json_string_value(value)) : NULL;
+	SiDocument *given = si_document_make();
+	json_t	   *value;
+	char	   *result = NULL;
 
+	/* another subscription's options, which are none of the caller's business */
+	given->json = json_loads(pg_server_to_any(options, strlen(options), PG_UTF8), 0, NULL);
+	value = json_object_get(given->json, "group_id");
+	if (json_is_string(value))
+	{
+		const char *text = json_string_value(value);
+
+		result = pstrdup(pg_any_to_server(text, strlen(text), PG_UTF8));
+	}
 	si_document_release(given);
 	return result;
 }

@@ -24,6 +24,12 @@
 extern SiOptions *si_options_parse(const char *json);
 
 /*
+ * The same of stored options, which may be another version's: NULL if they do
+ * not parse, and why.  In a subtransaction.  Passing errors are thrown.
+ */
+extern SiOptions *si_options_parse_stored(const char *json, char **why);
+
+/*
  * The effective value of every option (defaults included) as the text of a
  * JSON object.
  */

@@ -383,6 +383,7 @@ group_database(const char *database)
 	return name.data;
 }
 
+/* The group of a subscription: see server_options.h. */
 char *
 si_server_group_name(const SiServerProperties *server, const char *group_id,
 					 const char *database, const char *subscription)
@@ -392,12 +393,18 @@ si_server_group_name(const SiServerProperties *server, const char *group_id,
 	return psprintf("%s%s.%s", server->group_prefix, group_database(database), subscription);
 }
 
+bool
+si_server_is_topic(const char *topic)
+{
+	return topic[0] != '\0' && strlen(topic) <= MAX_TOPIC_LEN &&
+		strcmp(topic, ".") != 0 && strcmp(topic, "..") != 0 &&
+		topic[strspn(topic, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == '\0';
+}
+
 void
 si_server_check_topic(const char *topic)
 {
-	if (topic[0] == '\0' || strlen(topic) > MAX_TOPIC_LEN ||
-		strcmp(topic, ".") == 0 || strcmp(topic, "..") == 0 ||
-		topic[strspn(topic, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] != '\0')
+	if (!si_server_is_topic(topic))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid topic name \"%s\"", topic),

@@ -41,6 +41,9 @@ extern char *si_server_group_prefix(const char *server);
 extern char *si_server_group_name(const SiServerProperties *server, const char *group_id,
 								  const char *database, const char *subscription);
 
+/* May a topic have this name? */
+extern bool si_server_is_topic(const char *topic);
+
 /* Error 22023 unless Kafka could have a topic of that name. */
 extern void si_server_check_topic(const char *topic);
 

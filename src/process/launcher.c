@@ -28,7 +28,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -41,12 +40,14 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "catalog/session.h"
+#include "catalog/settings.h"
+#include "catalog/transaction.h"
 #include "common/compat.h"
 #include "common/guc.h"
+#include "common/words.h"
 #include "process/launcher.h"
 #include "process/places.h"
 #include "process/worker.h"
@@ -102,21 +103,20 @@ turn_again_in(int milliseconds)
 static void
 request_all_scans(void)
 {
+	MemoryContext caller = si_transaction_begin();
 	Relation	catalog;
 	TableScanDesc scan;
 	HeapTuple	tuple;
 
-	StartTransactionCommand();
 	if (!ConditionalLockRelationOid(DatabaseRelationId, AccessShareLock))
 	{
-		CommitTransactionCommand();
+		si_transaction_commit(caller);
 		si_slots_lock(LW_EXCLUSIVE);
 		si_shared->scan_all = true;
 		si_slots_unlock();
 		turn_again_in(CATALOG_RETRY_MS);
 		return;
 	}
-	(void) GetTransactionSnapshot();
 	catalog = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(catalog, 0, NULL);
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
@@ -138,7 +138,7 @@ request_all_scans(void)
 	}
 	table_endscan(scan);
 	table_close(catalog, AccessShareLock);
-	CommitTransactionCommand();
+	si_transaction_commit(caller);
 }
 
 /*
@@ -226,6 +226,23 @@ next_database(void)
 	return result;
 }
 
+/* Politely first: a worker that waits for a lock looks at nothing else. */
+static void
+stop_worker(SiWorkerSlot *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!worker->stop)
+	{
+		worker->stop = true;
+		worker->stop_since = now;
+		si_slots_wake(worker->pid);
+	}
+	else if (TimestampDifferenceExceeds(worker->stop_since, now, STOP_GRACE_MS))
+		(void) kill(worker->pid, SIGTERM);
+	turn_again_in(STOP_GRACE_MS);
+}
+
 /* The youngest worker makes room for the scanner that has waited too long. */
 static void
 make_room_for_scanner(void)
@@ -243,10 +260,9 @@ make_room_for_scanner(void)
 	}
 	if (youngest != NULL)
 	{
-		youngest->stop = true;
+		stop_worker(youngest);
 		youngest->start_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 															BACK_OFF_MIN_MS);
-		si_slots_wake(youngest->pid);
 	}
 	si_slots_unlock();
 	scanner_waits_since = 0;
@@ -372,9 +388,19 @@ is_wanted(const SiWorkerSlot *worker)
 		subscription->owner == worker->owner;
 }
 
+/* Does, or did, a worker work by older settings than the subscription has? */
+static bool
+has_older_epoch(const SiWorkerSlot *worker)
+{
+	SiSubscriptionSlot *subscription =
+		si_slots_find_subscription(worker->database, worker->subscription);
+
+	return subscription != NULL && worker->epoch != 0 && worker->epoch < subscription->epoch;
+}
+
 /*
- * A worker that works by older settings than the subscription has now, or
- * shares the partitions with more or fewer than there are now.
+ * A worker that works by older settings, or shares the partitions with more or
+ * fewer than there are now.
  */
 static bool
 is_outdated(const SiWorkerSlot *worker)
@@ -382,27 +408,8 @@ is_outdated(const SiWorkerSlot *worker)
 	SiSubscriptionSlot *subscription =
 		si_slots_find_subscription(worker->database, worker->subscription);
 
-	if (subscription == NULL)
-		return false;
-	return (worker->epoch != 0 && worker->epoch < subscription->epoch) ||
-		worker->team != subscription->granted;
-}
-
-/* Politely first: a worker that waits for a lock looks at nothing else. */
-static void
-stop_worker(SiWorkerSlot *worker)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (!worker->stop)
-	{
-		worker->stop = true;
-		worker->stop_since = now;
-		si_slots_wake(worker->pid);
-	}
-	else if (TimestampDifferenceExceeds(worker->stop_since, now, STOP_GRACE_MS))
-		(void) kill(worker->pid, SIGTERM);
-	turn_again_in(STOP_GRACE_MS);
+	return has_older_epoch(worker) ||
+		(subscription != NULL && worker->team != subscription->granted);
 }
 
 /* Has a worker that we registered ended before it could attach itself? */
@@ -444,7 +451,13 @@ note_end(SiWorkerSlot *worker)
 	worker->start_after = TimestampTzPlusMilliseconds(now, delay);
 	worker->retry_at = worker->start_after;
 	worker->started_at = 0;
-	worker->state = SI_STATE_RETRYING;
+
+	/*
+	 * an error that its reason tells of leaves it stopped until it is tried
+	 * again
+	 */
+	if (worker->state != SI_STATE_STOPPED || worker->reason[0] == '\0')
+		worker->state = SI_STATE_RETRYING;
 	if (worker->reason[0] == '\0')
 		si_reason_put(worker->reason, si_reason_fixed(SI_REASON_ENDED));
 }
@@ -590,6 +603,7 @@ static void
 fill_registration(BackgroundWorker *registration, int index, const SiWorkerSlot *worker)
 {
 	SiWorkerArgs args = {worker->generation};
+	char		name[BGW_MAXLEN];
 
 	memset(registration, 0, sizeof(BackgroundWorker));
 	registration->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION |
@@ -602,8 +616,10 @@ fill_registration(BackgroundWorker *registration, int index, const SiWorkerSlot 
 	strlcpy(registration->bgw_library_name, "stream_ingest", BGW_MAXLEN);
 	strlcpy(registration->bgw_function_name, "si_worker_main", BGW_MAXLEN);
 	strlcpy(registration->bgw_type, SI_WORKER_TYPE, BGW_MAXLEN);
+	/* other databases' encodings see it: in the log, in the process's title */
+	si_words_copy_ascii(name, sizeof(name), NameStr(worker->name));
 	snprintf(registration->bgw_name, BGW_MAXLEN, "stream_ingest worker %d of %s",
-			 worker->number, NameStr(worker->name));
+			 worker->number, name);
 }
 
 /* The process of a place waits for one of the server's to end.  Lock held. */
@@ -676,6 +692,13 @@ launch(int index, bool room)
 		si_slots_unlock();
 		return true;
 	}
+
+	/* what failed was an older state of the subscription */
+	if (has_older_epoch(worker))
+	{
+		worker->failures = 0;
+		worker->start_after = 0;
+	}
 	if (worker->start_after > GetCurrentTimestamp())
 	{
 		turn_again_at(worker->start_after);
@@ -747,11 +770,15 @@ publish_pinned_settings(void)
 		[SI_PINNED_INTERVALSTYLE] = "IntervalStyle",
 		[SI_PINNED_SEARCH_PATH] = "search_path",
 	};
+	char	   *settings = palloc0(SI_CLUSTER_SETTINGS_LEN);
 
+	si_settings_write_cluster(settings);
 	si_slots_lock(LW_EXCLUSIVE);
 	for (int i = 0; i < SI_NPINNED; i++)
 		strlcpy(si_shared->pinned[i], GetConfigOption(names[i], false, false), SI_PINNED_LEN);
+	memcpy(si_shared->cluster_settings, settings, SI_CLUSTER_SETTINGS_LEN);
 	si_slots_unlock();
+	pfree(settings);
 }
 
 static void
@@ -815,6 +842,9 @@ si_launcher_main(Datum arg)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
+
+	/* it runs no statement that could be cancelled */
+	pqsignal(SIGINT, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 	si_session_limit_lock_waits(LOCK_TIMEOUT_MS);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
@@ -836,7 +866,6 @@ si_launcher_main(Datum arg)
 		next_turn = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TURN_MS);
 		if (take_scan_all())
 			request_all_scans();
-		MemoryContextSwitchTo(TopMemoryContext);
 		request_rechecks();
 		start_scanner();
 		allot_places();
@@ -854,7 +883,7 @@ si_launcher_init(void)
 
 	launcher.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	launcher.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	launcher.bgw_restart_time = 10;
+	launcher.bgw_restart_time = 1;
 	strlcpy(launcher.bgw_library_name, "stream_ingest", BGW_MAXLEN);
 	strlcpy(launcher.bgw_function_name, "si_launcher_main", BGW_MAXLEN);
 	strlcpy(launcher.bgw_name, "stream_ingest launcher", BGW_MAXLEN);

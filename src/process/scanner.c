@@ -30,13 +30,13 @@
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "catalog/event.h"
 #include "catalog/session.h"
 #include "catalog/subscriptions.h"
+#include "catalog/transaction.h"
 #include "common/compat.h"
 #include "process/scanner.h"
 
@@ -110,6 +110,8 @@ examine(Finding *finding, Oid extension)
 {
 	SiSubscription *s = finding->subscription;
 	const char *obstacle;
+	SiOptions  *options;
+	char	   *why;
 
 	finding->state = SI_STATE_STOPPED;
 	if (!s->enabled)
@@ -131,7 +133,7 @@ examine(Finding *finding, Oid extension)
 		finding->reason = si_reason_fixed(SI_REASON_COPY);
 		return;
 	}
-	obstacle = owner_obstacle(s);
+	obstacle = s->damage != NULL ? si_reason(SI_REASON_DAMAGE, s->damage) : owner_obstacle(s);
 	if (obstacle == NULL)
 		obstacle = server_obstacle(s);
 	if (obstacle != NULL)
@@ -140,8 +142,15 @@ examine(Finding *finding, Oid extension)
 		finding->recheck = true;
 		return;
 	}
+	options = si_options_parse_stored(s->options_text, &why);
+	if (options == NULL)
+	{
+		finding->reason = si_reason(SI_REASON_OPTIONS, why);
+		finding->recheck = true;
+		return;
+	}
 	finding->state = SI_STATE_STARTING;
-	finding->workers = si_options_parse(s->options_text)->workers;
+	finding->workers = options->workers;
 }
 
 /* Read all subscriptions; *has_extension tells whether there can be any. */
@@ -348,6 +357,7 @@ si_scanner_main(Datum arg)
 	bool		has_extension;
 	Finding    *findings;
 	int			n;
+	MemoryContext caller;
 
 	si_slots_lock(LW_EXCLUSIVE);
 	si_shared->scanner_pid = MyProcPid;
@@ -367,13 +377,10 @@ si_scanner_main(Datum arg)
 	si_session_limit_lock_waits(LOCK_TIMEOUT_MS);
 	pgstat_report_appname("stream_ingest scanner");
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	caller = si_transaction_begin();
 	findings = read_database(&has_extension, &n);
 	publish(findings, n, has_extension, request);
 	tell_news(findings, n);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	si_transaction_commit(caller);
 	proc_exit(0);
 }

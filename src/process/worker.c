@@ -13,19 +13,20 @@
  * With the option stop_at there is an end: who has come to it in all its
  * partitions waits for the others, and the last one ends the run.
  *
- * An error in a phase is shown in status, waited out and the phase tried
- * again; messages in hand stay in hand.  Whatever changes the ground (the
- * subscription, the server's options, partitions, an offset that is gone) ends
- * the process, and the launcher starts another: there is no half-changed
- * state.  What must survive: SIGTERM anywhere (die), SIGSTOP anywhere (the
- * fence in progress), brokers gone for any time.
+ * As in core's apply worker, an error ends the process: it is shown in status,
+ * and the launcher starts another.  The one exception is what a batch throws,
+ * whose transaction takes back all that it did; see worker_apply.c.  Whatever
+ * changes the ground (the subscription, the server's options, partitions, an
+ * offset that is gone) ends the process, too: there is no half-changed state.
+ * What must survive: SIGTERM anywhere (die), SIGSTOP anywhere (the fence in
+ * progress), brokers gone for any time.
  *
  * No transaction is open while waiting, and the only waits are on the latch
  * and the consumer's descriptor.
  *
- * Here are the process, PREPARE, the loop and its waits, and what becomes of
- * errors.  The rest is in worker_contact.c, worker_fetch.c, worker_apply.c,
- * worker_limits.c, worker_run.c and worker_status.c.
+ * Here are the process, PREPARE, the loop and its waits.  The rest is in
+ * worker_contact.c, worker_fetch.c, worker_apply.c, worker_limits.c,
+ * worker_run.c and worker_status.c.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -39,7 +40,6 @@
 
 #include "access/xact.h"
 #include "commands/dbcommands.h"
-#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -52,14 +52,15 @@
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "apply/ingest.h"
 #include "apply/writer.h"
 #include "catalog/session.h"
+#include "catalog/transaction.h"
 #include "common/compat.h"
+#include "common/words.h"
 #include "options/server_options.h"
 #include "process/publisher.h"
 #include "process/worker.h"
@@ -67,7 +68,6 @@
 
 #define TROUBLE_CHECK_MS	2000	/* looking at the topic, if something is
 									 * wrong */
-#define RETRY_MAX_MS		60000
 
 /*
  * Until a worker streams it waits no longer for a lock, and tries again: what
@@ -75,13 +75,9 @@
  */
 #define START_LOCK_TIMEOUT_MS	5000
 #define LOCK_RETRY_MS		1000
+#define REPORT_MS			1000	/* as often as the server's backends
+									 * report statistics */
 #define CLOSE_MS			5000	/* most that the end of a worker may take */
-
-/* So often a batch is tried again at once; then it is not mere contention. */
-#define RETRIES_AT_ONCE		10
-
-/* When orphans are looked at again after that has failed. */
-#define ORPHANS_ERROR_MS	60000
 
 static const char *const wait_names[SI_NWAITS] = {
 	[SI_WAIT_IDLE] = "StreamIngestIdle",
@@ -226,16 +222,21 @@ read_subscription(SiWorker *worker)
 		s = si_catalog_get(worker->subscription->id);
 	if (s == NULL || !s->enabled || s->stop_state != NULL)
 		si_worker_leave(true);
+	si_progress_check_table();
 	worker->subscription = s;
-	worker->options = si_options_parse(s->options_text);
 	worker->key.subscription = s->id;
 	worker->key.topic = s->topic;
 	worker->key.epoch = s->epoch;
-	MemoryContextSwitchTo(old);
 
+	/*
+	 * before anything can fail: a change of what failed starts another at
+	 * once
+	 */
 	si_slots_lock(LW_EXCLUSIVE);
 	si_slots_worker(si_worker_my_slot)->epoch = s->epoch;
 	si_slots_unlock();
+	worker->options = si_options_parse(s->options_text);
+	MemoryContextSwitchTo(old);
 }
 
 /* Batches wait for their commit as the options or the target want it. */
@@ -252,28 +253,17 @@ set_synchronous_commit(SiWorker *worker)
 static void
 prepare(SiWorker *worker)
 {
+	MemoryContext caller = si_transaction_begin();
 	MemoryContext old;
 
-	si_session_limit_lock_waits(START_LOCK_TIMEOUT_MS);
-	if (worker->ingest != NULL)
-		si_ingest_destroy(worker->ingest);
-	worker->ingest = NULL;
-	worker->subscription = worker->stub;
-	MemoryContextReset(worker->plan_context);
-
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
 	read_subscription(worker);
 	set_synchronous_commit(worker);
 	old = MemoryContextSwitchTo(worker->plan_context);
 	worker->ingest = si_ingest_create(worker->subscription, worker->options);
 	MemoryContextSwitchTo(old);
 	si_ingest_check(worker->ingest);
-	if (worker->consumer == NULL)
-		open_consumer(worker);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	open_consumer(worker);
+	si_transaction_commit(caller);
 
 	worker->items = MemoryContextAllocHuge(worker->context,
 										   sizeof(SiFetched) * worker->options->batch_size);
@@ -342,7 +332,9 @@ take_topic_info(SiWorker *worker)
 									info.valid ? SI_TOPIC_CHECK_MS : TROUBLE_CHECK_MS);
 	if (!info.valid)
 	{
-		si_worker_report_trouble(worker, &info.trouble);
+		/* one that holds back its answers because of a quota is not away */
+		if (info.trouble.kind != SI_TROUBLE_SILENCE || !si_consumer_throttled(worker->consumer))
+			si_worker_report_trouble(worker, &info.trouble);
 		return;
 	}
 	if (info.partitions != worker->topic_partitions)
@@ -438,7 +430,6 @@ stream(SiWorker *worker)
 		si_worker_set_state(worker, SI_STATE_STREAMING, NULL);
 	si_worker_update_rate(worker, 0);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	(void) pgstat_report_stat(false);
 	si_worker_wait_for_something(worker, idle_ms(worker, run_ms >= 0 ? run_ms : batch_ms));
 }
 
@@ -476,6 +467,34 @@ take_requests(SiWorker *worker)
 		si_worker_watch_watermarks(worker);
 }
 
+void
+si_worker_check_interrupts(void)
+{
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+}
+
+/*
+ * Report what was held back of the statistics of tables: the server does that
+ * with the next transaction, and there may be none for days.  How long until
+ * it is time, or -1.
+ */
+static long
+report_statistics(SiWorker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		force = (worker->report_due != 0 && now >= worker->report_due);
+
+	if (pgstat_report_stat(force) == 0)
+	{
+		worker->report_due = 0;
+		return -1;
+	}
+	if (worker->report_due == 0 || force)
+		worker->report_due = TimestampTzPlusMilliseconds(now, REPORT_MS);
+	return TimestampDifferenceMilliseconds(now, worker->report_due);
+}
+
 /*
  * Wait for the latch, the consumer or the time.  Everything that may come from
  * outside is looked at here.
@@ -484,22 +503,21 @@ void
 si_worker_wait_for_something(SiWorker *worker, long timeout_ms)
 {
 	WaitEvent	occurred[3];
+	long		report_ms;
 	int			n;
 
 	Assert(!IsTransactionState());
 	si_worker_announce_state(worker);
-	if (worker->events != NULL)
-		n = WaitEventSetWait(worker->events, timeout_ms, occurred, lengthof(occurred),
-							 wait_events[worker->wait]);
-	else
-		n = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					  timeout_ms, wait_events[worker->wait]) ? 1 : 0;
+	report_ms = report_statistics(worker);
+	if (report_ms >= 0 && (timeout_ms < 0 || report_ms < timeout_ms))
+		timeout_ms = report_ms;
+	n = WaitEventSetWait(worker->events, timeout_ms, occurred, lengthof(occurred),
+						 wait_events[worker->wait]);
 	if (n > 0)
 		ResetLatch(MyLatch);
-	if (worker->consumer != NULL)
-		si_consumer_drain_fd(worker->consumer);
+	si_consumer_drain_fd(worker->consumer);
 
-	CHECK_FOR_INTERRUPTS();
+	si_worker_check_interrupts();
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
@@ -510,111 +528,6 @@ si_worker_wait_for_something(SiWorker *worker, long timeout_ms)
 }
 
 /* ---- errors ---- */
-
-/*
- * An error at COMMIT, or another that no message could be told by: the batch
- * is split into transactions until the message at fault stands alone.  If it
- * was COMMIT that refused it, it is bad like any other; if it was one of our
- * own statements, something is wrong with us.
- */
-static void
-split_batch(SiWorker *worker, const SiFailure *failure)
-{
-	bool		skip;
-	int			n = si_worker_batch_messages(worker, &skip);
-
-	worker->limit = Max(n / 2, 1);
-	if (n > 1)
-		return;
-	if (worker->refusal != NULL || !si_ingest_commit_failed(worker->ingest) ||
-		worker->options->on_error == SI_ON_ERROR_STOP)
-	{
-		si_worker_stop_at_message(worker, failure);
-		return;
-	}
-	MemoryContextReset(worker->refusal_context);
-	worker->refusal = si_failure_copy(failure, worker->refusal_context);
-}
-
-/*
- * Orphans could not be tried again.  The stream does not wait for them, and
- * what is wrong with it, if it is, will show with the next batch.
- */
-static void
-postpone_orphans(SiWorker *worker, const SiFailure *failure)
-{
-	worker->trying_orphans = false;
-	worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   ORPHANS_ERROR_MS);
-	si_worker_set_error(failure->sqlerrcode,
-						psprintf("dead letters could not be tried again: %s",
-								 si_failure_describe(failure, worker->subscription->topic, NULL)));
-}
-
-/* The sentence in which an error is told that is not a message's. */
-static SiReason
-error_reason(SiWorker *worker, int sqlerrcode, bool passing)
-{
-	if (passing)
-		return SI_REASON_PASSING;
-	if (sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
-		return SI_REASON_PRIVILEGE;
-	if (sqlerrcode == ERRCODE_UNDEFINED_TABLE && worker->subscription->apply == NULL)
-		return SI_REASON_NO_TARGET;
-	return SI_REASON_LASTING;
-}
-
-/*
- * Deal with an error that a phase threw: show it, wait, and let the phase be
- * tried again.  The text of a passing error may come from a user's function
- * and quote a payload, so it is not shown.
- */
-static void
-handle_error(SiWorker *worker, ErrorData *edata)
-{
-	SiFailure  *failure = si_failure_from_error(edata);
-	bool		passing = (si_failure_kind(failure->sqlerrcode) == SI_ERROR_PASSING);
-	bool		plan = (worker->phase != SI_PHASE_STREAM || si_ingest_plan_failed(worker->ingest));
-	char	   *text;
-
-	if (worker->trying_orphans)
-	{
-		postpone_orphans(worker, failure);
-		return;
-	}
-	if (!passing && !plan && worker->first < worker->nitems)
-	{
-		split_batch(worker, failure);
-		return;
-	}
-	failure->safe = plan;
-	if (failure->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && worker->phase != SI_PHASE_STREAM)
-	{
-		const char *reason = si_reason_fixed(SI_REASON_LOCK_TIMEOUT);
-
-		si_worker_set_error(failure->sqlerrcode, reason);
-		si_worker_set_state(worker, SI_STATE_RETRYING, reason);
-		si_worker_back_off(worker, LOCK_RETRY_MS);
-		if (worker->phase != SI_PHASE_PREPARE)
-			si_worker_leave_if_changed(worker);
-		return;
-	}
-	text = plan ? si_failure_words(failure) : si_failure_describe(failure, NULL, NULL);
-
-	si_worker_set_error(failure->sqlerrcode, text);
-	si_worker_set_state(worker, passing ? SI_STATE_RETRYING : SI_STATE_STOPPED,
-						si_reason(error_reason(worker, failure->sqlerrcode, passing), text));
-	if (si_failure_retry_at_once(failure->sqlerrcode) &&
-		worker->retries_at_once++ < RETRIES_AT_ONCE)
-	{
-		si_worker_set_retry_at(0);
-		si_worker_wait_for_something(worker, 10 + pg_prng_uint64_range(&pg_global_prng_state, 0, 100));
-	}
-	else
-		si_worker_back_off(worker, RETRY_MAX_MS);
-	if (worker->phase != SI_PHASE_PREPARE)
-		si_worker_leave_if_changed(worker);
-}
 
 static void
 run_phase(SiWorker *worker)
@@ -633,30 +546,77 @@ run_phase(SiWorker *worker)
 	}
 }
 
-/* Run a phase; the error that it threw, if it did, in the scratch context. */
-static ErrorData *
-try_phase(SiWorker *worker)
+/* Run phases without end; an error in one ends this. */
+static void
+run(SiWorker *worker)
 {
-	ErrorData  *volatile edata = NULL;
-
-	/* the worker outlives errors, and keeps the messages that it has in hand */
-	PG_TRY();
+	for (;;)
 	{
-		run_phase(worker);
-	}
-	PG_CATCH();
-	{
-		HOLD_INTERRUPTS();
+		MemoryContextReset(worker->scratch);
 		MemoryContextSwitchTo(worker->scratch);
-		edata = CopyErrorData();
-		FlushErrorState();
-		AbortCurrentTransaction();
-		LWLockReleaseAll();
-		RESUME_INTERRUPTS();
+		run_phase(worker);
+		Assert(CurrentMemoryContext == worker->scratch);
+		si_worker_check_interrupts();
+
+		/* who has much to do does not wait */
+		take_requests(worker);
 	}
-	PG_END_TRY();
+}
+
+/*
+ * A lock that is needed to start could not be had.  That is no failure: another
+ * process tries again soon, whatever the back-off would be.
+ */
+static void
+leave_for_lock(SiWorker *worker)
+{
+	const char *reason = si_reason_fixed(SI_REASON_LOCK_TIMEOUT);
+
+	si_worker_set_error(ERRCODE_LOCK_NOT_AVAILABLE, reason);
+	si_worker_set_state(worker, SI_STATE_RETRYING, reason);
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(si_worker_my_slot)->start_after =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOCK_RETRY_MS);
+	si_slots_unlock();
+	si_worker_leave(true);
+}
+
+/*
+ * An error that was not a batch's: nobody knows what it has interrupted, and
+ * what had been taken from the consumer may be in no batch any more.  So the
+ * process ends, and its successor begins at the stored offsets.  Called while
+ * the error is being handled.
+ */
+static void
+leave_after_error(SiWorker *worker)
+{
+	SiFailure  *failure;
+	char	   *words;
+
+	HOLD_INTERRUPTS();
 	MemoryContextSwitchTo(worker->scratch);
-	return edata;
+	EmitErrorReport();
+	failure = si_failure_from_error(CopyErrorData());
+	FlushErrorState();
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(worker->scratch);
+	RESUME_INTERRUPTS();
+
+	/* no payload takes part in anything but batches */
+	failure->safe = true;
+	if (failure->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && worker->phase != SI_PHASE_STREAM)
+		leave_for_lock(worker);
+	words = si_failure_words(failure);
+	si_worker_set_error(failure->sqlerrcode, words);
+	if (!si_worker_show_own_failure(worker, failure))
+	{
+		if (worker->phase != SI_PHASE_STREAM)
+			si_worker_show_failure(worker, failure, words);
+		else
+			si_worker_set_state(worker, SI_STATE_RETRYING, si_reason(SI_REASON_PASSING, words));
+	}
+	si_worker_announce_state(worker);
+	si_worker_leave(false);
 }
 
 /* ---- the process ---- */
@@ -756,6 +716,7 @@ si_worker_main(Datum arg)
 	SiSubscription *stub;
 	Oid			database,
 				owner;
+	char		name[NAMEDATALEN];
 
 	worker = MemoryContextAllocZero(TopMemoryContext, sizeof(SiWorker));
 	stub = MemoryContextAllocZero(TopMemoryContext, sizeof(SiSubscription));
@@ -774,8 +735,11 @@ si_worker_main(Datum arg)
 	si_session_limit_lock_waits(START_LOCK_TIMEOUT_MS);
 	connect_database(database, owner);
 
-	pgstat_report_appname(psprintf("stream_ingest %s", NameStr(stub->name)));
+	/* sessions of all databases see it */
+	si_words_copy_ascii(name, sizeof(name), NameStr(stub->name));
+	pgstat_report_appname(psprintf("stream_ingest %s", name));
 	si_session_init_worker();
+	si_session_limit_lock_waits(START_LOCK_TIMEOUT_MS);
 	keep_memory();
 	for (int i = 0; i < SI_NWAITS; i++)
 		wait_events[i] = new_wait_event_compat(wait_names[i]);
@@ -794,15 +758,15 @@ si_worker_main(Datum arg)
 	ereport(LOG,
 			(errmsg("worker %d of subscription \"%s\" has started", worker->number,
 					NameStr(stub->name))));
-	for (;;)
-	{
-		ErrorData  *edata;
 
-		MemoryContextReset(worker->scratch);
-		MemoryContextSwitchTo(worker->scratch);
-		edata = try_phase(worker);
-		CHECK_FOR_INTERRUPTS();
-		if (edata != NULL)
-			handle_error(worker, edata);
+	/* the worker's end has to show the error in the slot */
+	PG_TRY();
+	{
+		run(worker);
 	}
+	PG_CATCH();
+	{
+		leave_after_error(worker);
+	}
+	PG_END_TRY();
 }

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * worker_apply.c
- *	  What a worker makes a batch of, and applies.
+ *	  What a worker makes a batch of, and applies; and what becomes of a batch
+ *	  that fails.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -11,13 +12,22 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "apply/retry.h"
+#include "catalog/transaction.h"
 #include "process/worker_internal.h"
+
+#define RETRY_MAX_MS		60000
+
+/* So often a batch is tried again at once; then it is not mere contention. */
+#define RETRIES_AT_ONCE		10
+
+/* When orphans are looked at again after that has failed. */
+#define ORPHANS_ERROR_MS	60000
 
 /*
  * How many messages rate_limit allows now: each worker has its share, and what
@@ -216,28 +226,171 @@ report_batch(SiWorker *worker, int messages, instr_time duration)
 	worker->retries_at_once = 0;
 }
 
+/* ---- errors of a batch ---- */
+
+typedef void (*batch_work) (SiWorker *worker, void *arg);
+
+/*
+ * Run a batch.  Returns NULL, or what it threw, in the scratch context, with
+ * its transaction undone.
+ */
+static SiFailure *
+try_batch(SiWorker *worker, batch_work work, void *arg)
+{
+	SiFailure  *volatile failure = NULL;
+
+	Assert(CurrentMemoryContext == worker->scratch);
+
+	/* nothing has happened then, and the messages are still here: try again */
+	PG_TRY();
+	{
+		work(worker, arg);
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(worker->scratch);
+		failure = si_failure_from_error(CopyErrorData());
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		MemoryContextSwitchTo(worker->scratch);
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	return failure;
+}
+
+/*
+ * COMMIT refused the batch, or what it ran has changed the subscription: no
+ * message could be told by that, so the batch is split into transactions until
+ * the message at fault stands alone.
+ */
+static void
+split_batch(SiWorker *worker, const SiFailure *failure, int n)
+{
+	worker->limit = Max(n / 2, 1);
+	if (n > 1)
+		return;
+	if (worker->refusal != NULL || !si_ingest_commit_failed(worker->ingest) ||
+		worker->options->on_error == SI_ON_ERROR_STOP)
+	{
+		si_worker_stop_at_message(worker, failure);
+		return;
+	}
+	MemoryContextReset(worker->refusal_context);
+	worker->refusal = si_failure_copy(failure, worker->refusal_context);
+}
+
+/*
+ * A batch of n messages was undone by an error that is no message's.  Its
+ * messages are kept, and it is tried again: by halves if it is too large for
+ * the server, at once if another transaction was in the way, else after a
+ * while.  Of a passing error the text is not shown: it may come from a user's
+ * function and quote a payload.
+ */
+static void
+retry_batch(SiWorker *worker, SiFailure *failure, int n)
+{
+	bool		plan = si_ingest_plan_failed(worker->ingest);
+	char	   *text;
+
+	failure->safe = plan;
+	text = plan ? si_failure_words(failure) : si_failure_describe(failure, NULL, NULL);
+
+	si_worker_set_error(failure->sqlerrcode, text);
+	if (si_failure_of_resources(failure->sqlerrcode) && n > 1)
+	{
+		worker->limit = n / 2;
+		return;
+	}
+	si_worker_show_failure(worker, failure, text);
+	if (si_failure_retry_at_once(failure->sqlerrcode) &&
+		worker->retries_at_once++ < RETRIES_AT_ONCE)
+	{
+		si_worker_set_retry_at(0);
+		si_worker_wait_for_something(worker, 10 + pg_prng_uint64_range(&pg_global_prng_state, 0, 100));
+	}
+	else
+		si_worker_back_off(worker, RETRY_MAX_MS);
+	si_worker_leave_if_changed(worker);
+}
+
+/*
+ * A batch of n messages threw.  If it was a statement on our own tables, the
+ * messages wait until that is repaired.  What it cannot have thrown by its
+ * messages or by its plan either ends the worker.
+ */
+static void
+handle_failure(SiWorker *worker, SiFailure *failure, int n)
+{
+	if (si_worker_show_own_failure(worker, failure))
+	{
+		si_worker_back_off(worker, RETRY_MAX_MS);
+		si_worker_leave_if_changed(worker);
+	}
+	else if (si_failure_kind(failure->sqlerrcode) == SI_ERROR_PASSING ||
+			 si_ingest_plan_failed(worker->ingest))
+		retry_batch(worker, failure, n);
+	else if (si_ingest_commit_failed(worker->ingest) && n > 0)
+		split_batch(worker, failure, n);
+	else
+		ereport(ERROR,
+				(errcode(failure->sqlerrcode),
+				 errmsg("%s", si_failure_describe(failure, worker->subscription->topic, NULL))));
+}
+
+/* ---- orphans ---- */
+
+/*
+ * The work of si_worker_retry_orphans.  *arg (bool) tells whether a change of
+ * the subscription goes first, and nothing has happened.
+ */
+static void
+retry_orphans(SiWorker *worker, void *arg)
+{
+	bool	   *fenced = arg;
+	MemoryContext caller = si_transaction_begin();
+
+	*fenced = !si_retry_orphans(worker->subscription, worker->options);
+	if (*fenced)
+	{
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(caller);
+		worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														   SI_RETRY_MIN_MS);
+		return;
+	}
+	worker->next_orphans = si_dead_letter_next_retry(worker->subscription->id);
+	si_transaction_commit(caller);
+}
+
 /*
  * Try orphans again whose time has come: their parents may have arrived by
- * another topic.  In a transaction of its own that touches no progress.
+ * another topic.  In a transaction of its own that touches no progress, but is
+ * fenced like a batch.  If it fails, the stream does not wait for them, and what
+ * is wrong with it, if it is, will show with the next batch.
  */
 void
 si_worker_retry_orphans(SiWorker *worker)
 {
-	SiDeadLetterFilter filter = {worker->subscription->id, worker->subscription->topic,
-	-1, 0, PG_INT64_MAX, true};
+	SiFailure  *failure;
+	bool		fenced = false;
 
 	if (worker->next_orphans == 0 || GetCurrentTimestamp() < worker->next_orphans)
 		return;
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	worker->trying_orphans = true;
-	(void) si_retry_dead_letters(worker->subscription, worker->options, &filter);
-	worker->next_orphans = si_dead_letter_next_retry(worker->subscription->id);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	worker->trying_orphans = false;
+	failure = try_batch(worker, retry_orphans, &fenced);
+	if (fenced)
+		si_worker_leave_if_changed(worker);
+	if (failure == NULL)
+		return;
+	worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   ORPHANS_ERROR_MS);
+	si_worker_set_error(failure->sqlerrcode,
+						psprintf("dead letters could not be tried again: %s",
+								 si_failure_describe(failure, worker->subscription->topic, NULL)));
 }
+
+/* ---- a batch ---- */
 
 /*
  * The batch was refused as a whole by the fence.  Wait for whoever is changing
@@ -247,14 +400,11 @@ si_worker_retry_orphans(SiWorker *worker)
 static void
 step_aside(SiWorker *worker, SiBatchRequest *request)
 {
+	MemoryContext caller = si_transaction_begin();
 	bool		as_before;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
 	as_before = si_progress_lock(&worker->key, request->rows, request->nrows, true);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(worker->scratch);
+	si_transaction_commit(caller);
 	if (as_before)
 		return;
 	si_worker_leave_if_changed(worker);
@@ -264,45 +414,88 @@ step_aside(SiWorker *worker, SiBatchRequest *request)
 	si_worker_leave(false);
 }
 
+/* What ran in a batch must not change what the batch runs for. */
+static SiFailure changed_itself = {
+	.sqlerrcode = ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
+	.message = "a trigger, function or statement that the batch runs changes the batch's own subscription",
+	.safe = true
+};
+
+/* A batch that is applied, and what became of it. */
+typedef struct Work
+{
+	SiBatchRequest request;
+	SiBatchResult result;
+} Work;
+
+static void
+apply_batch(SiWorker *worker, void *arg)
+{
+	Work	   *work = arg;
+
+	si_ingest_batch(worker->ingest, &worker->key, &work->request, &work->result);
+}
+
+/*
+ * Messages have been dealt with, and that is committed.  A limit that was
+ * lowered grows again: what was too large may be so still.
+ */
+static void
+finish_batch(SiWorker *worker, const Work *work, instr_time duration)
+{
+	const SiBatchRequest *request = &work->request;
+	const SiBatchResult *result = &work->result;
+
+	for (int i = 0; i < request->nrows && result->done == request->nmessages; i++)
+	{
+		if (request->ends[i] >= 0)
+			si_worker_find_partition(worker, request->rows[i]->partition)->end = -1;
+	}
+	si_publisher_progressed(&worker->publisher, XactLastCommitEnd);
+	worker->tokens -= result->done;
+	report_batch(worker, result->done, duration);
+	si_worker_check_limits(worker, result);
+	release_messages(worker, result->done);
+	worker->limit = Min(worker->limit + worker->limit / 2 + 1, worker->options->batch_size);
+	worker->refusal = NULL;
+	if (result->end == SI_BATCH_STOPPED)
+		si_worker_stop_at_message(worker, result->failures[result->done]);
+}
+
 void
 si_worker_apply(SiWorker *worker)
 {
 	bool		skip;
 	int			n = si_worker_batch_messages(worker, &skip);
-	SiBatchRequest request;
-	SiBatchResult result;
+	Work		work;
+	SiFailure  *failure;
 	instr_time	start,
 				duration;
 
-	make_request(worker, n, &request);
-	request.refusal = skip ? &si_failure_skipped : worker->refusal;
-	request.skip = skip;
-	SetCurrentStatementStartTimestamp();
+	make_request(worker, n, &work.request);
+	work.request.refusal = skip ? &si_failure_skipped : worker->refusal;
+	work.request.skip = skip;
 	pgstat_report_activity(STATE_RUNNING, "applying a batch");
 	INSTR_TIME_SET_CURRENT(start);
-	si_ingest_batch(worker->ingest, &worker->key, &request, &result);
+	failure = try_batch(worker, apply_batch, &work);
 	INSTR_TIME_SET_CURRENT(duration);
 	INSTR_TIME_SUBTRACT(duration, start);
-	if (result.end == SI_BATCH_FENCED)
+	if (failure != NULL)
 	{
-		step_aside(worker, &request);
+		handle_failure(worker, failure, n);
 		return;
 	}
-
-	for (int i = 0; i < request.nrows && result.done == n; i++)
+	if (work.result.end == SI_BATCH_FENCED)
 	{
-		if (request.ends[i] >= 0)
-			si_worker_find_partition(worker, request.rows[i]->partition)->end = -1;
+		step_aside(worker, &work.request);
+		return;
 	}
-	si_publisher_progressed(&worker->publisher, XactLastCommitEnd);
-	worker->tokens -= result.done;
-	report_batch(worker, result.done, duration);
-	si_worker_check_limits(worker, &result);
-	release_messages(worker, result.done);
-	worker->limit = worker->options->batch_size;
-	worker->refusal = NULL;
-	if (result.end == SI_BATCH_STOPPED)
-		si_worker_stop_at_message(worker, result.failures[result.done]);
+	if (work.result.end == SI_BATCH_CHANGED_ITSELF)
+	{
+		split_batch(worker, &changed_itself, n);
+		return;
+	}
+	finish_batch(worker, &work, duration);
 	if (worker->troubled)
 		return;
 

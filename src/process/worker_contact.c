@@ -12,14 +12,13 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "catalog/dead_letter.h"
 #include "catalog/event.h"
 #include "catalog/session.h"
+#include "catalog/transaction.h"
 #include "process/worker_internal.h"
 
 #define CONTACT_RETRY_MAX_MS 5000	/* brokers and topics come back
@@ -55,6 +54,7 @@ ask_offsets(SiWorker *worker, SiPositionQuestions *questions)
 		snprintf(trouble.words, sizeof(trouble.words),
 				 "could not get offsets of topic \"%s\", partition %d: %s",
 				 worker->subscription->topic, query->partition, query->error);
+		si_consumer_explain(worker->consumer, &trouble);
 		si_worker_report_trouble(worker, &trouble);
 		return false;
 	}
@@ -64,16 +64,12 @@ ask_offsets(SiWorker *worker, SiPositionQuestions *questions)
 static SiPositionQuestions *
 make_questions(SiWorker *worker, const SiTopicInfo *info)
 {
-	MemoryContext old;
+	MemoryContext caller = si_transaction_begin();
 	SiPositionQuestions *questions;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	old = MemoryContextSwitchTo(worker->scratch);
+	MemoryContextSwitchTo(worker->scratch);
 	questions = si_position_questions(worker->subscription, worker->options, info);
-	MemoryContextSwitchTo(old);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	si_transaction_commit(caller);
 	return questions;
 }
 
@@ -81,11 +77,10 @@ make_questions(SiWorker *worker, const SiTopicInfo *info)
 static bool
 resolve_positions(SiWorker *worker, const SiTopicInfo *info, SiPositionQuestions *answered)
 {
+	MemoryContext caller = si_transaction_begin();
 	char	   *reason = NULL;
 	SiPositionEnd end;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
 	end = si_position_resolve(worker->subscription, worker->options, &worker->key, info,
 							  answered, &reason);
 	if (end == SI_POSITION_STOP || end == SI_POSITION_GAP)
@@ -98,13 +93,12 @@ resolve_positions(SiWorker *worker, const SiTopicInfo *info, SiPositionQuestions
 	}
 	if (end == SI_POSITION_FENCED || end == SI_POSITION_AGAIN)
 	{
-		AbortCurrentTransaction();
+		si_transaction_abort(caller);
 		if (end == SI_POSITION_FENCED)
 			si_worker_leave(true);
 		return false;
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	si_transaction_commit(caller);
 
 	if (end == SI_POSITION_STOP || end == SI_POSITION_GAP)
 		si_worker_leave_stopped(worker, SI_STATE_STOPPED, reason);
@@ -118,14 +112,12 @@ resolve_positions(SiWorker *worker, const SiTopicInfo *info, SiPositionQuestions
 static void
 load_partitions(SiWorker *worker, int topic_partitions)
 {
+	MemoryContext caller = si_transaction_begin();
+	MemoryContext old = MemoryContextSwitchTo(worker->plan_context);
 	SiProgress *rows;
 	int			nrows,
 				rank = 0;
-	MemoryContext old;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	old = MemoryContextSwitchTo(worker->plan_context);
 	rows = si_progress_load(worker->subscription->id, worker->subscription->topic, &nrows);
 	worker->partitions = palloc0(sizeof(SiPartition) * Max(nrows, 1));
 	worker->npartitions = 0;
@@ -148,8 +140,7 @@ load_partitions(SiWorker *worker, int topic_partitions)
 	}
 	MemoryContextSwitchTo(old);
 	worker->next_orphans = si_dead_letter_next_retry(worker->subscription->id);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	si_transaction_commit(caller);
 }
 
 /* Have the watermarks of our partitions written to shared memory. */

@@ -148,6 +148,7 @@ si_worker_fetch(SiWorker *worker)
 		SiFetched  *chunk = worker->items + worker->nitems;
 		int			n = si_consumer_fetch(worker->consumer, chunk, room);
 
+		si_worker_check_interrupts();
 		if (n == 0)
 			return true;
 		if (worker->nitems == 0)

@@ -106,7 +106,6 @@ typedef struct SiWorker
 	int			window_part;
 	TimestampTz next_orphans;	/* when orphans are due to be tried again; 0:
 								 * there are none */
-	bool		trying_orphans;
 
 	/* waiting and looking around */
 	SiWorkerWait wait;
@@ -121,6 +120,8 @@ typedef struct SiWorker
 	bool		troubled;
 	int			retry_ms;
 	int			retries_at_once;
+	TimestampTz report_due;		/* when statistics that were held back are to
+								 * be reported; 0: there are none */
 	TimestampTz rate_since;
 	int64		rate_messages;
 	double		rate;
@@ -139,6 +140,19 @@ extern void si_worker_announce_state(SiWorker *worker);
 
 /* Show an error: words without a payload. */
 extern void si_worker_set_error(int sqlerrcode, const char *text);
+
+/*
+ * Show the state that an error which is no message's leads to, with the reason
+ * that these words give.
+ */
+extern void si_worker_show_failure(SiWorker *worker, const SiFailure *failure, const char *words);
+
+/*
+ * If it was a statement on our own tables that threw, and no passing error,
+ * show that and return true: then no message is at fault, whichever it came
+ * with.  Once, after the transaction was undone.
+ */
+extern bool si_worker_show_own_failure(SiWorker *worker, SiFailure *failure);
 
 /* Show when the next try is; 0: none is waited for. */
 extern void si_worker_set_retry_at(TimestampTz at);
@@ -213,7 +227,8 @@ extern void si_worker_retry_orphans(SiWorker *worker);
 
 /*
  * Apply the next batch of what is in hand, as one transaction, or step aside for
- * whoever is changing the subscription.  Throws what the batch throws.
+ * whoever is changing the subscription.  A batch that is undone by an error that
+ * passes is tried again later; what else is thrown ends the worker.
  */
 extern void si_worker_apply(SiWorker *worker);
 
@@ -243,6 +258,12 @@ extern void si_worker_tend_run(SiWorker *worker, long *wait_ms);
 
 /* Wait before trying again, a little longer each time. */
 extern void si_worker_back_off(SiWorker *worker, int max_ms);
+
+/*
+ * Take interrupts where no statement runs: as in an idle session, there is
+ * nothing that a cancel could cancel.
+ */
+extern void si_worker_check_interrupts(void);
 
 /*
  * Tell Kafka how far we are, under the group, for its own tools to see.  That

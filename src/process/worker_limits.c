@@ -102,6 +102,18 @@ limit_reached(SiWorker *worker, const SiBatchResult *result, char **why)
 	return false;
 }
 
+/* Has a message been refused, for the first time or again? */
+static bool
+any_refused(const SiBatchResult *result)
+{
+	for (int i = 0; i < result->done; i++)
+	{
+		if (result->failures[i] != NULL)
+			return true;
+	}
+	return false;
+}
+
 /*
  * The limits that keep a broken table from turning a topic into dead letters.
  * What is refused is put away already; here it is decided whether to go on.
@@ -126,7 +138,7 @@ si_worker_check_limits(SiWorker *worker, const SiBatchResult *result)
 	}
 	if (limit_reached(worker, result, &why))
 		si_worker_stop_subscription(worker, SI_STATE_STOPPED, si_reason(SI_REASON_REJECT_LIMIT, why), NULL);
-	if (result->dead_letters > 0 && worker->options->fk_retries > 0)
+	if (any_refused(result) && worker->options->fk_retries > 0)
 		worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 														   SI_RETRY_MIN_MS);
 }

@@ -13,9 +13,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "utils/snapmgr.h"
 
 #include "catalog/event.h"
+#include "catalog/session.h"
+#include "catalog/transaction.h"
 #include "process/worker_internal.h"
 
 /* Has the run ended in all our partitions?  What was read may not count yet. */
@@ -70,12 +71,11 @@ end_run(SiWorker *worker)
 {
 	static const char *const reason =
 		"stop_at reached in all partitions; enable the subscription for the next run";
+	MemoryContext caller = si_transaction_begin();
 	bool		ours,
 				over,
 				ended = false;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
 	ours = si_catalog_hold(worker->subscription->id, worker->key.epoch);
 	over = ours && run_is_over(worker);
 	if (over)
@@ -86,10 +86,9 @@ end_run(SiWorker *worker)
 		si_event_announce(worker->subscription->id, SI_STATE_FINISHED);
 
 		/* a crash must not take back what others build on */
-		ForceSyncCommit();
+		si_session_commit_durably(worker->options->synchronous_commit);
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	si_transaction_commit(caller);
 
 	if (ended)
 		si_worker_leave_stopped(worker, SI_STATE_FINISHED, reason);

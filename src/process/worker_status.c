@@ -9,12 +9,12 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
-#include "utils/snapmgr.h"
 
 #include "catalog/event.h"
+#include "catalog/fixed_sql.h"
+#include "catalog/transaction.h"
 #include "process/worker_internal.h"
 
 int			si_worker_my_slot = -1;
@@ -73,6 +73,7 @@ si_worker_set_state(SiWorker *worker, SiState state, const char *reason)
 void
 si_worker_announce_state(SiWorker *worker)
 {
+	MemoryContext caller;
 	SiState		state;
 
 	if (!worker->announce)
@@ -82,9 +83,9 @@ si_worker_announce_state(SiWorker *worker)
 	state = si_slots_worker(si_worker_my_slot)->state;
 	si_slots_unlock();
 
-	StartTransactionCommand();
+	caller = si_transaction_begin();
 	si_event_announce(worker->subscription->id, state);
-	CommitTransactionCommand();
+	si_transaction_commit(caller);
 }
 
 void
@@ -99,6 +100,44 @@ si_worker_set_error(int sqlerrcode, const char *text)
 	slot->last_error_at = GetCurrentTimestamp();
 	slot->retries++;
 	si_slots_unlock();
+}
+
+/* The sentence in which an error is told that is not a message's. */
+static SiReason
+failure_reason(SiWorker *worker, int sqlerrcode)
+{
+	if (si_failure_kind(sqlerrcode) == SI_ERROR_PASSING)
+		return SI_REASON_PASSING;
+	if (sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return SI_REASON_PRIVILEGE;
+	if (sqlerrcode == ERRCODE_UNDEFINED_TABLE && worker->subscription->apply == NULL)
+		return SI_REASON_NO_TARGET;
+	return SI_REASON_LASTING;
+}
+
+void
+si_worker_show_failure(SiWorker *worker, const SiFailure *failure, const char *words)
+{
+	bool		passing = (si_failure_kind(failure->sqlerrcode) == SI_ERROR_PASSING);
+
+	si_worker_set_state(worker, passing ? SI_STATE_RETRYING : SI_STATE_STOPPED,
+						si_reason(failure_reason(worker, failure->sqlerrcode), words));
+}
+
+bool
+si_worker_show_own_failure(SiWorker *worker, SiFailure *failure)
+{
+	SiFixedSqlFailure own = si_fixed_sql_take_failure();
+	char	   *words;
+
+	if (own == SI_FIXED_SQL_DID_NOT_FAIL ||
+		si_failure_kind(failure->sqlerrcode) == SI_ERROR_PASSING)
+		return false;
+	failure->safe = (own == SI_FIXED_SQL_FAILED);
+	words = si_failure_words(failure);
+	si_worker_set_error(failure->sqlerrcode, words);
+	si_worker_set_state(worker, SI_STATE_STOPPED, si_reason(SI_REASON_OWN_TABLES, words));
+	return true;
 }
 
 void
@@ -198,21 +237,17 @@ si_worker_report_trouble(SiWorker *worker, const SiTrouble *trouble)
 void
 si_worker_leave_if_changed(SiWorker *worker)
 {
+	MemoryContext caller = si_transaction_begin();
 	SiSubscription *now = NULL;
+	bool		changed;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
 	if (OidIsValid(si_catalog_lock_extension()))
 		now = si_catalog_get(worker->subscription->id);
-	if (now == NULL || now->epoch != worker->key.epoch || !now->enabled ||
-		now->stop_state != NULL)
-	{
-		PopActiveSnapshot();
-		CommitTransactionCommand();
+	changed = now == NULL || now->epoch != worker->key.epoch || !now->enabled ||
+		now->stop_state != NULL;
+	si_transaction_commit(caller);
+	if (changed)
 		si_worker_leave(true);
-	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
 }
 
 /*
@@ -244,12 +279,11 @@ si_worker_leave_stopped(SiWorker *worker, SiState state, const char *reason)
 void
 si_worker_stop_subscription(SiWorker *worker, SiState state, const char *reason, const char *sqlstate)
 {
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	MemoryContext caller = si_transaction_begin();
+
 	if (si_catalog_stop(worker->subscription->id, worker->key.epoch, si_slots_state_name(state),
 						reason, sqlstate))
 		si_event_announce(worker->subscription->id, state);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	si_transaction_commit(caller);
 	si_worker_leave_stopped(worker, state, reason);
 }

@@ -169,6 +169,9 @@ typedef struct SiPartitionSlot
 									 * does not */
 } SiPartitionSlot;
 
+/* What all settings of a cluster may take in shared memory. */
+#define SI_CLUSTER_SETTINGS_LEN		16384
+
 typedef struct SiShared
 {
 	LWLock	   *lock;
@@ -187,6 +190,9 @@ typedef struct SiShared
 	 * could override them.
 	 */
 	char		pinned[SI_NPINNED][SI_PINNED_LEN];
+
+	/* the others that any user may set, if not built-in: "name=value", ... */
+	char		cluster_settings[SI_CLUSTER_SETTINGS_LEN];
 
 	/* rung when progress is committed: see si_slots_bell */
 	ConditionVariable bells[SI_PROGRESS_BELLS];

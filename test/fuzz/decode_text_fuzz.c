@@ -352,6 +352,7 @@ check_message(Reference *reference, const SiFormatOptions *options,
 	SiDecoder  *decoder;
 	SiRecord	record;
 	SiDecodeError error;
+	size_t		mark;
 	size_t		rest;
 	bool		decoded;
 	int			i;
@@ -367,6 +368,10 @@ check_message(Reference *reference, const SiFormatOptions *options,
 	message.value = data;
 	message.value_len = len;
 
+	/* it is no part of the line */
+	mark = si_json_byte_order_mark(data, len);
+	data += mark;
+	len -= mark;
 	reference->line = data;
 	reference->line_len = find_line(reference, data, len, &rest);
 	if (reference->csv)

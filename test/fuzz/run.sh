@@ -16,8 +16,7 @@ seconds=${1:-60}
 only=${2:-}
 cd "$(dirname "$0")/../.."
 if [ -z "${CLANG:-}" ]; then
-	CLANG=clang
-	command -v clang-14 > /dev/null && CLANG=clang-14
+	CLANG=$(command -v clang || ls /usr/bin/clang-[0-9]* | head -n 1)
 fi
 out=$(mktemp -d)
 failed=0

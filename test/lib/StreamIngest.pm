@@ -14,6 +14,9 @@
 #	$kafka->produce('t', [ '{"a": 1}', '{"a": 2}' ], partition => 0);
 #	ok(StreamIngest::poll_until($node, 'SELECT count(*) FROM t', 2));
 #
+# With "use StreamIngest qw(sql poll answer)" a test has short names for what it
+# asks of its server, the first one that new_node made.
+#
 # What fails here dies with the command's own words.  Brokers are killed when
 # the test ends, however it ends; a failed test keeps its broker's directory.
 # A broker needs test/kafka_admin and test/produce (make test-programs).
@@ -23,6 +26,7 @@ package StreamIngest;
 use strict;
 use warnings;
 
+use Exporter qw(import);
 use File::Basename qw(basename dirname);
 use File::Path qw(rmtree);
 use File::Spec;
@@ -34,6 +38,9 @@ use Time::HiRes qw(time);
 my $test_dir = File::Spec->rel2abs(dirname(__FILE__) . '/..');
 my $poll_interval = 0.05;
 my %brokers;
+my $first_node;
+
+our @EXPORT_OK = qw(sql poll answer);
 
 # Runs a command with an empty standard input; returns its output.
 sub _run
@@ -235,7 +242,8 @@ my %produce_option = (
 	count => '-n',
 	first => '-i',
 	size => '-s',
-	codec => '-c');
+	codec => '-c',
+	timestamp => '-M');
 
 sub _produce_command
 {
@@ -257,7 +265,7 @@ sub _produce_command
 #
 # Sends and waits for all acknowledgements; returns how many there were.
 # Options: partition, round_robin, key_separator, transaction, first, size,
-# codec, file; tombstones => 1, headers => ['a=1', ...],
+# codec, file, timestamp (milliseconds since 1970); tombstones => 1, headers => ['a=1', ...],
 # properties => ['linger.ms=0', ...].  See test/produce.c.
 sub produce
 {
@@ -318,14 +326,35 @@ sub new_node
 		%{ $opt{conf} // {} });
 	my $bootstrap = $opt{kafka} ? $opt{kafka}->bootstrap : $opt{bootstrap};
 
-	$node->init;
+	# whatever the locale of who runs the tests
+	$node->init(extra => [ '--encoding=UTF8', '--no-locale' ]);
 	$node->append_conf('postgresql.conf', "$_ = '$conf{$_}'") foreach sort keys %conf;
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION stream_ingest');
 	$node->safe_psql('postgres',
 		"CREATE SERVER kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '$bootstrap')")
 	  if defined $bootstrap;
+	$first_node //= $node;
 	return $node;
+}
+
+# Runs statements in the test's server, and dies if one fails; returns the
+# output.
+sub sql { return $first_node->safe_psql('postgres', $_[0]); }
+
+# poll($sql, $expected, $timeout): poll_until in the test's server.
+sub poll { return poll_until($first_node, @_); }
+
+# The answer of the test's server: rows, or an error with its SQLSTATE.  Options
+# are psql's: answer($sql, extra_params => [ '-U', 'reader' ]).
+sub answer
+{
+	my ($sql, %opt) = @_;
+	my ($out, $err) = ('', '');
+
+	$first_node->psql('postgres', "\\set VERBOSITY verbose\n$sql",
+		stdout => \$out, stderr => \$err, %opt);
+	return $err ne '' ? $err : $out;
 }
 
 # Kills the postmaster and waits until its children have noticed and are gone:

@@ -45,7 +45,7 @@ cache_dir()
 	else
 		dir=${XDG_CACHE_HOME:-${HOME:-/dev/null}/.cache}/stream_ingest
 		if ! mkdir -p "$dir" 2>/dev/null || [ ! -w "$dir" ]; then
-			dir=${TMPDIR:-/tmp}/stream_ingest-cache-$(id -u)
+			dir=/var/tmp/stream_ingest-cache-$(id -u)
 			mkdir -p -m 700 "$dir"
 			# a name that others can guess must not be a directory of theirs
 			[ -O "$dir" ] || die "$dir belongs to somebody else; set STREAM_INGEST_CACHE"
@@ -108,6 +108,41 @@ as_root()
 	fi
 }
 
+# quietly COMMAND...: its output is shown only if it fails.
+quietly()
+{
+	local log status=0
+
+	log=$(mktemp)
+	"$@" </dev/null >"$log" 2>&1 || status=$?
+	[ "$status" -eq 0 ] || cat "$log" >&2
+	rm -f "$log"
+	return "$status"
+}
+
+# Lets apt read its indexes, once in a script.
+update_indexes()
+{
+	[ -z "${indexes_updated:-}" ] || return 0
+	quietly as_root apt-get -o Acquire::Retries=3 update -qq || die "apt could not read its package indexes"
+	indexes_updated=1
+}
+
+# what install_packages has installed
+installed=()
+
+# Java, which a package may start when it is installed, writes no statistics
+# into the directory for temporary files.
+install_packages()
+{
+	say "installing ${*} ..."
+	update_indexes
+	quietly as_root env DEBIAN_FRONTEND=noninteractive JAVA_TOOL_OPTIONS=-XX:-UsePerfData \
+		apt-get -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 \
+		install -q -y --no-install-recommends "$@" || die "apt could not install $*"
+	installed+=("$@")
+}
+
 # Installs Debian packages unless what they are wanted for is there.  Each
 # argument is "package: command that succeeds when it is not needed".
 need_packages()
@@ -118,11 +153,7 @@ need_packages()
 	for entry in "$@"; do
 		bash -c "${entry#*:}" >/dev/null 2>&1 || missing+=("${entry%%:*}")
 	done
-	[ ${#missing[@]} -gt 0 ] || return 0
-	say "installing ${missing[*]} ..."
-	as_root apt-get update -qq >&2
-	as_root env DEBIAN_FRONTEND=noninteractive \
-		apt-get install -qq -y --no-install-recommends "${missing[@]}" >&2
+	[ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 }
 
 # What it takes to build the extension and to run a server with it.
@@ -137,21 +168,61 @@ need_build_packages()
 		'libjansson-dev: pkg-config --exists jansson'
 	find_pg_config
 	if [ -z "$PG_CONFIG" ]; then
-		need_packages 'postgresql-15: false' 'postgresql-server-dev-15: false'
+		install_postgresql
 		find_pg_config
 	fi
-	[ -n "$PG_CONFIG" ] || die "no pg_config found; set PG_CONFIG"
+	[ -n "$PG_CONFIG" ] || die "no pg_config of a server with its development files found; set PG_CONFIG"
 }
 
-# Sets PG_CONFIG: as given, else Debian's, else that on the path, else empty.
-# One without the files for building extensions does not count.
+# Prints the major versions of Debian's servers that are installed and new
+# enough, the newest first.
+installed_majors()
+{
+	local dir
+
+	for dir in /usr/lib/postgresql/*; do
+		[ ! -x "$dir/bin/postgres" ] || printf '%s\n' "${dir##*/}"
+	done | awk '$1 >= 15' | sort -rn
+}
+
+# Installs PostgreSQL with its development files: of the newest version that
+# is installed, else of the one that the machine's suite has.  The package of a
+# server makes an empty cluster when it is installed, which would listen on
+# port 5432; here it makes none.
+install_postgresql()
+{
+	local major conf=/etc/postgresql-common/createcluster.d/stream_ingest.conf
+
+	major=$(installed_majors | head -n 1)
+	if [ -n "$major" ]; then
+		install_packages "postgresql-server-dev-$major"
+		return
+	fi
+	update_indexes
+	major=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/^ *Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1)
+	[ "${major:-0}" -ge 15 ] || die "apt knows no PostgreSQL 15 or newer; install one and set PG_CONFIG"
+	(
+		trap 'as_root rm -f "$conf"; [ -z "${made:-}" ] || as_root rmdir "${conf%/*}"' EXIT
+		[ -d "${conf%/*}" ] || { as_root mkdir -p "${conf%/*}" && made=1; }
+		as_root tee "$conf" <<<'create_main_cluster = false' >/dev/null
+		install_packages "postgresql-$major" "postgresql-server-dev-$major"
+	) || exit 1
+	installed+=("postgresql-$major" "postgresql-server-dev-$major")
+}
+
+# Sets PG_CONFIG: as given, else Debian's newest, else that on the path, else
+# empty.  One counts if the server and the files for building extensions are
+# there: pgxs.mk alone comes with the client's package.
 find_pg_config()
 {
 	local candidate
 
 	if [ -z "${PG_CONFIG:-}" ]; then
-		for candidate in /usr/lib/postgresql/15/bin/pg_config "$(command -v pg_config || true)"; do
-			[ -x "$candidate" ] && [ -e "$("$candidate" --pgxs)" ] || continue
+		for candidate in $(installed_majors | sed 's|.*|/usr/lib/postgresql/&/bin/pg_config|') \
+			"$(command -v pg_config || true)"; do
+			[ -x "$candidate" ] || continue
+			[ -e "$("$candidate" --pgxs)" ] && [ -e "$("$candidate" --includedir-server)/postgres.h" ] &&
+				[ -x "$("$candidate" --bindir)/postgres" ] || continue
 			PG_CONFIG=$candidate
 			break
 		done
@@ -191,7 +262,7 @@ make_scratch()
 		scratch=$(mktemp -d "$parent/si.XXXXXX")
 		chown "$server_user" "$scratch"
 		if as_server_user test -w "$scratch"; then
-			export TMPDIR=$parent
+			export TMPDIR=$scratch
 			return
 		fi
 		rmdir "$scratch"
@@ -223,25 +294,26 @@ copy_tree()
 # private_server DIR: a copy of the server's installation, into which the
 # extension can be installed without root and without touching a running
 # server.  The server finds its files relative to its programs, so these are
-# copied; the rest are links.  Sets PG_CONFIG to the copy.
+# copied.  Of the rest directories are made and files are links: no directory
+# is a link, or what is written below it would be written into the installed
+# server.  Sets PG_CONFIG to the copy.
 private_server()
 {
-	local what from links
+	local what from
 
 	for what in bindir pkglibdir sharedir includedir includedir-server libdir; do
 		from=$("$PG_CONFIG" "--$what")
-		[ ! -e "$1$from" ] || continue
-		links=-s
-		[ "$what" != bindir ] || links=
-		mkdir -p "$(dirname "$1$from")"
+		mkdir -p "$1$from"
 		case $what in
-			includedir*|libdir) ln -s "$from" "$1$from" ;;
-			*) cp -a $links "$from" "$1$from" ;;
+			bindir) cp -rL -T "$from" "$1$from" ;;
+			# may be the system's: only the libraries in it, such as libpq
+			libdir) find -L "$from" -maxdepth 1 -type f -exec cp -sf -t "$1$from" {} + ;;
+			*) cp -rsLf -T "$from" "$1$from" ;;
 		esac
 	done
 	find "$1" -name 'stream_ingest*' -delete
 	PG_CONFIG=$1$PG_CONFIG
-	chown -R "$server_user" "$1"
+	chown -R -h "$server_user" "$1"
 }
 
 # build_extension DIR [make argument...]: builds there, and installs into the
@@ -257,14 +329,14 @@ build_extension()
 }
 
 # start_server DIR [setting=value...]: a server with the extension, reached by
-# a socket alone.  Exports PGHOST, PGPORT, PGDATABASE and PGUSER.
+# a socket alone, the same in every locale.  Exports PGHOST, PGPORT, PGDATABASE and PGUSER.
 start_server()
 {
 	local dir=$1 bin setting
 
 	shift
 	bin=$("$PG_CONFIG" --bindir)
-	as_server_user "$bin/initdb" -D "$dir" -A trust -U postgres -N >/dev/null
+	as_server_user "$bin/initdb" -D "$dir" -A trust -U postgres -E UTF8 --no-locale -N >/dev/null
 	{
 		printf "%s\n" "port = 5432" "listen_addresses = ''" "unix_socket_directories = '$scratch'" \
 			"shared_preload_libraries = 'stream_ingest'" "max_worker_processes = 24" "fsync = off"

@@ -68,14 +68,17 @@ finish_live()
 # filled, whose last argument it is.  It appears complete, by a rename.
 cached()
 {
-	local dir new
+	local dir new status=0
 
 	dir=$(cache_dir)/$1
 	shift
 	if [ ! -d "$dir" ]; then
 		say "fetching $(basename "$dir") ..."
 		new=$(mktemp -d "$(cache_dir)/new.XXXXXX")
-		if ! "$@" "$new" >"$new/log" 2>&1; then
+		# in the background, where "set -e" holds although the result is tested
+		(set -e; "$@" "$new") >"$new/log" 2>&1 &
+		wait $! || status=$?
+		if [ "$status" -ne 0 ]; then
 			cat "$new/log" >&2
 			rm -rf "$new"
 			die "failed: $*"

@@ -62,7 +62,7 @@ $bare->stop('fast');
 my $kafka = StreamIngest::start_kafka();
 my $node = PostgreSQL::Test::Cluster->new('main');
 
-$node->init(allows_streaming => 1);
+$node->init(allows_streaming => 1, extra => [ '--encoding=UTF8', '--no-locale' ]);
 $node->append_conf('postgresql.conf', $_)
   foreach ("shared_preload_libraries = 'stream_ingest'", 'max_worker_processes = 24', "timezone = 'UTC'");
 $node->start;

@@ -10,7 +10,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -26,8 +26,6 @@ my $topic = 'driven_data_stream';
 
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 note("$count messages, seed $seed");
 system_or_bail('sh', '-c', 'exec python3 "$0" "$1" "$2" > "$3"',

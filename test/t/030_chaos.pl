@@ -20,7 +20,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use List::Util qw(shuffle);
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -39,8 +39,6 @@ my $node = StreamIngest::new_node('main', kafka => $kafka);
 my $job;
 my $sent = 0;
 my @jumps = map { [] } 1 .. $partitions;    # per partition: [from, to]
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 sub send_more
 {

@@ -25,7 +25,7 @@ use lib "$FindBin::RealBin/../lib";
 use IPC::Run;
 use List::Util qw(shuffle);
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -44,8 +44,6 @@ my $node = StreamIngest::new_node(
 	conf => { max_prepared_transactions => 5, deadlock_timeout => '100ms' });
 my $sent = 0;
 my @jumps = map { [] } 1 .. $partitions;    # per partition: [from, to]
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 sub send_some
 {

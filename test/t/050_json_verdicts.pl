@@ -70,6 +70,11 @@ foreach my $row (@rows)
 	{
 		$reason = 'half of a surrogate pair';
 	}
+	# RFC 8259 lets a parser skip it; the server's does not
+	elsif ($verdict eq 'accepted' && $name =~ /^i_(mark|structure_UTF-8_BOM|utf8)/)
+	{
+		$reason = 'byte order mark';
+	}
 	# at most 1,000 levels; the server's limit is its stack
 	elsif ($ours eq '54001' && $name =~ /^i_depth/)
 	{
@@ -82,7 +87,7 @@ foreach my $row (@rows)
 	$differences{$reason}++;
 }
 is_deeply(\%differences,
-	{ 'NUL escape' => 4, 'number beyond numeric' => 4, 'half of a surrogate pair' => 20, 'depth' => 2 },
+	{ 'NUL escape' => 4, 'number beyond numeric' => 4, 'half of a surrogate pair' => 20, 'depth' => 2, 'byte order mark' => 4 },
 	'the verdicts are the server\'s, but for the known differences');
 
 done_testing();

@@ -10,7 +10,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use List::Util qw(max);
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -21,8 +21,6 @@ my $limit = $full ? 900 : $PostgreSQL::Test::Utils::timeout_default;
 
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 # Processor time of all threads of a process, in seconds.
 sub cpu_seconds

@@ -8,7 +8,7 @@ use lib "$FindBin::RealBin/../lib";
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(answer);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -30,17 +30,6 @@ GRANT USAGE ON FOREIGN SERVER plain TO reader;
 CREATE USER MAPPING FOR PUBLIC SERVER plain OPTIONS (sasl_username 'app', sasl_password 'sesame');
 CREATE USER MAPPING FOR reader SERVER plain OPTIONS (sasl_username 'app', sasl_password 'secret');
 EOS
-
-# The answer of a statement, or its error with SQLSTATE.
-sub answer
-{
-	my ($sql, @user) = @_;
-	my ($out, $err) = ('', '');
-
-	$node->psql('postgres', "\\set VERBOSITY verbose\n$sql",
-		stdout => \$out, stderr => \$err, @user);
-	return $err ne '' ? $err : $out;
-}
 
 # ---- topics, times, transactions
 

@@ -172,6 +172,23 @@ my $settings = rows("SELECT name FROM pg_settings WHERE name LIKE 'stream\\_inge
 same_list(listed($page{install}, '## Settings'), $settings, 'install.md lists every setting');
 $node->safe_psql('postgres', 'DROP EXTENSION stream_ingest');
 
+# The README's way to load the library keeps what is loaded already.
+my ($loading) = $page{README} =~ /psql <<'EOF'\n(.*?)^    EOF$/ms or die 'no way to load the library';
+my $other = PostgreSQL::Test::Cluster->new('loading');
+$other->init;
+foreach my $before ('', 'auto_explain, "passwordcheck"', 'stream_ingest')
+{
+	$other->append_conf('postgresql.conf', "shared_preload_libraries = '$before'\nmax_worker_processes = 8");
+	unlink($other->data_dir . '/postgresql.auto.conf');
+	$other->start;
+	my $expected = join(', ', grep { $_ ne '' } $before =~ s/"|stream_ingest//gr, 'stream_ingest');
+	$other->safe_psql('postgres', $loading);
+	$other->restart;
+	is($other->safe_psql('postgres', q{SELECT current_setting('shared_preload_libraries'), current_setting('max_worker_processes')}),
+		"$expected|24", "loading it beside '$before'");
+	$other->stop;
+}
+
 my @queries = slurp_file("$top/examples/monitoring/queries.yaml") =~ /^  query: "(.*)"$/mg;
 cmp_ok(scalar @queries, '>', 2, 'there are queries for Prometheus');
 

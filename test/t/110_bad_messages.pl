@@ -17,7 +17,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 
 my $full = $ENV{STREAM_INGEST_FULL};
@@ -77,8 +77,6 @@ sub message
 my $kafka = StreamIngest::start_kafka(
 	config => [ 'message.max.bytes=8000000', 'replica.fetch.max.bytes=8000000' ]);
 my $node = StreamIngest::new_node('main', kafka => $kafka);
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 # A table that can refuse a row for all those reasons, in a schema of its own.
 sub make_table

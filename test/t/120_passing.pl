@@ -15,7 +15,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use IPC::Run;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 
 my $full = $ENV{STREAM_INGEST_FULL};
@@ -25,8 +25,6 @@ my $per_step = 1000;
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
 my $sent = 0;
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 # A session of its own, while we go on.
 sub start_session

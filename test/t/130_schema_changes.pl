@@ -16,7 +16,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use IPC::Run;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 
 my $full = $ENV{STREAM_INGEST_FULL};
@@ -27,8 +27,6 @@ my $partitions = 2;
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
 my $sent = 0;
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 $kafka->create_topic('t', $partitions);
 sql('

@@ -15,7 +15,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use IPC::Run;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 
 my $full = $ENV{STREAM_INGEST_FULL};
@@ -29,8 +29,6 @@ my $tmp = $PostgreSQL::Test::Utils::tmp_check;
 
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 # run_file('reddit_posts/schema.sql', variable => value, ...): its output.
 sub run_file

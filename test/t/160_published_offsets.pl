@@ -9,7 +9,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -22,8 +22,6 @@ my $kafka = StreamIngest::start_kafka(
 		'super.users=User:ANONYMOUS' ]);
 my $sasl = $kafka->add_sasl(reader => 'secret');
 my $node = StreamIngest::new_node('main', kafka => $kafka);
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 # Calls until it gives what is wanted; for what is not asked by SQL.
 sub comes

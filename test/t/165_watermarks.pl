@@ -8,7 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -20,8 +20,6 @@ my $slack = 10;
 
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 # Polls for the answer and notes how long it took.
 sub comes

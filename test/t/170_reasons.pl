@@ -11,16 +11,12 @@ use lib "$FindBin::RealBin/../lib";
 use IO::Socket::INET;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql poll);
 use Test::More;
 
 my $kafka = StreamIngest::start_kafka();
 my $sasl = $kafka->add_sasl('app', 'right');
 my $node = StreamIngest::new_node('main', kafka => $kafka, conf => { max_prepared_transactions => 5, wal_level => 'replica', max_wal_senders => 2 });
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
-
-sub poll { return StreamIngest::poll_until($node, @_); }
 
 # Runs statements as the role that is no superuser.
 sub as_plain { return sql("SET ROLE plain; $_[0]"); }
@@ -171,6 +167,16 @@ sql('ALTER SERVER renamed_server RENAME TO kafka');
 one_more();
 goes_on('granted');
 
+# since 17 a worker needs no LOGIN
+if (sql('SHOW server_version_num') >= 170000)
+{
+	sql('ALTER ROLE plain NOLOGIN');
+	sql('SELECT count(pg_terminate_backend(pid)) FROM stream_ingest.status');
+	one_more();
+	goes_on('granted');
+	sql('ALTER ROLE plain LOGIN');
+}
+
 # who may not log in or connect: the process that is in the way of is ended
 foreach my $case (
 	[ 'ALTER ROLE plain NOLOGIN', 'ALTER ROLE plain LOGIN', 'role "plain" is not permitted to log in; ALTER ROLE' ],
@@ -179,6 +185,7 @@ foreach my $case (
 {
 	my ($break, $mend, $reason) = @$case;
 
+	next if $break =~ /NOLOGIN/ && sql('SHOW server_version_num') >= 170000;
 	sql($break);
 	sql('SELECT count(pg_terminate_backend(pid)) FROM stream_ingest.status');
 	says('granted', 'stopped', $reason, 'pid IS NULL AND retry_at > now()');

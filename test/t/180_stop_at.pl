@@ -16,14 +16,12 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql);
 use Test::More;
 
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
 my $mapping = '{"part": "$partition", "pos": "$offset"}';
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 # A subscription with a table, both called as the topic.
 sub subscribe

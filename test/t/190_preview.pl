@@ -12,7 +12,7 @@ use lib "$FindBin::RealBin/../lib";
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql answer);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -22,19 +22,6 @@ my $node = StreamIngest::new_node('main', kafka => $kafka);
 
 # nobody listens there
 my $nowhere = '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
-
-# The answer of a statement, or its error with SQLSTATE.
-sub answer
-{
-	my ($sql, @user) = @_;
-	my ($out, $err) = ('', '');
-
-	$node->psql('postgres', "\\set VERBOSITY verbose\n$sql",
-		stdout => \$out, stderr => \$err, @user);
-	return $err ne '' ? $err : $out;
-}
 
 # ---- a table that can refuse a row for all these reasons
 

@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * words.h
+ *	  Text that comes from elsewhere or goes elsewhere.
+ *
+ * What a broker says may be anything: no text in the database's encoding,
+ * control characters for the terminal of whoever reads it, megabytes.  And the
+ * names of a database are in its own encoding, which Kafka, and a session in
+ * another database, take for something else.  What cannot be shown is
+ * written as \xNN here, a byte each.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_WORDS_H
+#define SI_WORDS_H
+
+/*
+ * Copy a stranger's words as one line that is valid in the database's encoding,
+ * cut to the room there is.  Any thread may call it: it neither allocates nor
+ * throws.
+ */
+extern void si_words_copy(char *dest, size_t size, const char *words);
+
+/*
+ * Copy a name as ASCII, for what other databases see (pg_stat_activity, shared
+ * memory).  As above.
+ */
+extern void si_words_copy_ascii(char *dest, size_t size, const char *words);
+
+/*
+ * Bytes that may be UTF-8 as text in the database's encoding: what it lacks,
+ * and control characters, as \xNN.  palloc'd.
+ */
+extern char *si_words_show(const char *data, size_t len);
+
+/*
+ * A text of this database as Kafka reads it, in UTF-8; the argument itself, or
+ * palloc'd.  What is not valid here (a database may have a name in another
+ * one's encoding) goes as \xNN.  In a transaction.
+ */
+extern const char *si_words_to_kafka(const char *words);
+
+#endif							/* SI_WORDS_H */

@@ -1,0 +1,255 @@
+/*-------------------------------------------------------------------------
+ *
+ * connection.c
+ *	  A backend's connection to a Kafka server.
+ *
+ * A canceled query must not wait for a library that waits for a broker: the
+ * consumer is closed within a tenth of a second, or left to its helper thread,
+ * which ends by itself when its call returns.  A backend that exits waits a
+ * bounded time for such helpers.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_foreign_server.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/acl.h"
+#include "utils/timestamp.h"
+
+#include "common/compat.h"
+#include "functions/connection.h"
+#include "options/server_options.h"
+
+/* The longest wait between two checks for interrupts. */
+#define SLICE_MS			100
+
+/* No answer for so long is an error. */
+#define ANSWER_TIMEOUT_MS	10000
+
+/* How long closing may take: normally, and after an error. */
+#define CLOSE_MS			1000
+#define CLOSE_AFTER_ERROR_MS	100
+
+/* How long the backend's exit waits for helper threads that still run. */
+#define EXIT_MS				5000
+
+/* ---- opening and closing ---- */
+
+/* Wait for the consumers that did not close in time; see si_consumer_close. */
+static void
+await_abandoned(int code, Datum arg)
+{
+	(void) si_consumer_await_abandoned(EXIT_MS);
+}
+
+/* A query reads little, so it needs no deep queue. */
+static const SiProperty shallow_queue[] = {
+	{"queued.min.messages", "5000"},
+	{"queued.max.messages.kbytes", "8192"},
+};
+
+/* Open a consumer with the privileges and the user mapping of a role. */
+static void
+open_consumer(SiConnection *connection, Oid role, const SiProperty *more, int nmore)
+{
+	static bool registered = false;
+	SiServerProperties *server = si_server_properties(connection->server, role);
+	SiProperty *properties = palloc(sizeof(SiProperty) *
+									(server->nproperties + nmore + lengthof(shallow_queue)));
+	int			n = server->nproperties;
+
+	if (!has_server_usage_compat(server->server, role))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, connection->server);
+	if (!registered)
+		on_proc_exit(await_abandoned, (Datum) 0);
+	registered = true;
+
+	if (n > 0)
+		memcpy(properties, server->properties, sizeof(SiProperty) * n);
+	if (nmore > 0)
+		memcpy(properties + n, more, sizeof(SiProperty) * nmore);
+	n += nmore;
+	memcpy(properties + n, shallow_queue, sizeof(shallow_queue));
+	n += lengthof(shallow_queue);
+	connection->consumer = si_consumer_open(properties, n, connection->topic ? connection->topic : "",
+											psprintf("%s%s", server->group_prefix,
+													 get_database_name(MyDatabaseId)),
+											"stream_ingest", true);
+	si_connection_restart_timeout(connection);
+}
+
+/* Close the consumer, if it is open. */
+static void
+close_consumer(SiConnection *connection, int timeout_ms)
+{
+	SiConsumer *consumer = connection->consumer;
+
+	connection->consumer = NULL;
+	if (consumer != NULL)
+		(void) si_consumer_close(consumer, timeout_ms);
+}
+
+/* The same when the query fails or the backend exits. */
+static void
+close_after_error(int code, Datum arg)
+{
+	close_consumer((SiConnection *) DatumGetPointer(arg), CLOSE_AFTER_ERROR_MS);
+}
+
+void
+si_connection_run(const char *server, const char *topic, Oid role, const SiProperty *properties,
+				  int nproperties, SiConnectionWork work, void *arg)
+{
+	SiConnection connection = {.server = server,.topic = topic};
+
+	open_consumer(&connection, role, properties, nproperties);
+	PG_ENSURE_ERROR_CLEANUP(close_after_error, PointerGetDatum(&connection));
+	{
+		work(&connection, arg);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(close_after_error, PointerGetDatum(&connection));
+	close_consumer(&connection, CLOSE_MS);
+}
+
+/* ---- waiting ---- */
+
+void
+si_connection_check_trouble(SiConnection *connection, const SiTrouble *trouble)
+{
+	const char *hint = si_consumer_hint(connection->consumer, trouble->kind);
+
+	switch (trouble->kind)
+	{
+		case SI_TROUBLE_NONE:
+		case SI_TROUBLE_SILENCE:
+		case SI_TROUBLE_BROKER:
+			/* librdkafka tries again */
+			strlcpy(connection->broker_error, trouble->words,
+					sizeof(connection->broker_error));
+			return;
+		case SI_TROUBLE_AUTHENTICATION:
+			ereport(ERROR,
+					(errcode(ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION),
+					 errmsg("Kafka server \"%s\" does not accept the connection: %s",
+							connection->server, trouble->words),
+					 hint ? errhint("%s", hint) :
+					 errhint("Look at the options of the server and of the user mapping.")));
+			break;
+		case SI_TROUBLE_AUTHORIZATION:
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 connection->topic ?
+					 errmsg("Kafka server \"%s\" does not let topic \"%s\" be read: %s",
+							connection->server, connection->topic, trouble->words) :
+					 errmsg("Kafka server \"%s\" refuses an answer: %s",
+							connection->server, trouble->words)));
+			break;
+		case SI_TROUBLE_TOPIC:
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("Kafka server \"%s\" has no topic \"%s\": %s",
+							connection->server, connection->topic ? connection->topic : "",
+							trouble->words),
+					 errhint("stream_ingest.topics lists those there are.")));
+			break;
+		case SI_TROUBLE_FATAL:
+			ereport(ERROR,
+					(errcode(ERRCODE_CONNECTION_FAILURE),
+					 errmsg("could not read from Kafka server \"%s\": %s",
+							connection->server, trouble->words)));
+			break;
+	}
+}
+
+void
+si_connection_restart_timeout(SiConnection *connection)
+{
+	connection->last_answer = GetCurrentTimestamp();
+	connection->broker_error[0] = '\0';
+}
+
+void
+si_connection_wait(SiConnection *connection)
+{
+	SiTrouble	trouble;
+
+	(void) WaitLatchOrSocket(MyLatch,
+							 WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							 si_consumer_fd(connection->consumer), SLICE_MS, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	si_consumer_drain_fd(connection->consumer);
+	CHECK_FOR_INTERRUPTS();
+
+	while (si_consumer_trouble(connection->consumer, &trouble))
+		si_connection_check_trouble(connection, &trouble);
+	if (TimestampDifferenceExceeds(connection->last_answer, GetCurrentTimestamp(),
+								   ANSWER_TIMEOUT_MS))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("Kafka server \"%s\" did not answer within %d seconds",
+						connection->server, ANSWER_TIMEOUT_MS / 1000),
+				 connection->broker_error[0] != '\0' ?
+				 errdetail_internal("%s", connection->broker_error) : 0,
+				 errhint("Look at \"bootstrap_servers\" of the server, and whether the brokers can be reached from here.")));
+}
+
+void
+si_connection_pause(SiConnection *connection)
+{
+	TimestampTz began = GetCurrentTimestamp();
+
+	do
+		si_connection_wait(connection);
+	while (!TimestampDifferenceExceeds(began, GetCurrentTimestamp(), SLICE_MS));
+}
+
+/* ---- questions ---- */
+
+void
+si_connection_ask_topic(SiConnection *connection, SiTopicInfo *info)
+{
+	for (;;)
+	{
+		si_consumer_ask_topic(connection->consumer);
+		while (!si_consumer_topic_answer(connection->consumer, info))
+			si_connection_wait(connection);
+		if (info->valid && info->partitions > 0)
+			break;
+		si_connection_check_trouble(connection, &info->trouble);
+		si_connection_pause(connection);
+	}
+	si_connection_restart_timeout(connection);
+}
+
+void
+si_connection_ask_offsets(SiConnection *connection, SiOffsetQuery *queries, int n)
+{
+	for (;;)
+	{
+		bool		complete = true;
+
+		si_consumer_ask_offsets(connection->consumer, queries, n);
+		while (!si_consumer_offsets_answer(connection->consumer, queries, n))
+			si_connection_wait(connection);
+		for (int i = 0; i < n; i++)
+		{
+			if (queries[i].offset != SI_OFFSET_UNKNOWN)
+				continue;
+			complete = false;
+			if (connection->broker_error[0] == '\0')
+				strlcpy(connection->broker_error, queries[i].error,
+						sizeof(connection->broker_error));
+		}
+		if (complete)
+			break;
+		si_connection_pause(connection);
+	}
+	si_connection_restart_timeout(connection);
+}

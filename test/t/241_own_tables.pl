@@ -1,0 +1,254 @@
+# The extension's own tables bear what is done to all tables of a database:
+# publications, row security, rewrites, triggers, event triggers.  What they
+# cannot bear is told as such: no message is blamed, none is lost or doubled, and
+# it continues when that is repaired.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+use PostgreSQL::Test::Utils;
+use StreamIngest;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $partitions = 4;
+my $kafka = StreamIngest::start_kafka();
+my $node = StreamIngest::new_node(
+	'main',
+	kafka => $kafka,
+	conf => { wal_level => 'logical', max_replication_slots => 4, max_wal_senders => 4 });
+my %sent;
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+sub poll { return StreamIngest::poll_until($node, @_); }
+
+sub subscribe
+{
+	my ($name, $options) = @_;
+
+	$kafka->create_topic($name, $partitions);
+	sql(qq{
+		CREATE TABLE $name (p int, o bigint, id bigint CHECK (id >= 0), who text DEFAULT current_user);
+		GRANT INSERT ON $name TO plain;
+		SET ROLE plain;
+		SELECT stream_ingest.create_subscription('$name', 'kafka', '$name', '$name',
+			mapping => '{"id": "id", "p": "\$partition", "o": "\$offset"}', options => '$options')});
+	return;
+}
+
+# The same number to each partition.
+sub produce
+{
+	my ($name, $n) = @_;
+
+	$kafka->produce($name, count => $n * $partitions, first => ($sent{$name} //= 0), round_robin => $partitions);
+	$sent{$name} += $n * $partitions;
+	return;
+}
+
+sub arrived
+{
+	my ($name, $what) = @_;
+
+	ok(poll("SELECT count(*), count(DISTINCT (p, o)) FROM $name", "$sent{$name}|$sent{$name}"),
+		"$name: $what, once each");
+	return;
+}
+
+# A new process reads again what the old one had not recorded.
+sub restart
+{
+	my ($name) = @_;
+
+	sql("SELECT stream_ingest.disable('$name'); SELECT stream_ingest.enable('$name')");
+	return;
+}
+
+sub reason
+{
+	my ($name, $reason, $what) = @_;
+
+	ok(poll("SELECT bool_or(state = 'stopped' AND reason ~ \$re\$$reason\$re\$) FROM stream_ingest.status WHERE name = '$name'"),
+		"$name: $what");
+	note(sql("SELECT state, reason, last_error FROM stream_ingest.status WHERE name = '$name'"));
+	is( sql("SELECT count(*) FROM stream_ingest.dead_letters WHERE name = '$name'"), 0, "$name: no message is blamed");
+	is( sql("SELECT count(*) FROM stream_ingest.subscription WHERE name = '$name' AND stop_state IS NOT NULL"),
+		0, "$name: nobody has to enable it");
+	return;
+}
+
+sql('CREATE ROLE plain LOGIN; GRANT USAGE ON FOREIGN SERVER kafka TO plain');
+my @tables = split /\n/, sql(
+	"SELECT oid::regclass FROM pg_class WHERE relnamespace = 'stream_ingest'::regnamespace AND relkind = 'r' ORDER BY 1");
+
+# ---- where a row was, another one is ----
+
+# A row of progress is remembered by its place.  After this the place of one
+# partition is another one's, which is at the same offset.
+subscribe('moved', '{}');
+produce('moved', 3);
+arrived('moved', 'the first messages are there');
+ok(poll('SELECT count(DISTINCT next_offset) FROM stream_ingest.progress', 1), 'all partitions are at the same offset');
+sql('VACUUM FULL stream_ingest.progress');
+my $pid = StreamIngest::worker_pid($node, 'moved');
+sql("SELECT pg_terminate_backend($pid)");
+ok(poll("SELECT bool_and(state = 'streaming' AND pid <> $pid) FROM stream_ingest.status"), 'a worker has read the rows of progress');
+my $place = "SELECT partition FROM stream_ingest.progress ORDER BY ctid LIMIT 1";
+my $first = sql($place);
+sql("UPDATE stream_ingest.progress SET batches = batches WHERE partition = $first");
+sql('VACUUM FULL stream_ingest.progress');
+isnt(sql($place), $first, "its place is another partition's");
+$kafka->produce('moved', ['{"id": 1000}'], partition => $first);
+$sent{moved}++;
+arrived('moved', 'a message after VACUUM FULL is there');
+is(sql('SELECT string_agg(partition::text, $$,$$) FROM stream_ingest.progress WHERE next_offset = 4'),
+	$first, 'moved: it has advanced its own partition');
+restart('moved');
+foreach my $p (grep { $_ != $first } 0 .. $partitions - 1)
+{
+	$kafka->produce('moved', ["{\"id\": $p}"], partition => $p);
+	$sent{moved}++;
+}
+arrived('moved', 'so are those of another process');
+sql("SELECT stream_ingest.drop_subscription('moved')");
+
+# ---- rewrites under load ----
+
+subscribe('rewritten', '{"batch_size": 10, "workers": 2}');
+my $end = time() + 4;
+my $rewrites = 0;
+while (time() < $end)
+{
+	my $load = $kafka->produce_start('rewritten', count => 300 * $partitions, first => ($sent{rewritten} //= 0),
+		round_robin => $partitions);
+
+	$sent{rewritten} += 300 * $partitions;
+	foreach my $table (@tables)
+	{
+		sql("VACUUM FULL $table");
+		sql("REINDEX TABLE $table");
+	}
+	sql('CLUSTER stream_ingest.progress USING progress_key_idx; CLUSTER stream_ingest.dead_letter USING dead_letter_pkey');
+	sql('REINDEX (CONCURRENTLY) TABLE stream_ingest.progress');
+	sql('VACUUM (FULL, ANALYZE) stream_ingest.progress');
+	StreamIngest::produce_wait($load);
+	$rewrites++;
+}
+note("$rewrites rounds of rewrites, $sent{rewritten} messages");
+arrived('rewritten', 'all messages are there after rewrites under load');
+sql("SELECT stream_ingest.drop_subscription('rewritten')");
+
+# ---- publications of all tables, and their decoding ----
+
+subscribe('published', '{"batch_size": 50}');
+produce('published', 50);
+sql(q{CREATE PUBLICATION everything FOR ALL TABLES;
+	CREATE PUBLICATION ours FOR TABLES IN SCHEMA stream_ingest});
+sql("SELECT pg_create_logical_replication_slot('everything', 'pgoutput')");
+produce('published', 100);
+arrived('published', 'FOR ALL TABLES does not stop it');
+$kafka->produce('published', [ '{"id": -1}', '{"id": 1}' ], partition => 0);
+ok(poll("SELECT dead_letters FROM stream_ingest.counts WHERE name = 'published'", 1), 'published: a bad message is a dead letter');
+sql(q{ALTER TABLE published DROP CONSTRAINT published_id_check;
+	SELECT stream_ingest.retry_dead_letters('published');
+	SELECT stream_ingest.seek('published', 0, 10);
+	SELECT stream_ingest.reset_counts('published');
+	SELECT stream_ingest.disable('published');
+	SELECT stream_ingest.alter_subscription('published', options => '{"batch_size": 60}');
+	SELECT stream_ingest.enable('published')});
+is(sql("SELECT stream_ingest.wait_until_caught_up('published')"), 't', 'published: it can be steered');
+sql(q{SELECT stream_ingest.skip('published', 1, next_offset) FROM stream_ingest.offsets WHERE name = 'published' AND partition = 1});
+$kafka->produce('published', ['{"id": 1}'], partition => 1);
+ok(poll("SELECT string_agg(error, ',') FROM stream_ingest.dead_letters WHERE name = 'published'", 'skipped by stream_ingest.skip()'),
+	'published: a message can be skipped');
+sql("SELECT stream_ingest.drop_subscription('published')");
+cmp_ok(
+	sql(q{SELECT count(*) FROM pg_logical_slot_get_binary_changes('everything', NULL, NULL,
+		'proto_version', '1', 'publication_names', 'everything,ours')}),
+	'>', 300, 'all of it can be decoded');
+sql(q{SELECT pg_drop_replication_slot('everything'); DROP PUBLICATION everything; DROP PUBLICATION ours});
+
+# ---- row security, event triggers, owners ----
+
+subscribe('secured', '{"batch_size": 10}');
+sql(join(';', map { ("ALTER TABLE $_ ENABLE ROW LEVEL SECURITY", "ALTER TABLE $_ FORCE ROW LEVEL SECURITY") } @tables));
+sql(q{CREATE TABLE ddl (tag text);
+	CREATE FUNCTION note_ddl() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.ddl VALUES (tg_tag); END';
+	CREATE FUNCTION refuse_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no DDL here'; END$$;
+	CREATE EVENT TRIGGER note_ddl ON ddl_command_end EXECUTE FUNCTION note_ddl();
+	CREATE EVENT TRIGGER note_drop ON sql_drop EXECUTE FUNCTION note_ddl();
+	CREATE EVENT TRIGGER refuse_ddl ON ddl_command_start EXECUTE FUNCTION refuse_ddl()});
+produce('secured', 20);
+arrived('secured', 'row security and event triggers do not stop it');
+restart('secured');
+produce('secured', 20);
+arrived('secured', 'nor another process');
+is(sql("SET ROLE plain; SELECT count(*), sum(next_offset) FROM stream_ingest.offsets WHERE name = 'secured'"),
+	"$partitions|$sent{secured}", 'secured: the views show it to its owner');
+sql(q{ALTER EVENT TRIGGER refuse_ddl DISABLE; DROP EVENT TRIGGER refuse_ddl; DROP EVENT TRIGGER note_drop; DROP EVENT TRIGGER note_ddl});
+sql(join(';', map { ("ALTER TABLE $_ DISABLE ROW LEVEL SECURITY", "ALTER TABLE $_ NO FORCE ROW LEVEL SECURITY", "ALTER TABLE $_ OWNER TO plain") } @tables));
+produce('secured', 20);
+arrived('secured', 'nor another owner of the tables');
+sql(join(';', map { "ALTER TABLE $_ OWNER TO CURRENT_USER" } @tables));
+sql("SELECT stream_ingest.drop_subscription('secured')");
+
+# ---- a trigger on all tables ----
+
+# It asks us what goes on, so that our statements nest.
+subscribe('audited', '{"batch_size": 10}');
+sql(q{CREATE TABLE public.audit (who text, n bigint);
+	CREATE FUNCTION public.audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+	BEGIN
+		INSERT INTO audit SELECT current_user, count(*) FROM stream_ingest.status;
+		BEGIN
+			PERFORM stream_ingest.seek('no such subscription', 'earliest');
+		EXCEPTION WHEN undefined_object THEN NULL;
+		END;
+		RETURN NULL;
+	END $$});
+sql(join(';', map { "CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON $_ FOR EACH STATEMENT EXECUTE FUNCTION public.audit()" } @tables));
+produce('audited', 20);
+arrived('audited', 'an audit of all tables does not stop it');
+is(sql("SELECT count(*) > 0 FROM audit"), 't', 'audited: the trigger has fired');
+is(sql("SELECT string_agg(DISTINCT who, ',') FROM audited"), 'plain', 'audited: rows are still written by the owner alone');
+is( sql("SET ROLE plain; BEGIN; DO \$\$BEGIN PERFORM stream_ingest.disable('audited'); PERFORM stream_ingest.enable('audited'); END\$\$; SELECT current_user; COMMIT"),
+	'plain', 'audited: and nobody else becomes another role by it');
+
+# ... and then fails.
+sql(q{CREATE OR REPLACE FUNCTION public.audit() RETURNS trigger LANGUAGE plpgsql AS
+	'BEGIN INSERT INTO nowhere VALUES (1); RETURN NULL; END'});
+produce('audited', 20);
+reason('audited', 'tables of stream_ingest itself.*relation "nowhere" does not exist.*42P01.*continues by itself',
+	'an audit that fails is told as such');
+sql(join(';', map { "DROP TRIGGER audit ON $_" } @tables));
+arrived('audited', 'it continues when that is repaired');
+sql("SELECT stream_ingest.drop_subscription('audited')");
+
+# ---- what cannot be borne ----
+
+subscribe('identity', '{}');
+produce('identity', 10);
+arrived('identity', 'the first messages are there');
+sql('ALTER TABLE stream_ingest.progress REPLICA IDENTITY NOTHING; CREATE PUBLICATION everything FOR ALL TABLES');
+produce('identity', 10);
+reason('identity', 'tables of stream_ingest itself.*cannot update table "progress" because it does not have a replica identity',
+	'a table that cannot be written is told as such');
+sql('ALTER TABLE stream_ingest.progress REPLICA IDENTITY FULL');
+arrived('identity', 'it continues when that is repaired');
+sql('DROP PUBLICATION everything');
+
+# a crash empties an unlogged table
+sql('ALTER TABLE stream_ingest.progress SET UNLOGGED');
+restart('identity');
+produce('identity', 10);
+reason('identity', 'progress is unlogged', 'an unlogged table of ours is told as such');
+sql('ALTER TABLE stream_ingest.progress SET LOGGED');
+arrived('identity', 'it continues when that is repaired');
+sql("SELECT stream_ingest.drop_subscription('identity')");
+
+is(sql('SELECT count(*) FROM stream_ingest.progress'), 0, 'nothing is left behind');
+unlike(slurp_file($node->logfile), qr/was terminated by signal/, 'no process has crashed');
+done_testing();

@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# The SQL tests and some TAP tests with several versions of PostgreSQL, and of
+# librdkafka beside them.
+#
+#   versions.sh [MAJOR...]     default: 16 17 18
+#
+# 16 is PyPI's package pgserver (a server without ICU and postgres_fdw), run in
+# place by run.sh; its TAP tests take the Perl modules of the installed one.
+# The others run in fresh roots of the Debian suites that have them (17: trixie,
+# 18: forky, 19: forky with experimental), where run.sh installs what it needs
+# and takes that server.
+#
+# Needs root, or sudo, and 5 GB in /var/tmp (or in TMPDIR); installs mmdebstrap
+# if it is not there.  Leaves nothing behind but packages and a cache; a root's
+# processes and mounts end with this script, however it ends.
+#
+# Prints a line for each version and, last, "N passed, N failed"; the exit
+# status is 0 when none failed and all ran.  TAP_FILES names other TAP tests.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/lib/root.sh"
+
+passed=0
+failed=0
+
+# quick ones that see workers, locks, errors of a broker and events
+read -r -a tap_files <<<"${TAP_FILES:-015_start 040_fence 167_authorization 177_events}"
+
+# run_tests COMMAND...: run.sh by that command, twice; sets good and bad, and
+# shows what it says of failures and of what is left out.
+run_tests()
+{
+	local log=$work/log part line
+
+	good=0
+	bad=0
+	for part in regress "tap ${tap_files[*]}"; do
+		line=
+		# shellcheck disable=SC2086	# words
+		"$@" $part >"$log" 2>&1 || true
+		line=$(tail -n 1 "$log")
+		grep '^skipped' "$log" || true
+		if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+			good=$((good + BASH_REMATCH[1]))
+			bad=$((bad + BASH_REMATCH[2]))
+			sed -n '/^FAILED/,/^\(ok\|[0-9]\)/p' "$log"
+		else
+			bad=$((bad + 1))
+			tail -n 40 "$log"
+		fi
+	done
+}
+
+# verdict WHAT BEGAN: the line of a version.
+verdict()
+{
+	local word=ok
+
+	[ "$bad" -eq 0 ] || word=FAILED
+	printf '%-7s PostgreSQL %-40s %5d passed %5d failed %5d s\n' "$word" "$1" "$good" "$bad" $((SECONDS - $2))
+	passed=$((passed + good))
+	failed=$((failed + bad))
+}
+
+# not_to_be_had MAJOR BEGAN
+not_to_be_had()
+{
+	good=0
+	bad=1
+	verdict "$1: not to be had" "$2"
+}
+
+# ---- PyPI
+
+get_pgserver()
+{
+	quietly /usr/bin/python3 -m venv "$work/python" &&
+		quietly "$work/python/bin/pip" install -q pgserver==0.1.4
+}
+
+run_in_place()
+{
+	local began=$SECONDS site perl program
+
+	need_build_packages
+	need_packages 'python3-venv: /usr/bin/python3 -c "import ensurepip"'
+	if ! get_pgserver; then
+		not_to_be_had 16 "$began"
+		return
+	fi
+	perl=$(dirname "$("$PG_CONFIG" --pgxs)")/../test/perl
+	site=$(echo "$work"/python/lib/python3*/site-packages)
+	program=$site/pgserver/pginstall/bin/pg_config
+	# its programs find the libraries in the place where they were installed
+	run_tests env PG_CONFIG="$program" PERL5LIB="$perl" LD_LIBRARY_PATH="$site/pgserver.libs" \
+		bash "$STREAM_INGEST_TOP/test/run.sh"
+	verdict "$("$program" --version | sed 's/PostgreSQL //'), librdkafka $(pkg-config --modversion rdkafka)" "$began"
+	rm -rf "$work/python"
+}
+
+# ---- Debian's suites
+
+# add_experimental DIR MAJOR: what only experimental has.
+add_experimental()
+{
+	root_sources sid >>"$1/etc/apt/sources.list"
+	root_sources experimental >>"$1/etc/apt/sources.list"
+	enter_root "$1" sh -c "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+		--no-install-recommends -t experimental postgresql-$2 postgresql-server-dev-$2" >"$work/log" 2>&1
+}
+
+run_in_root()
+{
+	local major=$1 suite=$2 root=$work/$1 began=$SECONDS
+
+	: >"$work/log"
+	if ! make_root "$suite" "$root" make ||
+		{ [ -n "${3:-}" ] && ! add_experimental "$root" "$major"; }; then
+		tail -n 20 "$work/log"
+		not_to_be_had "$major" "$began"
+		return
+	fi
+	server_user=root
+	copy_tree "$root/root/stream_ingest"
+	mkdir -p "$root/var/cache"
+	cp -a "$cache" "$root/var/cache/stream_ingest"
+	run_tests enter_root "$root" bash /root/stream_ingest/test/run.sh
+	verdict "$(described "$root")" "$began"
+	rm -rf --one-file-system "$root"
+}
+
+# described DIR: which versions are installed in the root.
+described()
+{
+	chroot "$1" sh -c '
+		echo "$(/usr/lib/postgresql/*/bin/postgres -V | sed "s/.*(PostgreSQL) \([^ ]*\).*/\1/"), librdkafka $(pkg-config --modversion rdkafka)"'
+}
+
+finish()
+{
+	local status=$?
+
+	trap - EXIT
+	leave_root
+	rm -rf --one-file-system "$work"
+	exit "$status"
+}
+
+if [ "$(id -u)" -ne 0 ]; then
+	as_root env TAP_FILES="${tap_files[*]}" TMPDIR="${TMPDIR:-/var/tmp}" bash "${BASH_SOURCE[0]}" "$@"
+	exit
+fi
+[ $# -gt 0 ] || set -- 16 17 18
+for major in "$@"; do
+	case $major in
+		16 | 17 | 18 | 19) ;;
+		*) sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+	esac
+done
+need_packages \
+	'default-jre-headless: command -v java' \
+	'maven: command -v mvn'
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/si-versions.XXXXXX")
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+chmod 755 "$work"
+share_cache
+bash "$STREAM_INGEST_TOP/test/kafka.sh" jars >/dev/null
+cache=$(cache_dir)
+for major in "$@"; do
+	case $major in
+		16) run_in_place ;;
+		17) run_in_root 17 trixie ;;
+		18) run_in_root 18 forky ;;
+		19) run_in_root 19 forky experimental ;;
+	esac
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
