@@ -35,8 +35,7 @@ BEGIN
 END $$;
 
 -- A schema that a role made before the extension came is the extension's
--- owner's from now on, and nobody else makes anything in it or writes to the
--- tables.  Rights to read, as for backups, stay.
+-- owner's from now on, and nobody else makes anything in it.
 DO $$
 DECLARE
     extension_owner regrole;
@@ -57,17 +56,6 @@ BEGIN
          WHERE n.nspname = 'stream_ingest' AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
     LOOP
         EXECUTE format('REVOKE CREATE ON SCHEMA stream_ingest FROM %s CASCADE', entry.grantee);
-    END LOOP;
-    FOR entry IN
-        SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee,
-               c.oid::regclass AS relation, a.privilege_type,
-               CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind
-          FROM pg_class c, aclexplode(c.relacl) a
-         WHERE c.relnamespace = 'stream_ingest'::regnamespace AND a.grantee <> c.relowner
-           AND a.privilege_type <> 'SELECT'
-    LOOP
-        EXECUTE format('REVOKE %s ON %s %s FROM %s CASCADE', entry.privilege_type, entry.kind,
-            entry.relation, entry.grantee);
     END LOOP;
 END $$;
 
@@ -170,7 +158,6 @@ REVOKE ALL ON stream_ingest.crash_marker FROM PUBLIC;
 
 COMMENT ON VIEW stream_ingest.gaps IS
 'ranges of offsets that were passed over: the broker no longer had them, a forward seek left them out, or their rows were lost in a crash with an unlogged target';
-
 -- Another server of the same name is not read from.
 ALTER TABLE stream_ingest.subscription ADD COLUMN server_oid oid;
 COMMENT ON COLUMN stream_ingest.subscription.server_oid IS
@@ -227,3 +214,28 @@ SELECT s.id, s.name, w.worker, w.pid,
   LEFT JOIN LATERAL stream_ingest.subscription_slot(
       CASE WHEN s.enabled AND (s.stop_state IS NOT NULL OR w.state IS NOT NULL) THEN NULL ELSE s.id END,
       s.epoch, s.enabled) b ON true;
+
+--
+-- Rights: last, so that nothing is missed that was made above
+--
+
+-- What ALTER DEFAULT PRIVILEGES granted on the tables is not meant for them: a
+-- role that can write to them could enter a superuser as an owner, and one that
+-- can add a trigger could have it run as a superuser.  Rights to read, as for
+-- backups, stay.
+DO $$
+DECLARE
+    entry record;
+BEGIN
+    FOR entry IN
+        SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee,
+               c.oid::regclass AS relation, a.privilege_type,
+               CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind
+          FROM pg_class c, aclexplode(c.relacl) a
+         WHERE c.relnamespace = 'stream_ingest'::regnamespace AND a.grantee <> c.relowner
+           AND a.privilege_type <> 'SELECT'
+    LOOP
+        EXECUTE format('REVOKE %s ON %s %s FROM %s CASCADE', entry.privilege_type, entry.kind,
+            entry.relation, entry.grantee);
+    END LOOP;
+END $$;

@@ -217,9 +217,6 @@ SELECT pg_catalog.pg_extension_config_dump('stream_ingest.count_changes', '');
 SELECT pg_catalog.pg_extension_config_dump('stream_ingest.gap', '');
 SELECT pg_catalog.pg_extension_config_dump('stream_ingest.gap_id_seq', '');
 
-REVOKE ALL ON stream_ingest.subscription, stream_ingest.progress, stream_ingest.gap,
-  stream_ingest.dead_letter, stream_ingest.count_changes, stream_ingest.crash_marker FROM PUBLIC;
-
 -- API: private; a dump may be restored where its OIDs are those of others
 CREATE FUNCTION stream_ingest.subscription_restored()
 RETURNS trigger
@@ -615,7 +612,7 @@ BEGIN
     END LOOP;
 END $$;
 REVOKE ALL ON stream_ingest.subscription, stream_ingest.progress, stream_ingest.gap,
-  stream_ingest.dead_letter, stream_ingest.count_changes FROM PUBLIC;
+  stream_ingest.dead_letter, stream_ingest.count_changes, stream_ingest.crash_marker FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA stream_ingest TO PUBLIC;
 GRANT SELECT ON stream_ingest.subscriptions, stream_ingest.status, stream_ingest.offsets,

@@ -44,9 +44,9 @@ typedef enum SiReason
 	SI_REASON_NO_CONNECT,		/* %s: role */
 	SI_REASON_NO_SERVER,		/* %s: server */
 	SI_REASON_NO_USAGE,			/* %s, %s: role, server */
+	SI_REASON_OTHER_SERVER,		/* %s: server */
 	SI_REASON_OPTIONS,			/* %s: what is wrong with them */
 	SI_REASON_DAMAGE,			/* %s: what is wrong */
-	SI_REASON_OTHER_SERVER,		/* %s: server */
 
 	/* Kafka; %s: librdkafka's words */
 	SI_REASON_BROKER,

@@ -15,6 +15,7 @@
 
 #include "access/htup_details.h"
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -23,20 +24,30 @@
 
 PG_FUNCTION_INFO_V1(si_sql_subscription_restored);
 
-/* A column of a new row; an error if it is NULL, which none of these may be. */
-static Datum
-get_column(const TriggerData *trigger, const char *name)
+/*
+ * A column's number.  Any role can give its own table a trigger that calls
+ * this, so the column is looked at before it is read.
+ */
+static int
+find_column(const TriggerData *trigger, const char *name, Oid type)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	bool		isnull;
-	Datum		value = heap_getattr(trigger->tg_trigtuple, SPI_fnumber(desc, name), desc, &isnull);
+	int			column = SPI_fnumber(desc, name);
 
-	if (isnull)
-		ereport(ERROR,
-				(errcode(ERRCODE_NOT_NULL_VIOLATION),
-				 errmsg("null value in column \"%s\" of relation \"%s\"", name,
-						RelationGetRelationName(trigger->tg_relation))));
-	return value;
+	if (column <= 0 || SPI_gettypeid(desc, column) != type)
+		elog(ERROR, "fired for a table that is not subscription");
+	return column;
+}
+
+/* A column of a new row; false if it is NULL. */
+static bool
+get_column(const TriggerData *trigger, int column, Datum *value)
+{
+	bool		isnull;
+
+	*value = heap_getattr(trigger->tg_trigtuple, column,
+						  RelationGetDescr(trigger->tg_relation), &isnull);
+	return !isnull;
 }
 
 /* BEFORE INSERT on subscription, for each row */
@@ -44,22 +55,25 @@ Datum
 si_sql_subscription_restored(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	int			column;
 	bool		isnull = false;
-	Datum		owner;
+	Datum		identifier,
+				name,
+				owner;
+	int			column;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
 		!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be fired BEFORE INSERT FOR EACH ROW",
-						"subscription_restored")));
-	if (DatumGetInt64(get_column(trigger, "system_identifier")) == (int64) GetSystemIdentifier())
+		elog(ERROR, "not fired before an insert of a row");
+
+	column = find_column(trigger, "owner", OIDOID);
+
+	/* what is NULL here, the table refuses */
+	if (!get_column(trigger, find_column(trigger, "system_identifier", INT8OID), &identifier) ||
+		!get_column(trigger, find_column(trigger, "owner_name", NAMEOID), &name) ||
+		DatumGetInt64(identifier) == (int64) GetSystemIdentifier())
 		return PointerGetDatum(trigger->tg_trigtuple);
 
-	owner = ObjectIdGetDatum(get_role_oid(NameStr(*DatumGetName(get_column(trigger, "owner_name"))),
-										  true));
-	column = SPI_fnumber(RelationGetDescr(trigger->tg_relation), "owner");
+	owner = ObjectIdGetDatum(get_role_oid(NameStr(*DatumGetName(name)), true));
 	return PointerGetDatum(heap_modify_tuple_by_cols(trigger->tg_trigtuple,
 													 RelationGetDescr(trigger->tg_relation),
 													 1, &column, &owner, &isnull));

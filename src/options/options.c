@@ -435,11 +435,18 @@ char *
 si_options_group_id(const char *options)
 {
 	SiDocument *given = si_document_make();
-	const char *utf8 = pg_server_to_any(options, strlen(options), PG_UTF8);
-	char	   *result;
+	json_t	   *value;
+	char	   *result = NULL;
 
-	given->json = json_loads(utf8, JSON_DECODE_ANY, NULL);
-	result = si_document_string(json_object_get(given->json, "group_id"));
+	/* another subscription's options, which are none of the caller's business */
+	given->json = json_loads(pg_server_to_any(options, strlen(options), PG_UTF8), 0, NULL);
+	value = json_object_get(given->json, "group_id");
+	if (json_is_string(value))
+	{
+		const char *text = json_string_value(value);
+
+		result = pstrdup(pg_any_to_server(text, strlen(text), PG_UTF8));
+	}
 	si_document_release(given);
 	return result;
 }

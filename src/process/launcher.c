@@ -388,9 +388,19 @@ is_wanted(const SiWorkerSlot *worker)
 		subscription->owner == worker->owner;
 }
 
+/* Does, or did, a worker work by older settings than the subscription has? */
+static bool
+has_older_epoch(const SiWorkerSlot *worker)
+{
+	SiSubscriptionSlot *subscription =
+		si_slots_find_subscription(worker->database, worker->subscription);
+
+	return subscription != NULL && worker->epoch != 0 && worker->epoch < subscription->epoch;
+}
+
 /*
- * A worker that works by older settings than the subscription has now, or
- * shares the partitions with more or fewer than there are now.
+ * A worker that works by older settings, or shares the partitions with more or
+ * fewer than there are now.
  */
 static bool
 is_outdated(const SiWorkerSlot *worker)
@@ -398,10 +408,8 @@ is_outdated(const SiWorkerSlot *worker)
 	SiSubscriptionSlot *subscription =
 		si_slots_find_subscription(worker->database, worker->subscription);
 
-	if (subscription == NULL)
-		return false;
-	return (worker->epoch != 0 && worker->epoch < subscription->epoch) ||
-		worker->team != subscription->granted;
+	return has_older_epoch(worker) ||
+		(subscription != NULL && worker->team != subscription->granted);
 }
 
 /* Has a worker that we registered ended before it could attach itself? */
@@ -686,7 +694,7 @@ launch(int index, bool room)
 	}
 
 	/* what failed was an older state of the subscription */
-	if (is_outdated(worker))
+	if (has_older_epoch(worker))
 	{
 		worker->failures = 0;
 		worker->start_after = 0;

@@ -68,8 +68,6 @@
 
 #define TROUBLE_CHECK_MS	2000	/* looking at the topic, if something is
 									 * wrong */
-#define REPORT_MS			1000	/* as often as the server's backends
-									 * report statistics */
 
 /*
  * Until a worker streams it waits no longer for a lock, and tries again: what
@@ -77,6 +75,8 @@
  */
 #define START_LOCK_TIMEOUT_MS	5000
 #define LOCK_RETRY_MS		1000
+#define REPORT_MS			1000	/* as often as the server's backends
+									 * report statistics */
 #define CLOSE_MS			5000	/* most that the end of a worker may take */
 
 static const char *const wait_names[SI_NWAITS] = {
@@ -256,7 +256,6 @@ prepare(SiWorker *worker)
 	MemoryContext caller = si_transaction_begin();
 	MemoryContext old;
 
-	si_session_limit_lock_waits(START_LOCK_TIMEOUT_MS);
 	read_subscription(worker);
 	set_synchronous_commit(worker);
 	old = MemoryContextSwitchTo(worker->plan_context);
@@ -564,15 +563,21 @@ run(SiWorker *worker)
 	}
 }
 
-/* The worker waited in vain for a lock: show it, and let a successor try. */
+/*
+ * A lock that is needed to start could not be had.  That is no failure: another
+ * process tries again soon, whatever the back-off would be.
+ */
 static void
-leave_after_lock_timeout(SiWorker *worker)
+leave_for_lock(SiWorker *worker)
 {
 	const char *reason = si_reason_fixed(SI_REASON_LOCK_TIMEOUT);
 
 	si_worker_set_error(ERRCODE_LOCK_NOT_AVAILABLE, reason);
 	si_worker_set_state(worker, SI_STATE_RETRYING, reason);
-	si_worker_back_off(worker, LOCK_RETRY_MS);
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(si_worker_my_slot)->start_after =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOCK_RETRY_MS);
+	si_slots_unlock();
 	si_worker_leave(true);
 }
 
@@ -597,11 +602,10 @@ leave_after_error(SiWorker *worker)
 	MemoryContextSwitchTo(worker->scratch);
 	RESUME_INTERRUPTS();
 
-	if (failure->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && worker->phase != SI_PHASE_STREAM)
-		leave_after_lock_timeout(worker);
-
 	/* no payload takes part in anything but batches */
 	failure->safe = true;
+	if (failure->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && worker->phase != SI_PHASE_STREAM)
+		leave_for_lock(worker);
 	words = si_failure_words(failure);
 	si_worker_set_error(failure->sqlerrcode, words);
 	if (!si_worker_show_own_failure(worker, failure))
@@ -735,6 +739,7 @@ si_worker_main(Datum arg)
 	si_words_copy_ascii(name, sizeof(name), NameStr(stub->name));
 	pgstat_report_appname(psprintf("stream_ingest %s", name));
 	si_session_init_worker();
+	si_session_limit_lock_waits(START_LOCK_TIMEOUT_MS);
 	keep_memory();
 	for (int i = 0; i < SI_NWAITS; i++)
 		wait_events[i] = new_wait_event_compat(wait_names[i]);

@@ -138,7 +138,7 @@ sql("SELECT stream_ingest.drop_subscription('$_')") foreach qw(nowhere silent sa
 # ---- the owner, its rights, and the target ----
 
 subscribe($_) foreach qw(granted renamed gone);
-subscribe('lent', table_owner => 'postgres');
+subscribe('lent', table_owner => sql('SELECT quote_ident(current_user)'));
 goes_on($_) foreach qw(granted renamed gone lent);
 
 sql('REVOKE ALL ON lent FROM plain');

@@ -44,7 +44,7 @@ $kafka->produce('t', [ '{"id": 1, "a": 1}', '{"id": 2}' ], partition => 0);
 
 # What runs as a superuser when it is called as one.
 my $trap = 'BEGIN IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)'
-  . ' THEN ALTER ROLE mallory SUPERUSER; END IF; RETURN true; END';
+  . ' THEN ALTER ROLE mallory SUPERUSER; END IF; RETURN';
 
 sub still_nobody
 {
@@ -65,8 +65,8 @@ like($error, qr/schema "stream_ingest" already exists/, 'the extension does not 
 # version 1.0 did; the library, and the update, have to make the best of it
 sql(q{CREATE EXTENSION stream_ingest VERSION '1.0'}, 'early');
 is( attempt('mallory', qq{
-	CREATE FUNCTION stream_ingest.note_row(integer, integer) RETURNS boolean LANGUAGE plpgsql AS '$trap';
-	CREATE FUNCTION stream_ingest.row_lacks(smallint) RETURNS boolean LANGUAGE plpgsql AS '$trap';
+	CREATE FUNCTION stream_ingest.note_row(integer, integer) RETURNS boolean LANGUAGE plpgsql AS '$trap stream_ingest.note_row(\$1, \$2::bigint); END';
+	CREATE FUNCTION stream_ingest.row_lacks(smallint) RETURNS boolean LANGUAGE plpgsql AS '$trap false; END';
 	GRANT ALL ON SCHEMA stream_ingest TO PUBLIC}, 'early'),
 	'', 'its owner makes overloads of what upserts call');
 like(attempt('postgres', 'ALTER EXTENSION stream_ingest UPDATE', 'early'),
@@ -82,7 +82,7 @@ like(attempt('postgres', 'ALTER EXTENSION stream_ingest UPDATE', 'early'),
 sql('ALTER FUNCTION public.note_row(integer, integer) SET SCHEMA stream_ingest', 'early');
 sql(qq{
 	CREATE SERVER kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '$bootstrap');
-	CREATE TABLE t (id bigint PRIMARY KEY, a int, b int DEFAULT 7);
+	CREATE TABLE t (id bigint PRIMARY KEY, a int);
 	SELECT stream_ingest.create_subscription('early', 'kafka', 't', 't', insert_mode => 'upsert')}, 'early');
 ok(poll_in('early', 'SELECT count(*) FROM t', '2'), 'a superuser\'s upsert runs');
 still_nobody('an overload of note_row');
@@ -223,6 +223,11 @@ is(sql(q{SELECT owner FROM stream_ingest.subscriptions WHERE name = 'keyed'}, 'e
 is(sql(q{SET ROLE mallory; SELECT count(*) FROM stream_ingest.subscriptions}, 'elsewhere'), 0, 'the role that has the OID here sees nothing');
 like(attempt('mallory', q{SELECT stream_ingest.enable('keyed')}, 'elsewhere'), qr/must be owner of subscription/, 'and enables nothing');
 sql('DROP DATABASE elsewhere');
+like( attempt('mallory', q{
+	CREATE TABLE public.forged (owner oid, owner_name int8, system_identifier int8);
+	CREATE TRIGGER forged BEFORE INSERT ON public.forged FOR EACH ROW EXECUTE FUNCTION stream_ingest.subscription_restored();
+	INSERT INTO public.forged VALUES (1, 1, 1)}),
+	qr/ERROR:  fired for a table that is not subscription/, 'a table of the same columns with other types is refused');
 
 still_nobody('any of this');
 done_testing();
