@@ -180,7 +180,7 @@ si_retry_dead_letters(const SiSubscription *subscription, const SiOptions *optio
 
 /*
  * As a batch does: the target is locked before the subscription, and for that
- * it does not wait.  So whoever changes the subscription may want the target
+ * it does not wait.  So a session that changes the subscription may want the target
  * next.
  */
 bool

@@ -21,7 +21,7 @@
  * the order of partitions and offsets, topic by topic.  Those applied are gone,
  * the others have the new reason.  Returns how many were applied.  The caller
  * holds the subscription (si_catalog_share), or what is applied may go by what
- * somebody has changed meanwhile.
+ * another session has changed meanwhile.
  */
 extern int64 si_retry_dead_letters(const SiSubscription *subscription,
 								   const SiOptions *options,

@@ -72,7 +72,7 @@ append_absent_test(StringInfo sql, const SiColumn *column)
 
 /*
  * An expression of the table as text.  Every name in it that is not the
- * server's own is qualified: whoever can make objects in a schema of the
+ * server's own is qualified: a role that can make objects in a schema of the
  * session's search_path could otherwise have another meant when the text is
  * read.
  */

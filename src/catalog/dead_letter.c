@@ -86,7 +86,7 @@ static SiFixedSql remove_sql = {
 
 /*
  * Where the stream will be when it has carried out what it was told.  An offset
- * from there on is met again: whoever applied it before would apply it twice.
+ * from there on is met again: applied before, it would be applied twice.
  */
 #define AHEAD \
 	"WITH ahead AS MATERIALIZED (SELECT p.topic, p.partition, " \

@@ -76,7 +76,7 @@ extern void si_session_limit_lock_waits(int ms);
 /*
  * Let the commit of the current transaction wait until it is durable, here and
  * at the synchronous standbys, whatever the session's synchronous_commit is.
- * wanted is the level that somebody asked for, or NULL; it counts if it waits
+ * wanted is the level that was asked for, or NULL; it counts if it waits
  * for more.
  */
 extern void si_session_commit_durably(const char *wanted);

@@ -220,7 +220,7 @@ cluster_settings(void)
 
 /* ---- where this session differs ---- */
 
-/* Does this belong to the session, whoever's rows it writes? */
+/* Does this belong to the session, whatever rows it writes? */
 static bool
 is_of_session(const struct config_generic *setting)
 {

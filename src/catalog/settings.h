@@ -3,7 +3,7 @@
  * settings.h
  *	  The settings that a role's own session would have.
  *
- * A worker is such a session.  Whoever else applies a message (retry_dead_letters,
+ * A worker is such a session.  Another process that applies a message (retry_dead_letters,
  * preview) must give the same row, whatever was set in the calling session, by
  * SET, by the caller's role or by the connection.
  *

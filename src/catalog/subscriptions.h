@@ -80,7 +80,7 @@ extern Oid	si_catalog_extension(void);
 
 /*
  * The same, and keep it from being dropped until the transaction ends, unless
- * somebody else has it locked: this never waits.
+ * another session has it locked: this never waits.
  */
 extern Oid	si_catalog_lock_extension(void);
 

@@ -139,7 +139,7 @@ si_failure_from_decode(const SiDecodeError *error)
 }
 
 /*
- * What passes must reach whoever tries again.  As a message's failure it would
+ * What passes must reach the caller, which tries again.  As a message's failure it would
  * make a dead letter of a good message.
  */
 void

@@ -56,7 +56,7 @@ extern SiFailure *si_failure_from_error(const ErrorData *edata);
  */
 extern SiFailure *si_failure_from_decode(const SiDecodeError *error);
 
-/* Throw a failure that passes, whoever found it. */
+/* Throw a failure that passes, wherever it was found. */
 extern void si_failure_throw_if_passing(int sqlerrcode, const char *message);
 
 /* The same for a decoder's verdict. */

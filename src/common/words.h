@@ -4,7 +4,7 @@
  *	  Text that comes from elsewhere or goes elsewhere.
  *
  * What a broker says may be anything: no text in the database's encoding,
- * control characters for the terminal of whoever reads it, megabytes.  And the
+ * control characters for the terminal of its reader, megabytes.  And the
  * names of a database are in its own encoding, which Kafka, and a session in
  * another database, take for something else.  What cannot be shown is
  * written as \xNN here, a byte each.

@@ -49,9 +49,9 @@ typedef struct SiWantedField
 	bool		of_key;			/* look into the message's key, not its value */
 	int			nsteps;
 	const SiPathStep *steps;
-	bool		as_json;		/* whoever takes it reads JSON: a string with
-								 * \u0000, which no text can hold, is handed
-								 * over as it is written (SI_VALUE_WRITTEN) */
+	bool		as_json;		/* its taker reads JSON: a string with \u0000,
+								 * which no text can hold, is handed over as
+								 * it is written (SI_VALUE_WRITTEN) */
 } SiWantedField;
 
 typedef struct SiDecodePlan

@@ -227,7 +227,7 @@ extern void si_worker_retry_orphans(SiWorker *worker);
 
 /*
  * Apply the next batch of what is in hand, as one transaction, or step aside for
- * whoever is changing the subscription.  A batch that is undone by an error that
+ * the session that is changing the subscription.  A batch that is undone by an error that
  * passes is tried again later; what else is thrown ends the worker.
  */
 extern void si_worker_apply(SiWorker *worker);
