@@ -16,9 +16,9 @@ OBJS_options = document insert_mode option_positions option_types options \
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
 	subscriptions
-OBJS_apply = applier batch column_default convert datum epoch format ingest \
-	isolate key mapping plan reduce retry row_notes show statement tombstone \
-	user_sql writer
+OBJS_apply = applier batch column_default convert datum epoch fast_input \
+	format ingest isolate key mapping plan reduce retry row_notes show \
+	statement tombstone user_sql writer
 OBJS_process = ddl launcher publisher scanner worker worker_apply worker_contact \
 	worker_fetch worker_limits worker_run worker_status
 OBJS_functions = arguments functions functions_dead_letters functions_decode \
@@ -26,10 +26,10 @@ OBJS_functions = arguments functions functions_dead_letters functions_decode \
 	functions_wait infer look preview subscription upcoming views visit
 OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(folder)/%.o))
 
-TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin
+TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fast_input_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at
+REGRESS = upgrade fast_input server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=test/regress.conf
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
@@ -99,6 +99,10 @@ $(MODULE_big)$(DLSUFFIX): src/exports.map
 test/%: test/%.c
 	$(CC) -std=gnu99 -g -O2 -Wall -Wextra -Wmissing-prototypes $(if $(MAINTAINER),-Werror) \
 		-o $@ $< $(shell $(PKG_CONFIG) --cflags --libs rdkafka)
+
+# Loaded by sql/fast_input.sql.
+test/fast_input_test.so: test/fast_input_test.c src/apply/fast_input.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(PG_CFLAGS) $(if $(MAINTAINER),-Werror) -fPIC -shared -o $@ $(filter %.c,$^)
 
 # The decoders need no server, so this one runs under the sanitizers.
 test/decoder_test: test/decoder_test.c $(addprefix src/format/,decoder.c json_scan.c path_tree.c decode_json.c decode_text.c decode_raw.c)
