@@ -19,9 +19,9 @@ OBJS_options = document insert_mode option_positions option_types options \
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
 	settings subscriptions transaction unlogged
-OBJS_apply = applier batch column_default convert datum epoch format ingest \
-	isolate key mapping other_index plan reduce retry row_notes show \
-	statement tombstone user_sql writer
+OBJS_apply = applier batch column_default convert datum epoch fast_input \
+	format ingest isolate key mapping other_index plan reduce retry \
+	row_notes show statement tombstone user_sql writer
 OBJS_process = ddl launcher places publisher scanner worker worker_apply \
 	worker_contact worker_fetch worker_limits worker_run worker_status
 OBJS_functions = arguments connection functions functions_dead_letters \
@@ -30,10 +30,10 @@ OBJS_functions = arguments connection functions functions_dead_letters \
 	topic_reader upcoming views
 OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(folder)/%.o))
 
-TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so
+TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so test/fast_input_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Those of what a server may lack: how we know that it is there, and what is
@@ -126,6 +126,11 @@ test/%: test/%.c
 test/neighbour.so: test/neighbour.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $<
+
+# Loaded by sql/fast_input.sql.
+test/fast_input_test.so: test/fast_input_test.c src/apply/fast_input.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # The decoders need no server, so this one runs under the sanitizers.
 test/decoder_test: test/decoder_test.c $(addprefix src/format/,decoder.c json_scan.c path_tree.c decode_json.c decode_text.c decode_raw.c)

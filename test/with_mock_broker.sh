@@ -6,6 +6,7 @@
 # The command finds in its environment
 #   STREAM_INGEST_BOOTSTRAP   the broker's address
 #   STREAM_INGEST_MOCK        where "test/mock_broker -c" sends its commands
+#   STREAM_INGEST_TESTS       the directory of the tests' programs
 # and gives the exit status.  Used by "make installcheck", test/run.sh and the
 # quickstart; needs test/mock_broker (make test-programs).
 set -euo pipefail
@@ -20,6 +21,7 @@ finish()
 	rm -rf "$dir"
 }
 
+export STREAM_INGEST_TESTS=$STREAM_INGEST_TOP/test
 start_mock_broker "$dir"
 broker=$!
 trap finish EXIT

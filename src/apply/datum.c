@@ -167,6 +167,7 @@ si_datum_init_column(SiDatumColumn *state, const SiColumn *column)
 	fmgr_info(input, &state->input);
 	state->time_of_day = base_type == TIMEOID || base_type == TIMETZOID;
 	state->checks_null = !state->input.fn_strict;
+	state->fast_input = si_fast_input_find(column->type, column->typmod);
 	state->convert = choose_conversion(column, base_type);
 	if (state->convert == convert_nested)
 		init_nested(state);
@@ -193,8 +194,15 @@ static bool
 convert_input(SiDatumMaker *maker, SiDatumColumn *state,
 			  const SiValue *value, Datum *result)
 {
-	if (!value_to_scratch(maker, state, value))
+	const char *text;
+	size_t		len;
+
+	if (!value_text(maker, state, value, &text, &len))
 		return false;
+	if (state->fast_input != NULL && state->fast_input(text, len, state->column->typmod, result))
+		return true;
+	resetStringInfo(&maker->scratch);
+	appendBinaryStringInfo(&maker->scratch, text, len);
 
 	return si_datum_from_text(maker, state, maker->scratch.data, result);
 }

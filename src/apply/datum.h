@@ -23,6 +23,7 @@
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 
+#include "apply/fast_input.h"
 #include "apply/mapping.h"
 #include "common/compat.h"
 #include "common/failure.h"
@@ -59,6 +60,7 @@ struct SiDatumColumn
 	si_datum_routine convert;
 	bool		time_of_day;	/* a time without a date */
 	bool		checks_null;	/* the input function wants to see NULLs */
+	si_fast_input_routine fast_input;	/* tried before it; or NULL */
 	FmgrInfo	input;
 	Oid			typioparam;
 

@@ -1,0 +1,536 @@
+/*-------------------------------------------------------------------------
+ *
+ * fast_input.c
+ *	  Values of common types in their usual form, read without the type's
+ *	  input function.
+ *
+ * Input functions take a third of a worker's time: they look for white space,
+ * settings, a dozen of notations, and some (macaddr) call sscanf().  Messages
+ * of a topic come from one program, which writes a type in one form.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <sys/socket.h>
+
+#include "catalog/pg_type.h"
+#include "datatype/timestamp.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/inet.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "apply/fast_input.h"
+
+/* Digits of which any number fits into an int64. */
+#define INT64_DIGITS	18
+
+/* A decimal number: digits, the last of them scale places behind the point. */
+typedef struct Decimal
+{
+	bool		negative;
+	int64		digits;
+	int			ndigits;		/* without leading zeroes */
+	int			scale;
+} Decimal;
+
+static inline bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* ---- numbers ---- */
+
+/* -?[0-9]+ that fits; the input functions take leading zeroes, too. */
+static bool
+read_integer(const char *text, size_t len, int64 *result)
+{
+	const char *end = text +len;
+	bool		negative = len > 0 && *text == '-';
+	int64		value = 0;
+
+	if (negative)
+		text	  ++;
+
+	if (text == end || end - text >INT64_DIGITS)
+		return false;
+	for (; text <end; text ++)
+	{
+		if (!is_digit(*text))
+			return false;
+		value = value * 10 + (*text -'0');
+	}
+	*result = negative ? -value : value;
+	return true;
+}
+
+static bool
+fast_int2(const char *text, size_t len, int32 typmod, Datum *result)
+{
+	int64		value;
+
+	if (!read_integer(text, len, &value) || value < PG_INT16_MIN || value > PG_INT16_MAX)
+		return false;
+	*result = Int16GetDatum((int16) value);
+	return true;
+}
+
+static bool
+fast_int4(const char *text, size_t len, int32 typmod, Datum *result)
+{
+	int64		value;
+
+	if (!read_integer(text, len, &value) || value < PG_INT32_MIN || value > PG_INT32_MAX)
+		return false;
+	*result = Int32GetDatum((int32) value);
+	return true;
+}
+
+static bool
+fast_int8(const char *text, size_t len, int32 typmod, Datum *result)
+{
+	int64		value;
+
+	if (!read_integer(text, len, &value))
+		return false;
+	*result = Int64GetDatum(value);
+	return true;
+}
+
+/* -?[0-9]+(\.[0-9]+)? of at most 18 digits, and as many behind the point */
+static bool
+read_decimal(const char *text, size_t len, Decimal *number)
+{
+	const char *end = text +len;
+	const char *point = NULL;
+
+	number->negative = len > 0 && *text == '-';
+	if (number->negative)
+		text	  ++;
+
+	number->digits = 0;
+	number->ndigits = 0;
+	if (text == end || !is_digit(*text) || !is_digit(end[-1]))
+		return false;
+	for (; text <end; text ++)
+	{
+		if (*text == '.' && point == NULL)
+		{
+			point = text;
+
+			continue;
+		}
+		if (!is_digit(*text))
+			return false;
+		if ((number->digits != 0 || *text !='0') &&++number->ndigits > INT64_DIGITS)
+			return false;
+		number->digits = number->digits * 10 + (*text -'0');
+	}
+	number->scale = point ? (int) Min(end - point - 1, INT64_DIGITS + 1) : 0;
+	return number->scale <= INT64_DIGITS;
+}
+
+/*
+ * A mantissa and a power of ten that the type holds exactly: then one division
+ * is rounded once, as strtod() and strtof() round.  (Clinger, How to Read
+ * Floating Point Numbers Accurately, 1990.)  It takes arithmetic in the type
+ * itself, which FLT_EVAL_METHOD tells of.
+ */
+static bool
+fast_float8(const char *text, size_t len, int32 typmod, Datum *result)
+{
+	static const double powers[] = {
+		1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13,
+		1e14, 1e15, 1e16, 1e17, 1e18
+	};
+	Decimal		number;
+	double		value;
+
+	if (FLT_EVAL_METHOD != 0 || !read_decimal(text, len, &number) ||
+		number.digits > (INT64CONST(1) << DBL_MANT_DIG))
+		return false;
+	value = (double) number.digits / powers[number.scale];
+	*result = Float8GetDatum(number.negative ? -value : value);
+	return true;
+}
+
+static bool
+fast_float4(const char *text, size_t len, int32 typmod, Datum *result)
+{
+	static const float powers[] = {
+		1e0f, 1e1f, 1e2f, 1e3f, 1e4f, 1e5f, 1e6f, 1e7f, 1e8f, 1e9f, 1e10f
+	};
+	Decimal		number;
+	float		value;
+
+	if (FLT_EVAL_METHOD != 0 || !read_decimal(text, len, &number) ||
+		number.digits > (INT64CONST(1) << FLT_MANT_DIG) || number.scale >= lengthof(powers))
+		return false;
+	value = (float) number.digits / powers[number.scale];
+	*result = Float4GetDatum(number.negative ? -value : value);
+	return true;
+}
+
+/*
+ * Without a typmod the number keeps its scale.  With one it gets that scale,
+ * and is left to the input function where digits would have to be rounded away
+ * or there may be too many.
+ */
+static bool
+fast_numeric(const char *text, size_t len, int32 typmod, Datum *result)
+{
+	Decimal		number;
+
+	if (!read_decimal(text, len, &number))
+		return false;
+	if (typmod >= 0)
+	{
+		int			precision = ((typmod - VARHDRSZ) >> 16) & 0xffff;
+		int			scale = (typmod - VARHDRSZ) & 0x7ff;
+		int			missing = scale - number.scale;
+
+		if (missing < 0 || number.ndigits + missing > Min(precision, INT64_DIGITS))
+			return false;
+		for (; missing > 0; missing--)
+			number.digits *= 10;
+		number.scale = scale;
+	}
+	*result = NumericGetDatum(int64_div_fast_to_numeric(number.negative ? -number.digits : number.digits,
+														number.scale));
+	return true;
+}
+
+/* ---- bytes in hexadecimal ---- */
+
+static inline int
+hex_value(unsigned char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Two digits to a byte; false if they are none. */
+static inline bool
+read_byte(const char *text, unsigned char *byte)
+{
+	int			high = hex_value(text[0]);
+	int			low = hex_value(text[1]);
+
+	*byte = (unsigned char) (high << 4 | low);
+	return (high | low) >= 0;
+}
+
+/* 8-4-4-4-12 digits */
+static bool
+fast_uuid(const char *text, size_t len, int32 typmod, Datum *result)
+{
+	unsigned char bytes[UUID_LEN];
+	pg_uuid_t  *uuid;
+
+	if (len != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-')
+		return false;
+	for (int i = 0; i < UUID_LEN; i++)
+	{
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			text	  ++;
+
+		if (!read_byte(text, &bytes[i]))
+			return false;
+		text	  +=2;
+	}
+	uuid = palloc(sizeof(pg_uuid_t));
+	memcpy(uuid->data, bytes, UUID_LEN);
+	*result = UUIDPGetDatum(uuid);
+	return true;
+}
+
+/* six bytes with colons between them */
+static bool
+fast_macaddr(const char *text, size_t len, int32 typmod, Datum *result)
+{
+	unsigned char bytes[6];
+	macaddr    *address;
+
+	if (len != 17)
+		return false;
+	for (int i = 0; i < 6; i++)
+	{
+		if (!read_byte(text +3 * i, &bytes[i]) || (i < 5 && text[3 * i + 2] != ':'))
+			return false;
+	}
+	address = palloc(sizeof(macaddr));
+	memcpy(address, bytes, sizeof(bytes));
+	*result = MacaddrPGetDatum(address);
+	return true;
+}
+
+/* An IPv4 address without a netmask; its numbers have no leading zeroes. */
+static bool
+fast_inet(const char *text, size_t len, int32 typmod, Datum *result)
+{
+	const char *end = text +len;
+	unsigned char bytes[4];
+	inet	   *address;
+
+	for (int i = 0; i < 4; i++)
+	{
+		const char *start = text;
+		int			value = 0;
+
+		for (; text <end && is_digit(*text) && text -start < 3; text ++)
+			value = value * 10 + (*text -'0');
+		if (text == start || value > 255 || (*start == '0' && text -start > 1))
+			return false;
+		bytes[i] = (unsigned char) value;
+		if (i < 3 && (text == end || *text ++!= '.'))
+			return false;
+	}
+	if (text !=end)
+		return false;
+	address = palloc0(sizeof(inet));
+	ip_family(address) = PGSQL_AF_INET;
+	ip_bits(address) = 32;
+	memcpy(ip_addr(address), bytes, sizeof(bytes));
+	SET_INET_VARSIZE(address);
+	*result = InetPGetDatum(address);
+	return true;
+}
+
+/* ---- dates and times, in ISO 8601 form ---- */
+
+static inline bool
+read_two(const char *text, int *value)
+{
+	*value = (text[0] - '0') *10 + (text[1] - '0');
+	return is_digit(text[0]) && is_digit(text[1]);
+}
+
+/* YYYY-MM-DD, to days since 2000 */
+static bool
+read_date(const char *text, int *days)
+{
+	int			century,
+				year,
+				month,
+				day;
+
+	if (!read_two(text, &century) || !read_two(text +2, &year) || text[4] != '-' ||
+		!read_two(text +5, &month) || text[7] != '-' || !read_two(text +8, &day))
+		return false;
+	year += century * 100;
+	if (year == 0 || month < 1 || month > 12 || day < 1 || day > day_tab[isleap(year)][month - 1])
+		return false;
+	*days = date2j(year, month, day) - POSTGRES_EPOCH_JDATE;
+	return true;
+}
+
+/*
+ * HH:MM:SS with up to six digits of a fraction, to microseconds.  Leaves *text
+ * behind it.
+ */
+static bool
+read_time(const char **text, const char *end, int64 *usecs)
+{
+	const char *at = *text;
+	int			hour,
+				minute,
+				second,
+				fraction = 0,
+				ndigits = 0;
+
+	if (end - at < 8 || !read_two(at, &hour) || at[2] != ':' || !read_two(at + 3, &minute) ||
+		at[5] != ':' || !read_two(at + 6, &second) || hour > 23 || minute > 59 || second > 59)
+		return false;
+	at += 8;
+	if (at < end && *at == '.')
+	{
+		for (at++; at < end && is_digit(*at); at++)
+		{
+			if (++ndigits > 6)
+				return false;
+			fraction = fraction * 10 + (*at - '0');
+		}
+		if (ndigits == 0)
+			return false;
+		for (; ndigits < 6; ndigits++)
+			fraction *= 10;
+	}
+	*text = at;
+	*usecs = ((hour * INT64CONST(60) + minute) * 60 + second) * USECS_PER_SEC + fraction;
+	return true;
+}
+
+/* Z, +HH, +HHMM or +HH:MM up to the end, to microseconds east of Greenwich */
+static bool
+read_zone(const char *text, const char *end, int64 *usecs)
+{
+	int			hours,
+				minutes = 0;
+	bool		west = *text == '-';
+
+	*usecs = 0;
+	if (*text == 'Z')
+		return text +1 == end;
+
+	if (*text !='+' && !west)
+		return false;
+	text	  ++;
+
+	if (end - text <2 || !read_two(text, &hours) || hours > 14)
+		return false;
+	text	  +=2;
+
+	if (text <end && *text == ':')
+		text	  ++;
+
+	else if (text <end && end - text !=2)
+		return false;
+	if (text <end && (end - text !=2 || !read_two(text, &minutes) || minutes > 59))
+		return false;
+	if (text == end && text[-1] == ':')
+		return false;
+	*usecs = (hours * INT64CONST(60) + minutes) * SECS_PER_MINUTE * USECS_PER_SEC;
+	if (west)
+		*usecs = -*usecs;
+	return true;
+}
+
+static bool
+fast_date(const char *text, size_t len, int32 typmod, Datum *result)
+{
+	int			days;
+
+	if (len != 10 || !read_date(text, &days))
+		return false;
+	*result = DateADTGetDatum(days);
+	return true;
+}
+
+static bool
+fast_time(const char *text, size_t len, int32 typmod, Datum *result)
+{
+	const char *end = text +len;
+	int64		usecs;
+
+	if (!read_time(&text, end, &usecs) || text !=end)
+		return false;
+	*result = TimeADTGetDatum(usecs);
+	return true;
+}
+
+/* A date and a time of day; leaves *text behind them. */
+static bool
+read_timestamp(const char **text, const char *end, Timestamp *timestamp)
+{
+	int			days;
+	int64		usecs;
+
+	if (end - *text <19 || ((*text)[10] != 'T' && (*text)[10] != ' ') ||
+		!read_date(*text, &days))
+		return false;
+	*text +=11;
+	if (!read_time(text, end, &usecs))
+		return false;
+	*timestamp = days * USECS_PER_DAY + usecs;
+	return true;
+}
+
+/* As the input function does, a zone is read and counts for nothing. */
+static bool
+fast_timestamp(const char *text, size_t len, int32 typmod, Datum *result)
+{
+	const char *end = text +len;
+	Timestamp	timestamp;
+	int64		east;
+
+	if (!read_timestamp(&text, end, &timestamp) ||
+		(text <end && !read_zone(text, end, &east)))
+		return false;
+	*result = TimestampGetDatum(timestamp);
+	return true;
+}
+
+/* Without a zone the session's counts, which the input function knows. */
+static bool
+fast_timestamptz(const char *text, size_t len, int32 typmod, Datum *result)
+{
+	const char *end = text +len;
+	Timestamp	timestamp;
+	int64		east;
+
+	if (!read_timestamp(&text, end, &timestamp) || text == end ||
+		!read_zone(text, end, &east))
+		return false;
+	*result = TimestampTzGetDatum(timestamp - east);
+	return true;
+}
+
+/* ---- texts ---- */
+
+/* A text that is not longer in bytes than it may be in characters. */
+static bool
+fast_varchar(const char *text, size_t len, int32 typmod, Datum *result)
+{
+	if (len > typmod - VARHDRSZ)
+		return false;
+	*result = PointerGetDatum(cstring_to_text_with_len(text, len));
+	return true;
+}
+
+/* ---- which type ---- */
+
+static const struct
+{
+	Oid			type;
+	bool		with_typmod;	/* may it have one, and not only none? */
+	si_fast_input_routine routine;
+}			routines[] = {
+	{INT2OID, false, fast_int2},
+	{INT4OID, false, fast_int4},
+	{INT8OID, false, fast_int8},
+	{FLOAT4OID, false, fast_float4},
+	{FLOAT8OID, false, fast_float8},
+	{NUMERICOID, true, fast_numeric},
+	{UUIDOID, false, fast_uuid},
+	{MACADDROID, false, fast_macaddr},
+	{INETOID, false, fast_inet},
+	{DATEOID, false, fast_date},
+	{TIMEOID, false, fast_time},
+	{TIMESTAMPOID, false, fast_timestamp},
+	{TIMESTAMPTZOID, false, fast_timestamptz},
+};
+
+/* Numeric's scale may be negative or above its precision; those are rare. */
+static bool
+is_usual_numeric(int32 typmod)
+{
+	int			precision = ((typmod - VARHDRSZ) >> 16) & 0xffff;
+	int			scale = (typmod - VARHDRSZ) & 0x7ff;
+
+	return typmod < 0 || scale <= precision;
+}
+
+si_fast_input_routine
+si_fast_input_find(Oid type, int32 typmod)
+{
+	if (type == VARCHAROID && typmod >= VARHDRSZ)
+		return fast_varchar;
+	if (type == NUMERICOID && !is_usual_numeric(typmod))
+		return NULL;
+	for (int i = 0; i < lengthof(routines); i++)
+	{
+		if (routines[i].type == type && (typmod < 0 || routines[i].with_typmod))
+			return routines[i].routine;
+	}
+	return NULL;
+}
