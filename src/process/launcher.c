@@ -60,6 +60,8 @@
 #define HEALTHY_MS			60000	/* who ran that long starts afresh */
 #define STOP_GRACE_MS		1000	/* from the polite request to SIGTERM */
 #define NO_SLOT_RETRY_MS	1000
+#define FORMER_TEAM_MS		3000	/* who shared the partitions otherwise has
+									 * so long to end */
 #define CATALOG_RETRY_MS	1000
 #define LOCK_TIMEOUT_MS		5000	/* of the launcher, while it starts */
 #define CRASH_WAIT_MS		2000	/* after a crash of the server */
@@ -635,16 +637,27 @@ note_no_process(SiWorkerSlot *worker)
 	si_reason_put(worker->reason, si_reason_fixed(SI_REASON_NO_PROCESS));
 }
 
-/* Does a worker of the subscription still run for a team of another size? */
+/*
+ * Does a worker of the subscription still run for a team of another size?  Two
+ * that read the same partition do no harm, but only one of them gets on.  One
+ * that works by older settings, and so can apply nothing, or that does not end
+ * in time is not waited for.
+ */
 static bool
 former_team_runs(const SiWorkerSlot *worker, int team)
 {
+	TimestampTz now = GetCurrentTimestamp();
+
 	for (int i = 0; i < si_guc_max_workers; i++)
 	{
 		const SiWorkerSlot *other = si_slots_worker(i);
 
-		if ((other->pid != 0 || other->launching) && other->subscription == worker->subscription &&
-			other->database == worker->database && other->team != team)
+		if ((other->pid == 0 && !other->launching) || other->team == team ||
+			other->subscription != worker->subscription ||
+			other->database != worker->database || has_older_epoch(other))
+			continue;
+		if (!other->stop ||
+			!TimestampDifferenceExceeds(other->stop_since, now, FORMER_TEAM_MS))
 			return true;
 	}
 	return false;
@@ -688,7 +701,8 @@ launch(int index, bool room)
 	team = si_slots_find_subscription(worker->database, worker->subscription)->granted;
 	if (former_team_runs(worker, team))
 	{
-		/* the last of them wakes us */
+		/* the last of them wakes us, or time passes */
+		turn_again_in(FORMER_TEAM_MS);
 		si_slots_unlock();
 		return true;
 	}

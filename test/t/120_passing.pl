@@ -302,6 +302,11 @@ ok( StreamIngest::poll_until(
 sql("
 	CREATE SERVER kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '$bootstrap');
 	GRANT USAGE ON FOREIGN SERVER kafka TO app");
+ok( StreamIngest::poll_until(
+		$node,
+		"SELECT state = 'stopped' AND reason ~ 'server .kafka. is not the one' FROM stream_ingest.status"),
+	'server dropped: another one of the name is not taken');
+sql('SELECT stream_ingest.enable(name) FROM stream_ingest.subscriptions');
 is_right('server dropped');
 
 $node->stop;
