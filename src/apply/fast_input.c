@@ -17,6 +17,7 @@
 #include <float.h>
 #include <sys/socket.h>
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "datatype/timestamp.h"
 #include "utils/builtins.h"
