@@ -11,17 +11,17 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes failure guc kafka_time message reason words
-OBJS_format = decode_json decode_raw decode_text decoder json_scan path_tree \
-	transcode
+OBJS_format = avro_read avro_schema decode_avro decode_json decode_raw \
+	decode_text decoder json_scan path_tree transcode value_text
 OBJS_kafka = client committer consumer held helper lookup producer trouble
-OBJS_options = document insert_mode option_positions option_types options \
-	server_options
+OBJS_options = document insert_mode option_positions option_schema \
+	option_types options server_options
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
 	settings subscriptions transaction unlogged
-OBJS_apply = applier batch column_default convert datum epoch fast_input \
-	format ingest isolate key mapping other_index plan reduce retry \
-	row_notes show statement tombstone user_sql writer
+OBJS_apply = applier batch column_default convert datum decoded_value epoch \
+	fast_input format ingest isolate jsonb_push key mapping other_index plan \
+	reduce retry row_notes show statement tombstone typed_datum user_sql writer
 OBJS_process = ddl launcher places publisher scanner worker worker_apply \
 	worker_contact worker_fetch worker_limits worker_run worker_status
 OBJS_functions = arguments connection functions functions_dead_letters \
@@ -33,7 +33,7 @@ OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so test/fast_input_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade fast_input server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input avro server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Those of what a server may lack: how we know that it is there, and what is
@@ -133,7 +133,7 @@ test/fast_input_test.so: test/fast_input_test.c src/apply/fast_input.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # The decoders need no server, so this one runs under the sanitizers.
-test/decoder_test: test/decoder_test.c $(addprefix src/format/,decoder.c json_scan.c path_tree.c decode_json.c decode_text.c decode_raw.c)
+test/decoder_test: test/decoder_test.c $(addprefix src/format/,decoder.c json_scan.c path_tree.c decode_json.c decode_text.c decode_raw.c decode_avro.c avro_read.c avro_schema.c value_text.c)
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -I$(top)/src -o $@ $^ $(shell $(PKG_CONFIG) --cflags --libs jansson)
 

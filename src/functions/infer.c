@@ -464,7 +464,8 @@ si_infer_add(SiInference *inference, const SiMessage *message)
 static const char *const value_types[] = {
 	[SI_WHOLE_JSON] = "jsonb",
 	[SI_WHOLE_TEXT] = "text",
-	[SI_WHOLE_BYTES] = "bytea"
+	[SI_WHOLE_BYTES] = "bytea",
+	[SI_WHOLE_DECODED] = "jsonb"
 };
 
 static const char *

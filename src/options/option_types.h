@@ -75,6 +75,9 @@ extern const SiOptionType si_option_setting;	/* a keyword, handed on by
 extern const SiOptionType si_option_text;
 extern const SiOptionType si_option_line;
 
+/* defined in option_schema.c */
+extern const SiOptionType si_option_schema;
+
 /* members of their own */
 extern const SiOptionType si_option_names;
 extern const SiOptionType si_option_reject_limit;
