@@ -128,7 +128,7 @@ static const SiAvroType *
 parse_part(Parser *parser, const json_t *json, const char *namespace,
 		   const char *part, int index)
 {
-	const char *dot = parser->place_len > 0 ? "." : "";
+	const char *dot = parser->place_len > 0 && part[0] != '\0' ? "." : "";
 	size_t		before = index < 0 ? enter(parser, "%s%s", dot, part) :
 		enter(parser, "%s%s[%d]", dot, part, index);
 	const SiAvroType *type = parse_type(parser, json, namespace);
