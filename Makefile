@@ -30,10 +30,10 @@ OBJS_functions = arguments connection functions functions_dead_letters \
 	topic_reader upcoming views
 OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(folder)/%.o))
 
-TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so test/fast_input_test.so
+TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade fast_input avro server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Those of what a server may lack: how we know that it is there, and what is
@@ -129,6 +129,11 @@ test/neighbour.so: test/neighbour.c
 
 # Loaded by sql/fast_input.sql.
 test/fast_input_test.so: test/fast_input_test.c src/apply/fast_input.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
+
+# Loaded by sql/typed_datum.sql.
+test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_input.c apply/jsonb_push.c apply/typed_datum.c format/json_scan.c format/value_text.c)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 

@@ -102,6 +102,7 @@ INSERT INTO cases (n, what, schema, columns, hex, mapping, options, tz) VALUES
 (50, 'the same without a unit', one('"long"'), 'a date', ARRAY['e2b294de05'], NULL, '{}', 'UTC'),
 (51, 'unknown fields', '{"type":"record","name":"v","fields":[{"name":"a","type":"int"},{"name":"b","type":"int"}]}', 'a int', ARRAY['0202'], NULL, '{"unknown_fields": "error"}', 'UTC'),
 (52, 'missing fields', one('"int"'), 'a int, b int DEFAULT 7', ARRAY['02'], NULL, '{}', 'UTC'),
+(36, 'strings that nobody takes', one('"string"'), 'n bigint', ARRAY['0200', '04c328', '04'], '{"n": "$offset"}', '{}', 'UTC'),
 (53, 'missing fields are errors', one('"int"'), 'a int, b int DEFAULT 7', ARRAY['02'], NULL, '{"missing_fields": "error"}', 'UTC');
 
 --
@@ -126,7 +127,7 @@ DECLARE
     r text;
 BEGIN
     EXECUTE format('CREATE TABLE target (%s)', c.columns);
-    PERFORM set_config('timezone', c.tz, false);
+    EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), c.tz);
     PERFORM stream_ingest.create_subscription('avro', 'si_kafka', 'avro', 'target', format => 'avro', mapping => c.mapping,
         options => jsonb_build_object('schema', c.schema, 'partitions', c.n::text, 'breaker', 0) || c.options);
     COMMIT;
@@ -139,13 +140,12 @@ BEGIN
         COMMIT;
     END LOOP;
     RAISE WARNING '%: %', c.n, c.what;
-    FOR r IN EXECUTE 'SELECT t::text FROM target t' LOOP
+    FOR r IN EXECUTE 'SELECT _row::text FROM target _row' LOOP
         RAISE WARNING '    %', r;
     END LOOP;
     FOR r IN SELECT concat_ws(' ', message_offset, sqlstate, error, detail, column_name) FROM stream_ingest.dead_letters WHERE name = 'avro' ORDER BY message_offset LOOP
         RAISE WARNING '    dead: %', r;
     END LOOP;
-    PERFORM set_config('timezone', 'UTC', false);
     PERFORM stream_ingest.drop_subscription('avro');
     DROP TABLE target;
     COMMIT;
@@ -153,9 +153,53 @@ END $$;
 \set VERBOSITY terse
 SELECT format('CALL run(%s)', n) FROM cases ORDER BY n \gexec
 
+ALTER DATABASE contrib_regression SET timezone = 'UTC';
+
 --
--- typed values are what the types' input functions make of their texts
+-- every mode, with keys in JSON
 --
+\! test/mock_broker -c create avro_modes 1
+\set record '{"type":"record","name":"r","fields":[{"name":"id","type":"int"},{"name":"v","type":["null","string"]},{"name":"n","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}}]}'
+\! printf '%s\n' '{"id":1};0202026104007b' '{"id":2};040202620204' '{"id":1};020202630206' '{"id":2};' '{"id":3};060002fe' '{"id":4};0802' | test/produce -t avro_modes -p 0 -x -Z -K ';' >/dev/null
+CREATE TABLE appended (id int, v text, n numeric(9,2), o bigint);
+CREATE TABLE kept (id int PRIMARY KEY, v text, n numeric);
+CREATE TABLE current (id int PRIMARY KEY, v text DEFAULT 'none', n numeric);
+CREATE TABLE totals (id int, n numeric, whole jsonb);
+CREATE TABLE wholes (value jsonb, deleted bool);
+SELECT stream_ingest.create_subscription('appended', 'si_kafka', 'avro_modes', 'appended', format => 'avro', mapping => '{"o": "$offset"}',
+        options => jsonb_build_object('schema', :'record'::jsonb)),
+    stream_ingest.create_subscription('kept', 'si_kafka', 'avro_modes', 'kept', format => 'avro', insert_mode => 'ignore',
+        options => jsonb_build_object('schema', :'record'::jsonb)),
+    stream_ingest.create_subscription('current', 'si_kafka', 'avro_modes', 'current', format => 'avro', insert_mode => 'upsert',
+        options => jsonb_build_object('schema', :'record'::jsonb)) \g /dev/null
+CREATE ROLE avro_owner LOGIN;
+GRANT USAGE ON FOREIGN SERVER si_kafka TO avro_owner;
+GRANT ALL ON totals, wholes TO avro_owner;
+SET ROLE avro_owner;
+SELECT stream_ingest.create_subscription('totals', 'si_kafka', 'avro_modes', format => 'avro', fields => 'id int, n numeric, whole jsonb', mapping => '{"whole": "$value"}',
+        apply => 'INSERT INTO totals SELECT id, sum(n), jsonb_agg(whole ORDER BY _offset) FROM batch WHERE NOT _deleted GROUP BY id',
+        options => jsonb_build_object('schema', :'record'::jsonb, 'batch_interval', '300 ms')),
+    stream_ingest.create_subscription('wholes', 'si_kafka', 'avro_modes', format => 'avro',
+        apply => 'INSERT INTO wholes SELECT value, _deleted FROM batch', options => jsonb_build_object('schema', :'record'::jsonb)) \g /dev/null
+RESET ROLE;
+DO $$
+BEGIN
+    FOR i IN 1 .. 3000 LOOP
+        EXIT WHEN (SELECT count(*) = 5 AND bool_and(messages = 6) FROM stream_ingest.counts);
+        PERFORM pg_sleep(0.01);
+        COMMIT;
+    END LOOP;
+END $$;
+SELECT * FROM appended ORDER BY o;
+SELECT * FROM kept ORDER BY id;
+SELECT * FROM current ORDER BY id;
+SELECT * FROM totals ORDER BY id;
+SELECT * FROM wholes ORDER BY value::text;
+SELECT name, messages, applied, ignored, dead_letters FROM stream_ingest.counts ORDER BY name;
+SELECT DISTINCT name, message_offset, sqlstate, error FROM stream_ingest.dead_letters ORDER BY name;
+SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions \g /dev/null
+DROP OWNED BY avro_owner;
+DROP ROLE avro_owner;
 
 --
 -- schemas that are none
