@@ -48,7 +48,7 @@ REGRESS += $(foreach test,$(DEMANDING),$(if $(CAN_$(test)),$(test)))
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
-EXTRA_CLEAN = src/exports.map $(OBJS:.o=.d) $(TEST_PROGRAMS) test/decoder_test tmp_check tmp_check_regress
+EXTRA_CLEAN = src/exports.map $(OBJS:.o=.d) $(TEST_PROGRAMS) test/avro_dump test/decoder_test tmp_check tmp_check_regress
 
 PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
@@ -137,10 +137,13 @@ test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_in
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
-# The decoders need no server, so this one runs under the sanitizers.
-test/decoder_test: test/decoder_test.c $(addprefix src/format/,decoder.c json_scan.c path_tree.c decode_json.c decode_text.c decode_raw.c decode_avro.c avro_read.c avro_schema.c value_text.c)
+# The decoders need no server, so these run under the sanitizers.
+PURE_SOURCES = $(addprefix src/format/,avro_read.c avro_schema.c decode_avro.c decode_json.c decode_raw.c \
+	decode_text.c decoder.c json_scan.c path_tree.c value_text.c)
+test/decoder_test test/avro_dump: %: %.c $(PURE_SOURCES)
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-		-Wall -Wextra -Wno-unused-parameter -I$(top)/src -o $@ $^ $(shell $(PKG_CONFIG) --cflags --libs jansson)
+		-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -I$(top)/src -o $@ $^ \
+		$(shell $(PKG_CONFIG) --cflags --libs jansson) -lm
 
 # pg_regress's tests find the embedded broker in their environment.
 pg_regress_program = $(top_builddir)/src/test/regress/pg_regress
