@@ -248,3 +248,4 @@ SELECT settings -> 'schema' FROM stream_ingest.subscriptions WHERE name = 'x';
 SELECT stream_ingest.alter_subscription('x', options => '{"schema": "nix"}');
 SELECT stream_ingest.alter_subscription('x', options => '{"schema": null}');
 SELECT stream_ingest.drop_subscription('x') \g /dev/null
+SELECT stream_ingest.infer_table('si_kafka', 'avro', 't2', format => 'avro');

@@ -64,10 +64,12 @@ cut_path(char *path)
 	for (step = strtok_r(path, "/", &save); step != NULL && n < MAX_STEPS;
 		 step = strtok_r(NULL, "/", &save))
 	{
-		if (isdigit((unsigned char) *step))
-			kept.steps[n++] = (SiPathStep) {NULL, 0, atoi(step)};
-		else
-			kept.steps[n++] = (SiPathStep) {step, strlen(step), 0};
+		bool		element = isdigit((unsigned char) *step);
+
+		kept.steps[n].key = element ? NULL : step;
+		kept.steps[n].key_len = element ? 0 : strlen(step);
+		kept.steps[n].index = element ? atoi(step) : 0;
+		n++;
 	}
 	return n;
 }

@@ -511,7 +511,7 @@ test_escapes(void)
 
 	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 	{
-		SiValue		value = {SI_VALUE_STRING, good[i][1], strlen(good[i][1])};
+		SiValue		value = {SI_VALUE_STRING,.data = good[i][1],.len = strlen(good[i][1])};
 		char		expected[256] = "";
 
 		snprintf(text, sizeof(text), "{\"a\":\"%s\"}", good[i][0]);

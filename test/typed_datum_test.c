@@ -124,7 +124,7 @@ typed_datum_random(PG_FUNCTION_ARGS)
 	pg_prng_seed(&random, PG_GETARG_INT64(2));
 	for (int i = 0; i < n; i++)
 	{
-		char		text[SI_VALUE_TEXT_ROOM];
+		char		written[SI_VALUE_TEXT_ROOM];
 		SiValue		value;
 		Datum		direct;
 
@@ -132,9 +132,9 @@ typed_datum_random(PG_FUNCTION_ARGS)
 		random_value(&random, &value);
 		if (routine(&value, &direct))
 		{
-			(void) si_value_text(&value, text);
-			if (!datumIsEqual(direct, OidInputFunctionCall(input, text, typioparam, -1), typbyval, typlen))
-				elog(ERROR, "type %s has %s differently", format_type_be(type), text);
+			(void) si_value_text(&value, written);
+			if (!datumIsEqual(direct, OidInputFunctionCall(input, written, typioparam, -1), typbyval, typlen))
+				elog(ERROR, "type %s has %s differently", format_type_be(type), written);
 			taken++;
 		}
 		MemoryContextReset(context);

@@ -402,7 +402,7 @@ take_metadata(SiConverter *converter, ColumnState *state, Datum *result,
 	SiSourceKind source = state->datum.column->source;
 	bool		deleted = converter->record->op == SI_OP_DELETE;
 	char		number[24];
-	SiValue		value = {SI_VALUE_NUMBER, .data = number};
+	SiValue		value = {SI_VALUE_NUMBER,.data = number};
 
 	*isnull = false;
 

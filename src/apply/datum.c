@@ -295,7 +295,7 @@ convert_datetime(SiDatumMaker *maker, SiDatumColumn *state,
 {
 	const SiColumn *column = state->column;
 	SiEpochUnit unit = maker->mapping->epoch_unit;
-	SiValue		number = {SI_VALUE_NUMBER, .data = maker->typed};
+	SiValue		number = {SI_VALUE_NUMBER,.data = maker->typed};
 	int64		usecs;
 
 	if (value->kind == SI_VALUE_INSTANT)
@@ -410,7 +410,7 @@ si_datum_from_timestamptz(SiDatumMaker *maker, SiDatumColumn *state,
 	int			tz;
 	const char *tzn;
 	char		iso[MAXDATELEN + 1];
-	SiValue		value = {SI_VALUE_STRING, .data = iso};
+	SiValue		value = {SI_VALUE_STRING,.data = iso};
 
 	if (column->type == TIMESTAMPTZOID && column->typmod < 0)
 	{

@@ -105,20 +105,23 @@ set_large_decimal(SiAvroReader *reader, const SiAvroType *type, const char *data
 
 	words = si_arena_alloc(reader->arena, (nwords + nlimbs) * sizeof(uint32_t));
 	text = si_arena_alloc(reader->arena, nlimbs * LIMB_DIGITS + (size_t) type->scale + 4);
+
 	if (words == NULL || text == NULL)
 		return si_avro_refuse(reader, p, SI_AVRO_NO_MEMORY);
 	make_words(bytes, len, words, nwords);
 	nlimbs = make_limbs(words, nwords, words + nwords);
-	text[0] = '-';
+	text[		0] = '-';
+
 	value->kind = SI_VALUE_NUMBER;
 	value->data = text;
-	value->len = sign + write_digits(words + nwords, nlimbs, (size_t) type->scale, text + sign);
+
+	value->len = sign + write_digits(words + nwords, nlimbs, (size_t) type->scale, text +sign);
 	return p;
 }
 
 const char *
 si_avro_set_decimal(SiAvroReader *reader, const SiAvroType *type, const char *data,
-			size_t len, const char *p, SiValue *value)
+					size_t len, const char *p, SiValue *value)
 {
 	int64_t		integer;
 	size_t		i;

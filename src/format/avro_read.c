@@ -270,6 +270,7 @@ set_uuid(SiAvroReader *reader, const char *data, const char *p, SiValue *value)
 	}
 	value->kind = SI_VALUE_STRING;
 	value->data = text;
+
 	value->len = 36;
 	return p;
 }
@@ -287,6 +288,7 @@ set_duration(SiAvroReader *reader, const char *data, const char *p, SiValue *val
 		return si_avro_refuse(reader, p, SI_AVRO_NO_MEMORY);
 	value->kind = SI_VALUE_STRING;
 	value->data = text;
+
 	value->len = (size_t) snprintf(text, 64, "%u mons %u days %u.%03u secs",
 								   months, days, millis / 1000, millis % 1000);
 	return p;

@@ -101,7 +101,8 @@ copy_name(Parser *parser, const json_t *json, SiAvroName *name)
 }
 
 /* Go to a part of the schema; returns what leave() needs to come back. */
-static size_t __attribute__((format(printf, 2, 3)))
+static size_t
+__attribute__((format(printf, 2, 3)))
 enter(Parser *parser, const char *format,...)
 {
 	size_t		before = parser->place_len;
@@ -165,14 +166,14 @@ find_primitive(const char *name)
 		const char *name;
 		SiAvroType	type;
 	}			primitives[] = {
-		{"null", {.kind = SI_AVRO_NULL, .number = -1}},
-		{"boolean", {.kind = SI_AVRO_BOOLEAN, .number = -1}},
-		{"int", {.kind = SI_AVRO_INT, .number = -1}},
-		{"long", {.kind = SI_AVRO_LONG, .number = -1}},
-		{"float", {.kind = SI_AVRO_FLOAT, .number = -1}},
-		{"double", {.kind = SI_AVRO_DOUBLE, .number = -1}},
-		{"bytes", {.kind = SI_AVRO_BYTES, .number = -1}},
-		{"string", {.kind = SI_AVRO_STRING, .number = -1}},
+		{"null", {.kind = SI_AVRO_NULL,.number = -1}},
+		{"boolean", {.kind = SI_AVRO_BOOLEAN,.number = -1}},
+		{"int", {.kind = SI_AVRO_INT,.number = -1}},
+		{"long", {.kind = SI_AVRO_LONG,.number = -1}},
+		{"float", {.kind = SI_AVRO_FLOAT,.number = -1}},
+		{"double", {.kind = SI_AVRO_DOUBLE,.number = -1}},
+		{"bytes", {.kind = SI_AVRO_BYTES,.number = -1}},
+		{"string", {.kind = SI_AVRO_STRING,.number = -1}},
 	};
 	size_t		i;
 

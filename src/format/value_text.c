@@ -302,7 +302,7 @@ si_text_append_hex(SiTextBuffer *buffer, const char *data, size_t len)
 static void
 append_typed(SiTextBuffer *buffer, const SiValue *value)
 {
-	char		text[SI_VALUE_TEXT_ROOM];
+	char text[	SI_VALUE_TEXT_ROOM];
 	size_t		len = si_value_text(value, text);
 
 	if (si_value_is_quoted(value))

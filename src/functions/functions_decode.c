@@ -58,10 +58,10 @@ static void
 append_typed(StringInfo out, const SiValue *value)
 {
 	const char *quote = si_value_is_quoted(value) ? "\"" : "";
-	char		text[SI_VALUE_TEXT_ROOM];
+	char		written[SI_VALUE_TEXT_ROOM];
 
-	(void) si_value_text(value, text);
-	appendStringInfo(out, "%s%s%s", quote, text, quote);
+	(void) si_value_text(value, written);
+	appendStringInfo(out, "%s%s%s", quote, written, quote);
 }
 
 static void

@@ -151,7 +151,7 @@ check_json(const SiValue *value)
 static unsigned int
 check_value(const SiValue *value)
 {
-	char		text[SI_VALUE_TEXT_ROOM];
+	char text[	SI_VALUE_TEXT_ROOM];
 
 	switch (value->kind)
 	{
