@@ -63,7 +63,7 @@ struct SiApplier
 	SiFailure **row_failures;	/* by row */
 	int			nconverted;		/* messages looked at */
 	int			at;				/* index of the message at hand, or -1 */
-	SiWritten	written;
+	SiCounts	written;
 	SiFaultRun	fault_run;		/* of this batch: in conversion, then in
 								 * writing */
 	SiFaultRate fault_rate;		/* kept from batch to batch */
@@ -429,7 +429,7 @@ write_rows(SiApplier *applier, void *arg)
 static void
 throw_if_lasting(SiApplier *applier)
 {
-	SiWritten	before = applier->written;
+	SiCounts	before = applier->written;
 	RowRange	nothing = {0, 0};
 	SiFailure  *failure;
 
@@ -452,7 +452,7 @@ static SiFailure *
 try_rows(void *arg, int from, int n, int *at)
 {
 	SiApplier  *applier = arg;
-	SiWritten	before = applier->written;
+	SiCounts	before = applier->written;
 	RowRange	range = {from, n};
 	SiFailure  *failure;
 
@@ -581,7 +581,7 @@ begin_batch(SiApplier *applier, const SiMessage *messages, int n, const Limits *
 	applier->failures = palloc0(sizeof(SiFailure *) * (n + 1));
 	applier->nconverted = 0;
 	applier->probed = false;
-	memset(&applier->written, 0, sizeof(SiWritten));
+	memset(&applier->written, 0, sizeof(SiCounts));
 	applier->row_message = palloc(sizeof(int) * Max(n, 1));
 	applier->batch = si_writer_new_batch(applier->plan->writer);
 }
@@ -605,7 +605,7 @@ count_outcome(SiApplier *applier, SiOutcome *outcome)
 	outcome->deleted = applier->written.deleted;
 	outcome->superseded = applier->written.superseded;
 	outcome->applied = outcome->inserted + outcome->updated + outcome->deleted +
-		outcome->superseded + applier->written.handed_over;
+		outcome->superseded + applier->written.applied;
 	outcome->ignored = good - outcome->applied;
 }
 

@@ -251,8 +251,8 @@ count_messages(const SiBatchRequest *request, const SiOutcome *outcome, const bo
 		advance = &advances[row];
 		advance->next_offset = message->offset + 1;
 		advance->leader_epoch = message->leader_epoch;
-		advance->messages += met[i] ? 0 : 1;
-		advance->bytes += met[i] ? 0 : message->key_len + message->value_len;
+		advance->counts.messages += met[i] ? 0 : 1;
+		advance->counts.bytes += met[i] ? 0 : message->key_len + message->value_len;
 		note_time(advance, message);
 	}
 	if (outcome->done == request->nmessages)
@@ -286,19 +286,19 @@ static void
 count_batch(SiIngest *ingest, const SiOutcome *outcome, int64 fresh, int64 removed,
 			SiAdvance *first)
 {
-	first->batches = 1;
-	first->applied = outcome->applied;
-	first->inserted = outcome->inserted;
-	first->updated = outcome->updated;
-	first->deleted = outcome->deleted;
-	first->superseded = outcome->superseded;
-	first->ignored = outcome->ignored;
-	first->dead_letters = -removed;
+	first->counts.batches = 1;
+	first->counts.applied = outcome->applied;
+	first->counts.inserted = outcome->inserted;
+	first->counts.updated = outcome->updated;
+	first->counts.deleted = outcome->deleted;
+	first->counts.superseded = outcome->superseded;
+	first->counts.ignored = outcome->ignored;
+	first->counts.dead_letters = -removed;
 	if (ingest->on_error == SI_ON_ERROR_IGNORE)
-		first->ignored += outcome->refused;
+		first->counts.ignored += outcome->refused;
 	else
 	{
-		first->dead_letters += fresh;
+		first->counts.dead_letters += fresh;
 		first->rejected = fresh;
 	}
 }

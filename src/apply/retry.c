@@ -69,7 +69,7 @@ store_outcome(const SiSubscription *s, const SiOptions *options, const SiLetters
 static void
 change_counts(const SiSubscription *s, const SiOutcome *outcome)
 {
-	SiCountChange change = {0};
+	SiCounts change = {0};
 
 	change.applied = outcome->applied;
 	change.inserted = outcome->inserted;

@@ -573,7 +573,7 @@ plan_by_index(SiStatement *statement)
 }
 
 static void
-execute_upsert(SiStatement *statement, SiWritten *written, Snapshot snapshot)
+execute_upsert(SiStatement *statement, SiCounts *written, Snapshot snapshot)
 {
 	SiRowNotes	notes;
 
@@ -592,7 +592,7 @@ execute_upsert(SiStatement *statement, SiWritten *written, Snapshot snapshot)
 }
 
 static void
-run(SiStatement *statement, SiWritten *written, Snapshot snapshot)
+run(SiStatement *statement, SiCounts *written, Snapshot snapshot)
 {
 	if (statement->by_index)
 		plan_by_index(statement);
@@ -628,7 +628,7 @@ run(SiStatement *statement, SiWritten *written, Snapshot snapshot)
  * there already for the other; so it is met by the insert's ON CONFLICT.
  */
 void
-si_statement_run(SiStatement *statement, SiWritten *written)
+si_statement_run(SiStatement *statement, SiCounts *written)
 {
 	Snapshot	snapshot;
 

@@ -75,12 +75,12 @@ static void check_apply(SiWriter *writer);
 static SiStatement *plan_for(SiWriter *writer, int n);
 static void begin_prepare(SiWriter *writer, TupleDesc desc, int estimate);
 static void end_prepare(void);
-static void write_plainly(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written);
-static void write_by_key(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written);
+static void write_plainly(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *written);
+static void write_by_key(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *written);
 static void run_over(SiStatement *statement, SiBatch *batch, const int *rows, int n,
-					 SiWritten *written);
+					 SiCounts *written);
 static int	choose_rows(SiWriter *writer, SiBatch *batch, int from, int n, int *rows);
-static void apply_rows(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written);
+static void apply_rows(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *written);
 
 SiWriter *
 si_writer_create(Relation target, const SiSubscription *subscription, const SiOptions *options)
@@ -364,7 +364,7 @@ plan_for(SiWriter *writer, int n)
 }
 
 static void
-apply_rows(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written)
+apply_rows(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *written)
 {
 	si_batch_offer(batch, from, n);
 
@@ -374,7 +374,7 @@ apply_rows(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written
 	else
 		si_statement_run(plan_for(writer, n), written);
 	si_batch_withdraw(batch);
-	written->handed_over += n;
+	written->applied += n;
 }
 
 /* ---- what others want to know ---- */
@@ -453,7 +453,7 @@ si_writer_put(const SiWriter *writer, SiBatch *batch, Datum *values, bool *nulls
 }
 
 void
-si_writer_write(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written)
+si_writer_write(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *written)
 {
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -467,7 +467,7 @@ si_writer_write(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *wr
 }
 
 static void
-write_plainly(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written)
+write_plainly(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *written)
 {
 	si_batch_offer(batch, from, n);
 	si_statement_run(writer->insert, written);
@@ -475,7 +475,7 @@ write_plainly(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *writ
 }
 
 static void
-write_by_key(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written)
+write_by_key(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *written)
 {
 	int		   *rows = palloc(sizeof(int) * Max(n, 1));
 	int			nrows = choose_rows(writer, batch, from, n, rows);
@@ -505,7 +505,7 @@ write_by_key(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *writt
 }
 
 static void
-run_over(SiStatement *statement, SiBatch *batch, const int *rows, int n, SiWritten *written)
+run_over(SiStatement *statement, SiBatch *batch, const int *rows, int n, SiCounts *written)
 {
 	si_batch_offer_rows(batch, rows, n);
 	si_statement_run(statement, written);

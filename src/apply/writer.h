@@ -76,7 +76,7 @@ extern void si_writer_put(const SiWriter *writer, SiBatch *batch, Datum *values,
  * then nothing is written, but what makes the statements impossible is thrown.
  */
 extern void si_writer_write(SiWriter *writer, SiBatch *batch, int from, int n,
-							SiWritten *written);
+							SiCounts *written);
 
 /* The row, from 0 within that run, at which it failed; -1 if not known. */
 extern int	si_writer_suspect(const SiWriter *writer, int from);
