@@ -58,8 +58,7 @@ struct SiApplier
 	int			nmessages;
 	Limits		limits;
 	SiFailure **failures;		/* by message: why it is refused, or NULL */
-	SiBatch    *batch;
-	int		   *row_message;	/* by row: index of its message */
+	SiRows    *batch;
 	SiFailure **row_failures;	/* by row */
 	int			nconverted;		/* messages looked at */
 	int			at;				/* index of the message at hand, or -1 */
@@ -230,8 +229,7 @@ static void
 put_row(SiApplier *applier, Datum *values, bool *nulls, bool is_delete)
 {
 	MemoryContextSwitchTo(applier->batch_context);
-	applier->row_message[applier->batch->nrows] = applier->nconverted;
-	si_writer_put(applier->plan->writer, applier->batch, values, nulls, is_delete);
+	si_rows_put(applier->batch, values, nulls, is_delete, applier->nconverted);
 }
 
 /* A tombstone for a target: a row that deletes, nothing, or refused. */
@@ -456,7 +454,7 @@ try_rows(void *arg, int from, int n, int *at)
 	RowRange	range = {from, n};
 	SiFailure  *failure;
 
-	applier->at = applier->row_message[from];
+	applier->at = applier->batch->entries[from];
 	failure = run_protected(applier, write_rows, &range);
 	if (failure == NULL)
 		return NULL;
@@ -492,9 +490,9 @@ write_batch(SiApplier *applier)
 	for (int row = 0; row < nrows; row++)
 	{
 		if (applier->row_failures[row] != NULL)
-			applier->failures[applier->row_message[row]] = applier->row_failures[row];
+			applier->failures[applier->batch->entries[row]] = applier->row_failures[row];
 	}
-	return (written < nrows) ? applier->row_message[written] : applier->nmessages;
+	return (written < nrows) ? applier->batch->entries[written] : applier->nmessages;
 }
 
 /*
@@ -582,8 +580,7 @@ begin_batch(SiApplier *applier, const SiMessage *messages, int n, const Limits *
 	applier->nconverted = 0;
 	applier->probed = false;
 	memset(&applier->written, 0, sizeof(SiCounts));
-	applier->row_message = palloc(sizeof(int) * Max(n, 1));
-	applier->batch = si_writer_new_batch(applier->plan->writer);
+	applier->batch = si_writer_new_rows(applier->plan->writer, n);
 }
 
 /* What was written, as counts; the rest of what was not refused is ignored. */
@@ -741,6 +738,6 @@ si_applier_show(SiApplier *applier, Datum *rows)
 
 	memset(rows, 0, sizeof(Datum) * applier->nmessages);
 	for (int row = 0; row < nrows; row++)
-		rows[applier->row_message[row]] = shown.rows[row];
+		rows[applier->batch->entries[row]] = shown.rows[row];
 	pfree(shown.rows);
 }

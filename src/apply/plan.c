@@ -25,7 +25,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "apply/batch.h"
+#include "apply/rows.h"
 #include "apply/format.h"
 #include "apply/plan.h"
 

@@ -11,7 +11,7 @@
 
 #include "fmgr.h"
 
-#include "apply/batch.h"
+#include "apply/rows.h"
 #include "apply/row_notes.h"
 
 PG_FUNCTION_INFO_V1(si_sql_note_row);
@@ -61,7 +61,7 @@ si_sql_note_row(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(true);
 	if (i == 0)
 	{
-		si_batch_note_row();
+		si_rows_note_current();
 		current->at_row = true;
 		current->conflict = false;
 	}

@@ -17,7 +17,7 @@
 #ifndef SI_STATEMENT_H
 #define SI_STATEMENT_H
 
-#include "apply/batch.h"
+#include "apply/rows.h"
 #include "apply/key.h"
 #include "catalog/counts.h"
 #include "options/insert_mode.h"

@@ -75,12 +75,12 @@ static void check_apply(SiWriter *writer);
 static SiStatement *plan_for(SiWriter *writer, int n);
 static void begin_prepare(SiWriter *writer, TupleDesc desc, int estimate);
 static void end_prepare(void);
-static void write_plainly(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *written);
-static void write_by_key(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *written);
-static void run_over(SiStatement *statement, SiBatch *batch, const int *rows, int n,
+static void write_plainly(SiWriter *writer, SiRows *batch, int from, int n, SiCounts *written);
+static void write_by_key(SiWriter *writer, SiRows *batch, int from, int n, SiCounts *written);
+static void run_over(SiStatement *statement, SiRows *batch, const int *rows, int n,
 					 SiCounts *written);
-static int	choose_rows(SiWriter *writer, SiBatch *batch, int from, int n, int *rows);
-static void apply_rows(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *written);
+static int	choose_rows(SiWriter *writer, SiRows *batch, int from, int n, int *rows);
+static void apply_rows(SiWriter *writer, SiRows *batch, int from, int n, SiCounts *written);
 
 SiWriter *
 si_writer_create(Relation target, const SiSubscription *subscription, const SiOptions *options)
@@ -149,7 +149,7 @@ plan_target(SiWriter *writer, Relation target)
 
 	writer->by_key = (spec->mode->updates || deletes);
 	writer->numbered = writer->by_key && spec->filter != NULL;
-	writer->desc = si_batch_desc(writer->mapping, writer->numbered);
+	writer->desc = si_rows_desc(writer->mapping, writer->numbered);
 	if (writer->by_key)
 		writer->reducer = si_reduce_create(writer->mapping, spec->key, spec->mode->updates,
 										   spec->version_column);
@@ -226,12 +226,12 @@ prepare_target(SiWriter *writer)
 static void
 begin_prepare(SiWriter *writer, TupleDesc desc, int estimate)
 {
-	SiBatch    *empty;
+	SiRows    *empty;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	empty = si_batch_create(desc, work_mem);
-	si_batch_offer_none(empty, estimate);
+	empty = si_rows_create(desc, 0, work_mem);
+	si_rows_offer_none(empty, estimate);
 	MemoryContextSwitchTo(writer->context);
 }
 
@@ -311,7 +311,7 @@ plan_apply(SiWriter *writer)
 
 	all = si_mapping_build_apply(desc, whole, s->mapping, writer->options, NULL);
 	writer->mapping = si_mapping_build_apply(desc, whole, s->mapping, writer->options, skip);
-	writer->desc = si_batch_desc(writer->mapping, false);
+	writer->desc = si_rows_desc(writer->mapping, false);
 	writer->mapping->needs_field = all->needs_field;
 	if (all->needs_field && writer->mapping->decode.nfields < all->decode.nfields)
 		writer->unread = &all->decode;
@@ -364,16 +364,16 @@ plan_for(SiWriter *writer, int n)
 }
 
 static void
-apply_rows(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *written)
+apply_rows(SiWriter *writer, SiRows *batch, int from, int n, SiCounts *written)
 {
-	si_batch_offer(batch, from, n);
+	si_rows_offer(batch, from, n);
 
 	/* over no rows a statement may still do something: only analyze it */
 	if (n == 0)
 		check_apply(writer);
 	else
 		si_statement_run(plan_for(writer, n), written);
-	si_batch_withdraw(batch);
+	si_rows_withdraw(batch);
 	written->applied += n;
 }
 
@@ -429,31 +429,18 @@ si_writer_unread_plan(const SiWriter *writer)
 
 /* ---- rows ---- */
 
-SiBatch *
-si_writer_new_batch(const SiWriter *writer)
+SiRows *
+si_writer_new_rows(const SiWriter *writer, int capacity)
 {
 	int			kilobytes = writer->options->batch_bytes / 1024 * 4 + 65536;
 
-	return writer->by_key ? si_batch_create_single(writer->desc, kilobytes)
-		: si_batch_create(writer->desc, kilobytes);
+	return writer->by_key
+		? si_rows_create_single(writer->desc, writer->numbered, capacity, kilobytes)
+		: si_rows_create(writer->desc, capacity, kilobytes);
 }
 
 void
-si_writer_put(const SiWriter *writer, SiBatch *batch, Datum *values, bool *nulls, bool is_delete)
-{
-	if (writer->numbered)
-	{
-		values[writer->desc->natts - 1] = Int32GetDatum(batch->nrows);
-		nulls[writer->desc->natts - 1] = false;
-	}
-	if (is_delete)
-		si_batch_put_delete(batch, values, nulls);
-	else
-		si_batch_put(batch, values, nulls);
-}
-
-void
-si_writer_write(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *written)
+si_writer_write(SiWriter *writer, SiRows *batch, int from, int n, SiCounts *written)
 {
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -467,15 +454,15 @@ si_writer_write(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *wri
 }
 
 static void
-write_plainly(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *written)
+write_plainly(SiWriter *writer, SiRows *batch, int from, int n, SiCounts *written)
 {
-	si_batch_offer(batch, from, n);
+	si_rows_offer(batch, from, n);
 	si_statement_run(writer->insert, written);
-	si_batch_withdraw(batch);
+	si_rows_withdraw(batch);
 }
 
 static void
-write_by_key(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *written)
+write_by_key(SiWriter *writer, SiRows *batch, int from, int n, SiCounts *written)
 {
 	int		   *rows = palloc(sizeof(int) * Max(n, 1));
 	int			nrows = choose_rows(writer, batch, from, n, rows);
@@ -505,11 +492,11 @@ write_by_key(SiWriter *writer, SiBatch *batch, int from, int n, SiCounts *writte
 }
 
 static void
-run_over(SiStatement *statement, SiBatch *batch, const int *rows, int n, SiCounts *written)
+run_over(SiStatement *statement, SiRows *batch, const int *rows, int n, SiCounts *written)
 {
-	si_batch_offer_rows(batch, rows, n);
+	si_rows_offer_chosen(batch, rows, n);
 	si_statement_run(statement, written);
-	si_batch_withdraw(batch);
+	si_rows_withdraw(batch);
 }
 
 /*
@@ -517,7 +504,7 @@ run_over(SiStatement *statement, SiBatch *batch, const int *rows, int n, SiCount
  * filter.  Returns how many; rows has room for n.
  */
 static int
-choose_rows(SiWriter *writer, SiBatch *batch, int from, int n, int *rows)
+choose_rows(SiWriter *writer, SiRows *batch, int from, int n, int *rows)
 {
 	int			nchosen = 0,
 				nwrites = 0,
@@ -542,9 +529,9 @@ choose_rows(SiWriter *writer, SiBatch *batch, int from, int n, int *rows)
 		else
 			writes[nwrites++] = from + i;
 	}
-	si_batch_offer_rows(batch, writes, nwrites);
+	si_rows_offer_chosen(batch, writes, nwrites);
 	passed = si_statement_rows(writer->filter, &npassed);
-	si_batch_withdraw(batch);
+	si_rows_withdraw(batch);
 	for (int i = 0; i < npassed; i++)
 		passes[passed[i] - from] = true;
 	for (int i = 0; i < n; i++)
@@ -558,7 +545,7 @@ choose_rows(SiWriter *writer, SiBatch *batch, int from, int n, int *rows)
 int
 si_writer_suspect(const SiWriter *writer, int from)
 {
-	int			row = si_batch_current_row();
+	int			row = si_rows_current();
 
 	return (writer->by_key && row >= from) ? row - from : writer->by_key ? -1 : row;
 }

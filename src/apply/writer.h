@@ -16,7 +16,7 @@
 #ifndef SI_WRITER_H
 #define SI_WRITER_H
 
-#include "apply/batch.h"
+#include "apply/rows.h"
 #include "apply/key.h"
 #include "apply/statement.h"
 #include "catalog/subscriptions.h"
@@ -28,7 +28,7 @@ typedef enum SiTombstoneUse
 {
 	SI_TOMBSTONE_IGNORED,
 	SI_TOMBSTONE_REFUSED,
-	SI_TOMBSTONE_DELETES,		/* a row of the target (si_batch_put_delete) */
+	SI_TOMBSTONE_DELETES,		/* a row of the target (si_rows_put_delete) */
 	SI_TOMBSTONE_IS_ROW			/* a row of the batch, for apply */
 } SiTombstoneUse;
 
@@ -53,7 +53,7 @@ extern const SiMapping *si_writer_mapping(const SiWriter *writer);
 extern const SiKey *si_writer_key(const SiWriter *writer);
 extern SiTombstoneUse si_writer_tombstones(const SiWriter *writer);
 
-/* The number of values that si_batch_put wants. */
+/* The number of values that si_rows_put wants. */
 extern int	si_writer_nvalues(const SiWriter *writer);
 
 /*
@@ -64,18 +64,14 @@ extern int	si_writer_nvalues(const SiWriter *writer);
 extern const SiDecodePlan *si_writer_unread_plan(const SiWriter *writer);
 
 /* An empty batch in the current memory context and transaction. */
-extern SiBatch *si_writer_new_batch(const SiWriter *writer);
-
-/* Put a row; values has room for si_writer_nvalues. */
-extern void si_writer_put(const SiWriter *writer, SiBatch *batch, Datum *values,
-						  bool *nulls, bool is_delete);
+extern SiRows *si_writer_new_rows(const SiWriter *writer, int capacity);
 
 /*
  * Write n rows of the batch from the given one on, in the current
  * subtransaction; adds to *written.  Connects to SPI by itself.  n may be 0:
  * then nothing is written, but what makes the statements impossible is thrown.
  */
-extern void si_writer_write(SiWriter *writer, SiBatch *batch, int from, int n,
+extern void si_writer_write(SiWriter *writer, SiRows *batch, int from, int n,
 							SiCounts *written);
 
 /* The row, from 0 within that run, at which it failed; -1 if not known. */
