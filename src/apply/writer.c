@@ -1,12 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * writer.c
- *	  Rows of a batch to a destination.
- *
- * Where nothing depends on keys, a run of rows is offered to one statement as
- * it is.  Otherwise the rows are first filtered and reduced (reduce.h), and
- * then written wave by wave.  Everything is decided anew for every run of rows,
- * so a halved batch gives what its halves give one after the other.
+ *	  The statements that write the rows of a subscription.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -28,40 +23,6 @@
 #include "apply/writer.h"
 #include "options/server_options.h"
 
-/* Batches of 1, 10, 100 ... rows are planned apart. */
-#define MAGNITUDES	7
-
-typedef struct ApplyPlan
-{
-	SiStatement *statement;		/* NULL until there is such a batch */
-	int64		handed_over;	/* rows in all when it was made */
-} ApplyPlan;
-
-struct SiWriter
-{
-	MemoryContext context;
-	MemoryContextCallback callback;
-	const SiSubscription *subscription;
-	const SiOptions *options;
-	SiTombstoneUse tombstones;
-	SiStatementSpec spec;		/* spec.target is valid only in create */
-	SiMapping  *mapping;
-	TupleDesc	desc;
-	bool		numbered;		/* rows have numbers, for the filter */
-	bool		by_key;			/* rows are kept one by one, and reduced */
-	SiReducer  *reducer;
-	SiStatement *insert;		/* by the insert mode; apply's while it is
-								 * looked at */
-	SiStatement *partial;		/* upserts of records that lack a field */
-	SiStatement *delete;
-	SiStatement *filter;		/* by_key: run before the reduction */
-
-	/* apply */
-	ApplyPlan	plans[MAGNITUDES];
-	int64		handed_over;	/* rows in all */
-	SiDecodePlan *unread;
-};
-
 static void release_writer(void *arg);
 static void drop_statement(SiStatement **statement);
 static SiTombstoneUse tombstone_use(const SiWriter *writer);
@@ -71,16 +32,8 @@ static void prepare_target(SiWriter *writer);
 static Oid	whole_type(SiFormatValue value);
 static TupleDesc apply_desc(const SiSubscription *s, bool *whole);
 static void plan_apply(SiWriter *writer);
-static void check_apply(SiWriter *writer);
-static SiStatement *plan_for(SiWriter *writer, int n);
 static void begin_prepare(SiWriter *writer, TupleDesc desc, int estimate);
 static void end_prepare(void);
-static void write_plainly(SiWriter *writer, SiRows *batch, int from, int n, SiCounts *written);
-static void write_by_key(SiWriter *writer, SiRows *batch, int from, int n, SiCounts *written);
-static void run_over(SiStatement *statement, SiRows *batch, const int *rows, int n,
-					 SiCounts *written);
-static int	choose_rows(SiWriter *writer, SiRows *batch, int from, int n, int *rows);
-static void apply_rows(SiWriter *writer, SiRows *batch, int from, int n, SiCounts *written);
 
 SiWriter *
 si_writer_create(Relation target, const SiSubscription *subscription, const SiOptions *options)
@@ -101,6 +54,8 @@ si_writer_create(Relation target, const SiSubscription *subscription, const SiOp
 	else
 		plan_target(writer, target);
 	writer->spec.target = NULL;
+	if (writer->tombstones == SI_TOMBSTONE_DELETES)
+		writer->delete_key = writer->spec.key;
 	return writer;
 }
 
@@ -226,7 +181,7 @@ prepare_target(SiWriter *writer)
 static void
 begin_prepare(SiWriter *writer, TupleDesc desc, int estimate)
 {
-	SiRows    *empty;
+	SiRows	   *empty;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -317,13 +272,12 @@ plan_apply(SiWriter *writer)
 		writer->unread = &all->decode;
 
 	begin_prepare(writer, writer->desc, writer->options->batch_size);
-	check_apply(writer);
+	si_writer_check_apply(writer);
 	end_prepare();
 }
 
-/* Prepare the statements anew, over the batch on offer, only to see if it works. */
-static void
-check_apply(SiWriter *writer)
+void
+si_writer_check_apply(SiWriter *writer)
 {
 	MemoryContext old = MemoryContextSwitchTo(writer->context);
 
@@ -334,50 +288,29 @@ check_apply(SiWriter *writer)
 	MemoryContextSwitchTo(old);
 }
 
-/*
- * The plan for a batch of n rows.  Statements join the batch with tables that
- * grow, so a plan is made anew when ten times as many rows have gone through
- * since it was made, and batches of other magnitudes have plans of their own:
- * neither does a large batch look up thousands of rows one by one, nor does a
- * small one read a large table.
- */
-static SiStatement *
-plan_for(SiWriter *writer, int n)
+SiStatement *
+si_writer_apply_statement(SiWriter *writer, int n)
 {
 	MemoryContext old;
-	ApplyPlan  *plan;
+	SiSizedStatement *sized;
 	int			magnitude = 0;
 
-	for (int rest = n; rest >= 10 && magnitude < MAGNITUDES - 1; rest /= 10)
+	for (int rest = n; rest >= 10 && magnitude < SI_MAGNITUDES - 1; rest /= 10)
 		magnitude++;
-	plan = &writer->plans[magnitude];
+	sized = &writer->sized[magnitude];
 	writer->handed_over += n;
-	if (plan->statement != NULL && writer->handed_over < 10 * plan->handed_over)
-		return plan->statement;
+	if (sized->statement != NULL && writer->handed_over < 10 * sized->handed_over)
+		return sized->statement;
 
-	drop_statement(&plan->statement);
+	drop_statement(&sized->statement);
 	old = MemoryContextSwitchTo(writer->context);
-	plan->statement = si_statement_apply(writer->subscription->apply);
+	sized->statement = si_statement_apply(writer->subscription->apply);
 	MemoryContextSwitchTo(old);
-	plan->handed_over = writer->handed_over;
-	return plan->statement;
+	sized->handed_over = writer->handed_over;
+	return sized->statement;
 }
 
-static void
-apply_rows(SiWriter *writer, SiRows *batch, int from, int n, SiCounts *written)
-{
-	si_rows_offer(batch, from, n);
-
-	/* over no rows a statement may still do something: only analyze it */
-	if (n == 0)
-		check_apply(writer);
-	else
-		si_statement_run(plan_for(writer, n), written);
-	si_rows_withdraw(batch);
-	written->applied += n;
-}
-
-/* ---- what others want to know ---- */
+/* ---- for other modules ---- */
 
 bool
 si_writer_is_remote(Oid target)
@@ -397,38 +330,6 @@ si_writer_is_remote(Oid target)
 	return false;
 }
 
-const SiMapping *
-si_writer_mapping(const SiWriter *writer)
-{
-	return writer->mapping;
-}
-
-const SiKey *
-si_writer_key(const SiWriter *writer)
-{
-	return writer->tombstones == SI_TOMBSTONE_DELETES ? writer->spec.key : NULL;
-}
-
-SiTombstoneUse
-si_writer_tombstones(const SiWriter *writer)
-{
-	return writer->tombstones;
-}
-
-int
-si_writer_nvalues(const SiWriter *writer)
-{
-	return writer->desc->natts;
-}
-
-const SiDecodePlan *
-si_writer_unread_plan(const SiWriter *writer)
-{
-	return writer->unread;
-}
-
-/* ---- rows ---- */
-
 SiRows *
 si_writer_new_rows(const SiWriter *writer, int capacity)
 {
@@ -437,117 +338,6 @@ si_writer_new_rows(const SiWriter *writer, int capacity)
 	return writer->by_key
 		? si_rows_create_single(writer->desc, writer->numbered, capacity, kilobytes)
 		: si_rows_create(writer->desc, capacity, kilobytes);
-}
-
-void
-si_writer_write(SiWriter *writer, SiRows *batch, int from, int n, SiCounts *written)
-{
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (writer->subscription->apply != NULL)
-		apply_rows(writer, batch, from, n, written);
-	else if (writer->by_key)
-		write_by_key(writer, batch, from, n, written);
-	else
-		write_plainly(writer, batch, from, n, written);
-	SPI_finish();
-}
-
-static void
-write_plainly(SiWriter *writer, SiRows *batch, int from, int n, SiCounts *written)
-{
-	si_rows_offer(batch, from, n);
-	si_statement_run(writer->insert, written);
-	si_rows_withdraw(batch);
-}
-
-static void
-write_by_key(SiWriter *writer, SiRows *batch, int from, int n, SiCounts *written)
-{
-	int		   *rows = palloc(sizeof(int) * Max(n, 1));
-	int			nrows = choose_rows(writer, batch, from, n, rows);
-	SiReduction *reduction = si_reduce_rows(writer->reducer, batch, rows, nrows);
-
-	for (int i = 0; i < reduction->nwaves; i++)
-	{
-		const SiWave *wave = &reduction->waves[i];
-
-		CHECK_FOR_INTERRUPTS();
-		if (wave->ndeletes > 0)
-			run_over(writer->delete, batch, wave->deletes, wave->ndeletes, written);
-		if (wave->nwrites > 0)
-			run_over(writer->insert, batch, wave->writes, wave->nwrites, written);
-		if (wave->npartials > 0)
-			run_over(writer->partial, batch, wave->partials, wave->npartials, written);
-	}
-	written->superseded += reduction->nsuperseded;
-
-	/* with no rows at all, it is asked whether the statements work */
-	if (n == 0)
-		run_over(writer->insert, batch, NULL, 0, written);
-	if (n == 0 && writer->partial != NULL)
-		run_over(writer->partial, batch, NULL, 0, written);
-	if (n == 0 && writer->delete != NULL)
-		run_over(writer->delete, batch, NULL, 0, written);
-}
-
-static void
-run_over(SiStatement *statement, SiRows *batch, const int *rows, int n, SiCounts *written)
-{
-	si_rows_offer_chosen(batch, rows, n);
-	si_statement_run(statement, written);
-	si_rows_withdraw(batch);
-}
-
-/*
- * The rows of a run that count: all deletes, and the writes that pass the
- * filter.  Returns how many; rows has room for n.
- */
-static int
-choose_rows(SiWriter *writer, SiRows *batch, int from, int n, int *rows)
-{
-	int			nchosen = 0,
-				nwrites = 0,
-				npassed;
-	int		   *writes;
-	int		   *passed;
-	bool	   *passes;
-
-	if (writer->filter == NULL)
-	{
-		for (int i = 0; i < n; i++)
-			rows[i] = from + i;
-		return n;
-	}
-
-	writes = palloc(sizeof(int) * Max(n, 1));
-	passes = palloc0(sizeof(bool) * Max(n, 1));
-	for (int i = 0; i < n; i++)
-	{
-		if (batch->deletes[from + i])
-			passes[i] = true;
-		else
-			writes[nwrites++] = from + i;
-	}
-	si_rows_offer_chosen(batch, writes, nwrites);
-	passed = si_statement_rows(writer->filter, &npassed);
-	si_rows_withdraw(batch);
-	for (int i = 0; i < npassed; i++)
-		passes[passed[i] - from] = true;
-	for (int i = 0; i < n; i++)
-	{
-		if (passes[i])
-			rows[nchosen++] = from + i;
-	}
-	return nchosen;
-}
-
-int
-si_writer_suspect(const SiWriter *writer, int from)
-{
-	int			row = si_rows_current();
-
-	return (writer->by_key && row >= from) ? row - from : writer->by_key ? -1 : row;
 }
 
 /* What is not palloc'd goes with the context, also when an ERROR takes it. */
@@ -560,8 +350,8 @@ release_writer(void *arg)
 	drop_statement(&writer->partial);
 	drop_statement(&writer->delete);
 	drop_statement(&writer->filter);
-	for (int i = 0; i < MAGNITUDES; i++)
-		drop_statement(&writer->plans[i].statement);
+	for (int i = 0; i < SI_MAGNITUDES; i++)
+		drop_statement(&writer->sized[i].statement);
 }
 
 static void
