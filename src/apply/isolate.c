@@ -67,6 +67,7 @@ si_fault_run_note(SiFaultRun *run, const SiFailure *failure)
 	return run->most > 0 && run->in_a_row >= run->most && !run->alike;
 }
 
+/* Keep the rate of faults, older rows counting for less. */
 static void
 note_rows(SiFaultRate *rate, int rows, int faults)
 {

@@ -33,6 +33,7 @@ static SiPlan *live = NULL;
 
 /* ---- when a plan becomes stale ---- */
 
+/* Callback: a relation has changed (InvalidOid: any may have). */
 static void
 relation_changed(Datum arg, Oid relid)
 {
@@ -45,7 +46,7 @@ relation_changed(Datum arg, Oid relid)
 	}
 }
 
-/* Schemas renamed, types altered, roles changed. */
+/* Callback: schemas were renamed, types altered, or roles changed. */
 static void
 catalog_changed(Datum arg, int cacheid, uint32 hashvalue)
 {

@@ -66,6 +66,7 @@ store_outcome(const SiSubscription *s, const SiOptions *options, const SiLetters
 		si_dead_letter_store(s->id, s->topic, letters, nbad);
 }
 
+/* Count what the retry did, where a worker that may be running is not disturbed. */
 static void
 change_counts(const SiSubscription *s, const SiBatch *batch)
 {

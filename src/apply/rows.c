@@ -123,6 +123,7 @@ si_rows_create_single(TupleDesc desc, bool numbered, int capacity, int max_kilob
 	return rows;
 }
 
+/* Keep one row by itself. */
 static void
 put_single(SiRows *rows, Datum *values, bool *nulls, bool is_delete)
 {

@@ -23,94 +23,47 @@
 #include "apply/writer.h"
 #include "options/server_options.h"
 
-static void release_writer(void *arg);
-static void drop_statement(SiStatement **statement);
-static SiTombstoneUse tombstone_use(const SiWriter *writer);
-static void plan_target(SiWriter *writer, Relation target);
-static int	find_version_column(const SiWriter *writer, Relation target);
-static void prepare_target(SiWriter *writer);
-static Oid	whole_type(SiFormatValue value);
-static TupleDesc apply_desc(const SiSubscription *s, bool *whole);
-static void plan_apply(SiWriter *writer);
-static void begin_prepare(SiWriter *writer, TupleDesc desc, int estimate);
-static void end_prepare(void);
-
-SiWriter *
-si_writer_create(Relation target, const SiSubscription *subscription, const SiOptions *options)
+static void
+drop_statement(SiStatement **statement)
 {
-	SiWriter   *writer = palloc0(sizeof(SiWriter));
-
-	writer->callback.func = release_writer;
-	writer->callback.arg = writer;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &writer->callback);
-	writer->context = CurrentMemoryContext;
-	writer->subscription = subscription;
-	writer->options = options;
-	writer->spec.mode = si_insert_mode_find(subscription->insert_mode);
-	writer->tombstones = tombstone_use(writer);
-	writer->spec.version_column = -1;
-	if (subscription->apply != NULL)
-		plan_apply(writer);
-	else
-		plan_target(writer, target);
-	writer->spec.target = NULL;
-	if (writer->tombstones == SI_TOMBSTONE_DELETES)
-		writer->delete_key = writer->spec.key;
-	return writer;
+	if (*statement != NULL)
+		si_statement_destroy(*statement);
+	*statement = NULL;
 }
 
-static SiTombstoneUse
-tombstone_use(const SiWriter *writer)
+/* Release what is not palloc'd, also when an ERROR deletes the context. */
+static void
+release_writer(void *arg)
 {
-	SiTombstoneUse delete = writer->subscription->apply ? SI_TOMBSTONE_IS_ROW : SI_TOMBSTONE_DELETES;
+	SiWriter   *writer = arg;
 
-	switch (writer->options->tombstones)
-	{
-		case SI_TOMBSTONES_DELETE:
-			return delete;
-		case SI_TOMBSTONES_ERROR:
-			return SI_TOMBSTONE_REFUSED;
-		case SI_TOMBSTONES_IGNORE:
-			return SI_TOMBSTONE_IGNORED;
-		case SI_TOMBSTONES_AUTO:
-			break;
-	}
-	return writer->spec.mode->updates ? delete : SI_TOMBSTONE_IGNORED;
+	drop_statement(&writer->insert);
+	drop_statement(&writer->partial);
+	drop_statement(&writer->delete);
+	drop_statement(&writer->filter);
+	for (int i = 0; i < SI_MAGNITUDES; i++)
+		drop_statement(&writer->sized[i].statement);
+}
+
+/*
+ * Connect to SPI with no rows on offer, but stay in the writer's memory context,
+ * for the statements.
+ */
+static void
+begin_prepare(SiWriter *writer, TupleDesc desc, int estimate)
+{
+	SiRows	   *none;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	none = si_rows_create(desc, 0, work_mem);
+	si_rows_offer_none(none, estimate);
+	MemoryContextSwitchTo(writer->context);
 }
 
 /* ---- a target ---- */
 
-static void
-plan_target(SiWriter *writer, Relation target)
-{
-	const SiSubscription *s = writer->subscription;
-	SiStatementSpec *spec = &writer->spec;
-	bool		deletes = writer->tombstones == SI_TOMBSTONE_DELETES;
-
-	/* a view's defaults may be those of a table below it */
-	bool		track_absent = spec->mode->updates ||
-		target->rd_rel->relkind == RELKIND_VIEW;
-
-	writer->mapping = si_mapping_build(RelationGetDescr(target), RelationGetRelationName(target),
-									   s->mapping, writer->options, track_absent, NULL);
-	spec->target = target;
-	spec->mapping = writer->mapping;
-	spec->filter = writer->options->filter;
-	if (spec->mode->updates || deletes || s->key_columns != (Datum) 0)
-		spec->key = si_key_find(target, writer->mapping, s->key_columns);
-	spec->version_column = find_version_column(writer, target);
-	if (spec->filter != NULL)
-		si_user_sql_check_filter(spec->filter);
-
-	writer->by_key = (spec->mode->updates || deletes);
-	writer->numbered = writer->by_key && spec->filter != NULL;
-	writer->desc = si_rows_desc(writer->mapping, writer->numbered);
-	if (writer->by_key)
-		writer->reducer = si_reduce_create(writer->mapping, spec->key, spec->mode->updates,
-										   spec->version_column);
-	prepare_target(writer);
-}
-
+/* The column of option version_column in the mapping; -1 if there is no option. */
 static int
 find_version_column(const SiWriter *writer, Relation target)
 {
@@ -143,13 +96,14 @@ find_version_column(const SiWriter *writer, Relation target)
 			 name ? errhint("Perhaps you meant the column \"%s\".", name) : 0));
 }
 
+/* Prepare the statements that the insert mode needs, and check privileges. */
 static void
 prepare_target(SiWriter *writer)
 {
 	SiStatementSpec *spec = &writer->spec;
 	SiStatementSpec insert = *spec;
 
-	/* what passed is known before keys are looked at */
+	/* the filter has run before keys are looked at */
 	if (writer->by_key)
 		insert.filter = NULL;
 
@@ -171,29 +125,39 @@ prepare_target(SiWriter *writer)
 		writer->filter = si_statement_filter(spec->filter);
 		si_statement_check_privileges(writer->filter);
 	}
-	end_prepare();
-}
-
-/*
- * Connect to SPI with an empty batch on offer, to stay in the writer's memory
- * context all the same.
- */
-static void
-begin_prepare(SiWriter *writer, TupleDesc desc, int estimate)
-{
-	SiRows	   *empty;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	empty = si_rows_create(desc, 0, work_mem);
-	si_rows_offer_none(empty, estimate);
-	MemoryContextSwitchTo(writer->context);
-}
-
-static void
-end_prepare(void)
-{
 	SPI_finish();
+}
+
+/* Everything for a target: mapping, key, row type, then the statements. */
+static void
+plan_target(SiWriter *writer, Relation target)
+{
+	const SiSubscription *s = writer->subscription;
+	SiStatementSpec *spec = &writer->spec;
+	bool		deletes = writer->tombstones == SI_TOMBSTONE_DELETES;
+
+	/* a view's defaults may be those of a table below it */
+	bool		track_absent = spec->mode->updates ||
+		target->rd_rel->relkind == RELKIND_VIEW;
+
+	writer->mapping = si_mapping_build(RelationGetDescr(target), RelationGetRelationName(target),
+									   s->mapping, writer->options, track_absent, NULL);
+	spec->target = target;
+	spec->mapping = writer->mapping;
+	spec->filter = writer->options->filter;
+	if (spec->mode->updates || deletes || s->key_columns != (Datum) 0)
+		spec->key = si_key_find(target, writer->mapping, s->key_columns);
+	spec->version_column = find_version_column(writer, target);
+	if (spec->filter != NULL)
+		si_user_sql_check_filter(spec->filter);
+
+	writer->by_key = (spec->mode->updates || deletes);
+	writer->numbered = writer->by_key && spec->filter != NULL;
+	writer->desc = si_rows_desc(writer->mapping, writer->numbered);
+	if (writer->by_key)
+		writer->reducer = si_reduce_create(writer->mapping, spec->key, spec->mode->updates,
+										   spec->version_column);
+	prepare_target(writer);
 }
 
 /* ---- apply ---- */
@@ -236,46 +200,6 @@ apply_desc(const SiSubscription *s, bool *whole)
 	return desc;
 }
 
-/*
- * Analyze the statements twice: first to learn which columns they read, then
- * over a batch that has no others.
- */
-static void
-plan_apply(SiWriter *writer)
-{
-	const SiSubscription *s = writer->subscription;
-	bool		whole;
-	TupleDesc	desc = apply_desc(s, &whole);
-	bool	   *skip = palloc0(sizeof(bool) * desc->natts);
-	SiMapping  *all;
-
-	if (superuser_arg(s->owner) && !writer->options->run_as_owner)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("the statements of \"apply\" do not run as superuser"),
-				 errdetail("Triggers and functions of other roles would run with all rights."),
-				 errhint("Let a role that is no superuser own the subscription, or set the option \"run_as_owner\" to true.")));
-	si_user_sql_check_apply(s->apply);
-
-	begin_prepare(writer, desc, writer->options->batch_size);
-	writer->insert = si_statement_apply(s->apply);
-	si_statement_used_columns(writer->insert, skip);
-	for (int i = 0; i < desc->natts; i++)
-		skip[i] = !skip[i];
-	end_prepare();
-
-	all = si_mapping_build_apply(desc, whole, s->mapping, writer->options, NULL);
-	writer->mapping = si_mapping_build_apply(desc, whole, s->mapping, writer->options, skip);
-	writer->desc = si_rows_desc(writer->mapping, false);
-	writer->mapping->needs_field = all->needs_field;
-	if (all->needs_field && writer->mapping->decode.nfields < all->decode.nfields)
-		writer->unread = &all->decode;
-
-	begin_prepare(writer, writer->desc, writer->options->batch_size);
-	si_writer_check_apply(writer);
-	end_prepare();
-}
-
 void
 si_writer_check_apply(SiWriter *writer)
 {
@@ -310,7 +234,91 @@ si_writer_apply_statement(SiWriter *writer, int n)
 	return sized->statement;
 }
 
-/* ---- for other modules ---- */
+/*
+ * Everything for apply.  Its statements are analyzed twice: first to learn which
+ * columns they read, then over rows that have no others.
+ */
+static void
+plan_apply(SiWriter *writer)
+{
+	const SiSubscription *s = writer->subscription;
+	bool		whole;
+	TupleDesc	desc = apply_desc(s, &whole);
+	bool	   *skip = palloc0(sizeof(bool) * desc->natts);
+	SiMapping  *all;
+
+	if (superuser_arg(s->owner) && !writer->options->run_as_owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("the statements of \"apply\" do not run as superuser"),
+				 errdetail("Triggers and functions of other roles would run with all rights."),
+				 errhint("Let a role that is no superuser own the subscription, or set the option \"run_as_owner\" to true.")));
+	si_user_sql_check_apply(s->apply);
+
+	begin_prepare(writer, desc, writer->options->batch_size);
+	writer->insert = si_statement_apply(s->apply);
+	si_statement_used_columns(writer->insert, skip);
+	for (int i = 0; i < desc->natts; i++)
+		skip[i] = !skip[i];
+	SPI_finish();
+
+	all = si_mapping_build_apply(desc, whole, s->mapping, writer->options, NULL);
+	writer->mapping = si_mapping_build_apply(desc, whole, s->mapping, writer->options, skip);
+	writer->desc = si_rows_desc(writer->mapping, false);
+	writer->mapping->needs_field = all->needs_field;
+	if (all->needs_field && writer->mapping->decode.nfields < all->decode.nfields)
+		writer->unread = &all->decode;
+
+	begin_prepare(writer, writer->desc, writer->options->batch_size);
+	si_writer_check_apply(writer);
+	SPI_finish();
+}
+
+/* ---- the writer ---- */
+
+/* What becomes of a tombstone, by the option and the insert mode. */
+static SiTombstoneUse
+tombstone_use(const SiWriter *writer)
+{
+	SiTombstoneUse delete = writer->subscription->apply ? SI_TOMBSTONE_IS_ROW : SI_TOMBSTONE_DELETES;
+
+	switch (writer->options->tombstones)
+	{
+		case SI_TOMBSTONES_DELETE:
+			return delete;
+		case SI_TOMBSTONES_ERROR:
+			return SI_TOMBSTONE_REFUSED;
+		case SI_TOMBSTONES_IGNORE:
+			return SI_TOMBSTONE_IGNORED;
+		case SI_TOMBSTONES_AUTO:
+			break;
+	}
+	return writer->spec.mode->updates ? delete : SI_TOMBSTONE_IGNORED;
+}
+
+SiWriter *
+si_writer_create(Relation target, const SiSubscription *subscription, const SiOptions *options)
+{
+	SiWriter   *writer = palloc0(sizeof(SiWriter));
+
+	writer->callback.func = release_writer;
+	writer->callback.arg = writer;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &writer->callback);
+	writer->context = CurrentMemoryContext;
+	writer->subscription = subscription;
+	writer->options = options;
+	writer->spec.mode = si_insert_mode_find(subscription->insert_mode);
+	writer->tombstones = tombstone_use(writer);
+	writer->spec.version_column = -1;
+	if (subscription->apply != NULL)
+		plan_apply(writer);
+	else
+		plan_target(writer, target);
+	writer->spec.target = NULL;
+	if (writer->tombstones == SI_TOMBSTONE_DELETES)
+		writer->delete_key = writer->spec.key;
+	return writer;
+}
 
 bool
 si_writer_is_remote(Oid target)
@@ -338,26 +346,4 @@ si_writer_new_rows(const SiWriter *writer, int capacity)
 	return writer->by_key
 		? si_rows_create_single(writer->desc, writer->numbered, capacity, kilobytes)
 		: si_rows_create(writer->desc, capacity, kilobytes);
-}
-
-/* What is not palloc'd goes with the context, also when an ERROR takes it. */
-static void
-release_writer(void *arg)
-{
-	SiWriter   *writer = arg;
-
-	drop_statement(&writer->insert);
-	drop_statement(&writer->partial);
-	drop_statement(&writer->delete);
-	drop_statement(&writer->filter);
-	for (int i = 0; i < SI_MAGNITUDES; i++)
-		drop_statement(&writer->sized[i].statement);
-}
-
-static void
-drop_statement(SiStatement **statement)
-{
-	if (*statement != NULL)
-		si_statement_destroy(*statement);
-	*statement = NULL;
 }
