@@ -23,7 +23,8 @@ OBJS_apply = apply column_default convert convert_batch datum epoch \
 	fast_input format isolate key mapping other_index outcome plan protect \
 	reduce retry row_notes rows show statement tombstone user_sql write \
 	writer
-OBJS_process = ddl launcher places publisher scanner worker worker_apply \
+OBJS_process = ddl launcher launcher_scan launcher_workers places publisher \
+	scanner turn worker worker_apply \
 	worker_contact worker_fetch worker_limits worker_run worker_status
 OBJS_functions = arguments connection functions functions_dead_letters \
 	functions_decode functions_look functions_preview functions_produce \
