@@ -28,7 +28,8 @@
 #include "process/turn.h"
 
 #define CATALOG_RETRY_MS	1000
-#define SCANNER_GIVE_UP_MS	5000	/* then a worker makes room for the scanner */
+#define SCANNER_GIVE_UP_MS	5000	/* then a worker makes room for the
+									 * scanner */
 
 /* Handle of the scanner that we registered; the server's structs are opaque. */
 static BackgroundWorkerHandle *scanner_handle = NULL;
