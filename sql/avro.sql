@@ -15,6 +15,8 @@ SET timezone = 'UTC';
 SET datestyle = 'ISO, MDY';
 SET intervalstyle = 'postgres';
 SET bytea_output = 'hex';
+CREATE SCHEMA si_avro;
+SET search_path = si_avro;
 
 CREATE TYPE address AS (city text);
 CREATE TYPE customer AS (name text, addr address);
@@ -153,8 +155,6 @@ END $$;
 \set VERBOSITY terse
 SELECT format('CALL run(%s)', n) FROM cases ORDER BY n \gexec
 
-ALTER DATABASE contrib_regression SET timezone = 'UTC';
-
 --
 -- every mode, with keys in JSON
 --
@@ -174,13 +174,14 @@ SELECT stream_ingest.create_subscription('appended', 'si_kafka', 'avro_modes', '
         options => jsonb_build_object('schema', :'record'::jsonb)) \g /dev/null
 CREATE ROLE avro_owner LOGIN;
 GRANT USAGE ON FOREIGN SERVER si_kafka TO avro_owner;
+GRANT USAGE ON SCHEMA si_avro TO avro_owner;
 GRANT ALL ON totals, wholes TO avro_owner;
 SET ROLE avro_owner;
 SELECT stream_ingest.create_subscription('totals', 'si_kafka', 'avro_modes', format => 'avro', fields => 'id int, n numeric, whole jsonb', mapping => '{"whole": "$value"}',
-        apply => 'INSERT INTO totals SELECT id, sum(n), jsonb_agg(whole ORDER BY _offset) FROM batch WHERE NOT _deleted GROUP BY id',
+        apply => 'INSERT INTO si_avro.totals SELECT id, sum(n), jsonb_agg(whole ORDER BY _offset) FROM batch WHERE NOT _deleted GROUP BY id',
         options => jsonb_build_object('schema', :'record'::jsonb, 'batch_interval', '300 ms')),
     stream_ingest.create_subscription('wholes', 'si_kafka', 'avro_modes', format => 'avro',
-        apply => 'INSERT INTO wholes SELECT value, _deleted FROM batch', options => jsonb_build_object('schema', :'record'::jsonb)) \g /dev/null
+        apply => 'INSERT INTO si_avro.wholes SELECT value, _deleted FROM batch', options => jsonb_build_object('schema', :'record'::jsonb)) \g /dev/null
 RESET ROLE;
 DO $$
 BEGIN
@@ -249,3 +250,7 @@ SELECT stream_ingest.alter_subscription('x', options => '{"schema": "nix"}');
 SELECT stream_ingest.alter_subscription('x', options => '{"schema": null}');
 SELECT stream_ingest.drop_subscription('x') \g /dev/null
 SELECT stream_ingest.infer_table('si_kafka', 'avro', 't2', format => 'avro');
+
+ALTER DATABASE contrib_regression RESET timezone;
+DROP SCHEMA si_avro CASCADE;
+DROP EXTENSION stream_ingest CASCADE;

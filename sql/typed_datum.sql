@@ -38,3 +38,4 @@ BEGIN
         RAISE EXCEPTION 'of % documents only % were taken (seed %)', n / 4, taken, seed;
     END IF;
 END $$;
+DROP FUNCTION typed_datum_random, jsonb_push_random;
