@@ -174,9 +174,9 @@ si_datum_init_column(SiDatumColumn *state, const SiColumn *column)
 }
 
 /*
- * It may have been json_to_record() that threw, while it was filling in what it
- * remembers of the types.  It never reckons with being called again after that,
- * so it begins anew.
+ * json_to_record() may have thrown while it was filling in its cache of the
+ * types.  It does not expect to be called again with a cache half filled, so
+ * the cache is discarded.
  */
 void
 si_datum_recover(SiDatumColumn *state)
@@ -286,7 +286,7 @@ convert_datetime(SiDatumMaker *maker, SiDatumColumn *state,
 	SiEpochUnit unit = maker->mapping->epoch_unit;
 	int64		usecs;
 
-	/* a number in CSV is one only if somebody says what it counts */
+	/* a number in CSV is one only if "epoch_unit" is set */
 	if (value->kind != SI_VALUE_NUMBER &&
 		!(value->kind == SI_VALUE_TEXT && unit != SI_EPOCH_NONE &&
 		  !state->time_of_day && si_unix_time_is_number(value->data, value->len)))

@@ -34,7 +34,7 @@ typedef struct SpecialSource
 	SiSourceKind kind;
 } SpecialSource;
 
-/* "$rest" is a field for everybody but the decoder. */
+/* "$rest" is a field to all modules but the decoder. */
 static const SpecialSource special_sources[] = {
 	{"$value", SI_SOURCE_VALUE},
 	{"$key", SI_SOURCE_KEY},

@@ -221,7 +221,7 @@ si_statement_used_columns(const SiStatement *statement, bool *used)
 /* ---- running ---- */
 
 /*
- * Run a plan, whose rows nobody wants to see; with a snapshot of its own, or
+ * Run a plan, and discard its rows; with a snapshot of its own, or
  * (not NULL) with this one.
  */
 static void
@@ -316,9 +316,9 @@ run(SiStatement *statement, SiCounts *written, Snapshot snapshot)
 }
 
 /*
- * What is updated first and then inserted goes by one snapshot.  A row that
- * somebody commits between the two would otherwise be too late for the one and
- * there already for the other; so it is met by the insert's ON CONFLICT.
+ * An update and the insert behind it use one snapshot.  Otherwise neither of
+ * them would write a row that another session commits between the two: too late
+ * for the update, and present for the insert.  So ON CONFLICT updates it.
  */
 void
 si_statement_run(SiStatement *statement, SiCounts *written)

@@ -22,7 +22,7 @@
 
 /*
  * Calls of our functions, with arguments of exactly their types: an overload
- * that anybody else could make is never the better match.
+ * that another user could create is never the better match.
  */
 #define ROW_LACKS	"stream_ingest.row_lacks(%d::pg_catalog.int4)"
 #define NOTE_ROW	"stream_ingest.note_row(%d::pg_catalog.int4, %s::pg_catalog.int8)"
