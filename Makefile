@@ -12,18 +12,19 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes failure guc kafka_time message reason words
 OBJS_format = avro_decimal avro_document avro_meaning avro_read avro_schema \
-	decode_avro decode_json decode_raw decode_text decoder json_scan path_tree \
-	transcode value_text
+	decode_avro decode_json decode_raw decode_text decoder json_scan \
+	json_unescape path_tree transcode value_text
 OBJS_kafka = client committer consumer held helper lookup producer trouble
 OBJS_options = document insert_mode option_positions option_schema \
 	option_types options server_options
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
 	settings subscriptions transaction unlogged
-OBJS_apply = apply column_default convert convert_batch datum decoded_value \
-	epoch fast_input format isolate jsonb_push key mapping other_index outcome \
-	plan protect reduce retry row_notes rows show statement tombstone \
-	typed_datum user_sql write writer
+OBJS_apply = apply column_default convert convert_batch datum \
+	datum_failure decoded_value fast_input format isolate jsonb_push key \
+	mapping mapping_source other_index outcome plan protect reduce retry \
+	row_notes rows show statement statement_text tombstone typed_datum \
+	unix_time user_sql write writer
 OBJS_process = ddl launcher launcher_scan launcher_workers places publisher \
 	scanner turn worker worker_apply worker_contact \
 	worker_fetch worker_limits worker_partitions worker_prepare \
@@ -137,13 +138,14 @@ test/fast_input_test.so: test/fast_input_test.c src/apply/fast_input.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # Loaded by sql/typed_datum.sql.
-test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_input.c apply/jsonb_push.c apply/typed_datum.c format/json_scan.c format/value_text.c)
+test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_input.c apply/jsonb_push.c apply/typed_datum.c format/json_scan.c format/json_unescape.c format/value_text.c)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # The decoders need no server, so these run under the sanitizers.
 PURE_SOURCES = $(addprefix src/format/,avro_decimal.c avro_document.c avro_meaning.c avro_read.c avro_schema.c \
-	decode_avro.c decode_json.c decode_raw.c decode_text.c decoder.c json_scan.c path_tree.c value_text.c)
+	decode_avro.c decode_json.c decode_raw.c decode_text.c decoder.c json_scan.c json_unescape.c \
+	path_tree.c value_text.c)
 test/decoder_test test/avro_dump: %: %.c $(PURE_SOURCES)
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -I$(top)/src -o $@ $^ \
