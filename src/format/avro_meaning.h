@@ -14,7 +14,7 @@
 
 #include <jansson.h>
 
-#include "format/avro_schema.h"
+#include "format/avro_types.h"
 
 /*
  * Set what the values of a type mean, where the attributes of its definition say
