@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * ddl.c
- *	  What other people's transactions mean to us.
+ *	  The hooks in other sessions' transactions that concern us.
  *
  * A change of a subscription is noted and told to the launcher at commit.
- * DROP DATABASE wants nobody connected, so our workers are stopped first and
- * held off until the transaction ends; the server calls the hook after its own
+ * DROP DATABASE allows no other connection, so our workers are stopped first and
+ * kept out until the transaction ends; the server calls the hook after its own
  * checks, so that a role that may not drop a database cannot stop its streams.  DROP
  * EXTENSION, by whatever way it comes, makes a scan at commit find nothing.
  *
@@ -43,7 +43,7 @@ si_ddl_scan_at_commit(void)
 	scan_at_commit = true;
 }
 
-/* ---- holding off the workers of a database ---- */
+/* ---- keeping workers out of a database ---- */
 
 /* End our processes there; returns how many are left.  Lock held. */
 static int
@@ -99,7 +99,7 @@ suspend_database(Oid database)
 			 !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), SUSPEND_MS));
 }
 
-/* Forget all about a database that is gone.  Lock held. */
+/* Free the slots of all subscriptions of a dropped database.  Lock held. */
 static void
 forget_database(Oid database)
 {
@@ -112,6 +112,7 @@ forget_database(Oid database)
 	}
 }
 
+/* Let workers into the database again, or forget it if it was dropped. */
 static void
 resume_database(bool dropped)
 {
@@ -137,6 +138,7 @@ resume_database(bool dropped)
 
 /* ---- hooks ---- */
 
+/* The object access hook: a database or the extension is being dropped. */
 static void
 object_accessed(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
 {
@@ -152,6 +154,7 @@ object_accessed(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id
 		scan_at_commit = true;
 }
 
+/* The transaction callback: do what was put off until commit or abort. */
 static void
 transaction_ends(XactEvent event, void *arg)
 {

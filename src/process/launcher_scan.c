@@ -237,6 +237,7 @@ scanner_is_running(void)
 	return false;
 }
 
+/* Describe a scanner's process to the postmaster. */
 static void
 fill_scanner(BackgroundWorker *scanner, Oid database)
 {

@@ -61,6 +61,7 @@ ask_offsets(SiWorker *worker, SiPositionQuestions *questions)
 	return true;
 }
 
+/* What the brokers have to be asked to find the positions; in the scratch context. */
 static SiPositionQuestions *
 make_questions(SiWorker *worker, const SiTopicInfo *info)
 {
@@ -143,6 +144,7 @@ load_partitions(SiWorker *worker, int topic_partitions)
 	si_transaction_commit(caller);
 }
 
+/* Have the consumer read our partitions from their stored offsets. */
 static void
 assign_partitions(SiWorker *worker)
 {
@@ -178,6 +180,7 @@ si_worker_contact(SiWorker *worker)
 	SiTopicInfo info;
 	SiPositionQuestions *questions;
 
+	Assert(CurrentMemoryContext == worker->scratch);
 	if (!worker->contact.failing)
 		si_worker_set_state(worker, SI_STATE_CONNECTING, NULL);
 	if (!ask_topic(worker, &info))

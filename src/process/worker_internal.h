@@ -248,10 +248,10 @@ extern void si_worker_publish_offsets(SiWorker *worker);
  * How many messages rate_limit allows now: each worker has its share, and what
  * it does not use within a second is lost.
  */
-extern int	si_worker_allowed_messages(SiWorker *worker);
+extern int	si_worker_allowed_messages(SiRate *rate, int rate_limit, int team);
 
 /* Count messages, and show their rate about once a second. */
-extern void si_worker_update_rate(SiWorker *worker, int64 messages);
+extern void si_worker_update_rate(SiRate *rate, int64 messages);
 
 /* ---- worker_wait.c ---- */
 

@@ -30,6 +30,7 @@ leave_for_scan(void)
 	si_worker_leave(SI_SUCCESSOR_DELAYED);
 }
 
+/* Open the consumer, and make what the worker waits for of its descriptor. */
 static void
 open_consumer(SiWorker *worker)
 {
@@ -109,6 +110,7 @@ si_worker_prepare(SiWorker *worker)
 	MemoryContext caller = si_transaction_begin();
 	MemoryContext old;
 
+	Assert(caller == worker->scratch);
 	read_subscription(worker);
 	set_synchronous_commit(worker);
 	old = MemoryContextSwitchTo(worker->plan_context);

@@ -112,6 +112,7 @@ si_worker_stream(SiWorker *worker)
 	long		batch_ms,
 				run_ms;
 
+	Assert(CurrentMemoryContext == worker->scratch);
 	check_brokers(worker);
 	si_worker_retry_orphans(worker);
 	si_worker_publish_offsets(worker);
@@ -129,7 +130,7 @@ si_worker_stream(SiWorker *worker)
 	si_worker_check_run(worker, &run_ms);
 	if (!worker->contact.failing && !worker->run.arrived && si_worker_all_at_end(worker) && worker->npartitions > 0)
 		si_worker_set_state(worker, SI_STATE_STREAMING, NULL);
-	si_worker_update_rate(worker, 0);
+	si_worker_update_rate(&worker->rate, 0);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	si_worker_wait(worker, idle_ms(worker, run_ms >= 0 ? run_ms : batch_ms));
 }
