@@ -485,7 +485,7 @@ read_topics(SiConnection *connection, void *arg)
 			si_connection_wait(connection);
 		if (list->valid)
 			break;
-		si_connection_check_trouble(connection, &list->trouble);
+		si_connection_check_broker_error(connection, &list->broker_error);
 		si_connection_pause(connection);
 	}
 	copy->n = list->n;

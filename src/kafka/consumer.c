@@ -15,8 +15,8 @@
  *
  * - The library's own threads run none of our code.  Logs and errors come as
  *	 events, and error_cb (some errors come by no other way) is called from the
- *	 thread that polls a queue; it copies into the box of troubles (trouble.c),
- *	 which lives as long as the handle.
+ *	 thread that polls a queue; it copies into the broker errors (broker_error.c),
+ *	 which live as long as the handle.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -127,7 +127,7 @@ static bool fill_item(SiConsumer *consumer, rd_kafka_message_t *rkmessage,
 static SiFetchKind fetch_kind(rd_kafka_resp_err_t err);
 static void kick_fetchers(SiConsumer *consumer);
 
-/* trouble */
+/* broker errors */
 static void serve_events(SiConsumer *consumer);
 static void note_log(SiConsumer *consumer, rd_kafka_event_t *event);
 static void error_cb(rd_kafka_t *rk, int err, const char *reason,
@@ -289,8 +289,8 @@ static bool
 create_handle(SiConsumer *consumer, rd_kafka_conf_t *conf,
 			  SiClientFailure *failure)
 {
-	/* the box outlives the handle, which the consumer does not */
-	rd_kafka_conf_set_opaque(conf, si_helper_troubles(consumer->helper));
+	/* these outlive the handle, which the consumer does not */
+	rd_kafka_conf_set_opaque(conf, si_helper_broker_errors(consumer->helper));
 	consumer->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, failure->words,
 								sizeof(failure->words));
 	if (consumer->rk != NULL)
@@ -526,7 +526,7 @@ si_consumer_fetch(SiConsumer *consumer, SiFetched *items, int max)
 			break;
 	}
 	if (n > 0 && items[n - 1].kind <= SI_FETCH_END)
-		si_trouble_forget_failure(si_helper_troubles(consumer->helper));
+		si_broker_error_forget_failure(si_helper_broker_errors(consumer->helper));
 	kick_fetchers(consumer);
 	return n;
 }
@@ -673,29 +673,29 @@ kick_fetchers(SiConsumer *consumer)
 
 
 /* ----------
- * Trouble
+ * Broker errors
  * ----------
  */
 
 bool
-si_consumer_trouble(SiConsumer *consumer, SiTrouble *trouble)
+si_consumer_broker_error(SiConsumer *consumer, SiBrokerError *broker_error)
 {
 	serve_events(consumer);
-	return si_trouble_take(si_helper_troubles(consumer->helper), trouble);
+	return si_broker_error_take(si_helper_broker_errors(consumer->helper), broker_error);
 }
 
 bool
 si_consumer_throttled(SiConsumer *consumer)
 {
 	serve_events(consumer);
-	return si_trouble_throttled(si_helper_troubles(consumer->helper));
+	return si_broker_error_throttled(si_helper_broker_errors(consumer->helper));
 }
 
 void
-si_consumer_explain(SiConsumer *consumer, SiTrouble *trouble)
+si_consumer_explain(SiConsumer *consumer, SiBrokerError *broker_error)
 {
 	serve_events(consumer);
-	si_trouble_explain(si_helper_troubles(consumer->helper), trouble);
+	si_broker_error_explain(si_helper_broker_errors(consumer->helper), broker_error);
 }
 
 /*
@@ -703,12 +703,12 @@ si_consumer_explain(SiConsumer *consumer, SiTrouble *trouble)
  * for an attack, and then says that the credentials are invalid.
  */
 const char *
-si_consumer_hint(const SiConsumer *consumer, SiTroubleKind kind)
+si_consumer_hint(const SiConsumer *consumer, SiBrokerErrorKind kind)
 {
 	char		mechanism[64];
 	size_t		size = sizeof(mechanism);
 
-	if (kind != SI_TROUBLE_AUTHENTICATION ||
+	if (kind != SI_BROKER_ERROR_AUTHENTICATION ||
 		rd_kafka_version() >= 0x020601ff ||
 		rd_kafka_conf_get(rd_kafka_conf(consumer->rk), "sasl.mechanisms",
 						  mechanism, &size) != RD_KAFKA_CONF_OK ||
@@ -726,9 +726,9 @@ serve_events(SiConsumer *consumer)
 	while ((event = rd_kafka_queue_poll(consumer->events, 0)) != NULL)
 	{
 		if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
-			si_trouble_note_failure(si_helper_troubles(consumer->helper),
-									rd_kafka_event_error(event),
-									rd_kafka_event_error_string(event));
+			si_broker_error_note_failure(si_helper_broker_errors(consumer->helper),
+										 rd_kafka_event_error(event),
+										 rd_kafka_event_error_string(event));
 		else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_OFFSET_COMMIT)
 			si_committer_finish(&consumer->committer, event);
 		rd_kafka_event_destroy(event);
@@ -751,7 +751,7 @@ note_log(SiConsumer *consumer, rd_kafka_event_t *event)
 	if (rd_kafka_event_log(event, &facility, &text, &level) != 0 ||
 		level > LOG_ERR || strcmp(facility, "FAIL") == 0)
 		return;
-	si_trouble_note_log(si_helper_troubles(consumer->helper), text);
+	si_broker_error_note_log(si_helper_broker_errors(consumer->helper), text);
 }
 
 /*
@@ -762,7 +762,7 @@ note_log(SiConsumer *consumer, rd_kafka_event_t *event)
 static void
 error_cb(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 {
-	si_trouble_note_failure(opaque, err, reason);
+	si_broker_error_note_failure(opaque, err, reason);
 }
 
 /* Likewise, for a broker that holds back its answers because of a quota. */
@@ -770,24 +770,24 @@ static void
 throttle_cb(rd_kafka_t *rk, const char *broker, int32_t id, int milliseconds, void *opaque)
 {
 	if (milliseconds > 0)
-		si_trouble_note_throttle(opaque, milliseconds);
+		si_broker_error_note_throttle(opaque, milliseconds);
 }
 
 /* The error of a fetched item, as far as it concerns more than the item. */
 static void
 note_message_error(SiConsumer *consumer, const rd_kafka_message_t *rkmessage)
 {
-	SiTroubleKind kind = si_trouble_kind(rkmessage->err);
+	SiBrokerErrorKind kind = si_broker_error_kind(rkmessage->err);
 	const char *text;
 
 	if (fetch_kind(rkmessage->err) != SI_FETCH_ERROR)
 		return;
 	text = rd_kafka_message_errstr(rkmessage);
 
-	if (rkmessage->rkt == NULL && kind == SI_TROUBLE_BROKER)
+	if (rkmessage->rkt == NULL && kind == SI_BROKER_ERROR_CONNECTION)
 		si_committer_note_error(&consumer->committer, rkmessage->err, text);
-	else if (kind != SI_TROUBLE_BROKER)
-		si_trouble_note(si_helper_troubles(consumer->helper), kind, text);
+	else if (kind != SI_BROKER_ERROR_CONNECTION)
+		si_broker_error_note(si_helper_broker_errors(consumer->helper), kind, text);
 }
 
 

@@ -61,7 +61,7 @@ extern SiConsumer *si_consumer_open(const SiProperty *properties, int npropertie
 									const char *client_id, bool want_headers);
 
 /*
- * Readable whenever there may be something to fetch, trouble or an answer.
+ * Readable whenever there may be something to fetch, a broker error or an answer.
  * Read until the calls below return nothing before waiting on it again.
  */
 extern int	si_consumer_fd(const SiConsumer *consumer);
@@ -97,10 +97,10 @@ extern void si_consumer_release(SiConsumer *consumer, SiFetched *items, int n);
 extern bool si_consumer_read_headers(SiConsumer *consumer, SiMessage *message);
 
 /*
- * The gravest trouble since the last call, and of equals the newest; false if
+ * The gravest broker error since the last call, of equals the newest; false if
  * there was none.  Call it after si_consumer_fetch, which may find some.
  */
-extern bool si_consumer_trouble(SiConsumer *consumer, SiTrouble *trouble);
+extern bool si_consumer_broker_error(SiConsumer *consumer, SiBrokerError *broker_error);
 
 /* Do brokers hold back their answers because of a quota, or did lately? */
 extern bool si_consumer_throttled(SiConsumer *consumer);
@@ -109,7 +109,7 @@ extern bool si_consumer_throttled(SiConsumer *consumer);
  * What a broker said last tells more than that a question was not answered: put
  * that instead, if it is known.
  */
-extern void si_consumer_explain(SiConsumer *consumer, SiTrouble *trouble);
+extern void si_consumer_explain(SiConsumer *consumer, SiBrokerError *broker_error);
 
 /*
  * Ask the helper for the topic's description, or for offsets.  One question
@@ -175,10 +175,10 @@ extern bool si_consumer_close(SiConsumer *consumer, int timeout_ms);
 extern bool si_consumer_await_abandoned(int timeout_ms);
 
 /*
- * What may help against a trouble of this kind: a sentence for errhint, or
+ * What may help against an error of this kind: a sentence for errhint, or
  * NULL.
  */
-extern const char *si_consumer_hint(const SiConsumer *consumer, SiTroubleKind kind);
+extern const char *si_consumer_hint(const SiConsumer *consumer, SiBrokerErrorKind kind);
 
 /*
  * Would librdkafka take this value?  NULL if so, else its own words (palloc'd).

@@ -18,23 +18,23 @@
 #define SI_OFFSET_END		INT64CONST(-1)
 #define SI_OFFSET_UNKNOWN	INT64CONST(-1001)
 
-/* A failure that concerns brokers or the whole topic, not one message. */
-typedef enum SiTroubleKind
+/* An error that concerns brokers or the whole topic, not one message. */
+typedef enum SiBrokerErrorKind
 {
-	SI_TROUBLE_NONE,
-	SI_TROUBLE_SILENCE,			/* no answer in time, and nobody knows why */
-	SI_TROUBLE_BROKER,			/* no connection to (some or all) brokers */
-	SI_TROUBLE_AUTHENTICATION,
-	SI_TROUBLE_AUTHORIZATION,
-	SI_TROUBLE_TOPIC,			/* unknown topic or partition */
-	SI_TROUBLE_FATAL			/* the consumer is of no use any more */
-} SiTroubleKind;
+	SI_BROKER_ERROR_NONE,
+	SI_BROKER_ERROR_TIMEOUT,	/* no answer in time; the reason is unknown */
+	SI_BROKER_ERROR_CONNECTION, /* no connection to (some or all) brokers */
+	SI_BROKER_ERROR_AUTHENTICATION,
+	SI_BROKER_ERROR_AUTHORIZATION,
+	SI_BROKER_ERROR_TOPIC,		/* unknown topic or partition */
+	SI_BROKER_ERROR_FATAL		/* the consumer cannot be used any more */
+} SiBrokerErrorKind;
 
-typedef struct SiTrouble
+typedef struct SiBrokerError
 {
-	SiTroubleKind kind;
+	SiBrokerErrorKind kind;
 	char		words[256];		/* librdkafka's words */
-} SiTrouble;
+} SiBrokerError;
 
 /*
  * Where the helper thread writes what it learns of a partition: atomics in
@@ -52,11 +52,11 @@ typedef struct SiWatermarkSink
 /* What the brokers say of the topic; answered by the helper thread. */
 typedef struct SiTopicInfo
 {
-	bool		valid;			/* false: see trouble */
+	bool		valid;			/* false: see broker_error */
 	int			partitions;		/* how many there are */
 	char		cluster_id[64]; /* empty if unknown */
 	char		topic_id[64];	/* empty where the library cannot tell (< 2.3) */
-	SiTrouble	trouble;
+	SiBrokerError broker_error;
 } SiTopicInfo;
 
 /* One of the cluster's topics. */
@@ -69,10 +69,10 @@ typedef struct SiTopicName
 /* All topics of the cluster; answered by the helper thread. */
 typedef struct SiTopicList
 {
-	bool		valid;			/* false: see trouble */
+	bool		valid;			/* false: see broker_error */
 	int			n;
 	SiTopicName *topics;
-	SiTrouble	trouble;
+	SiBrokerError broker_error;
 } SiTopicList;
 
 /* A question about an offset, and its answer. */

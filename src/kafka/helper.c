@@ -51,7 +51,7 @@ struct SiHelper
 	int			fd;
 	pthread_t	thread;
 
-	SiTroubleBox troubles;		/* has a lock of its own, below this one */
+	SiBrokerErrors broker_errors;	/* has a lock of its own, below this one */
 
 	/* what follows is guarded by the lock */
 	pthread_mutex_t lock;
@@ -264,7 +264,7 @@ write_watermarks(SiHelper *helper)
 	rd_kafka_topic_partition_list_t *low;
 	rd_kafka_topic_partition_list_t *high;
 	rd_kafka_resp_err_t err;
-	SiTrouble	trouble = {SI_TROUBLE_NONE};
+	SiBrokerError broker_error = {SI_BROKER_ERROR_NONE};
 	int64		asked_at;
 	int			i;
 
@@ -287,13 +287,13 @@ write_watermarks(SiHelper *helper)
 		err = si_lookup_list(&helper->lookup, high);
 	for (i = 0; i < n && err == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
 		err = high->elems[i].err;
-	si_lookup_explain(&helper->lookup, err, &trouble);
+	si_lookup_explain(&helper->lookup, err, &broker_error);
 
 	pthread_mutex_lock(&helper->lock);
 	if (generation == helper->watch_generation && !helper->closing)
 	{
 		store_watermarks(helper, low, high, asked_at);
-		if (si_trouble_note_graver(&helper->troubles, &trouble))
+		if (si_broker_error_note_graver(&helper->broker_errors, &broker_error))
 			notify(helper);
 	}
 	rd_kafka_topic_partition_list_destroy(low);
@@ -306,7 +306,7 @@ si_helper_free(SiHelper *helper)
 	pthread_cond_destroy(&helper->work);
 	pthread_cond_destroy(&helper->end);
 	pthread_mutex_destroy(&helper->lock);
-	si_trouble_destroy(&helper->troubles);
+	si_broker_error_destroy(&helper->broker_errors);
 	free(helper->offsets_asked);
 	free(helper->offsets_answered);
 	free(helper->topic_list.topics);
@@ -324,7 +324,7 @@ helper_main(void *arg)
 	pthread_mutex_lock(&helper->lock);
 	while (!helper->closing)
 	{
-		helper->lookup.timeout_ms = si_trouble_throttled(&helper->troubles) ?
+		helper->lookup.timeout_ms = si_broker_error_throttled(&helper->broker_errors) ?
 			THROTTLED_REQUEST_MS : REQUEST_MS;
 		if (helper->topic_asked)
 			answer_topic(helper);
@@ -368,7 +368,7 @@ init_synchronization(SiHelper *helper)
 	pthread_cond_init(&helper->work, &attributes);
 	pthread_cond_init(&helper->end, &attributes);
 	pthread_condattr_destroy(&attributes);
-	si_trouble_init(&helper->troubles);
+	si_broker_error_init(&helper->broker_errors);
 }
 
 SiHelper *
@@ -389,10 +389,10 @@ si_helper_create(const char *topic, int fd)
 	return NULL;
 }
 
-SiTroubleBox *
-si_helper_troubles(SiHelper *helper)
+SiBrokerErrors *
+si_helper_broker_errors(SiHelper *helper)
 {
-	return &helper->troubles;
+	return &helper->broker_errors;
 }
 
 int
@@ -479,7 +479,7 @@ si_helper_topic_answer(SiHelper *helper, SiTopicInfo *info)
 	if (answered)
 	{
 		*info = helper->topic_info;
-		si_trouble_explain(&helper->troubles, &info->trouble);
+		si_broker_error_explain(&helper->broker_errors, &info->broker_error);
 	}
 	helper->topic_answered = false;
 	pthread_mutex_unlock(&helper->lock);
@@ -504,7 +504,7 @@ si_helper_topics_answer(SiHelper *helper)
 	pthread_mutex_lock(&helper->lock);
 	answered = helper->topics_answered;
 	if (answered)
-		si_trouble_explain(&helper->troubles, &helper->topic_list.trouble);
+		si_broker_error_explain(&helper->broker_errors, &helper->topic_list.broker_error);
 	pthread_mutex_unlock(&helper->lock);
 	return answered ? &helper->topic_list : NULL;
 }

@@ -16,8 +16,8 @@
 #ifndef SI_HELPER_H
 #define SI_HELPER_H
 
+#include "kafka/broker_error.h"
 #include "kafka/consumer_values.h"
-#include "kafka/trouble.h"
 
 struct rd_kafka_s;
 
@@ -25,15 +25,15 @@ typedef struct SiHelper SiHelper;
 
 /*
  * A helper that is not running yet.  It makes fd readable when there is an
- * answer or trouble.  NULL when out of memory.
+ * answer or a broker error.  NULL when out of memory.
  */
 extern SiHelper *si_helper_create(const char *topic, int fd);
 
 /* Free one that was never started. */
 extern void si_helper_free(SiHelper *helper);
 
-/* Where its trouble goes; it lives as long as the library's handle. */
-extern SiTroubleBox *si_helper_troubles(SiHelper *helper);
+/* Where broker errors are collected; lives as long as the library's handle. */
+extern SiBrokerErrors *si_helper_broker_errors(SiHelper *helper);
 
 /*
  * Start it with the handle, which is its own to destroy from now on; returns

@@ -13,8 +13,8 @@
 
 #include "common/compat.h"
 #include "common/words.h"
+#include "kafka/broker_error.h"
 #include "kafka/lookup.h"
-#include "kafka/trouble.h"
 
 /* A question about an offset, as the library understands it. */
 typedef struct Question
@@ -141,10 +141,10 @@ si_lookup_topic(const SiLookup *lookup, SiTopicInfo *info)
 	}
 	else
 	{
-		info->trouble.kind = err == RD_KAFKA_RESP_ERR__TIMED_OUT ?
-			SI_TROUBLE_SILENCE : si_trouble_kind(err);
-		snprintf(info->trouble.words, sizeof(info->trouble.words), "%s%s",
-				 info->trouble.kind <= SI_TROUBLE_BROKER ? "no broker answered: " : "",
+		info->broker_error.kind = err == RD_KAFKA_RESP_ERR__TIMED_OUT ?
+			SI_BROKER_ERROR_TIMEOUT : si_broker_error_kind(err);
+		snprintf(info->broker_error.words, sizeof(info->broker_error.words), "%s%s",
+				 info->broker_error.kind <= SI_BROKER_ERROR_CONNECTION ? "no broker answered: " : "",
 				 rd_kafka_err2str(err));
 	}
 	if (metadata != NULL)
@@ -187,8 +187,8 @@ si_lookup_topics(const SiLookup *lookup, SiTopicList *list)
 	list->valid = (err == RD_KAFKA_RESP_ERR_NO_ERROR);
 	if (list->valid)
 		return;
-	list->trouble.kind = si_trouble_kind(err);
-	si_words_copy(list->trouble.words, sizeof(list->trouble.words), rd_kafka_err2str(err));
+	list->broker_error.kind = si_broker_error_kind(err);
+	si_words_copy(list->broker_error.words, sizeof(list->broker_error.words), rd_kafka_err2str(err));
 }
 
 /* ---- offsets ---- */
@@ -299,22 +299,22 @@ si_lookup_offsets(const SiLookup *lookup, SiOffsetQuery *queries, int n)
 /* ---- errors ---- */
 
 void
-si_lookup_explain(const SiLookup *lookup, int err, SiTrouble *trouble)
+si_lookup_explain(const SiLookup *lookup, int err, SiBrokerError *broker_error)
 {
-	SiTroubleKind kind = si_trouble_kind(err);
+	SiBrokerErrorKind kind = si_broker_error_kind(err);
 	SiTopicInfo info;
 
-	if (err == RD_KAFKA_RESP_ERR_NO_ERROR || kind == SI_TROUBLE_BROKER)
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR || kind == SI_BROKER_ERROR_CONNECTION)
 		return;
-	if (kind == SI_TROUBLE_TOPIC && !lookup->cancelled(lookup->arg))
+	if (kind == SI_BROKER_ERROR_TOPIC && !lookup->cancelled(lookup->arg))
 	{
 		si_lookup_topic(lookup, &info);
-		if (!info.valid && info.trouble.kind > SI_TROUBLE_BROKER)
+		if (!info.valid && info.broker_error.kind > SI_BROKER_ERROR_CONNECTION)
 		{
-			*trouble = info.trouble;
+			*broker_error = info.broker_error;
 			return;
 		}
 	}
-	trouble->kind = kind;
-	si_words_copy(trouble->words, sizeof(trouble->words), rd_kafka_err2str(err));
+	broker_error->kind = kind;
+	si_words_copy(broker_error->words, sizeof(broker_error->words), rd_kafka_err2str(err));
 }

@@ -53,6 +53,6 @@ extern int	si_lookup_list(const SiLookup *lookup,
  * here; elsewhere the library finds its partitions unknown.  None for what
  * concerns brokers: that comes as an event, with better words.
  */
-extern void si_lookup_explain(const SiLookup *lookup, int err, SiTrouble *trouble);
+extern void si_lookup_explain(const SiLookup *lookup, int err, SiBrokerError *broker_error);
 
 #endif							/* SI_LOOKUP_H */

@@ -72,8 +72,8 @@ struct SiProducer
 
 	bool		failed;			/* never to be used again */
 	SiProducerFailure failure;	/* the first one of the round */
-	char		trouble[256];	/* newest words about a broker, until a
-								 * message is acknowledged */
+	char		broker_error[256];	/* newest words about a broker, until a
+									 * message is acknowledged */
 
 	bool		closing;
 	bool		has_closer;		/* the thread was started, and not joined */
@@ -190,7 +190,7 @@ si_producer_fd(const SiProducer *producer)
 /*
  * What a message alone can be the reason for has the code of a data error;
  * brokers that are away (08) and brokers that refuse the topic (58) are
- * troubles that pass, to whoever tries again by the code's class.
+ * passing errors, to the caller that retries by the code's class.
  */
 static int
 failure_sqlstate(rd_kafka_resp_err_t err)
@@ -248,8 +248,8 @@ tell_failure(const SiProducer *producer, SiProducerFailure *failure)
 	failure->detail[0] = '\0';
 	/* what a broker said of the message needs no more explanation */
 	if (strncmp(failure->words, "Broker:", strlen("Broker:")) != 0 &&
-		strcmp(failure->words, producer->trouble) != 0)
-		strlcpy(failure->detail, producer->trouble, sizeof(failure->detail));
+		strcmp(failure->words, producer->broker_error) != 0)
+		strlcpy(failure->detail, producer->broker_error, sizeof(failure->detail));
 }
 
 /*
@@ -273,8 +273,8 @@ note_error(SiProducer *producer, rd_kafka_event_t *event)
 		note_failure(producer, err, NULL, words);
 
 	/* "1/1 brokers are down" says less than what came just before */
-	if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || producer->trouble[0] == '\0')
-		si_words_copy(producer->trouble, sizeof(producer->trouble), words);
+	if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || producer->broker_error[0] == '\0')
+		si_words_copy(producer->broker_error, sizeof(producer->broker_error), words);
 }
 
 /* ---- sending ---- */
@@ -290,7 +290,7 @@ note_reports(SiProducer *producer, rd_kafka_event_t *event)
 		if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
 			note_failure(producer, message->err, rd_kafka_topic_name(message->rkt), NULL);
 		else
-			producer->trouble[0] = '\0';
+			producer->broker_error[0] = '\0';
 	}
 }
 

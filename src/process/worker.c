@@ -66,8 +66,8 @@
 #include "process/worker.h"
 #include "process/worker_internal.h"
 
-#define TROUBLE_CHECK_MS	2000	/* looking at the topic, if something is
-									 * wrong */
+#define BROKER_ERROR_CHECK_MS	2000	/* looking at the topic, if something
+										 * is wrong */
 
 /*
  * Until a worker streams it waits no longer for a lock, and tries again: what
@@ -294,7 +294,7 @@ si_worker_publish_offsets(SiWorker *worker)
 		ereport(LOG,
 				(errmsg("subscription \"%s\": %s", NameStr(worker->subscription->name), failure)));
 	}
-	if (worker->troubled)
+	if (worker->has_broker_error)
 		return;
 	if (si_publisher_due(&worker->publisher))
 	{
@@ -329,17 +329,17 @@ take_topic_info(SiWorker *worker)
 	worker->topic_asked = false;
 	worker->next_topic_check =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-									info.valid ? SI_TOPIC_CHECK_MS : TROUBLE_CHECK_MS);
+									info.valid ? SI_TOPIC_CHECK_MS : BROKER_ERROR_CHECK_MS);
 	if (!info.valid)
 	{
 		/* one that holds back its answers because of a quota is not away */
-		if (info.trouble.kind != SI_TROUBLE_SILENCE || !si_consumer_throttled(worker->consumer))
-			si_worker_report_trouble(worker, &info.trouble);
+		if (info.broker_error.kind != SI_BROKER_ERROR_TIMEOUT || !si_consumer_throttled(worker->consumer))
+			si_worker_report_broker_error(worker, &info.broker_error);
 		return;
 	}
 	if (info.partitions != worker->topic_partitions)
 		si_worker_leave(true);
-	if (worker->troubled)
+	if (worker->has_broker_error)
 	{
 		/* whether it is still the log that we know is asked at contact */
 		si_worker_leave(true);
@@ -349,19 +349,19 @@ take_topic_info(SiWorker *worker)
 static void
 look_around(SiWorker *worker)
 {
-	SiTrouble	trouble;
+	SiBrokerError broker_error;
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (si_consumer_trouble(worker->consumer, &trouble) && !worker->troubled)
+	if (si_consumer_broker_error(worker->consumer, &broker_error) && !worker->has_broker_error)
 	{
 		/* is it one broker, or all? */
 		worker->next_topic_check = now;
-		if (trouble.kind == SI_TROUBLE_FATAL)
+		if (broker_error.kind == SI_BROKER_ERROR_FATAL)
 		{
-			si_worker_report_trouble(worker, &trouble);
+			si_worker_report_broker_error(worker, &broker_error);
 			si_worker_leave(false);
 		}
-		si_worker_set_error(ERRCODE_CONNECTION_FAILURE, trouble.words);
+		si_worker_set_error(ERRCODE_CONNECTION_FAILURE, broker_error.words);
 	}
 	take_topic_info(worker);
 	if (!worker->topic_asked && now >= worker->next_topic_check)
@@ -382,7 +382,7 @@ idle_ms(SiWorker *worker, long batch_ms)
 		ms = Min(ms, 1000);
 	if (batch_ms >= 0)
 		ms = Min(ms, batch_ms);
-	if (!worker->troubled)
+	if (!worker->has_broker_error)
 		ms = Min(ms, si_publisher_wait_ms(&worker->publisher));
 	if (worker->next_orphans != 0)
 		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
@@ -426,7 +426,7 @@ stream(SiWorker *worker)
 	if (!drained && batch_ms < 0)
 		return;
 	si_worker_tend_run(worker, &run_ms);
-	if (!worker->troubled && !worker->arrived && si_worker_all_at_end(worker) && worker->npartitions > 0)
+	if (!worker->has_broker_error && !worker->arrived && si_worker_all_at_end(worker) && worker->npartitions > 0)
 		si_worker_set_state(worker, SI_STATE_STREAMING, NULL);
 	si_worker_update_rate(worker, 0);
 	pgstat_report_activity(STATE_IDLE, NULL);

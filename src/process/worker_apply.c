@@ -496,7 +496,7 @@ si_worker_apply(SiWorker *worker)
 		return;
 	}
 	finish_batch(worker, &work, duration);
-	if (worker->troubled)
+	if (worker->has_broker_error)
 		return;
 
 	/* who was at the end is behind again only if a whole batch was waiting */

@@ -33,7 +33,7 @@ ask_topic(SiWorker *worker, SiTopicInfo *info)
 	while (!si_consumer_topic_answer(worker->consumer, info))
 		si_worker_wait_for_something(worker, -1);
 	if (!info->valid)
-		si_worker_report_trouble(worker, &info->trouble);
+		si_worker_report_broker_error(worker, &info->broker_error);
 	return info->valid;
 }
 
@@ -47,15 +47,15 @@ ask_offsets(SiWorker *worker, SiPositionQuestions *questions)
 	for (int i = 0; i < questions->nqueries; i++)
 	{
 		SiOffsetQuery *query = &questions->queries[i];
-		SiTrouble	trouble = {SI_TROUBLE_BROKER};
+		SiBrokerError broker_error = {SI_BROKER_ERROR_CONNECTION};
 
 		if (query->offset != SI_OFFSET_UNKNOWN)
 			continue;
-		snprintf(trouble.words, sizeof(trouble.words),
+		snprintf(broker_error.words, sizeof(broker_error.words),
 				 "could not get offsets of topic \"%s\", partition %d: %s",
 				 worker->subscription->topic, query->partition, query->error);
-		si_consumer_explain(worker->consumer, &trouble);
-		si_worker_report_trouble(worker, &trouble);
+		si_consumer_explain(worker->consumer, &broker_error);
+		si_worker_report_broker_error(worker, &broker_error);
 		return false;
 	}
 	return true;
@@ -217,7 +217,7 @@ si_worker_contact(SiWorker *worker)
 	SiTopicInfo info;
 	SiPositionQuestions *questions;
 
-	if (!worker->troubled)
+	if (!worker->has_broker_error)
 		si_worker_set_state(worker, SI_STATE_CONNECTING, NULL);
 	if (!ask_topic(worker, &info))
 	{
@@ -242,7 +242,7 @@ si_worker_contact(SiWorker *worker)
 
 	si_session_limit_lock_waits(0);
 	worker->topic_partitions = info.partitions;
-	worker->troubled = false;
+	worker->has_broker_error = false;
 	worker->retry_ms = 0;
 	worker->next_topic_check =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SI_TOPIC_CHECK_MS);

@@ -117,7 +117,7 @@ typedef struct SiWorker
 	TimestampTz tokens_at;
 	TimestampTz next_topic_check;
 	bool		topic_asked;
-	bool		troubled;
+	bool		has_broker_error;
 	int			retry_ms;
 	int			retries_at_once;
 	TimestampTz report_due;		/* when statistics that were held back are to
@@ -164,7 +164,7 @@ extern void si_worker_set_retry_at(TimestampTz at);
 extern void si_worker_leave(bool asked);
 
 /* Brokers or topic are not as they should be: show it. */
-extern void si_worker_report_trouble(SiWorker *worker, const SiTrouble *trouble);
+extern void si_worker_report_broker_error(SiWorker *worker, const SiBrokerError *broker_error);
 
 /*
  * Leave if the subscription is not what we work for any more.  Asked before
