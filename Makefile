@@ -13,7 +13,8 @@ FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes failure guc kafka_time message reason words
 OBJS_format = decode_json decode_raw decode_text decoder json_scan path_tree \
 	transcode
-OBJS_kafka = broker_error client committer consumer held helper lookup producer
+OBJS_kafka = broker_error client committer consumer consumer_events \
+	consumer_fetch held helper lookup producer
 OBJS_options = document insert_mode option_positions option_types options \
 	server_options
 OBJS_shmem = lock_wait slots

@@ -155,7 +155,7 @@ store_dead_letters(SiIngest *ingest, const SiBatchRequest *request, const SiOutc
 		message = palloc(sizeof(SiMessage));
 		*message = request->messages[i];
 		if (message->headers == NULL && request->consumer != NULL &&
-			!si_consumer_read_headers(request->consumer, message))
+			!si_held_read_headers(&request->consumer->held, message))
 			ereport(ERROR,
 					(errcode(ERRCODE_OUT_OF_MEMORY),
 					 errmsg("out of memory")));

@@ -46,7 +46,7 @@
 static void
 await_abandoned(int code, Datum arg)
 {
-	(void) si_consumer_await_abandoned(EXIT_MS);
+	(void) si_helper_await_abandoned(EXIT_MS);
 }
 
 /* A query reads little, so it needs no deep queue. */
@@ -182,9 +182,9 @@ si_connection_wait(SiConnection *connection)
 
 	(void) WaitLatchOrSocket(MyLatch,
 							 WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 si_consumer_fd(connection->consumer), SLICE_MS, PG_WAIT_EXTENSION);
+							 connection->consumer->fd, SLICE_MS, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
-	si_consumer_drain_fd(connection->consumer);
+	si_client_drain_fd(connection->consumer->fd);
 	CHECK_FOR_INTERRUPTS();
 
 	while (si_consumer_broker_error(connection->consumer, &broker_error))
@@ -217,7 +217,7 @@ si_connection_ask_topic(SiConnection *connection, SiTopicInfo *info)
 {
 	for (;;)
 	{
-		si_consumer_ask_topic(connection->consumer);
+		si_helper_ask_topic(connection->consumer->helper);
 		while (!si_consumer_topic_answer(connection->consumer, info))
 			si_connection_wait(connection);
 		if (info->valid && info->partitions > 0)
@@ -235,8 +235,8 @@ si_connection_ask_offsets(SiConnection *connection, SiOffsetQuery *queries, int 
 	{
 		bool		complete = true;
 
-		si_consumer_ask_offsets(connection->consumer, queries, n);
-		while (!si_consumer_offsets_answer(connection->consumer, queries, n))
+		si_helper_ask_offsets(connection->consumer->helper, queries, n);
+		while (!si_helper_offsets_answer(connection->consumer->helper, queries, n))
 			si_connection_wait(connection);
 		for (int i = 0; i < n; i++)
 		{

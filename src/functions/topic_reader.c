@@ -480,7 +480,7 @@ read_topics(SiConnection *connection, void *arg)
 
 	for (;;)
 	{
-		si_consumer_ask_topics(connection->consumer);
+		si_helper_ask_topics(connection->consumer->helper);
 		while ((list = si_consumer_topics_answer(connection->consumer)) == NULL)
 			si_connection_wait(connection);
 		if (list->valid)

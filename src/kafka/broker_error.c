@@ -9,13 +9,12 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
 #include "common/words.h"
 #include "kafka/broker_error.h"
+#include "kafka/client.h"
 
 /*
  * A client that is throttled once usually is again: it counts as throttled for
@@ -148,21 +147,11 @@ si_broker_error_explain(SiBrokerErrors *errors, SiBrokerError *broker_error)
 	pthread_mutex_unlock(&errors->lock);
 }
 
-/* Milliseconds of a monotonic clock. */
-static int64
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void
 si_broker_error_note_throttle(SiBrokerErrors *errors, int milliseconds)
 {
 	pthread_mutex_lock(&errors->lock);
-	errors->throttled_until = now_ms() + milliseconds + THROTTLE_MS;
+	errors->throttled_until = si_client_now_ms() + milliseconds + THROTTLE_MS;
 	pthread_mutex_unlock(&errors->lock);
 }
 
@@ -172,7 +161,7 @@ si_broker_error_throttled(SiBrokerErrors *errors)
 	bool		throttled;
 
 	pthread_mutex_lock(&errors->lock);
-	throttled = now_ms() < errors->throttled_until;
+	throttled = si_client_now_ms() < errors->throttled_until;
 	pthread_mutex_unlock(&errors->lock);
 	return throttled;
 }

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * consumer_values.h
- *	  What is asked and learnt of brokers: the values that pass between the
- *	  	  main thread and a consumer's helper.
+ *	  Questions to brokers, their answers and errors: the values that pass
+ *	  between the main thread and a consumer's helper.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -37,9 +37,9 @@ typedef struct SiBrokerError
 } SiBrokerError;
 
 /*
- * Where the helper thread writes what it learns of a partition: atomics in
- * shared memory (or anywhere), -1001 while unknown.  asked_at is a
- * TimestampTz: when the question was sent.
+ * Where the helper thread writes a partition's watermarks: atomics in shared
+ * memory (or anywhere), -1001 while unknown.  asked_at is a
+ * TimestampTz: when the request was sent.
  */
 typedef struct SiWatermarkSink
 {
@@ -49,13 +49,13 @@ typedef struct SiWatermarkSink
 	pg_atomic_uint64 *asked_at;
 } SiWatermarkSink;
 
-/* What the brokers say of the topic; answered by the helper thread. */
+/* The description of the topic; answered by the helper thread. */
 typedef struct SiTopicInfo
 {
 	bool		valid;			/* false: see broker_error */
 	int			partitions;		/* how many there are */
 	char		cluster_id[64]; /* empty if unknown */
-	char		topic_id[64];	/* empty where the library cannot tell (< 2.3) */
+	char		topic_id[64];	/* empty with libraries before 2.3 */
 	SiBrokerError broker_error;
 } SiTopicInfo;
 
@@ -81,8 +81,8 @@ typedef struct SiOffsetQuery
 	int32_t		partition;
 	int64_t		at;				/* SI_OFFSET_BEGINNING, SI_OFFSET_END, or
 								 * milliseconds since 1970 */
-	int64_t		offset;			/* the answer (END's offset if nothing is that
-								 * new); SI_OFFSET_UNKNOWN if it failed */
+	int64_t		offset;			/* the answer (END's offset if no message is
+								 * that new); SI_OFFSET_UNKNOWN if it failed */
 	char		error[128];		/* why, if it failed */
 } SiOffsetQuery;
 

@@ -207,7 +207,7 @@ open_consumer(SiWorker *worker)
 	worker->events = create_wait_event_set_compat(worker->context, 3);
 	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	AddWaitEventToSet(worker->events, WL_SOCKET_READABLE, si_consumer_fd(worker->consumer),
+	AddWaitEventToSet(worker->events, WL_SOCKET_READABLE, worker->consumer->fd,
 					  NULL, NULL);
 }
 
@@ -366,7 +366,7 @@ look_around(SiWorker *worker)
 	take_topic_info(worker);
 	if (!worker->topic_asked && now >= worker->next_topic_check)
 	{
-		si_consumer_ask_topic(worker->consumer);
+		si_helper_ask_topic(worker->consumer->helper);
 		worker->topic_asked = true;
 	}
 }
@@ -515,7 +515,7 @@ si_worker_wait_for_something(SiWorker *worker, long timeout_ms)
 						 wait_events[worker->wait]);
 	if (n > 0)
 		ResetLatch(MyLatch);
-	si_consumer_drain_fd(worker->consumer);
+	si_client_drain_fd(worker->consumer->fd);
 
 	si_worker_check_interrupts();
 	if (ConfigReloadPending)

@@ -29,7 +29,7 @@ static bool
 ask_topic(SiWorker *worker, SiTopicInfo *info)
 {
 	worker->wait = SI_WAIT_FETCH;
-	si_consumer_ask_topic(worker->consumer);
+	si_helper_ask_topic(worker->consumer->helper);
 	while (!si_consumer_topic_answer(worker->consumer, info))
 		si_worker_wait_for_something(worker, -1);
 	if (!info->valid)
@@ -41,8 +41,8 @@ ask_topic(SiWorker *worker, SiTopicInfo *info)
 static bool
 ask_offsets(SiWorker *worker, SiPositionQuestions *questions)
 {
-	si_consumer_ask_offsets(worker->consumer, questions->queries, questions->nqueries);
-	while (!si_consumer_offsets_answer(worker->consumer, questions->queries, questions->nqueries))
+	si_helper_ask_offsets(worker->consumer->helper, questions->queries, questions->nqueries);
+	while (!si_helper_offsets_answer(worker->consumer->helper, questions->queries, questions->nqueries))
 		si_worker_wait_for_something(worker, -1);
 	for (int i = 0; i < questions->nqueries; i++)
 	{
@@ -178,7 +178,7 @@ si_worker_watch_watermarks(SiWorker *worker)
 		n++;
 	}
 	si_slots_unlock();
-	si_consumer_watch(worker->consumer, sinks, n, SI_WATERMARK_MS);
+	si_helper_watch(worker->consumer->helper, sinks, n, SI_WATERMARK_MS);
 	pfree(sinks);
 }
 
