@@ -19,9 +19,10 @@
 #include "mb/pg_wchar.h"
 #include "utils/resowner.h"
 
+#include "options/nearest.h"
 #include "options/option_types.h"
 #include "options/options.h"
-#include "options/server_options.h"
+#include "options/property.h"
 
 #define MS_PER_HOUR		INT64CONST(3600000)
 
@@ -171,7 +172,7 @@ report_unknown(const char *key)
 {
 	char	   *name = pg_any_to_server(key, strlen(key), PG_UTF8);
 	int			n;
-	const char **properties = si_server_subscription_properties(&n);
+	const char **properties = si_property_subscription_names(&n);
 	const char **candidates = palloc(sizeof(char *) * (n + lengthof(option_table)));
 	const char *nearest;
 	const char *hint;
@@ -184,7 +185,7 @@ report_unknown(const char *key)
 		candidates[n++] = option_table[i].name;
 		appendStringInfo(&all, "%s%s", all.len > 0 ? ", " : "", option_table[i].name);
 	}
-	nearest = si_server_nearest(name, candidates, n);
+	nearest = si_nearest_name(name, candidates, n);
 
 	if (nearest != NULL)
 		hint = psprintf("Perhaps you meant \"%s\".", nearest);
@@ -215,8 +216,8 @@ canonical_name(const char *key)
 		return option->name;
 	if (strchr(key, '.') == NULL)
 		report_unknown(key);
-	return si_server_check_subscription_property(pg_any_to_server(key, strlen(key), PG_UTF8),
-												 NULL);
+	return si_property_check_subscription(pg_any_to_server(key, strlen(key), PG_UTF8),
+										  NULL);
 }
 
 /* Set every member to the default that the table names. */
@@ -254,7 +255,7 @@ parse_property(const char *key, json_t *value, SiOptions *options)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for option \"%s\"", name),
 				 errdetail("The value must be a string, an integer or a boolean.")));
-	(void) si_server_check_subscription_property(name, given);
+	(void) si_property_check_subscription(name, given);
 
 	for (int i = 0; i < options->nproperties; i++)
 	{
