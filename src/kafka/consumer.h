@@ -136,7 +136,7 @@ extern char *si_consumer_check_property(const char *name, const char *value);
 /*
  * Start (or move) partitions at the given offsets; others are not touched.  An
  * offset is a number or one of BEGINNING and END, where a broker's failure to
- * resolve it counts as OUT_OF_RANGE.  leader_epochs may be NULL, an epoch -1.
+ * resolve it counts as OUT_OF_RANGE.  leader_epochs may be NULL, and an element -1.
  * Messages queued before are not delivered any more; an OUT_OF_RANGE from
  * before may be, with the offset that was asked for then.
  */

@@ -3,7 +3,7 @@
  * option_positions.c
  *	  The options "start", "stop_at" and "partitions".
  *
- * What seek() takes is read here, too.
+ * Also parses the positions that seek() takes.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -25,8 +25,8 @@
 /* ---- positions ---- */
 
 /*
- * Read a position: "earliest", "latest" or a timestamp.  If it is none, say
- * why in a sentence.
+ * Read a position: "earliest", "latest" or a timestamp.  If it is none, false,
+ * and the reason as a sentence.
  */
 static bool
 read_position(const char *given, SiStart *start, const char **reason)
@@ -155,8 +155,8 @@ compare_starts(const void *a, const void *b)
 
 /*
  * Read an object of positions by partition, with room for one more entry.
- * offsets_only: a partition that is not named means "latest", so there is no
- * other way to say that.
+ * With offsets_only, "latest" is not valid: a partition that is not named has
+ * that meaning.
  */
 static SiStart *
 read_positions(const SiOption *option, json_t *value, bool offsets_only, int *n)
@@ -369,7 +369,7 @@ parse_partitions(const SiOption *option, json_t *value, SiOptions *options)
 	if (given == NULL)
 		si_option_refuse(option, value, NULL);
 
-	/* each range takes two characters of the text or more, but the last */
+	/* each range but the last takes at least two characters of the text */
 	ranges = palloc(sizeof(SiPartitionRange) * (strlen(given) / 2 + 1));
 	for (;;)
 	{

@@ -3,10 +3,9 @@
  * options.c
  *	  A subscription's options: JSON in, a checked struct out.
  *
- * Every option is one row of the table below.  Its default is written there as
- * a user would write it and goes through the same parser, and the effective
- * values are printed in the form that the parser takes, so the three cannot
- * drift apart.
+ * Every option is one row of the table below.  Its default stands there as a
+ * user would write it and passes the same parser, and the effective values are
+ * printed in the form that the parser takes, so that the three always agree.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -23,8 +22,6 @@
 #include "options/option_types.h"
 #include "options/options.h"
 #include "options/property.h"
-
-#define MS_PER_HOUR		INT64CONST(3600000)
 
 /* Values of the server's setting, in its own order. */
 static const SiKeyword synchronous_commit_keywords[] = {
@@ -113,7 +110,7 @@ static const SiOption option_table[] = {
 	{"max_message_bytes", &si_option_size, AT(max_message_bytes), "64MB", 1024, 256 * 1024 * 1024},
 };
 
-/* What people put among the options, though it is an argument beside them. */
+/* Arguments that users mistake for options. */
 static const char *const argument_names[] = {
 	"name", "server", "topic", "target", "apply", "format", "fields",
 	"mapping", "insert_mode", "key_columns", "enabled", "if_not_exists"
@@ -121,7 +118,7 @@ static const char *const argument_names[] = {
 
 /*
  * Read the text of a JSON object.  jansson's own words are not used: they
- * quote the text, in which somebody may have put a password by mistake.
+ * quote the text, which may contain a password by mistake.
  */
 static SiDocument *
 load_object(const char *given)
@@ -166,7 +163,7 @@ find_option(const char *key)
 	return NULL;
 }
 
-/* Report a name that is no option, with the nearest one as a hint. */
+/* Report an unknown option, with the nearest name as a hint. */
 static void
 report_unknown(const char *key)
 {
@@ -297,7 +294,7 @@ si_options_parse(const char *json)
 	return options;
 }
 
-/* Is this an error that says nothing of what was being read? */
+/* Is this an error of the server, rather than of the options? */
 static bool
 is_of_the_server(int sqlerrcode)
 {
@@ -316,7 +313,7 @@ si_options_parse_stored(const char *json, char **why)
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 
-	/* one subscription's error must not be all others' */
+	/* an error in one subscription's options must not affect the others */
 	PG_TRY();
 	{
 		options = si_options_parse(json);
@@ -386,7 +383,7 @@ si_options_merge(const char *options, const char *changes)
 	seen->json = si_document_require(json_pack("{}"));
 	json_object_foreach(given->json, key, value)
 	{
-		/* what another version has stored can be taken away */
+		/* options that another version has stored can be removed */
 		const char *name = json_is_null(value) && json_object_get(merged->json, key) != NULL
 			? key : canonical_name(key);
 		const SiOption *option = find_option(key);
@@ -436,18 +433,14 @@ char *
 si_options_group_id(const char *options)
 {
 	SiDocument *given = si_document_make();
-	json_t	   *value;
-	char	   *result = NULL;
+	char	   *result;
 
-	/* another subscription's options, which are none of the caller's business */
+	/*
+	 * not load_object(): an error must not quote another subscription's
+	 * options
+	 */
 	given->json = json_loads(pg_server_to_any(options, strlen(options), PG_UTF8), 0, NULL);
-	value = json_object_get(given->json, "group_id");
-	if (json_is_string(value))
-	{
-		const char *text = json_string_value(value);
-
-		result = pstrdup(pg_any_to_server(text, strlen(text), PG_UTF8));
-	}
+	result = si_document_string(json_object_get(given->json, "group_id"));
 	si_document_release(given);
 	return result;
 }
