@@ -48,7 +48,7 @@ static const SiSetting default_settings[] = {
 	{"partitioner", "murmur2_random", false},
 };
 
-/* What this module relies on; nobody may change it. */
+/* What this module relies on; properties cannot change it. */
 static const SiSetting fixed_settings[] = {
 	/* each message once and in order, on all replicas in sync */
 	{"enable.idempotence", "true", false},

@@ -223,6 +223,7 @@ positions_document(const SiStart *starts, int n)
 
 /* ---- start ---- */
 
+/* One position for all partitions, or an object of positions by partition. */
 static void
 parse_start(const SiOption *option, json_t *value, SiOptions *options)
 {
@@ -278,6 +279,7 @@ si_options_start(const SiOptions *options, int32 partition)
 
 /* ---- stop_at ---- */
 
+/* "latest", or an object of offsets by partition. */
 static void
 parse_stop_at(const SiOption *option, json_t *value, SiOptions *options)
 {
@@ -355,6 +357,7 @@ read_range(const char **position, SiPartitionRange *range)
 	return *p == ',' || *p == '\0';
 }
 
+/* A list of numbers and ranges, such as "0-7,12"; they must not overlap. */
 static void
 parse_partitions(const SiOption *option, json_t *value, SiOptions *options)
 {

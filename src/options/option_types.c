@@ -134,6 +134,7 @@ read_interval(const SiOption *option, json_t *value, char *given)
 		span->time / 1000 + (span->time % 1000 > 0 ? 1 : 0);
 }
 
+/* A number of milliseconds, or an interval. */
 static void
 parse_duration(const SiOption *option, json_t *value, SiOptions *options)
 {
@@ -180,6 +181,7 @@ describe_duration(const SiOption *option)
 
 const SiOptionType si_option_duration = {parse_duration, show_duration, describe_duration};
 
+/* A number of bytes, or a number with a unit as in postgresql.conf. */
 static void
 parse_size(const SiOption *option, json_t *value, SiOptions *options)
 {
@@ -226,6 +228,7 @@ describe_size(const SiOption *option)
 
 const SiOptionType si_option_size = {parse_size, show_size, describe_size};
 
+/* A JSON boolean, or one of the strings "true", "on", "false" and "off". */
 static void
 parse_boolean(const SiOption *option, json_t *value, SiOptions *options)
 {
@@ -367,6 +370,7 @@ describe_line(const SiOption *option)
 
 const SiOptionType si_option_line = {parse_line, show_text, describe_line};
 
+/* An array of distinct column names. */
 static void
 parse_names(const SiOption *option, json_t *value, SiOptions *options)
 {
@@ -419,6 +423,7 @@ describe_names(const SiOption *option)
 
 const SiOptionType si_option_names = {parse_names, show_names, describe_names};
 
+/* One of the server's names of encodings. */
 static void
 parse_encoding(const SiOption *option, json_t *value, SiOptions *options)
 {
