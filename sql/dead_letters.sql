@@ -299,7 +299,7 @@ SELECT stream_ingest.alter_subscription('percent', options => '{"reject_limit": 
 TRUNCATE policy;
 \! awk 'BEGIN { for (i = 0; i < 10000; i++) print i % 250 == 7 ? "bad" : "{\"id\": " i "}"; }' | test/produce -t percent -p 0 >/dev/null
 SELECT wait_state('percent', 'stopped');
-SELECT reason ~ '^reject_limit reached: (3\d|40) dead letters among the last 10000 messages; see why in dead_letters' FROM stream_ingest.status WHERE name = 'percent';
+SELECT reason ~ '^reject_limit reached: (3\d|40) dead letters among the last 10000 messages; see the causes in dead_letters' FROM stream_ingest.status WHERE name = 'percent';
 SELECT stream_ingest.drop_subscription('percent');
 
 --
