@@ -145,7 +145,7 @@ sql('REVOKE ALL ON lent FROM plain');
 sql('ALTER TABLE renamed RENAME TO had_another_name');
 sql('DROP TABLE gone');
 one_more();
-says('lent', 'stopped', 'permission denied for table lent .*; grant what is missing',
+says('lent', 'stopped', 'permission denied for table lent .*; grant the missing privilege',
 	q{last_error_sqlstate = '42501' AND retry_at > now()});
 says('gone', 'stopped', 'target "public.gone" .* does not exist .*; set another target with alter_subscription');
 goes_on('renamed', 'had_another_name');
