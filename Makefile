@@ -13,9 +13,10 @@ FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes failure guc kafka_time message reason words
 OBJS_format = decode_json decode_raw decode_text decoder json_scan path_tree \
 	transcode
-OBJS_kafka = client committer consumer held helper lookup producer trouble
-OBJS_options = document insert_mode option_positions option_types options \
-	server_options
+OBJS_kafka = broker_error client committer consumer consumer_events \
+	consumer_fetch held helper lookup producer
+OBJS_options = document insert_mode nearest option_positions option_types \
+	options property property_table server_options
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
 	settings subscriptions transaction unlogged

@@ -235,7 +235,7 @@ SELECT wait_state('policy', 'stopped');
 SELECT reason, last_error_sqlstate, next_offset FROM stream_ingest.status JOIN stream_ingest.offsets USING (name) WHERE name = 'policy';
 SELECT string_agg(id::text, ' ' ORDER BY id), counts_of('policy') FROM policy;
 SELECT stream_ingest.seek('policy', 0, 2);
-SELECT wait_for($$SELECT reason FROM stream_ingest.status WHERE name = 'policy'$$, 'message at topic "policy", partition 0, offset 2 was refused: 23514 (check_violation), constraint "policy_n_check"; mend what refuses it and enable(), or skip() the message');
+SELECT wait_for($$SELECT reason FROM stream_ingest.status WHERE name = 'policy'$$, 'message at topic "policy", partition 0, offset 2 was refused: 23514 (check_violation), constraint "policy_n_check"; fix the cause and call enable(), or skip() the message');
 ALTER TABLE policy DROP CONSTRAINT policy_n_check;
 SELECT stream_ingest.enable('policy');
 SELECT wait_offset('policy', 6);
@@ -299,7 +299,7 @@ SELECT stream_ingest.alter_subscription('percent', options => '{"reject_limit": 
 TRUNCATE policy;
 \! awk 'BEGIN { for (i = 0; i < 10000; i++) print i % 250 == 7 ? "bad" : "{\"id\": " i "}"; }' | test/produce -t percent -p 0 >/dev/null
 SELECT wait_state('percent', 'stopped');
-SELECT reason ~ '^reject_limit reached: (3\d|40) dead letters among the last 10000 messages; see why in dead_letters' FROM stream_ingest.status WHERE name = 'percent';
+SELECT reason ~ '^reject_limit reached: (3\d|40) dead letters among the last 10000 messages; see the causes in dead_letters' FROM stream_ingest.status WHERE name = 'percent';
 SELECT stream_ingest.drop_subscription('percent');
 
 --

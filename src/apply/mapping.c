@@ -31,7 +31,7 @@
 #include "utils/memutils.h"
 
 #include "apply/mapping.h"
-#include "options/server_options.h"
+#include "options/nearest.h"
 
 /* What is known of an attribute's source. */
 typedef enum SourceState
@@ -394,7 +394,7 @@ nearest_column(const MappingBuilder *builder, const char *name)
 			names[n++] = NameStr(att->attname);
 	}
 
-	return si_server_nearest(name, names, n);
+	return si_nearest_name(name, names, n);
 }
 
 /* A column that the server alone may fill cannot have a source. */
@@ -524,8 +524,8 @@ find_special(const SourceReader *reader, size_t len)
 			return &special_sources[i];
 	}
 
-	nearest = si_server_nearest(pnstrdup(reader->utf8, len), words,
-								lengthof(words));
+	nearest = si_nearest_name(pnstrdup(reader->utf8, len), words,
+							  lengthof(words));
 	hint = "A field whose name begins with \"$\" is written as an array of keys, such as [\"$id\"].";
 	if (nearest)
 		hint = psprintf("Perhaps you meant \"%s\". %s", nearest, hint);

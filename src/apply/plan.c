@@ -125,7 +125,7 @@ si_plan_create(const SiSubscription *subscription, const SiOptions *options)
 	if (subscription->damage != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("what is stored of subscription \"%s\" is not valid: %s",
+				 errmsg("the stored definition of subscription \"%s\" is not valid: %s",
 						NameStr(subscription->name), subscription->damage),
 				 errhint("Use stream_ingest.alter_subscription to correct it.")));
 	context = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest plan",

@@ -21,7 +21,7 @@
 #include "apply/reduce.h"
 #include "apply/user_sql.h"
 #include "apply/writer.h"
-#include "options/server_options.h"
+#include "options/nearest.h"
 
 static void
 drop_statement(SiStatement **statement)
@@ -88,7 +88,7 @@ find_version_column(const SiWriter *writer, Relation target)
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("version_column \"%s\" takes nothing from the messages", name),
 				 errhint("Give it a source in \"mapping\".")));
-	name = si_server_nearest(name, names, writer->mapping->ncolumns);
+	name = si_nearest_name(name, names, writer->mapping->ncolumns);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("version_column \"%s\" does not exist in \"%s\"",

@@ -5,7 +5,7 @@
  *	  PG_VERSION_NUM or RD_KAFKA_VERSION.
  *
  * Newer names are made available on older servers, or a static inline function
- * with the suffix _compat hides what changed.  Never is a core name redefined
+ * with the suffix _compat hides what changed.  A core name is never redefined
  * with another meaning.
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -32,7 +32,7 @@
 #include "utils/guc_tables.h"
 #include "utils/lsyscache.h"
 
-/* SET ROLE became a right of its own in 16 */
+/* SET ROLE became a separate privilege in 16 */
 static inline bool
 member_can_set_role_compat(Oid member, Oid role)
 {
@@ -154,7 +154,7 @@ heap_form_minimal_tuple_compat(TupleDesc desc, Datum *values, bool *nulls)
 #endif
 }
 
-/* all settings; of each, what its type has (one struct since 19) */
+/* all settings, and the type-specific part of each (in one struct since 19) */
 static inline struct config_generic **
 guc_variables_compat(int *n)
 {
@@ -210,14 +210,14 @@ InputFunctionCallSafe(FmgrInfo *flinfo, char *str, Oid typioparam,
 }
 #endif
 
-/* librdkafka, for those who include rdkafka.h before this file */
+/* librdkafka, for files that include rdkafka.h before this one */
 #ifdef RD_KAFKA_VERSION
 
 #if RD_KAFKA_VERSION < 0x020002ff
 #error "stream_ingest needs librdkafka 2.0.2 or later"
 #endif
 
-/* rd_kafka_message_leader_epoch() and its like */
+/* rd_kafka_message_leader_epoch() and similar functions */
 #if RD_KAFKA_VERSION >= 0x020100ff
 #define SI_RDKAFKA_HAS_LEADER_EPOCH 1
 #endif

@@ -19,9 +19,9 @@
 #include "common/guc.h"
 
 /*
- * Administrators can stop all workers of a cluster with this: a staging copy
- * made by pg_basebackup cannot be told from its original, and would otherwise
- * go on where the original's offsets were.
+ * Administrators can stop all workers of a cluster with this: the workers of a
+ * copy made by pg_basebackup cannot distinguish it from its original, and would
+ * otherwise resume from the original's offsets.
  */
 bool		si_guc_enabled = true;
 
@@ -47,7 +47,7 @@ si_guc_init(void)
 							&si_guc_max_subscriptions_per_role, -1, -1, 65536,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 
-	/* what sizes shared memory can only be said before there is any */
+	/* sizes of shared memory are set before it is allocated */
 	if (process_shared_preload_libraries_in_progress)
 	{
 		DefineCustomIntVariable("stream_ingest.max_subscriptions",

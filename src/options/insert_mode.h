@@ -3,7 +3,7 @@
  * insert_mode.h
  *	  The insert modes, and what differs between them.
  *
- * A mode is one line of a table; the statement of each is in apply/statement.c.
+ * A mode is one line of a table; apply/statement.c builds the statement of each.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -35,7 +35,7 @@ typedef struct SiInsertMode
 	/* The argument key_columns may be given also where nothing is deleted. */
 	bool		takes_key;
 
-	/* A row that fails is the one that was being written. */
+	/* A statement fails at the row that it is writing. */
 	bool		in_order;
 } SiInsertMode;
 

@@ -29,11 +29,11 @@ static bool
 ask_topic(SiWorker *worker, SiTopicInfo *info)
 {
 	worker->wait = SI_WAIT_FETCH;
-	si_consumer_ask_topic(worker->consumer);
+	si_helper_ask_topic(worker->consumer->helper);
 	while (!si_consumer_topic_answer(worker->consumer, info))
 		si_worker_wait(worker, -1);
 	if (!info->valid)
-		si_worker_report_trouble(worker, &info->trouble);
+		si_worker_report_broker_error(worker, &info->broker_error);
 	return info->valid;
 }
 
@@ -41,21 +41,21 @@ ask_topic(SiWorker *worker, SiTopicInfo *info)
 static bool
 ask_offsets(SiWorker *worker, SiPositionQuestions *questions)
 {
-	si_consumer_ask_offsets(worker->consumer, questions->queries, questions->nqueries);
-	while (!si_consumer_offsets_answer(worker->consumer, questions->queries, questions->nqueries))
+	si_helper_ask_offsets(worker->consumer->helper, questions->queries, questions->nqueries);
+	while (!si_helper_offsets_answer(worker->consumer->helper, questions->queries, questions->nqueries))
 		si_worker_wait(worker, -1);
 	for (int i = 0; i < questions->nqueries; i++)
 	{
 		SiOffsetQuery *query = &questions->queries[i];
-		SiTrouble	trouble = {SI_TROUBLE_BROKER};
+		SiBrokerError broker_error = {SI_BROKER_ERROR_CONNECTION};
 
 		if (query->offset != SI_OFFSET_UNKNOWN)
 			continue;
-		snprintf(trouble.words, sizeof(trouble.words),
+		snprintf(broker_error.words, sizeof(broker_error.words),
 				 "could not get offsets of topic \"%s\", partition %d: %s",
 				 worker->subscription->topic, query->partition, query->error);
-		si_consumer_explain(worker->consumer, &trouble);
-		si_worker_report_trouble(worker, &trouble);
+		si_consumer_explain(worker->consumer, &broker_error);
+		si_worker_report_broker_error(worker, &broker_error);
 		return false;
 	}
 	return true;

@@ -200,7 +200,7 @@ extern void si_worker_set_retry_at(TimestampTz at);
 extern void si_worker_leave(SiSuccessor successor);
 
 /* Show that brokers or topic are not as they should be. */
-extern void si_worker_report_trouble(SiWorker *worker, const SiTrouble *trouble);
+extern void si_worker_report_broker_error(SiWorker *worker, const SiBrokerError *broker_error);
 
 /*
  * Leave if the subscription has changed or is gone.  Called before a retry: the

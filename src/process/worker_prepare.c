@@ -61,7 +61,7 @@ open_consumer(SiWorker *worker)
 	worker->events = create_wait_event_set_compat(worker->context, 3);
 	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	AddWaitEventToSet(worker->events, WL_SOCKET_READABLE, si_consumer_fd(worker->consumer),
+	AddWaitEventToSet(worker->events, WL_SOCKET_READABLE, worker->consumer->fd,
 					  NULL, NULL);
 }
 

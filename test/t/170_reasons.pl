@@ -122,10 +122,10 @@ sql(qq{
 subscribe('sasl', server => 'sasl');
 subscribe('topic', topic => 'unborn');
 
-says('nowhere', 'retrying', 'Connection refused.*; see whether the brokers run',
+says('nowhere', 'retrying', 'Connection refused.*; check that the brokers are running',
 	q{last_error_sqlstate = '08006' AND last_error ~ 'refused' AND retry_at > now() AND retries > 0});
-says('silent', 'retrying', '; see whether the brokers run', q{retry_at > now() AND retries > 0});
-says('sasl', 'retrying', 'uthentication failed.*; see what the server and the user mapping', q{last_error_sqlstate = '28000'});
+says('silent', 'retrying', '; check that the brokers are running', q{retry_at > now() AND retries > 0});
+says('sasl', 'retrying', 'uthentication failed.*; check the security options of the server', q{last_error_sqlstate = '28000'});
 says('topic', 'stopped', '[uU]nknown topic.*"unborn"|"unborn".*[uU]nknown topic', q{reason ~ '; create the topic'});
 
 sql("ALTER SERVER $_ OPTIONS (SET bootstrap_servers '" . $kafka->bootstrap . "')") foreach sort keys %bootstrap;
@@ -145,9 +145,9 @@ sql('REVOKE ALL ON lent FROM plain');
 sql('ALTER TABLE renamed RENAME TO had_another_name');
 sql('DROP TABLE gone');
 one_more();
-says('lent', 'stopped', 'permission denied for table lent .*; grant what is missing',
+says('lent', 'stopped', 'permission denied for table lent .*; grant the missing privilege',
 	q{last_error_sqlstate = '42501' AND retry_at > now()});
-says('gone', 'stopped', 'target "public.gone" .* does not exist .*; name another target by alter_subscription');
+says('gone', 'stopped', 'target "public.gone" .* does not exist .*; set another target with alter_subscription');
 goes_on('renamed', 'had_another_name');
 sql('GRANT INSERT ON lent TO plain');
 goes_on('lent');
@@ -220,7 +220,7 @@ sub held
 
 	one_more();
 	$reason =~ s/PID/$pid/;
-	says($name // 'granted', 'streaming|catching_up', "^waiting for $reason; it goes on when that transaction ends\$", 'pid IS NOT NULL');
+	says($name // 'granted', 'streaming|catching_up', "^waiting for $reason; resumes when that transaction ends\$", 'pid IS NOT NULL');
 	return $session;
 }
 
@@ -307,10 +307,10 @@ sql("SELECT stream_ingest.enable('gap')");
 $kafka->produce($_, [ map { "{\"id\": \"no number\", \"n\": $_}" } 1 .. 3 ], partition => 0) foreach qw(breaker rejects);
 $kafka->produce('stopper', [ '{"id": "no number"}', '{"id": 2}' ], partition => 0);
 
-says('breaker', 'stopped', 'breaker: 3 messages in a row were refused; message at topic "breaker", partition 0, offset 3 .*; mend that and enable',
+says('breaker', 'stopped', 'breaker: 3 messages in a row were refused; message at topic "breaker", partition 0, offset 3 .*; fix the cause and call enable',
 	q{last_error_sqlstate = '22P02'});
-says('rejects', 'stopped', 'reject_limit reached: 3 dead letters .*; see why in dead_letters, then enable');
-says('stopper', 'stopped', 'message at topic "stopper", partition 0, offset 1 was refused: 22P02 .*; mend what refuses it and enable.., or skip.. the message',
+says('rejects', 'stopped', 'reject_limit reached: 3 dead letters .*; see the causes in dead_letters, then call enable');
+says('stopper', 'stopped', 'message at topic "stopper", partition 0, offset 1 was refused: 22P02 .*; fix the cause and call enable.., or skip.. the message',
 	q{last_error ~ 'offset 1 was refused' AND last_error_sqlstate = '22P02'});
 says('gap', 'stopped', 'messages 1 to 1 of topic "gap", partition 0 were deleted at the broker .*; enable the subscription');
 
@@ -375,7 +375,7 @@ sql("DROP SERVER kafka CASCADE");
 says('first', 'stopped', 'server "kafka" does not exist');
 sql('CREATE SERVER kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers \'' . $kafka->bootstrap . '\')');
 sql('GRANT USAGE ON FOREIGN SERVER kafka TO plain');
-says('first', 'stopped', 'server "kafka" is not the one for which the subscription was made, but another of the same name; see where it leads, then enable.. accepts it', 'pid IS NULL');
+says('first', 'stopped', 'server "kafka" is not the one for which the subscription was created, but another of the same name; check where it connects to, then call enable.. to accept it', 'pid IS NULL');
 as_plain("SELECT stream_ingest.enable('$_')") foreach qw(first parts);
 one_more();
 goes_on('first');

@@ -179,7 +179,7 @@ is( attempt('mallory', qq{
 	CREATE SERVER swapped FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '$bootstrap');
 	GRANT USAGE ON FOREIGN SERVER swapped TO PUBLIC;
 	COMMIT}), '', 'a role drops the server and makes another of the same name');
-my $other = 'server "swapped" is not the one for which the subscription was made';
+my $other = 'server "swapped" is not the one for which the subscription was created';
 ok(poll("SELECT state, starts_with(reason, '$other') FROM stream_ingest.status WHERE name = 'swapped'", 'stopped|t'),
 	'the stream stops, with the reason');
 $kafka->produce('t', ['{"id": 3}'], partition => 0);

@@ -114,7 +114,7 @@ until ($reason =~ /another session holds a lock/ || time() > $deadline)
 {
 	$reason = $reader->query_safe(q{SELECT pg_sleep(0.1); SELECT state || ': ' || reason FROM stream_ingest.status WHERE name = 'locked_out'});
 }
-like($reason, qr/starting: the launcher could not read the subscriptions of this database: another session holds a lock .*; it is tried again by itself/, 'status says that the scanner could not have a lock');
+like($reason, qr/starting: the launcher could not read the subscriptions of this database: another session holds a lock .*; it is retried automatically/, 'status says that the scanner could not have a lock');
 $session->quit;
 ok(poll(q{SELECT state FROM stream_ingest.status WHERE name = 'locked_out'}, 'streaming'), 'and it is tried again');
 $reader->quit;
