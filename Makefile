@@ -11,8 +11,8 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes failure guc kafka_time message reason words
-OBJS_format = decode_json decode_raw decode_text decoder json_scan path_tree \
-	transcode
+OBJS_format = decode_json decode_raw decode_text decoder json_scan \
+	json_unescape path_tree transcode
 OBJS_kafka = broker_error client committer consumer consumer_events \
 	consumer_fetch held helper lookup producer
 OBJS_options = document insert_mode nearest option_positions option_types \
@@ -20,14 +20,14 @@ OBJS_options = document insert_mode nearest option_positions option_types \
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
 	settings subscriptions transaction unlogged
-OBJS_apply = apply column_default convert convert_batch datum epoch \
-	fast_input format isolate key mapping other_index outcome plan protect \
-	reduce retry row_notes rows show statement tombstone user_sql write \
-	writer
+OBJS_apply = apply column_default convert convert_batch datum datum_failure \
+	fast_input format isolate key mapping mapping_source other_index outcome \
+	plan protect reduce retry row_notes rows show statement statement_text \
+	tombstone unix_time user_sql write writer
 OBJS_process = ddl launcher launcher_scan launcher_workers places publisher \
-	scanner turn worker worker_apply worker_contact \
-	worker_fetch worker_limits worker_partitions worker_prepare \
-	worker_rate worker_run worker_status worker_stream worker_wait
+	scanner turn worker worker_apply worker_contact worker_fetch worker_limits \
+	worker_partitions worker_prepare worker_rate worker_run worker_status \
+	worker_stream worker_wait
 OBJS_functions = arguments connection functions functions_dead_letters \
 	functions_decode functions_look functions_preview functions_produce \
 	functions_steer functions_wait infer preview restored subscription \
@@ -137,7 +137,7 @@ test/fast_input_test.so: test/fast_input_test.c src/apply/fast_input.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # The decoders need no server, so this one runs under the sanitizers.
-test/decoder_test: test/decoder_test.c $(addprefix src/format/,decoder.c json_scan.c path_tree.c decode_json.c decode_text.c decode_raw.c)
+test/decoder_test: test/decoder_test.c $(addprefix src/format/,decoder.c json_scan.c json_unescape.c path_tree.c decode_json.c decode_text.c decode_raw.c)
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -I$(top)/src -o $@ $^ $(shell $(PKG_CONFIG) --cflags --libs jansson)
 

@@ -10,7 +10,7 @@
  * survived.
  *
  *	  cc -g -fsanitize=address,undefined -Isrc test/decoder_test.c \
- *		src/format/decode*.c src/format/json_scan.c src/format/path_tree.c -ljansson -o decoder_test
+ *		src/format/decode*.c src/format/json_*.c src/format/path_tree.c -ljansson -o decoder_test
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

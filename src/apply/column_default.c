@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * column_default.c
- *	  What a column holds where nobody says: its default.
+ *	  The default of a column.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * column_default.h
- *	  What a column holds where nobody says: its default.
+ *	  The default of a column.
  *
  * Called by statement.
  *

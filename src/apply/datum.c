@@ -30,7 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "apply/datum.h"
-#include "apply/epoch.h"
+#include "apply/unix_time.h"
 #include "common/bytes.h"
 #include "format/json_scan.h"
 
@@ -174,9 +174,9 @@ si_datum_init_column(SiDatumColumn *state, const SiColumn *column)
 }
 
 /*
- * It may have been json_to_record() that threw, while it was filling in what it
- * remembers of the types.  It never reckons with being called again after that,
- * so it begins anew.
+ * json_to_record() may have thrown while it was filling in its cache of the
+ * types.  It does not expect to be called again with a cache half filled, so
+ * the cache is discarded.
  */
 void
 si_datum_recover(SiDatumColumn *state)
@@ -286,15 +286,15 @@ convert_datetime(SiDatumMaker *maker, SiDatumColumn *state,
 	SiEpochUnit unit = maker->mapping->epoch_unit;
 	int64		usecs;
 
-	/* a number in CSV is one only if somebody says what it counts */
+	/* a number in CSV is one only if "epoch_unit" is set */
 	if (value->kind != SI_VALUE_NUMBER &&
 		!(value->kind == SI_VALUE_TEXT && unit != SI_EPOCH_NONE &&
-		  !state->time_of_day && si_epoch_is_number(value->data, value->len)))
+		  !state->time_of_day && si_unix_time_is_number(value->data, value->len)))
 		return convert_input(maker, state, value, result);
 
 	if (unit != SI_EPOCH_NONE && !state->time_of_day)
 	{
-		if (!si_epoch_parse(value->data, value->len, unit, &usecs))
+		if (!si_unix_time_parse(value->data, value->len, unit, &usecs))
 			return si_datum_out_of_range(maker, column);
 		return si_datum_from_usecs(maker, state, usecs, result);
 	}
@@ -552,65 +552,4 @@ si_datum_to_server(SiDatumMaker *maker, const char **text, size_t *len)
 	*len = strlen(converted->data);
 
 	return true;
-}
-
-/* ---- failures ---- */
-
-/* Fill in the failure, in our own words; column may be NULL. */
-bool
-si_datum_fail(SiDatumMaker *maker, const SiColumn *column, int sqlerrcode,
-			  const char *format,...)
-{
-	SiFailure  *failure = maker->failure;
-	StringInfoData message;
-
-	initStringInfo(&message);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, format);
-		needed = appendStringInfoVA(&message, format, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&message, needed);
-	}
-
-	memset(failure, 0, sizeof(SiFailure));
-	failure->sqlerrcode = sqlerrcode;
-	failure->message = message.data;
-	failure->safe = true;
-	if (column)
-	{
-		failure->column = pstrdup(column->name);
-		failure->type = si_failure_type_name(column->type);
-	}
-
-	return false;
-}
-
-/* Fill in the failure from what an input function said softly. */
-bool
-si_datum_fail_soft(SiDatumMaker *maker, const SiColumn *column)
-{
-	SiFailure  *failure = maker->failure;
-
-	*failure = *si_failure_from_error(maker->soft.error_data);
-	failure->column = pstrdup(column->name);
-	failure->type = si_failure_type_name(column->type);
-
-	maker->soft.error_occurred = false;
-	maker->soft.error_data = NULL;
-
-	return false;
-}
-
-bool
-si_datum_out_of_range(SiDatumMaker *maker, const SiColumn *column)
-{
-	return si_datum_fail(maker, column, ERRCODE_DATETIME_VALUE_OUT_OF_RANGE,
-						 "column \"%s\" takes a point in time that is out of range",
-						 column->name);
 }

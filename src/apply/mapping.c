@@ -19,9 +19,6 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-#include <limits.h>
-
 #include <jansson.h>
 
 #include "catalog/pg_attribute.h"
@@ -31,26 +28,8 @@
 #include "utils/memutils.h"
 
 #include "apply/mapping.h"
+#include "apply/mapping_source.h"
 #include "options/nearest.h"
-
-/* What is known of an attribute's source. */
-typedef enum SourceState
-{
-	SOURCE_UNSET,				/* not named in "mapping" */
-	SOURCE_NOTHING,				/* the column takes nothing */
-	SOURCE_SET
-} SourceState;
-
-typedef struct Source
-{
-	SourceState state;
-	SiSourceKind kind;
-	const char *text;			/* as the user wrote it */
-	bool		own_name;		/* not named in "mapping" */
-	bool		rest;			/* SI_SOURCE_FIELD: "$rest", no path */
-	SiWantedField path;			/* SI_SOURCE_FIELD */
-	const char *header;			/* SI_SOURCE_HEADER */
-} Source;
 
 typedef struct MappingBuilder
 {
@@ -62,36 +41,10 @@ typedef struct MappingBuilder
 	bool		apply;			/* of apply's batch */
 	int			nown;			/* attributes that the mapping may name */
 	bool		whole;			/* the first one takes $value */
-	Source	   *sources;		/* per attribute */
+	SiMappingSource *sources;	/* per attribute */
 	SiMapping  *mapping;
 	SiWantedField *fields;		/* mapping->decode.fields, to write to */
 } MappingBuilder;
-
-/* A source while it is read, with what its errors have to name. */
-typedef struct SourceReader
-{
-	const char *column;
-	const char *json;			/* the source, in the database's encoding */
-	const char *utf8;			/* its text, NULL where it is an array */
-} SourceReader;
-
-typedef struct SpecialSource
-{
-	const char *word;
-	SiSourceKind kind;
-} SpecialSource;
-
-/* "$rest" is a field for everybody but the decoder. */
-static const SpecialSource special_sources[] = {
-	{"$value", SI_SOURCE_VALUE},
-	{"$key", SI_SOURCE_KEY},
-	{"$topic", SI_SOURCE_TOPIC},
-	{"$partition", SI_SOURCE_PARTITION},
-	{"$offset", SI_SOURCE_OFFSET},
-	{"$timestamp", SI_SOURCE_TIMESTAMP},
-	{"$headers", SI_SOURCE_HEADERS},
-	{"$rest", SI_SOURCE_FIELD}
-};
 
 /* In the order of the columns. */
 static const struct
@@ -121,38 +74,13 @@ static const char *nearest_column(const MappingBuilder *builder,
 								  const char *name);
 static void check_mapped_column(const MappingBuilder *builder,
 								Form_pg_attribute att);
-static void read_source(Source *source, const char *column, json_t *json);
-static const char *dump_json(json_t *json);
-static void read_text_source(Source *source, const SourceReader *reader);
-static void read_special_source(Source *source, const SourceReader *reader);
-static void read_special_tail(Source *source, const SourceReader *reader,
-							  const SpecialSource *special,
-							  const char *tail);
-static const SpecialSource *find_special(const SourceReader *reader,
-										 size_t len);
-static void read_array_source(Source *source, const SourceReader *reader,
-							  json_t *json);
-static void read_path(SiWantedField *path, const SourceReader *reader,
-					  const char *text);
-static const char *read_name_step(SiPathStep *step,
-								  const SourceReader *reader,
-								  const char *text);
-static const char *read_index_step(SiPathStep *step,
-								   const SourceReader *reader,
-								   const char *text);
-static void bad_path(const SourceReader *reader, const char *at,
-					 const char *problem)
-			__attribute__((noreturn));
-static void bad_source(const SourceReader *reader, const char *detail,
-					   const char *hint)
-			__attribute__((noreturn));
 static bool takes_by_name(Form_pg_attribute att);
-static bool takes_field(const Source *source);
-static void set_own_name(Source *source, const char *name);
+static bool takes_field(const SiMappingSource *source);
+static void set_own_name(SiMappingSource *source, const char *name);
 static void add_column(MappingBuilder *builder, int attidx);
 static bool wants_absent_bit(const MappingBuilder *builder,
-							 Form_pg_attribute att, const Source *source);
-static int	add_source_field(MappingBuilder *builder, const Source *source, Oid type);
+							 Form_pg_attribute att, const SiMappingSource *source);
+static int	add_source_field(MappingBuilder *builder, const SiMappingSource *source, Oid type);
 static bool same_path(const SiWantedField *a, const SiWantedField *b);
 static void add_skipped_fields(MappingBuilder *builder);
 static bool needs_field(const SiMapping *mapping);
@@ -222,7 +150,7 @@ build(MappingBuilder *builder, const char *json)
 	const bool *skip = builder->skip;
 	SiMapping  *mapping = palloc0(sizeof(SiMapping));
 
-	builder->sources = palloc0(sizeof(Source) * Max(desc->natts, 1));
+	builder->sources = palloc0(sizeof(SiMappingSource) * Max(desc->natts, 1));
 	builder->mapping = mapping;
 	builder->fields = palloc0(sizeof(SiWantedField) * Max(desc->natts, 1));
 
@@ -242,11 +170,11 @@ build(MappingBuilder *builder, const char *json)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		if (builder->sources[i].state == SOURCE_UNSET)
+		if (builder->sources[i].state == SI_SOURCE_UNSET)
 			set_own_source(builder, i);
 		if (i < builder->nown && takes_by_name(att) && takes_field(&builder->sources[i]))
 			mapping->names[mapping->nnames++] = pstrdup(to_utf8(NameStr(att->attname)));
-		if (builder->sources[i].state == SOURCE_SET && !(skip && skip[i]))
+		if (builder->sources[i].state == SI_SOURCE_SET && !(skip && skip[i]))
 			add_column(builder, i);
 	}
 
@@ -266,13 +194,13 @@ static void
 set_own_source(MappingBuilder *builder, int attidx)
 {
 	Form_pg_attribute att = TupleDescAttr(builder->desc, attidx);
-	Source	   *source = &builder->sources[attidx];
+	SiMappingSource *source = &builder->sources[attidx];
 
 	if (attidx >= builder->nown || (builder->whole && attidx == 0))
 	{
 		int			i = attidx - builder->nown;
 
-		source->state = SOURCE_SET;
+		source->state = SI_SOURCE_SET;
 		source->kind = i >= 0 ? metadata_columns[i].kind : SI_SOURCE_VALUE;
 		source->text = i >= 0 ? metadata_columns[i].text : "$value";
 	}
@@ -312,11 +240,12 @@ read_mapping(MappingBuilder *builder, const char *json)
 					 errdetail("Every batch has it by itself.")));
 		if (json_is_null(value) && !builder->apply)
 		{
-			builder->sources[i].state = SOURCE_NOTHING;
+			builder->sources[i].state = SI_SOURCE_NOTHING;
 			continue;
 		}
 		check_mapped_column(builder, att);
-		read_source(&builder->sources[i], NameStr(att->attname), value);
+		si_mapping_source_read(&builder->sources[i], NameStr(att->attname),
+							   value);
 	}
 
 	MemoryContextDelete(context);
@@ -416,253 +345,6 @@ check_mapped_column(const MappingBuilder *builder, Form_pg_attribute att)
 			 errhint("Define it as GENERATED BY DEFAULT AS IDENTITY.")));
 }
 
-/* ---- sources ---- */
-
-/* Read what "mapping" says of one column. */
-static void
-read_source(Source *source, const char *column, json_t *json)
-{
-	SourceReader reader;
-
-	reader.column = column;
-	reader.json = dump_json(json);
-	reader.utf8 = json_string_value(json);
-
-	source->state = SOURCE_SET;
-	source->text = reader.utf8 ? pstrdup(to_server(reader.utf8)) : reader.json;
-
-	if (reader.utf8)
-		read_text_source(source, &reader);
-	else if (json_is_array(json))
-		read_array_source(source, &reader, json);
-	else
-		bad_source(&reader,
-				   "A source is a text, an array of keys, or null for none.",
-				   NULL);
-}
-
-/* The text of a JSON value, in the database's encoding. */
-static const char *
-dump_json(json_t *json)
-{
-	size_t		size = json_dumpb(json, NULL, 0, JSON_ENCODE_ANY);
-	char	   *text = palloc(size + 1);
-
-	json_dumpb(json, text, size, JSON_ENCODE_ANY);
-	text[		size] = '\0';
-
-	return to_server(text);
-}
-
-static void
-read_text_source(Source *source, const SourceReader *reader)
-{
-	if (reader->utf8[0] == '$')
-		read_special_source(source, reader);
-	else
-	{
-		source->kind = SI_SOURCE_FIELD;
-		read_path(&source->path, reader, reader->utf8);
-	}
-}
-
-/* "$word", and what may follow it. */
-static void
-read_special_source(Source *source, const SourceReader *reader)
-{
-	size_t		len = strcspn(reader->utf8, ".[");
-	const SpecialSource *special = find_special(reader, len);
-	const char *tail = reader->utf8 + len;
-
-	source->kind = special->kind;
-	if (*tail != '\0')
-		read_special_tail(source, reader, special, tail);
-	else
-		source->rest = special->kind == SI_SOURCE_FIELD;
-}
-
-/* "$key" takes a path, "$headers" a name, which may hold dots itself. */
-static void
-read_special_tail(Source *source, const SourceReader *reader,
-				  const SpecialSource *special, const char *tail)
-{
-	if (special->kind == SI_SOURCE_KEY)
-	{
-		source->kind = SI_SOURCE_FIELD;
-		source->path.of_key = true;
-		read_path(&source->path, reader, tail);
-	}
-	else if (special->kind == SI_SOURCE_HEADERS)
-	{
-		if (tail[0] != '.' || tail[1] == '\0')
-			bad_source(reader, "A header is written \"$headers.name\".",
-					   NULL);
-		source->kind = SI_SOURCE_HEADER;
-		source->header = pstrdup(tail + 1);
-	}
-	else
-		bad_source(reader,
-				   psprintf("\"%s\" takes no path.", special->word),
-				   special->kind == SI_SOURCE_VALUE ?
-				   "A path into the value is written without \"$value\"." :
-				   NULL);
-}
-
-/* The special source that the first len bytes name; an error if none does. */
-static const SpecialSource *
-find_special(const SourceReader *reader, size_t len)
-{
-	const char *words[lengthof(special_sources)];
-	const char *nearest;
-	const char *hint;
-
-	for (int i = 0; i < lengthof(special_sources); i++)
-	{
-		words[i] = special_sources[i].word;
-		if (strlen(words[i]) == len &&
-			strncmp(words[i], reader->utf8, len) == 0)
-			return &special_sources[i];
-	}
-
-	nearest = si_nearest_name(pnstrdup(reader->utf8, len), words,
-							  lengthof(words));
-	hint = "A field whose name begins with \"$\" is written as an array of keys, such as [\"$id\"].";
-	if (nearest)
-		hint = psprintf("Perhaps you meant \"%s\". %s", nearest, hint);
-	bad_source(reader, "There is no such special source.", hint);
-}
-
-/* An array of keys and indexes: always a path into the value. */
-static void
-read_array_source(Source *source, const SourceReader *reader, json_t *json)
-{
-	size_t		n = json_array_size(json);
-	SiPathStep *steps = palloc0(sizeof(SiPathStep) * Max(n, 1));
-
-	if (n == 0)
-		bad_source(reader, "It has no keys.",
-				   "The whole value is written \"$value\".");
-
-	for (size_t i = 0; i < n; i++)
-	{
-		json_t	   *step = json_array_get(json, i);
-
-		if (json_is_string(step))
-		{
-			steps[i].key = pstrdup(json_string_value(step));
-			steps[i].key_len = json_string_length(step);
-		}
-		else if (json_is_integer(step) && json_integer_value(step) >= 0 &&
-				 json_integer_value(step) <= INT_MAX)
-			steps[i].index = (int) json_integer_value(step);
-		else
-			bad_source(reader,
-					   "The elements of the array must be keys (texts) and indexes (integers from 0).",
-					   NULL);
-	}
-
-	source->kind = SI_SOURCE_FIELD;
-	source->path.nsteps = (int) n;
-	source->path.steps = steps;
-}
-
-/*
- * Read a path: names parted by dots, and indexes in brackets.  The path of a
- * key's field comes with the dot or bracket that parts it from "$key".
- */
-static void
-read_path(SiWantedField *path, const SourceReader *reader, const char *text)
-{
-	SiPathStep *steps = palloc0(sizeof(SiPathStep) * (strlen(text) + 1));
-	const char *at = text;
-	int			n = 0;
-
-	do
-	{
-		if (*at == '[')
-			at = read_index_step(&steps[n], reader, at);
-		else if (n == 0 && !path->of_key)
-			at = read_name_step(&steps[n], reader, at);
-		else if (*at == '.')
-			at = read_name_step(&steps[n], reader, at + 1);
-		else
-			bad_path(reader, at, "A dot, a bracket or the end is expected");
-		n++;
-	} while (*at != '\0');
-
-	path->nsteps = n;
-	path->steps = repalloc(steps, sizeof(SiPathStep) * n);
-}
-
-/* Read a name; returns what follows it. */
-static const char *
-read_name_step(SiPathStep *step, const SourceReader *reader, const char *text)
-{
-	size_t		len = strcspn(text, ".[]");
-
-	if (len == 0)
-		bad_path(reader, text, "The name of a field is expected");
-
-	step->key = pnstrdup(text, len);
-	step->key_len = len;
-
-	return text +len;
-}
-
-/* Read "[index]"; returns what follows it. */
-static const char *
-read_index_step(SiPathStep *step, const SourceReader *reader,
-				const char *text)
-{
-	const char *at = text +1;
-	int64		index = 0;
-
-	if (!isdigit((unsigned char) *at))
-		bad_path(reader, at, "An index (a number from 0) is expected");
-
-	for (; isdigit((unsigned char) *at); at++)
-	{
-		index = index * 10 + (*at - '0');
-		if (index > INT_MAX)
-			bad_path(reader, at, "The index is too large");
-	}
-
-	if (*at != ']')
-		bad_path(reader, at, "A closing bracket is expected");
-
-	step->index = (int) index;
-
-	return at + 1;
-}
-
-/* Complain about a place in a source that is a text. */
-static void
-bad_path(const SourceReader *reader, const char *at, const char *problem)
-{
-	int			position = 1;
-
-	/* in characters: count the bytes that begin one */
-	for (const char *p = reader->utf8; p < at; p++)
-	{
-		if (((unsigned char) *p & 0xC0) != 0x80)
-			position++;
-	}
-
-	bad_source(reader, psprintf("%s at character %d.", problem, position),
-			   "A name that holds dots or brackets is written in an array of keys, such as [\"a.b\", \"c\", 0].");
-}
-
-static void
-bad_source(const SourceReader *reader, const char *detail, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid source for column \"%s\" in the mapping: %s",
-					reader->column, reader->json),
-			 errdetail("%s", detail),
-			 hint ? errhint("%s", hint) : 0));
-}
-
 /* ---- columns and fields ---- */
 
 /* Does this attribute take the field of its own name? */
@@ -675,22 +357,22 @@ takes_by_name(Form_pg_attribute att)
 
 /* Does this source look for a field of the value? */
 static bool
-takes_field(const Source *source)
+takes_field(const SiMappingSource *source)
 {
-	return source->state == SOURCE_SET && source->kind == SI_SOURCE_FIELD &&
+	return source->state == SI_SOURCE_SET && source->kind == SI_SOURCE_FIELD &&
 		!source->rest && !source->path.of_key;
 }
 
 /* A column's own name is one key, whatever characters it holds. */
 static void
-set_own_name(Source *source, const char *name)
+set_own_name(SiMappingSource *source, const char *name)
 {
 	SiPathStep *step = palloc0(sizeof(SiPathStep));
 
 	step->key = pstrdup(to_utf8(name));
 	step->key_len = strlen(step->key);
 
-	source->state = SOURCE_SET;
+	source->state = SI_SOURCE_SET;
 	source->own_name = true;
 	source->kind = SI_SOURCE_FIELD;
 	source->text = pstrdup(name);
@@ -703,7 +385,7 @@ static void
 add_column(MappingBuilder *builder, int attidx)
 {
 	Form_pg_attribute att = TupleDescAttr(builder->desc, attidx);
-	const Source *source = &builder->sources[attidx];
+	const SiMappingSource *source = &builder->sources[attidx];
 	SiMapping  *mapping = builder->mapping;
 	SiColumn   *column = &mapping->columns[mapping->ncolumns++];
 
@@ -733,7 +415,7 @@ add_column(MappingBuilder *builder, int attidx)
  */
 static bool
 wants_absent_bit(const MappingBuilder *builder, Form_pg_attribute att,
-				 const Source *source)
+				 const SiMappingSource *source)
 {
 	if (source->kind != SI_SOURCE_FIELD || source->rest || builder->apply ||
 		builder->options->missing_fields != SI_MISSING_DEFAULT)
@@ -746,7 +428,7 @@ wants_absent_bit(const MappingBuilder *builder, Form_pg_attribute att,
 
 /* The number of the decoder's field for this source, an old one if possible. */
 static int
-add_source_field(MappingBuilder *builder, const Source *source, Oid type)
+add_source_field(MappingBuilder *builder, const SiMappingSource *source, Oid type)
 {
 	SiDecodePlan *decode = &builder->mapping->decode;
 	SiWantedField wanted = source->path;
@@ -803,9 +485,9 @@ add_skipped_fields(MappingBuilder *builder)
 {
 	for (int i = 0; i < builder->desc->natts; i++)
 	{
-		const Source *source = &builder->sources[i];
+		const SiMappingSource *source = &builder->sources[i];
 
-		if (builder->skip[i] && source->state == SOURCE_SET &&
+		if (builder->skip[i] && source->state == SI_SOURCE_SET &&
 			source->kind == SI_SOURCE_FIELD && !source->rest)
 			(void) add_source_field(builder, source, TupleDescAttr(builder->desc, i)->atttypid);
 	}

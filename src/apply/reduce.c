@@ -295,7 +295,7 @@ supersede_last(Chain *chain)
 	chain->nsuperseded++;
 }
 
-/* Add the next record of a key, and let go what it makes pointless. */
+/* Add the next record of a key, and drop the records that it makes pointless. */
 static void
 add_upsert(SiReducer *reducer, Chain *chain, Entry *entry, int first_wave)
 {

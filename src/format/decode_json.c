@@ -761,7 +761,7 @@ refuse_as_judged(const Walk *walk, const json_error_t *verdict,
 			break;
 		default:
 
-			/* such as a large number, at which the scanner went on */
+			/* such as a large number, which the scanner accepted */
 			return refuse_as_scanned(walk, error);
 	}
 

@@ -309,7 +309,7 @@ bind_fields(RowDecoder *decoder)
 		decoder->field_column[i] = column;
 	}
 
-	/* nothing is unknown where somebody takes the whole or the rest */
+	/* nothing is unknown if a field takes the whole or the rest */
 	decoder->unknown = -1;
 	if (!plan->find_unknown || plan->rest_field >= 0 || whole)
 		return true;

@@ -43,7 +43,7 @@ typedef struct SiPathStep
 	int			index;			/* from 0; used where key is NULL */
 } SiPathStep;
 
-/* A value that somebody takes; no steps means the whole decoded value. */
+/* A value that a column takes; no steps means the whole decoded value. */
 typedef struct SiWantedField
 {
 	bool		of_key;			/* look into the message's key, not its value */

@@ -305,7 +305,7 @@ si_path_tree_build(SiPathTree *tree, const SiDecodePlan *plan, bool of_key)
 	}
 	set_only_fields(tree);
 
-	/* nothing is unknown where somebody takes the whole or the rest */
+	/* nothing is unknown if a field takes the whole or the rest */
 	root = &tree->nodes[0];
 	tree->find_unknown = !of_key && plan->find_unknown &&
 		tree->rest_field < 0 && root->end_own == root->first_field;

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * epoch.c
+ * unix_time.c
  *	  Numbers that count from 1970, as "epoch_unit" reads them.
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -13,11 +13,11 @@
 
 #include "common/int.h"
 
-#include "apply/epoch.h"
+#include "apply/unix_time.h"
 #include "format/json_scan.h"
 
 bool
-si_epoch_is_number(const char *number, size_t len)
+si_unix_time_is_number(const char *number, size_t len)
 {
 	SiJsonScan	scan;
 	SiJsonToken token;
@@ -45,7 +45,7 @@ read_exponent(const char *at, const char *end)
 }
 
 bool
-si_epoch_parse(const char *number, size_t len, SiEpochUnit unit, int64 *usecs)
+si_unix_time_parse(const char *number, size_t len, SiEpochUnit unit, int64 *usecs)
 {
 	const char *end = number + len;
 	bool		negative = *number == '-';

@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * mapping_source.h
+ *	  Reading one source of the "mapping" argument.
+ *
+ * A source is a text (a path into the value, or one of the special sources such
+ * as "$key") or an array of keys and indexes.  Called by mapping alone.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_MAPPING_SOURCE_H
+#define SI_MAPPING_SOURCE_H
+
+#include <jansson.h>
+
+#include "apply/mapping.h"
+
+/* What is known of an attribute's source. */
+typedef enum SiSourceState
+{
+	SI_SOURCE_UNSET,			/* not named in "mapping" */
+	SI_SOURCE_NOTHING,			/* the column takes nothing */
+	SI_SOURCE_SET
+} SiSourceState;
+
+typedef struct SiMappingSource
+{
+	SiSourceState state;
+	SiSourceKind kind;
+	const char *text;			/* as the user wrote it */
+	bool		own_name;		/* not named in "mapping" */
+	bool		rest;			/* SI_SOURCE_FIELD: "$rest", no path */
+	SiWantedField path;			/* SI_SOURCE_FIELD */
+	const char *header;			/* SI_SOURCE_HEADER */
+} SiMappingSource;
+
+/*
+ * Read the source that "mapping" gives for a column.  The result is in the
+ * current memory context.  Error 22023 for a bad one, naming column and source.
+ */
+extern void si_mapping_source_read(SiMappingSource *source, const char *column, json_t *json);
+
+#endif							/* SI_MAPPING_SOURCE_H */
