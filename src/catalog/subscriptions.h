@@ -22,6 +22,7 @@
 
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
+#include "options/insert_mode.h"
 #include "options/options.h"
 #include "shmem/slots.h"
 
@@ -47,7 +48,8 @@ typedef struct SiSubscription
 	char	   *format;
 	char	   *fields;
 	char	   *mapping;		/* text of a JSON object */
-	char	   *insert_mode;
+	SiInsertModeId insert_mode;
+	char	   *unknown_mode;	/* with SI_MODE_UNKNOWN: what is stored */
 	Datum		key_columns;	/* name[], 0 for none */
 	char	   *options_text;	/* text of a JSON object */
 	char	   *pinned[SI_NPINNED];

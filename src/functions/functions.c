@@ -62,7 +62,8 @@ read_arguments(FunctionCallInfo fcinfo)
 	s->format = PG_ARGISNULL(5) ? "json" : si_arguments_text(fcinfo, 5);
 	s->fields = si_arguments_text(fcinfo, 6);
 	s->mapping = si_arguments_jsonb(fcinfo, 7);
-	s->insert_mode = PG_ARGISNULL(8) ? "insert" : si_arguments_text(fcinfo, 8);
+	s->insert_mode = PG_ARGISNULL(8) ? SI_INSERT
+		: si_arguments_insert_mode(si_arguments_text(fcinfo, 8));
 	s->key_columns = PG_ARGISNULL(9) ? (Datum) 0 : PG_GETARG_DATUM(9);
 	s->options_text = si_options_merge("{}", options ? options : "{}");
 	s->enabled = PG_ARGISNULL(11) || PG_GETARG_BOOL(11);
@@ -179,7 +180,7 @@ change_destination(SiSubscription *s, FunctionCallInfo fcinfo)
 		s->target_name = NULL;
 		if (had_target)
 		{
-			s->insert_mode = "insert";
+			s->insert_mode = SI_INSERT;
 			s->key_columns = (Datum) 0;
 		}
 	}
@@ -205,7 +206,8 @@ change_arguments(SiSubscription *s, FunctionCallInfo fcinfo)
 	s->fields = changed_text(fcinfo, 6, s->fields, NULL);
 	if (mapping != NULL)
 		s->mapping = is_empty_object(mapping) ? NULL : mapping;
-	s->insert_mode = changed_text(fcinfo, 8, s->insert_mode, "insert");
+	if (!PG_ARGISNULL(8))
+		s->insert_mode = si_arguments_insert_mode(changed_text(fcinfo, 8, NULL, "insert"));
 	if (!PG_ARGISNULL(9))
 		s->key_columns = ArrayGetNItems(ARR_NDIM(PG_GETARG_ARRAYTYPE_P(9)),
 										ARR_DIMS(PG_GETARG_ARRAYTYPE_P(9))) == 0
