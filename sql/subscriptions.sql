@@ -195,7 +195,7 @@ SELECT name, server, topic, target, apply, format, fields, mapping, insert_mode,
     options, owner = current_user::regrole AS owner_is_me, enabled
 FROM stream_ingest.subscriptions;
 SELECT name, worker, pid, state, reason, since > now() - interval '1 min' IS NOT FALSE AS since, partitions, messages_per_second, batch_messages,
-    batch_ms, last_error, last_error_sqlstate, last_error_at, retries, retry_at, catch_up_in, write_path
+    batch_ms, last_error, last_error_sqlstate, last_error_at, retries, retry_at, catch_up_in
 FROM stream_ingest.status;
 SELECT name, messages, bytes, batches, applied, inserted, updated, deleted, superseded, ignored,
     dead_letters, gap_messages, now() - since < interval '1 min' AS fresh
