@@ -15,6 +15,7 @@
 
 #include "apply/apply.h"
 #include "apply/retry.h"
+#include "catalog/count_changes.h"
 #include "options/insert_mode.h"
 
 /* So many are in memory at a time. */
@@ -74,7 +75,7 @@ change_counts(const SiSubscription *s, const SiBatch *batch)
 
 	change.dead_letters = -(int64) (batch->done - batch->refused);
 	if (change.dead_letters != 0)
-		si_dead_letter_change_counts(s->id, &change);
+		si_count_changes_add(s->id, &change);
 }
 
 /* One chunk; *after moves behind it.  Returns how many were tried. */

@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/inval.h"
 
+#include "catalog/count_changes.h"
 #include "catalog/dead_letter.h"
 #include "catalog/fixed_sql.h"
 #include "catalog/progress.h"
@@ -218,6 +219,17 @@ find_damage(const SiSubscription *s)
 	if (!si_server_is_topic(s->topic))
 		return "its topic's name is not valid";
 	return NULL;
+}
+
+void
+si_catalog_check_damage(const SiSubscription *subscription)
+{
+	if (subscription->damage != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("what is stored of subscription \"%s\" is not valid: %s",
+						NameStr(subscription->name), subscription->damage),
+				 errhint("Use stream_ingest.alter_subscription to correct it.")));
 }
 
 /* Make a struct of a row that COLUMNS selected. */
@@ -430,6 +442,7 @@ si_catalog_delete(int32 id, uint64 *dead_letters)
 	uint64		gaps;
 
 	si_progress_delete(id);
+	si_count_changes_delete(id);
 	*dead_letters = si_dead_letter_delete_all(id);
 	si_fixed_sql_begin();
 	gaps = si_fixed_sql_run(&delete_gaps_sql, &argument, NULL);

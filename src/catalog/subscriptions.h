@@ -86,6 +86,9 @@ extern Oid	si_catalog_extension(void);
  */
 extern Oid	si_catalog_lock_extension(void);
 
+/* Throw an error if what is stored of a subscription is damaged. */
+extern void si_catalog_check_damage(const SiSubscription *subscription);
+
 /* One subscription, in the current memory context; NULL if there is none. */
 extern SiSubscription *si_catalog_get(int32 id);
 

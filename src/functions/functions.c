@@ -18,6 +18,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 
+#include "catalog/count_changes.h"
 #include "catalog/dead_letter.h"
 #include "catalog/event.h"
 #include "catalog/progress.h"
@@ -143,7 +144,7 @@ change_source(SiSubscription *s, FunctionCallInfo fcinfo)
 
 	/* dead letters stay, and so do they in the counts */
 	si_dead_letter_leave_log(s->id, former_topic, -1);
-	si_dead_letter_begin_counts(s->id);
+	si_count_changes_begin(s->id);
 	si_catalog_set_counts_since(s->id);
 }
 
@@ -251,7 +252,7 @@ si_sql_alter_subscription(PG_FUNCTION_ARGS)
 	/* counts of a target and of apply have not the same equations */
 	if (had_target != OidIsValid(s->target))
 	{
-		si_dead_letter_reset_counts(s->id);
+		si_count_changes_reset(s->id);
 		si_catalog_set_counts_since(s->id);
 	}
 	PG_RETURN_VOID();
