@@ -3,9 +3,9 @@
  * dead_letter.h
  *	  Messages that could not be applied, kept whole with the reason.
  *
- * The only door to the table dead_letter.  A dead letter is
- * unique by subscription, topic, partition, offset and log: meeting its message
- * again raises its attempts, applying it takes it away.  When the subscription
+ * The only door to the table dead_letter.  A dead letter is unique by
+ * subscription, topic, partition, offset and log: meeting its message again
+ * raises its attempts, applying it takes it away.  When the subscription
  * leaves a log (another topic, server or cluster, or the topic was recreated),
  * its dead letters stay, but offsets do not mean them any more.  Payloads go in
  * by an ephemeral relation and never as a statement's parameter, which logging

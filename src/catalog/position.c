@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * position.c
- *	  Where each partition goes on.
+ *	  Where each partition resumes.
  *
  * position_judge.c has the cases for a partition.  This file carries them out,
  * and finds where a run ends (stop_at), for all these partitions at once, at the
@@ -22,7 +22,6 @@
 
 #include "catalog/dead_letter.h"
 #include "catalog/position.h"
-#include "catalog/position_judge.h"
 #include "catalog/session.h"
 #include "catalog/unlogged.h"
 
@@ -169,7 +168,7 @@ check_partition_exists(const SiPositionContext *context, SiProgress *row)
 
 /*
  * What becomes of the whole after one more partition.  Of several that stop
- * it, one that enable() does not mend comes before those that it does.
+ * it, one that enable() does not fix comes before those that it does.
  */
 static SiPositionEnd
 join_ends(SiPositionEnd all, SiPositionEnd one)
@@ -324,7 +323,7 @@ si_position_resolve(const SiSubscription *subscription, const SiOptions *options
 
 /* ---- without touching anything ---- */
 
-/* Where one partition would go on; a reason to stop is told of. */
+/* Find where one partition would resume, or the reason to stop. */
 static SiPositionEnd
 foresee_partition(const SiPositionContext *context, const SiProgress *row, int32 partition, int64 *offset)
 {

@@ -3,7 +3,7 @@
  * position_judge.h
  *	  What is to become of a partition.
  *
- * Stored progress is held against what the brokers answered.  Nothing here
+ * Compares stored progress with what the brokers answered.  Nothing here
  * changes anything.  Called by position.c only.
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -13,7 +13,19 @@
 #ifndef SI_POSITION_JUDGE_H
 #define SI_POSITION_JUDGE_H
 
-#include "catalog/position.h"
+#include "catalog/progress.h"
+#include "catalog/subscriptions.h"
+#include "kafka/consumer.h"
+
+/* What to ask of the brokers, and what was stored when it was asked. */
+typedef struct SiPositionQuestions
+{
+	SiOffsetQuery *queries;		/* the answers go here, too */
+	int			nqueries;
+	SiProgress *rows;
+	int			nrows;
+	TimestampTz asked_at;
+} SiPositionQuestions;
 
 /* What is needed to decide about one partition. */
 typedef struct SiPositionContext
@@ -33,7 +45,7 @@ typedef enum SiVerdict
 	SI_BEGINS,					/* it has no row yet */
 	SI_SEEKS,
 	SI_OTHER_LOG,				/* begins at the log's beginning, once adopted */
-	SI_HAS_GAP,					/* goes on there, once the gap is accepted */
+	SI_HAS_GAP,					/* resumes there, once the gap is accepted */
 	SI_NO_ANSWER,
 	SI_OUT_OF_RANGE				/* begins or seeks where there is nothing */
 } SiVerdict;
@@ -41,7 +53,7 @@ typedef enum SiVerdict
 typedef struct SiJudgement
 {
 	SiVerdict	verdict;
-	int64		offset;			/* where it goes on */
+	int64		offset;			/* where it resumes */
 	const char *why;			/* of SI_OTHER_LOG: what has happened */
 	char	   *reason;			/* why the subscription would stop */
 } SiJudgement;

@@ -120,7 +120,7 @@ extern void si_catalog_update(SiSubscription *subscription);
 extern uint64 si_catalog_delete(int32 id, uint64 *dead_letters);
 
 /*
- * Stop a subscription until somebody enables it, if it still has this epoch.
+ * Stop a subscription until it is enabled, if it still has this epoch.
  * state is "stopped" or "finished"; sqlstate may be NULL.
  */
 extern bool si_catalog_stop(int32 id, int64 epoch, const char *state,
@@ -144,7 +144,7 @@ extern void si_catalog_set_first_partitions(int32 id, int partitions);
 /* Remember when it was asked where this run ends. */
 extern void si_catalog_set_run_since(int32 id, TimestampTz since);
 
-/* The counts begin anew now. */
+/* Counting begins again now. */
 extern void si_catalog_set_counts_since(int32 id);
 
 /* Record a range of offsets that was passed over; to < 0: not known. */

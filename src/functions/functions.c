@@ -3,8 +3,8 @@
  * functions.c
  *	  The SQL functions that make, change and drop subscriptions.
  *
- * Everything is checked when it is said (subscription.c).  What is said takes
- * effect at commit (ddl.c); every change raises the subscription's epoch, which
+ * Everything is checked when the function is called (subscription.c).  A change
+ * takes effect at commit (ddl.c); every change raises the subscription's epoch, which
  * fences its workers (progress.h).
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -116,7 +116,7 @@ is_empty_object(const char *json)
 	return strcmp(json, "{}") == 0;
 }
 
-/* The server's or the topic's change begins anew there. */
+/* Change the server or the topic; the subscription begins again there. */
 static void
 change_source(SiSubscription *s, FunctionCallInfo fcinfo)
 {
@@ -218,7 +218,7 @@ change_arguments(SiSubscription *s, FunctionCallInfo fcinfo)
 			: si_options_merge(s->options_text, options);
 }
 
-/* Where a run ends is found out anew when what decides it is said anew. */
+/* Do the arguments change an option that decides where a run ends? */
 static bool
 changes_stops(FunctionCallInfo fcinfo)
 {

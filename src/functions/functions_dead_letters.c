@@ -6,8 +6,8 @@
  *
  * A retry goes by the same plan, rights and settings as the worker's batches,
  * in the caller's transaction.  No progress is touched: what changes of the
- * counts is appended to count_changes.  The stream goes on beside it; who
- * changes the subscription waits.
+ * counts is appended to count_changes.  The stream continues beside it; a
+ * session that changes the subscription waits.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -3,7 +3,7 @@
  * subscription.c
  *	  What a subscription must fulfil, and how it is stored.
  *
- * Everything is checked when it is said: a mistake is an error here, with a
+ * Everything is checked when the function is called: a mistake is an error here, with a
  * hint, and never a worker that fails later.  Kafka itself is not asked, since
  * a broker may be down when a migration runs.
  *
