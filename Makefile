@@ -10,7 +10,8 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 # By folder, lowest floor first (src/README.md).  Listed, so that a stray file
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
-OBJS_common = bytes failure guc kafka_time message reason words
+OBJS_common = bytes failure guc kafka_time message reason subtransaction \
+	words
 OBJS_format = decode_json decode_raw decode_text decoder json_scan \
 	json_unescape path_tree transcode
 OBJS_kafka = broker_error client committer consumer consumer_events \
@@ -18,8 +19,8 @@ OBJS_kafka = broker_error client committer consumer consumer_events \
 OBJS_options = document insert_mode nearest option_positions option_types \
 	options property property_table server_options
 OBJS_shmem = lock_wait slots
-OBJS_catalog = dead_letter event fixed_sql position progress session \
-	settings subscriptions transaction unlogged
+OBJS_catalog = count_changes dead_letter event fixed_sql position \
+	position_judge progress session settings subscriptions transaction unlogged
 OBJS_apply = apply column_default convert convert_batch datum datum_failure \
 	fast_input format isolate key mapping mapping_source other_index outcome \
 	plan protect reduce retry row_notes rows show statement statement_text \
@@ -28,10 +29,10 @@ OBJS_process = ddl launcher launcher_scan launcher_workers places publisher \
 	scanner turn worker worker_apply worker_contact worker_fetch worker_limits \
 	worker_partitions worker_prepare worker_rate worker_run worker_status \
 	worker_stream worker_wait
-OBJS_functions = arguments connection functions functions_dead_letters \
-	functions_decode functions_look functions_preview functions_produce \
-	functions_steer functions_wait infer preview restored subscription \
-	topic_reader upcoming views
+OBJS_functions = arguments connection destination functions \
+	functions_dead_letters functions_decode functions_look functions_preview \
+	functions_produce functions_steer functions_wait infer outbox preview \
+	restored subscription topic_reader upcoming views
 OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(folder)/%.o))
 
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so test/fast_input_test.so

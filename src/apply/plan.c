@@ -122,12 +122,7 @@ si_plan_create(const SiSubscription *subscription, const SiOptions *options)
 	MemoryContext context;
 	SiPlan	   *plan;
 
-	if (subscription->damage != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the stored definition of subscription \"%s\" is not valid: %s",
-						NameStr(subscription->name), subscription->damage),
-				 errhint("Use stream_ingest.alter_subscription to correct it.")));
+	si_catalog_check_damage(subscription);
 	context = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest plan",
 									ALLOCSET_DEFAULT_SIZES);
 	plan = MemoryContextAllocZero(context, sizeof(SiPlan));

@@ -307,7 +307,7 @@ si_writer_create(Relation target, const SiSubscription *subscription, const SiOp
 	writer->context = CurrentMemoryContext;
 	writer->subscription = subscription;
 	writer->options = options;
-	writer->spec.mode = si_insert_mode_find(subscription->insert_mode);
+	writer->spec.mode = &si_insert_modes[subscription->insert_mode];
 	writer->tombstones = tombstone_use(writer);
 	writer->spec.version_column = -1;
 	if (subscription->apply != NULL)

@@ -17,7 +17,8 @@ typedef enum SiInsertModeId
 	SI_INSERT,
 	SI_UPSERT,
 	SI_IGNORE,
-	SI_NMODES
+	SI_NMODES,
+	SI_MODE_UNKNOWN = SI_NMODES /* what is stored names no mode of ours */
 } SiInsertModeId;
 
 typedef struct SiInsertMode
@@ -42,7 +43,7 @@ typedef struct SiInsertMode
 /* All modes, by their SiInsertModeId. */
 extern const SiInsertMode si_insert_modes[SI_NMODES];
 
-/* The mode of that name, or NULL. */
-extern const SiInsertMode *si_insert_mode_find(const char *name);
+/* The mode of that name, or SI_MODE_UNKNOWN. */
+extern SiInsertModeId si_insert_mode_parse(const char *name);
 
 #endif							/* SI_INSERT_MODE_H */

@@ -13,11 +13,10 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
-#include "utils/resowner.h"
 
+#include "common/subtransaction.h"
 #include "options/nearest.h"
 #include "options/option_types.h"
 #include "options/options.h"
@@ -303,42 +302,36 @@ is_of_the_server(int sqlerrcode)
 		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_SYSTEM_ERROR;
 }
 
+/* Reading a stored document, and what it gives. */
+typedef struct StoredOptions
+{
+	const char *json;
+	SiOptions  *options;
+} StoredOptions;
+
+/* The work of si_subtransaction_run. */
+static void
+parse_stored(void *arg)
+{
+	StoredOptions *stored = arg;
+
+	stored->options = si_options_parse(stored->json);
+}
+
 SiOptions *
 si_options_parse_stored(const char *json, char **why)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	SiOptions  *options = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
+	StoredOptions stored = {json};
 
 	/* an error in one subscription's options must not affect the others */
-	PG_TRY();
-	{
-		options = si_options_parse(json);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
+	ErrorData  *error = si_subtransaction_run(parse_stored, &stored, true);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (is_of_the_server(error->sqlerrcode))
-			ReThrowError(error);
-		*why = error->message;
-		options = NULL;
-	}
-	PG_END_TRY();
-
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return options;
+	if (error == NULL)
+		return stored.options;
+	if (is_of_the_server(error->sqlerrcode))
+		ReThrowError(error);
+	*why = error->message;
+	return NULL;
 }
 
 char *
