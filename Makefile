@@ -19,7 +19,7 @@ OBJS_options = document insert_mode option_positions option_types options \
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
 	settings subscriptions transaction unlogged
-OBJS_apply = applier batch column_default convert datum epoch fast_input \
+OBJS_apply = applier batch column_default convert datum direct epoch fast_input \
 	format ingest isolate key mapping other_index plan reduce retry \
 	row_notes show statement tombstone user_sql writer
 OBJS_process = ddl launcher places publisher scanner worker worker_apply \

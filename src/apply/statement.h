@@ -19,6 +19,7 @@
 
 #include "apply/batch.h"
 #include "apply/key.h"
+#include "nodes/plannodes.h"
 #include "options/insert_mode.h"
 #include "utils/rel.h"
 
@@ -72,6 +73,7 @@ extern int *si_statement_rows(SiStatement *statement, int *nrows);
 
 /* Which columns of batch (bool per column) do an apply's statements read? */
 extern void si_statement_used_columns(const SiStatement *statement, bool *used);
+extern const PlannedStmt *si_statement_planned(const SiStatement *statement);
 extern void si_statement_destroy(SiStatement *statement);
 
 #endif							/* SI_STATEMENT_H */

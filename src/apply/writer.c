@@ -23,9 +23,11 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "apply/direct.h"
 #include "apply/reduce.h"
 #include "apply/user_sql.h"
 #include "apply/writer.h"
+#include "common/guc.h"
 #include "options/server_options.h"
 
 /* Batches of 1, 10, 100 ... rows are planned apart. */
@@ -50,6 +52,7 @@ struct SiWriter
 	bool		numbered;		/* rows have numbers, for the filter */
 	bool		by_key;			/* rows are kept one by one, and reduced */
 	SiReducer  *reducer;
+	SiDirect   *direct;			/* rows are inserted without the statement */
 	SiStatement *insert;		/* by the insert mode; apply's while it is
 								 * looked at */
 	SiStatement *partial;		/* upserts of records that lack a field */
@@ -216,6 +219,10 @@ prepare_target(SiWriter *writer)
 		writer->filter = si_statement_filter(spec->filter);
 		si_statement_check_privileges(writer->filter);
 	}
+	if (si_guc_direct_write && IsBackgroundWorker && spec->mode->id == SI_INSERT &&
+		!writer->by_key && spec->filter == NULL &&
+		si_direct_possible(spec->target, writer->mapping, si_statement_planned(writer->insert)))
+		writer->direct = si_direct_create(spec->target, writer->mapping);
 	end_prepare();
 }
 
@@ -434,6 +441,9 @@ si_writer_new_batch(const SiWriter *writer)
 {
 	int			kilobytes = writer->options->batch_bytes / 1024 * 4 + 65536;
 
+	if (writer->direct != NULL)
+		si_direct_begin(writer->direct);
+
 	return writer->by_key ? si_batch_create_single(writer->desc, kilobytes)
 		: si_batch_create(writer->desc, kilobytes);
 }
@@ -446,7 +456,12 @@ si_writer_put(const SiWriter *writer, SiBatch *batch, Datum *values, bool *nulls
 		values[writer->desc->natts - 1] = Int32GetDatum(batch->nrows);
 		nulls[writer->desc->natts - 1] = false;
 	}
-	if (is_delete)
+	if (writer->direct != NULL)
+	{
+		si_direct_put(writer->direct, values, nulls);
+		batch->nrows++;
+	}
+	else if (is_delete)
 		si_batch_put_delete(batch, values, nulls);
 	else
 		si_batch_put(batch, values, nulls);
@@ -455,6 +470,11 @@ si_writer_put(const SiWriter *writer, SiBatch *batch, Datum *values, bool *nulls
 void
 si_writer_write(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written)
 {
+	if (writer->direct != NULL)
+	{
+		written->inserted += si_direct_write(writer->direct, from, n);
+		return;
+	}
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (writer->subscription->apply != NULL)
@@ -560,6 +580,8 @@ si_writer_suspect(const SiWriter *writer, int from)
 {
 	int			row = si_batch_current_row();
 
+	if (writer->direct != NULL)
+		return si_direct_row(writer->direct) < from ? -1 : si_direct_row(writer->direct) - from;
 	return (writer->by_key && row >= from) ? row - from : writer->by_key ? -1 : row;
 }
 
