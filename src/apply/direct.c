@@ -184,6 +184,7 @@ si_direct_possible(Relation target, const SiMapping *mapping, const PlannedStmt 
 	return (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE) &&
 		is_plain_insert(insert) &&
 		check_enable_rls(RelationGetRelid(target), InvalidOid, true) == RLS_NONE &&
+		target->rd_rules == NULL &&
 		!has_special_trigger(target) &&
 		!has_foreign_partition(target) &&
 		are_defaults_simple(target, mapping);
@@ -466,13 +467,18 @@ insert_single(Write *write, ResultRelInfo *relation, TupleTableSlot *slot, int r
 	write->inserted++;
 }
 
+/*
+ * Slots for rows of a table.  They share a copy of its row type that is not
+ * counted: the resource owner would have to remember each slot's reference.
+ */
 static TupleTableSlot **
 make_slots(Relation relation, int n)
 {
 	TupleTableSlot **slots = palloc(sizeof(TupleTableSlot *) * n);
+	TupleDesc	desc = CreateTupleDescCopyConstr(RelationGetDescr(relation));
 
 	for (int i = 0; i < n; i++)
-		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsHeapTuple);
+		slots[i] = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
 	return slots;
 }
 

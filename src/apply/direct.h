@@ -29,8 +29,9 @@ typedef struct SiDirect SiDirect;
  * the INSERT that would do the same.  False for what the direct path leaves to
  * the executor:
  *
- * - a plan that is more than one ModifyTable node: rules, or another
- *	 extension's planner hook (a distributed table);
+ * - a plan that is not one ModifyTable node of the table: another extension's
+ *	 planner hook has replaced it (a distributed table);
+ * - rules;
  * - views and foreign tables, also as partitions;
  * - row-level security;
  * - triggers before each row, which may look at the rows before theirs, and
