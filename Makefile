@@ -19,11 +19,14 @@ OBJS_options = document insert_mode option_positions option_types options \
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
 	settings subscriptions transaction unlogged
-OBJS_apply = applier batch column_default convert datum direct epoch fast_input \
-	format ingest isolate key mapping other_index plan reduce retry \
-	row_notes show statement tombstone user_sql writer
-OBJS_process = ddl launcher places publisher scanner worker worker_apply \
-	worker_contact worker_fetch worker_limits worker_run worker_status
+OBJS_apply = apply column_default convert convert_batch datum direct epoch \
+	fast_input format isolate key mapping other_index outcome plan protect \
+	reduce retry row_notes rows show statement tombstone user_sql write \
+	writer
+OBJS_process = ddl launcher launcher_scan launcher_workers places publisher \
+	scanner turn worker worker_apply worker_contact \
+	worker_fetch worker_limits worker_partitions worker_prepare \
+	worker_rate worker_run worker_status worker_stream worker_wait
 OBJS_functions = arguments connection functions functions_dead_letters \
 	functions_decode functions_look functions_preview functions_produce \
 	functions_steer functions_wait infer preview restored subscription \

@@ -181,6 +181,13 @@ COMMENT ON TRIGGER subscription_restored ON stream_ingest.subscription IS
 -- Views
 --
 
+CREATE FUNCTION stream_ingest.write_path(subscription integer, worker integer)
+RETURNS text
+AS 'MODULE_PATHNAME', 'si_sql_write_path'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION stream_ingest.write_path(integer, integer) IS
+'private: how a worker writes rows; read the view status';
+
 -- 1.0 took all columns of subscription, so that one more was one more here
 CREATE OR REPLACE VIEW stream_ingest.status WITH (security_barrier) AS
 SELECT s.id, s.name, w.worker, w.pid,
@@ -204,7 +211,7 @@ SELECT s.id, s.name, w.worker, w.pid,
        CASE WHEN w.messages_per_second OPERATOR(pg_catalog.>) 0 THEN
          pg_catalog.make_interval(secs => LEAST(1e9, w.lag::double precision
            OPERATOR(pg_catalog./) w.messages_per_second)) END AS catch_up_in,
-       CASE WHEN w.pid IS NOT NULL THEN 'statement' END AS write_path
+       CASE WHEN w.pid IS NOT NULL THEN stream_ingest.write_path(w.subscription, w.worker) END AS write_path
   FROM (SELECT id, name, enabled, epoch, stop_state, stop_reason, stop_sqlstate, stopped_at,
                enabled AND stop_state IS NULL AS runs
           FROM stream_ingest.subscription
@@ -214,6 +221,8 @@ SELECT s.id, s.name, w.worker, w.pid,
   LEFT JOIN LATERAL stream_ingest.subscription_slot(
       CASE WHEN s.enabled AND (s.stop_state IS NOT NULL OR w.state IS NOT NULL) THEN NULL ELSE s.id END,
       s.epoch, s.enabled) b ON true;
+COMMENT ON COLUMN stream_ingest.status.write_path IS
+'how rows are written: direct means as COPY does, statement by one SQL statement for each batch';
 
 --
 -- Rights: last, so that nothing is missed that was made above

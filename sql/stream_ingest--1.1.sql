@@ -440,6 +440,13 @@ LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION stream_ingest.subscription_slot(integer, bigint, boolean) IS
 'private: why a subscription without a worker has none; read the view status';
 
+CREATE FUNCTION stream_ingest.write_path(subscription integer, worker integer)
+RETURNS text
+AS 'MODULE_PATHNAME', 'si_sql_write_path'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION stream_ingest.write_path(integer, integer) IS
+'private: how a worker writes rows; read the view status';
+
 CREATE FUNCTION stream_ingest.effective_options(options jsonb)
 RETURNS jsonb
 AS 'MODULE_PATHNAME', 'si_sql_effective_options'
@@ -516,7 +523,7 @@ SELECT s.id, s.name, w.worker, w.pid,
        CASE WHEN w.messages_per_second OPERATOR(pg_catalog.>) 0 THEN
          pg_catalog.make_interval(secs => LEAST(1e9, w.lag::double precision
            OPERATOR(pg_catalog./) w.messages_per_second)) END AS catch_up_in,
-       CASE WHEN w.pid IS NOT NULL THEN 'statement' END AS write_path
+       CASE WHEN w.pid IS NOT NULL THEN stream_ingest.write_path(w.subscription, w.worker) END AS write_path
   FROM (SELECT id, name, enabled, epoch, stop_state, stop_reason, stop_sqlstate, stopped_at,
                enabled AND stop_state IS NULL AS runs
           FROM stream_ingest.subscription
@@ -695,7 +702,7 @@ COMMENT ON COLUMN stream_ingest.status.retry_at IS
 COMMENT ON COLUMN stream_ingest.status.catch_up_in IS
 'when the worker reaches the end (with stop_at that of the run) at this rate; null if nothing flows or the end is not known';
 COMMENT ON COLUMN stream_ingest.status.write_path IS
-'how rows are written: statement means one SQL statement for each batch';
+'how rows are written: direct means as COPY does, statement by one SQL statement for each batch';
 
 COMMENT ON VIEW stream_ingest.offsets IS
 'where each partition stands: exact after any crash, as stored with the rows';

@@ -62,7 +62,6 @@ struct SiDirect
 	ExprContext *econtext;		/* NULL until a default is wanted */
 	HeapTuple  *tuples;
 	int			ntuples;
-	int			nallocated;
 	int			row;			/* at which a write is; -1 if not known */
 };
 
@@ -224,13 +223,12 @@ si_direct_create(Relation target, const SiMapping *mapping)
 /* ---- rows ---- */
 
 void
-si_direct_begin(SiDirect *direct)
+si_direct_begin(SiDirect *direct, int capacity)
 {
 	direct->context = CurrentMemoryContext;
 	direct->econtext = NULL;
 	direct->ntuples = 0;
-	direct->nallocated = 1024;
-	direct->tuples = palloc(sizeof(HeapTuple) * direct->nallocated);
+	direct->tuples = palloc(sizeof(HeapTuple) * Max(capacity, 1));
 	direct->row = -1;
 }
 
@@ -289,12 +287,6 @@ si_direct_put(SiDirect *direct, const Datum *values, const bool *nulls)
 	}
 
 	old = MemoryContextSwitchTo(direct->context);
-	if (direct->ntuples == direct->nallocated)
-	{
-		direct->nallocated *= 2;
-		direct->tuples = repalloc_huge(direct->tuples,
-									   sizeof(HeapTuple) * direct->nallocated);
-	}
 	direct->tuples[direct->ntuples] = heap_form_tuple(direct->desc, direct->values, direct->nulls);
 	direct->ntuples++;
 	MemoryContextSwitchTo(old);
@@ -609,7 +601,7 @@ int64
 si_direct_write(SiDirect *direct, int from, int n)
 {
 	Relation	target = table_open(direct->target, NoLock);
-	Write		write = {.direct = direct, .from = from, .n = n};
+	Write		write = {.direct = direct,.from = from,.n = n};
 	ListCell   *lc;
 	MemoryContext old;
 

@@ -45,8 +45,11 @@ extern bool si_direct_possible(Relation target, const SiMapping *mapping,
 /* For such a target, in the current memory context. */
 extern SiDirect *si_direct_create(Relation target, const SiMapping *mapping);
 
-/* Begin a batch: forget all rows.  Rows are kept in the current memory context. */
-extern void si_direct_begin(SiDirect *direct);
+/*
+ * Begin a batch: forget all rows.  There is room for as many as there are messages
+ * (capacity), in the current memory context.
+ */
+extern void si_direct_begin(SiDirect *direct, int capacity);
 
 /*
  * Add a row.  values and nulls are those of the mapping's columns, then of the

@@ -6,7 +6,7 @@
  * A change of a subscription is noted and told to the launcher at commit.
  * DROP DATABASE wants nobody connected, so our workers are stopped first and
  * held off until the transaction ends; the server calls the hook after its own
- * checks, so that who may not drop a database cannot stop its streams.  DROP
+ * checks, so that a role that may not drop a database cannot stop its streams.  DROP
  * EXTENSION, by whatever way it comes, makes a scan at commit find nothing.
  *
  * Copyright (c) 2026, stream_ingest contributors

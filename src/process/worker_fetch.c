@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * worker_fetch.c
- *	  What a worker takes from its consumer.
+ *	  Fetching: what the worker takes from its consumer.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -13,37 +13,7 @@
 
 #include "process/worker_internal.h"
 
-#define FETCH_CHUNK			1000
-
-/* Has all of a partition been read that this run is to read? */
-bool
-si_worker_has_read_all(const SiPartition *partition)
-{
-	return partition->expected >= partition->stop;
-}
-
-SiPartition *
-si_worker_find_partition(SiWorker *worker, int32 number)
-{
-	int			low = 0,
-				high = worker->npartitions - 1;
-
-	while (low <= high)
-	{
-		int			middle = (low + high) / 2;
-		SiPartition *partition = &worker->partitions[middle];
-
-		if (partition->progress.partition == number)
-			return partition;
-		if (partition->progress.partition < number)
-			low = middle + 1;
-		else
-			high = middle - 1;
-	}
-	return NULL;
-}
-
-/* There is nothing in a partition below this offset, but what is in hand. */
+/* Below this offset a partition has nothing but what was fetched. */
 static void
 pass_to(SiPartition *partition, int64 offset)
 {
@@ -53,13 +23,13 @@ pass_to(SiPartition *partition, int64 offset)
 		partition->end = partition->expected;
 }
 
-/* Take one fetched item; true if it is a message for the batch. */
+/* Take note of a fetched item; true if it is a message for a batch. */
 static bool
 take_item(SiWorker *worker, const SiFetched *item)
 {
 	SiPartition *partition = si_worker_find_partition(worker, item->message.partition);
 
-	/* from behind the end of the run even an error is of no interest */
+	/* behind the end of the run not even an error matters */
 	if (partition == NULL || si_worker_has_read_all(partition))
 		return false;
 	switch (item->kind)
@@ -83,7 +53,7 @@ take_item(SiWorker *worker, const SiFetched *item)
 		case SI_FETCH_CORRUPT:
 			/* nothing behind it may be taken; see abandon */
 			partition->expected = PG_INT64_MAX;
-			worker->broken =
+			worker->intake.broken =
 				MemoryContextStrdup(worker->plan_context,
 									psprintf("topic \"%s\", partition %d, offset " INT64_FORMAT ": %s",
 											 worker->subscription->topic, item->message.partition,
@@ -96,39 +66,40 @@ take_item(SiWorker *worker, const SiFetched *item)
 	return false;
 }
 
-/* Move what is in hand to the front of the arrays. */
+/* Move what was fetched to the front of the array. */
 static void
-compact_items(SiWorker *worker)
+compact_entries(SiWorker *worker)
 {
-	int			n = worker->nitems - worker->first;
+	int			n = worker->intake.n - worker->intake.first;
 
-	if (worker->first == 0)
+	if (worker->intake.first == 0)
 		return;
-	memmove(worker->items, worker->items + worker->first, sizeof(SiFetched) * n);
-	memmove(worker->messages, worker->messages + worker->first, sizeof(SiMessage) * n);
-	worker->first = 0;
-	worker->nitems = n;
+	memmove(worker->intake.entries, worker->intake.entries + worker->intake.first, sizeof(SiEntry) * n);
+	worker->intake.first = 0;
+	worker->intake.n = n;
 }
 
-/* Read no further where all has been read that this run is to read. */
-void
-si_worker_leave_partitions(SiWorker *worker)
+/* Add a message to those fetched. */
+static void
+add_entry(SiWorker *worker, const SiMessage *message)
 {
-	int32	   *partitions = palloc(sizeof(int32) * Max(worker->npartitions, 1));
-	int			n = 0;
+	worker->intake.entries[worker->intake.n++].message = *message;
+	worker->intake.bytes += message->key_len + message->value_len;
+}
 
-	for (int i = 0; i < worker->npartitions; i++)
+void
+si_worker_release(SiWorker *worker, int n)
+{
+	SiEntry    *entries = worker->intake.entries + worker->intake.first;
+
+	for (int i = n - 1; i >= 0; i--)
 	{
-		SiPartition *partition = &worker->partitions[i];
-
-		if (!partition->assigned || !si_worker_has_read_all(partition))
-			continue;
-		partition->assigned = false;
-		partitions[n++] = partition->progress.partition;
+		worker->intake.bytes -= entries[i].message.key_len + entries[i].message.value_len;
+		si_consumer_release(worker->consumer, &entries[i].message);
 	}
-	if (n > 0)
-		si_consumer_unassign(worker->consumer, partitions, n);
-	pfree(partitions);
+	worker->intake.first += n;
+	if (worker->intake.first == worker->intake.n)
+		worker->intake.first = worker->intake.n = 0;
 }
 
 /*
@@ -141,32 +112,26 @@ si_worker_fetch(SiWorker *worker)
 {
 	int64		most_bytes = worker->options->batch_bytes;
 
-	compact_items(worker);
-	while (worker->nitems < worker->options->batch_size && worker->bytes < most_bytes)
+	Assert(CurrentMemoryContext == worker->scratch);
+	compact_entries(worker);
+	while (worker->intake.n < worker->options->batch_size && worker->intake.bytes < most_bytes)
 	{
-		int			room = Min(FETCH_CHUNK, worker->options->batch_size - worker->nitems);
-		SiFetched  *chunk = worker->items + worker->nitems;
-		int			n = si_consumer_fetch(worker->consumer, chunk, room);
+		int			room = Min(SI_FETCH_CHUNK, worker->options->batch_size - worker->intake.n);
+		int			n = si_consumer_fetch(worker->consumer, worker->intake.chunk, room);
 
 		si_worker_check_interrupts();
 		if (n == 0)
 			return true;
-		if (worker->nitems == 0)
-			worker->oldest = GetCurrentTimestamp();
+		if (worker->intake.n == 0)
+			worker->intake.oldest = GetCurrentTimestamp();
 		for (int i = 0; i < n; i++)
 		{
-			SiFetched	item = chunk[i];
+			SiFetched  *item = &worker->intake.chunk[i];
 
-			if (!take_item(worker, &item))
-			{
-				si_consumer_release(worker->consumer, &item, 1);
-				continue;
-			}
-			/* nitems never overtakes i: items move to the front, if at all */
-			worker->items[worker->nitems] = item;
-			worker->messages[worker->nitems] = item.message;
-			worker->bytes += item.message.key_len + item.message.value_len;
-			worker->nitems++;
+			if (take_item(worker, item))
+				add_entry(worker, &item->message);
+			else
+				si_consumer_release(worker->consumer, &item->message);
 		}
 	}
 	return false;
