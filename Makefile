@@ -22,9 +22,9 @@ OBJS_shmem = lock_wait slots
 OBJS_catalog = count_changes dead_letter event fixed_sql position \
 	position_judge progress session settings subscriptions transaction unlogged
 OBJS_apply = apply column_default convert convert_batch datum datum_failure \
-	fast_input format isolate key mapping mapping_source other_index outcome \
-	plan protect reduce retry row_notes rows show statement statement_text \
-	tombstone unix_time user_sql write writer
+	direct fast_input format isolate key mapping mapping_source other_index \
+	outcome plan protect reduce retry row_notes rows show statement \
+	statement_text tombstone unix_time user_sql write writer
 OBJS_process = ddl launcher launcher_scan launcher_workers places publisher \
 	scanner turn worker worker_apply worker_contact worker_fetch worker_limits \
 	worker_partitions worker_prepare worker_rate worker_run worker_status \

@@ -275,6 +275,7 @@ LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION stream_ingest.write_path(integer, integer) IS
 'private: how a worker writes rows; read the view status';
 
+-- 1.0 took all columns of subscription, so that one more was one more here
 CREATE OR REPLACE VIEW stream_ingest.status WITH (security_barrier) AS
 SELECT s.id, s.name, w.worker, w.pid,
        CASE WHEN s.runs AND w.epoch OPERATOR(pg_catalog.<) s.epoch THEN 'starting'

@@ -117,7 +117,7 @@ on_delete(MemoryContext context, MemoryContextCallbackFunction function, void *a
 }
 
 SiPlan *
-si_plan_create(const SiSubscription *subscription, const SiOptions *options)
+si_plan_create(const SiSubscription *subscription, const SiOptions *options, bool direct)
 {
 	MemoryContext context;
 	SiPlan	   *plan;
@@ -128,6 +128,7 @@ si_plan_create(const SiSubscription *subscription, const SiOptions *options)
 	plan = MemoryContextAllocZero(context, sizeof(SiPlan));
 	plan->subscription = subscription;
 	plan->options = options;
+	plan->direct = direct;
 	plan->context = context;
 	plan->batch_context = AllocSetContextCreate(context, "stream_ingest batch",
 												ALLOCSET_DEFAULT_SIZES);
@@ -212,7 +213,7 @@ make_plan(SiPlan *plan, Relation target)
 
 	/* names are looked up as they are when it runs */
 	si_session_begin_batch(&saved, &plan->identity, si_session_settings_for(s->owner), s->pinned);
-	writer = si_writer_create(target, s, plan->options);
+	writer = si_writer_create(target, s, plan->options, plan->direct);
 	plan->mapping = writer->mapping;
 	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));
 	plan->transcoder = si_transcode_create(plan->options->encoding);

@@ -122,14 +122,14 @@ create_plan(const SiSubscription *subscription, const SiOptions *options)
 	if (subscription->insert_mode == SI_MODE_UNKNOWN ||
 		!si_insert_modes[subscription->insert_mode].updates ||
 		options->version_column != NULL)
-		return si_plan_create(subscription, options);
+		return si_plan_create(subscription, options, false);
 	inserting = palloc(sizeof(SiSubscription));
 	*inserting = *subscription;
 	inserting->insert_mode = SI_INSERT;
 	deleting_nothing = palloc(sizeof(SiOptions));
 	*deleting_nothing = *options;
 	deleting_nothing->tombstones = SI_TOMBSTONES_ERROR;
-	return si_plan_create(inserting, deleting_nothing);
+	return si_plan_create(inserting, deleting_nothing, false);
 }
 
 /* Retry those of one topic, which may be one that the subscription had before. */

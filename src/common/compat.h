@@ -25,12 +25,14 @@
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
+#include "parser/parse_relation.h"
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"
 #include "utils/wait_event.h"
 #include "utils/acl.h"
 #include "utils/guc_tables.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 /* SET ROLE became a separate privilege in 16 */
 static inline bool
@@ -151,6 +153,58 @@ heap_form_minimal_tuple_compat(TupleDesc desc, Datum *values, bool *nulls)
 	return heap_form_minimal_tuple(desc, values, nulls, 0);
 #else
 	return heap_form_minimal_tuple(desc, values, nulls);
+#endif
+}
+
+/* privileges to check moved out of the range table in 16; unpruned ones since 18 */
+static inline void
+init_insert_range_table_compat(EState *estate, Relation target, Bitmapset *columns)
+{
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+	List	   *table = list_make1(entry);
+
+	entry->rtekind = RTE_RELATION;
+	entry->relid = RelationGetRelid(target);
+	entry->relkind = target->rd_rel->relkind;
+	entry->rellockmode = RowExclusiveLock;
+#if PG_VERSION_NUM >= 160000
+	{
+		List	   *permissions = NIL;
+		RTEPermissionInfo *permission = addRTEPermissionInfo(&permissions, entry);
+
+		permission->requiredPerms = ACL_INSERT;
+		permission->insertedCols = columns;
+#if PG_VERSION_NUM >= 180000
+		ExecInitRangeTable(estate, table, permissions, bms_make_singleton(1));
+#else
+		ExecInitRangeTable(estate, table, permissions);
+#endif
+	}
+#else
+	entry->requiredPerms = ACL_INSERT;
+	entry->insertedCols = columns;
+	ExecInitRangeTable(estate, table);
+#endif
+}
+
+static inline TupleConversionMap *
+root_to_partition_map_compat(ResultRelInfo *partition, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecGetRootToChildMap(partition, estate);
+#else
+	return partition->ri_RootToPartitionMap;
+#endif
+}
+
+/* index entries of a new row; throws where one is there already */
+static inline List *
+insert_index_tuples_compat(ResultRelInfo *relation, TupleTableSlot *slot, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL, false);
+#else
+	return ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL);
 #endif
 }
 

@@ -24,6 +24,7 @@
  * otherwise resume from the original's offsets.
  */
 bool		si_guc_enabled = true;
+bool		si_guc_direct_write = true;
 
 /* How many subscriptions of one role take part in the cluster. */
 int			si_guc_max_subscriptions_per_role = -1;
@@ -40,6 +41,11 @@ si_guc_init(void)
 							 "Starts the workers of all subscriptions.",
 							 "Off stops all workers and starts none.",
 							 &si_guc_enabled, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("stream_ingest.direct_write",
+							 "Writes the rows of plain inserts without a statement.",
+							 "The results are the same; off is for comparing the two.",
+							 &si_guc_direct_write, true,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("stream_ingest.max_subscriptions_per_role",
 							"Sets the maximum number of subscriptions of one role.",

@@ -189,7 +189,7 @@ SiPreviewed *
 si_preview(const SiSubscription *subscription, const SiOptions *options, int max_messages,
 		   int *n)
 {
-	Trial		trial = {si_plan_create(subscription, options)};
+	Trial		trial = {si_plan_create(subscription, options, false)};
 	SiUpcoming	upcoming;
 	SiPreviewed *previewed;
 

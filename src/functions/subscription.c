@@ -246,7 +246,7 @@ si_subscription_check(SiSubscription *s)
 		s->target_name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(s->target)),
 													get_rel_name(s->target));
 	}
-	plan = si_plan_create(s, options);
+	plan = si_plan_create(s, options, false);
 	si_plan_check(plan);
 	si_plan_destroy(plan);
 }

@@ -134,6 +134,7 @@ report_batch(SiWorker *worker, int messages, instr_time duration)
 	si_slots_worker(si_worker_my_slot)->batch_messages = messages;
 	si_slots_worker(si_worker_my_slot)->batch_ms = INSTR_TIME_GET_MILLISEC(duration);
 	si_slots_unlock();
+	si_worker_show_write_path(worker);
 	si_worker_update_rate(&worker->rate, messages);
 	si_worker_show_offsets(worker);
 	ConditionVariableBroadcast(si_slots_bell(MyDatabaseId, worker->subscription->id));

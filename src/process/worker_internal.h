@@ -193,6 +193,9 @@ extern void si_worker_show_failure(SiWorker *worker, const SiFailure *failure, c
  */
 extern bool si_worker_show_own_failure(SiWorker *worker, SiFailure *failure);
 
+/* Show by which path rows are written. */
+extern void si_worker_show_write_path(SiWorker *worker);
+
 /* Show when the next try is; 0: there is none to wait for. */
 extern void si_worker_set_retry_at(TimestampTz at);
 

@@ -114,9 +114,10 @@ si_worker_prepare(SiWorker *worker)
 	read_subscription(worker);
 	set_synchronous_commit(worker);
 	old = MemoryContextSwitchTo(worker->plan_context);
-	worker->plan = si_plan_create(worker->subscription, worker->options);
+	worker->plan = si_plan_create(worker->subscription, worker->options, true);
 	MemoryContextSwitchTo(old);
 	si_plan_check(worker->plan);
+	si_worker_show_write_path(worker);
 	open_consumer(worker);
 	si_transaction_commit(caller);
 

@@ -141,6 +141,14 @@ si_worker_show_own_failure(SiWorker *worker, SiFailure *failure)
 }
 
 void
+si_worker_show_write_path(SiWorker *worker)
+{
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(si_worker_my_slot)->direct = (worker->plan->writer->direct != NULL);
+	si_slots_unlock();
+}
+
+void
 si_worker_set_retry_at(TimestampTz at)
 {
 	si_slots_lock(LW_EXCLUSIVE);

@@ -145,6 +145,7 @@ typedef struct SiWorkerSlot
 	TimestampTz rate_at;		/* when that was found out */
 	int64		batch_messages; /* size of the last batch */
 	double		batch_ms;		/* and what it took */
+	bool		direct;			/* was it written by the direct path? */
 	bool		refresh_watermarks; /* a session waits for fresh ones */
 } SiWorkerSlot;
 
