@@ -22,8 +22,9 @@ OBJS_catalog = dead_letter event fixed_sql position progress session \
 OBJS_apply = applier batch column_default convert datum epoch fast_input \
 	format ingest isolate key mapping other_index plan reduce retry \
 	row_notes show statement tombstone user_sql writer
-OBJS_process = ddl launcher places publisher scanner worker worker_apply \
-	worker_contact worker_fetch worker_limits worker_run worker_status
+OBJS_process = database_ddl ddl launcher object_ddl places publisher scanner \
+	suspension worker worker_apply worker_contact worker_fetch worker_limits \
+	worker_run worker_status
 OBJS_functions = arguments connection functions functions_dead_letters \
 	functions_decode functions_look functions_preview functions_produce \
 	functions_steer functions_wait infer preview restored subscription \

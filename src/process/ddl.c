@@ -1,13 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * ddl.c
- *	  What other people's transactions mean to us.
+ *	  What the transactions and commands of other sessions mean to us.
  *
  * A change of a subscription is noted and told to the launcher at commit.
- * DROP DATABASE wants nobody connected, so our workers are stopped first and
- * held off until the transaction ends; the server calls the hook after its own
- * checks, so that who may not drop a database cannot stop its streams.  DROP
- * EXTENSION, by whatever way it comes, makes a scan at commit find nothing.
+ * Utility commands pass through a hook, which calls for each of them
+ *
+ *	CREATE, DROP, ALTER DATABASE			database_ddl.c
+ *	on servers and roles					object_ddl.c
+ *	COPY into the table of subscriptions	a scan: rows may have been restored
+ *
+ * DROP EXTENSION, by whatever way it comes, makes a scan at commit find
+ * nothing; an object access hook sees it.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -15,27 +19,25 @@
  */
 #include "postgres.h"
 
-#include <signal.h>
-
 #include "access/xact.h"
-#include "catalog/dependency.h"
+#include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
-#include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "storage/latch.h"
-#include "utils/timestamp.h"
+#include "tcop/utility.h"
+#include "utils/lsyscache.h"
 
+#include "process/database_ddl.h"
 #include "process/ddl.h"
+#include "process/object_ddl.h"
+#include "process/suspension.h"
 #include "shmem/slots.h"
 
-#define SUSPEND_MS	5000		/* as long as the server itself would wait */
-
 static object_access_hook_type prev_object_access_hook = NULL;
+static ProcessUtility_hook_type prev_process_utility_hook = NULL;
 static bool scan_at_commit = false;
-static Oid	suspended_database = InvalidOid;
+static Oid	other_database = InvalidOid;	/* to be scanned at commit, too */
 
 void
 si_ddl_scan_at_commit(void)
@@ -43,99 +45,13 @@ si_ddl_scan_at_commit(void)
 	scan_at_commit = true;
 }
 
-/* ---- holding off the workers of a database ---- */
-
-/* End our processes there; returns how many are left.  Lock held. */
-static int
-signal_processes(Oid database)
+void
+si_ddl_scan_database_at_commit(Oid database)
 {
-	int			n = 0;
-
-	for (int i = 0; i < si_guc_max_workers; i++)
-	{
-		SiWorkerSlot *worker = si_slots_worker(i);
-
-		if (!worker->in_use || worker->database != database ||
-			(worker->pid == 0 && !worker->launching))
-			continue;
-		worker->stop = true;
-		if (worker->pid != 0)
-			(void) kill(worker->pid, SIGTERM);
-		n++;
-	}
-	if (si_shared->scanner_pid != 0 && si_shared->scanner_database == database)
-	{
-		(void) kill(si_shared->scanner_pid, SIGTERM);
-		n++;
-	}
-	return n;
+	other_database = database;
 }
 
-/* Keep workers out of a database until this transaction ends. */
-static void
-suspend_database(Oid database)
-{
-	TimestampTz start = GetCurrentTimestamp();
-	SiDatabaseSlot *slot;
-	int			left;
-
-	suspended_database = database;
-	do
-	{
-		CHECK_FOR_INTERRUPTS();
-		si_slots_lock(LW_EXCLUSIVE);
-		slot = si_slots_find_database(database, true);
-		if (slot != NULL)
-			slot->suspended_by = MyProcPid;
-		left = signal_processes(database);
-		si_slots_unlock();
-		if (left > 0)
-		{
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
-							 PG_WAIT_EXTENSION);
-			ResetLatch(MyLatch);
-		}
-	} while (left > 0 &&
-			 !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), SUSPEND_MS));
-}
-
-/* Forget all about a database that is gone.  Lock held. */
-static void
-forget_database(Oid database)
-{
-	for (int i = 0; i < si_guc_max_subscriptions; i++)
-	{
-		SiSubscriptionSlot *subscription = si_slots_subscription(i);
-
-		if (subscription->in_use && subscription->database == database)
-			si_slots_free_subscription(subscription);
-	}
-}
-
-static void
-resume_database(bool dropped)
-{
-	SiDatabaseSlot *slot;
-	int			launcher;
-
-	si_slots_lock(LW_EXCLUSIVE);
-	slot = si_slots_find_database(suspended_database, false);
-	if (slot != NULL)
-	{
-		slot->suspended_by = 0;
-		slot->requested++;
-		if (dropped)
-			slot->database = InvalidOid;
-	}
-	if (dropped)
-		forget_database(suspended_database);
-	launcher = si_shared->launcher_pid;
-	si_slots_unlock();
-	suspended_database = InvalidOid;
-	si_slots_wake(launcher);
-}
-
-/* ---- hooks ---- */
+/* ---- the extension is dropped ---- */
 
 static void
 object_accessed(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
@@ -143,13 +59,131 @@ object_accessed(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id
 	if (prev_object_access_hook)
 		prev_object_access_hook(access, class_id, object_id, sub_id, arg);
 
-	if (access != OAT_DROP || si_shared == NULL)
-		return;
-	if (class_id == DatabaseRelationId)
-		suspend_database(object_id);
-	else if (class_id == ExtensionRelationId &&
-			 object_id == get_extension_oid("stream_ingest", true))
+	if (access == OAT_DROP && class_id == ExtensionRelationId && si_shared != NULL &&
+		object_id == get_extension_oid("stream_ingest", true))
 		scan_at_commit = true;
+}
+
+/* ---- utility commands ---- */
+
+/* Rows that come by COPY may be those of a dump. */
+static void
+copied(const CopyStmt *stmt)
+{
+	Oid			relation;
+
+	if (!stmt->is_from || stmt->relation == NULL ||
+		strcmp(stmt->relation->relname, "subscription") != 0)
+		return;
+	relation = RangeVarGetRelid(stmt->relation, NoLock, true);
+	if (OidIsValid(relation) &&
+		relation == get_relname_relid("subscription", get_namespace_oid("stream_ingest", true)))
+		scan_at_commit = true;
+}
+
+/* Returns what the command names, as far as after_command needs it. */
+static SiNamedObjects
+before_command(const Node *command, bool is_top_level)
+{
+	SiNamedObjects objects = {NIL, NIL};
+
+	switch (nodeTag(command))
+	{
+		case T_DropdbStmt:
+			si_database_ddl_drop((const DropdbStmt *) command, is_top_level);
+			break;
+		case T_CreatedbStmt:
+			si_database_ddl_create((const CreatedbStmt *) command, is_top_level);
+			break;
+		case T_AlterDatabaseStmt:
+			si_database_ddl_alter((const AlterDatabaseStmt *) command, is_top_level);
+			break;
+		case T_RenameStmt:
+			if (((const RenameStmt *) command)->renameType == OBJECT_DATABASE)
+				si_database_ddl_rename((const RenameStmt *) command);
+			else if (((const RenameStmt *) command)->renameType == OBJECT_FOREIGN_SERVER)
+				objects = si_object_ddl_server_to_rename((const RenameStmt *) command);
+			break;
+		case T_DropStmt:
+			if (((const DropStmt *) command)->removeType == OBJECT_FOREIGN_SERVER)
+				objects = si_object_ddl_servers_to_drop((const DropStmt *) command);
+			break;
+		case T_DropRoleStmt:
+			objects = si_object_ddl_roles_to_drop((const DropRoleStmt *) command);
+			break;
+		case T_DropOwnedStmt:
+			si_object_ddl_drop_owned((const DropOwnedStmt *) command);
+			break;
+		case T_ReassignOwnedStmt:
+			si_object_ddl_reassign_owned((const ReassignOwnedStmt *) command);
+			break;
+		default:
+			break;
+	}
+	return objects;
+}
+
+/* The server has run the command without an error. */
+static void
+after_command(const Node *command, const SiNamedObjects *objects)
+{
+	switch (nodeTag(command))
+	{
+		case T_CreatedbStmt:
+			si_database_ddl_created((const CreatedbStmt *) command);
+			break;
+		case T_AlterDatabaseStmt:
+			si_database_ddl_altered((const AlterDatabaseStmt *) command);
+			break;
+		case T_RenameStmt:
+			si_object_ddl_server_renamed(objects, ((const RenameStmt *) command)->newname);
+			break;
+		case T_DropStmt:
+			si_object_ddl_servers_dropped(objects, ((const DropStmt *) command)->behavior);
+			break;
+		case T_DropRoleStmt:
+			si_object_ddl_roles_dropped(objects);
+			break;
+		case T_CopyStmt:
+			copied((const CopyStmt *) command);
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo parameters,
+				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+{
+	const Node *command = statement->utilityStmt;
+	SiNamedObjects objects = {NIL, NIL};
+
+	/* the server refuses what we would do something for */
+	bool		refused = XactReadOnly || !OidIsValid(MyDatabaseId);
+
+	if (!refused)
+		objects = before_command(command, context == PROCESS_UTILITY_TOPLEVEL);
+	if (prev_process_utility_hook)
+		prev_process_utility_hook(statement, query, read_only_tree, context, parameters,
+								  environment, dest, completion);
+	else
+		standard_ProcessUtility(statement, query, read_only_tree, context, parameters,
+								environment, dest, completion);
+	if (!refused)
+		after_command(command, &objects);
+}
+
+/* ---- the end of a transaction ---- */
+
+static void
+request_scans(void)
+{
+	if (scan_at_commit)
+		si_slots_request_scan(MyDatabaseId);
+	if (OidIsValid(other_database))
+		si_slots_request_scan(other_database);
 }
 
 static void
@@ -164,16 +198,14 @@ transaction_ends(XactEvent event, void *arg)
 						 errmsg("cannot PREPARE a transaction that has changed a stream_ingest subscription")));
 			break;
 		case XACT_EVENT_COMMIT:
-			if (scan_at_commit)
-				si_slots_request_scan(MyDatabaseId);
-			if (OidIsValid(suspended_database))
-				resume_database(true);
-			scan_at_commit = false;
-			break;
 		case XACT_EVENT_ABORT:
-			if (OidIsValid(suspended_database))
-				resume_database(false);
+			if (event == XACT_EVENT_COMMIT)
+				request_scans();
 			scan_at_commit = false;
+			other_database = InvalidOid;
+			break;
+		case XACT_EVENT_PREPARE:
+			other_database = InvalidOid;
 			break;
 		default:
 			break;
@@ -185,5 +217,8 @@ si_ddl_init(void)
 {
 	prev_object_access_hook = object_access_hook;
 	object_access_hook = object_accessed;
+	prev_process_utility_hook = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
 	RegisterXactCallback(transaction_ends, NULL);
+	si_suspension_init();
 }

@@ -207,7 +207,7 @@ next_database(void)
 		int			i = (last + n) % SI_MAX_DATABASES;
 		SiDatabaseSlot *slot = &si_shared->databases[i];
 
-		if (!OidIsValid(slot->database) || slot->suspended_by != 0)
+		if (!OidIsValid(slot->database) || slot->suspensions > 0)
 			continue;
 		if (slot->requested > slot->scanned)
 		{
@@ -374,7 +374,7 @@ database_is_suspended(Oid database)
 {
 	SiDatabaseSlot *slot = si_slots_find_database(database, false);
 
-	return slot != NULL && slot->suspended_by != 0;
+	return slot != NULL && slot->suspensions > 0;
 }
 
 /* Is this worker one that its subscription wants, as it is now? */
