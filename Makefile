@@ -19,9 +19,10 @@ OBJS_options = document insert_mode option_positions option_types options \
 OBJS_shmem = lock_wait slots
 OBJS_catalog = dead_letter event fixed_sql position progress session \
 	settings subscriptions transaction unlogged
-OBJS_apply = applier batch column_default convert datum epoch fast_input \
-	format ingest isolate key mapping other_index plan reduce retry \
-	row_notes show statement tombstone user_sql writer
+OBJS_apply = apply column_default convert convert_batch datum epoch \
+	fast_input format isolate key mapping other_index outcome plan protect \
+	reduce retry row_notes rows show statement tombstone user_sql write \
+	writer
 OBJS_process = database_ddl ddl launcher object_ddl places publisher scanner \
 	suspension worker worker_apply worker_contact worker_fetch worker_limits \
 	worker_run worker_status

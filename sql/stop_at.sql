@@ -7,11 +7,11 @@ CREATE EXTENSION stream_ingest;
 CREATE SERVER kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers :'bootstrap');
 CREATE TABLE stopped (id integer, payload text, part integer, pos bigint);
 
--- Wait for a state, and then until no process is left.
+-- Wait for a state, and then until no slot is left.
 CREATE PROCEDURE wait_for_state(subscription name, wanted text) LANGUAGE plpgsql AS $$
 BEGIN
     FOR i IN 1 .. 3000 LOOP
-        IF (SELECT bool_and(s.state = wanted AND (s.pid IS NULL OR wanted NOT IN ('finished', 'stopped')))
+        IF (SELECT bool_and(s.state = wanted AND (s.worker IS NULL OR wanted NOT IN ('finished', 'stopped')))
               FROM stream_ingest.status s WHERE s.name = subscription) THEN
             RETURN;
         END IF;

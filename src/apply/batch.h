@@ -1,14 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * batch.h
- *	  The rows of a batch, and the relation "batch" that a statement reads
- *	  them from.
+ *	  A batch of messages: what the caller gives, and what becomes of it.
  *
- * Rows go into a tuplestore; any run of them can be offered as an ephemeral
- * named relation, so that a failing batch can be halved without converting
- * anything twice.  Where rows are chosen by key they are kept one by one
- * instead, and any selection of them can be offered.  Called by applier and
- * writer, inside a transaction.
+ * The entries belong to the caller.  All that has an effect is a prefix of
+ * them.  Failures and rows are in the plan's batch context: they are valid
+ * until the next batch of the same plan.
+ *
+ * Filled in by the worker, retry and preview; see apply.h.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -17,66 +16,68 @@
 #ifndef SI_BATCH_H
 #define SI_BATCH_H
 
-#include "apply/mapping.h"
-#include "utils/tuplestore.h"
+#include "apply/isolate.h"
+#include "apply/rows.h"
+#include "catalog/progress.h"
+#include "common/message.h"
+#include "kafka/consumer.h"
 
-#define SI_BATCH_NAME "batch"
+/* So many messages refused alike are not the messages' fault. */
+#define SI_BATCH_IS_LARGE	100
+
+typedef enum SiBatchEnd
+{
+	SI_BATCH_DONE,				/* committed; entries behind the first `done`
+								 * need another transaction */
+	SI_BATCH_FENCED,			/* nothing done: the subscription has changed,
+								 * or is about to */
+	SI_BATCH_CHANGED_ITSELF,	/* nothing done: what the batch ran has
+								 * disabled, altered, moved or dropped the
+								 * batch's own subscription */
+	SI_BATCH_STOPPED			/* committed up to the message at fault */
+} SiBatchEnd;
 
 typedef struct SiBatch
 {
-	TupleDesc	desc;
-	Tuplestorestate *rows;		/* NULL: they are kept one by one */
-	int			nrows;
-	Tuplestorestate *slice;		/* copy of a part, while one is offered */
-	int			max_kilobytes;	/* of memory for a tuplestore */
+	SiEntry    *entries;		/* in the order in which they came; of each
+								 * partition in offset order, none below its
+								 * next offset */
+	int			n;
 
-	/* rows kept one by one, in this context */
-	MemoryContext context;
-	MinimalTuple *tuples;
-	bool	   *deletes;		/* per row: it deletes (only its key counts) */
-	int			nallocated;
+	/* given for si_apply_batch only */
+	SiProgress **progress;		/* the rows of the entries' partitions, in
+								 * partition order */
+	int64	   *ends;			/* by partition: its end, when that was seen
+								 * behind the entries; else -1 */
+	int			npartitions;
+	SiConsumer *consumer;		/* reads the headers of dead letters */
+	const SiFailure *refusal;	/* not NULL: the only entry is refused for
+								 * this, without being tried */
+	bool		skip;			/* and goes to the dead letters, whatever
+								 * on_error says */
+
+	/* where to stop before the end; set by apply.c */
+	bool		stop_at_first;	/* at the first message refused */
+	int			max_writes;		/* subtransactions that may succeed */
+	int			breaker;		/* messages refused in a row; 0: any number */
+
+	/* while it is applied */
+	int			reach;			/* so many entries are converted */
+	int			converted;		/* of these, so many have been */
+	int			current;		/* the entry that is being converted, or the
+								 * first of those being written; -1: none */
+	SiRows	   *rows;
+	bool		probed;			/* the statement is known to work over no rows */
+	SiFaultRun	fault_run;		/* in conversion, then in writing */
+
+	/* the outcome */
+	SiBatchEnd	end;
+	int			done;			/* entries dealt with, from the first on */
+	int			refused;		/* of these, so many have a failure */
+	SiCounts	counts;
+	int			new_dead_letters;
+	int64		rejected;		/* dead letters of the subscription since it
+								 * was enabled, where there is a limit to them */
 } SiBatch;
-
-/*
- * Row type of the batch relation: the mapping's columns under the names of the
- * target's, then the words with the absent bits, then the number of the row if
- * numbered.
- */
-extern TupleDesc si_batch_desc(const SiMapping *mapping, bool numbered);
-
-/* Name of the i-th word of absent bits; in the current context. */
-extern char *si_batch_absent_name(int i);
-
-/* Name of the column with the row's number. */
-#define SI_BATCH_ROW	"_row"
-
-/* An empty batch in the current memory context and transaction. */
-extern SiBatch *si_batch_create(TupleDesc desc, int max_kilobytes);
-extern SiBatch *si_batch_create_single(TupleDesc desc, int max_kilobytes);
-extern void si_batch_put(SiBatch *batch, Datum *values, bool *nulls);
-
-/* A row that deletes; for rows kept one by one. */
-extern void si_batch_put_delete(SiBatch *batch, Datum *values, bool *nulls);
-
-/*
- * Offer n rows from the given one on as "batch" to the statements of the
- * current SPI connection, until si_batch_withdraw or the connection's end.
- */
-extern void si_batch_offer(SiBatch *batch, int from, int n);
-
-/* The same with n chosen rows, in this order; for rows kept one by one. */
-extern void si_batch_offer_rows(SiBatch *batch, const int *rows, int n);
-
-/* The same with none, estimated as n rows: to prepare a statement. */
-extern void si_batch_offer_none(SiBatch *batch, int n);
-extern void si_batch_withdraw(SiBatch *batch);
-
-/*
- * The row that the statement read last: its number within the run offered, or
- * in the batch where rows were chosen; -1 if it has read none or does not tell
- * (it does by calling stream_ingest.batch_row() for each row).
- */
-extern int	si_batch_current_row(void);
-extern void si_batch_note_row(void);
 
 #endif							/* SI_BATCH_H */

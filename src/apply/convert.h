@@ -6,7 +6,7 @@
  * Where the server has soft errors (16 and later) a value that a type refuses
  * is a return value; elsewhere, and for types without soft errors, it is an
  * ERROR that the caller catches around its conversion loop (in a
- * subtransaction) and asks si_convert_column about.  Called by applier.
+ * subtransaction) and asks si_convert_column about.  Called by convert_batch.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

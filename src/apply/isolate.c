@@ -37,12 +37,11 @@
 
 typedef struct Search
 {
-	si_isolate_try try;
-	void	   *arg;
-	SiFailure **failures;
-	SiFaultRate *rate;
+	const SiIsolation *isolation;
+	SiFaultRate *rate;			/* the isolation's */
 	SiFaultRun *run;
 	bool		run_too_long;
+	bool		refused;		/* the last row dealt with is at fault */
 	int			n;
 	int			next;			/* first row not dealt with */
 	int			writes;			/* tries that succeeded */
@@ -68,6 +67,7 @@ si_fault_run_note(SiFaultRun *run, const SiFailure *failure)
 	return run->most > 0 && run->in_a_row >= run->most && !run->alike;
 }
 
+/* Keep the rate of faults, older rows counting for less. */
 static void
 note_rows(SiFaultRate *rate, int rows, int faults)
 {
@@ -97,12 +97,13 @@ run_length(const Search *search)
 static SiFailure *
 try_run(Search *search, int n, int *at)
 {
-	SiFailure  *failure = search->try(search->arg, search->next, n, at);
+	SiFailure  *failure = search->isolation->try(search->isolation->arg, search->next, n, at);
 
 	if (failure == NULL)
 	{
 		search->next += n;
 		search->writes++;
+		search->refused = false;
 		(void) si_fault_run_note(search->run, NULL);
 		note_rows(search->rate, n, 0);
 	}
@@ -113,7 +114,8 @@ try_run(Search *search, int n, int *at)
 static void
 set_at_fault(Search *search, SiFailure *failure)
 {
-	search->failures[search->next++] = failure;
+	search->isolation->refuse(search->isolation->arg, search->next++, failure);
+	search->refused = true;
 	search->run_too_long = si_fault_run_note(search->run, failure);
 	note_rows(search->rate, 1, 1);
 }
@@ -157,14 +159,18 @@ si_isolate_reach(const SiFaultRate *rate, int max_writes)
 }
 
 int
-si_isolate(si_isolate_try try, void *arg, int n, SiFailure **failures, SiFaultRate *rate,
-		   SiFaultRun *run, int max_writes, bool stop_at_first)
+si_isolate(const SiIsolation *isolation, int n)
 {
-	Search		search = {try, arg, failures, rate, run, false, n, 0, 0, n};
+	Search		search = {
+		.isolation = isolation,
+		.rate = isolation->rate,
+		.run = isolation->run,
+		.n = n,
+		.most = n
+	};
 
-	while (search.next < n && search.writes < max_writes && !search.run_too_long)
+	while (search.next < n && search.writes < isolation->max_writes && !search.run_too_long)
 	{
-		int			before = search.next;
 		int			length = run_length(&search);
 		int			at = -1;
 		SiFailure  *failure;
@@ -180,7 +186,7 @@ si_isolate(si_isolate_try try, void *arg, int n, SiFailure **failures, SiFaultRa
 		else
 			search.most = length / 2;
 
-		if (stop_at_first && search.next > before && failures[search.next - 1] != NULL)
+		if (isolation->stop_at_first && search.refused)
 			return search.next - 1;
 	}
 	return search.next;

@@ -6,7 +6,9 @@
  * A statement over many rows fails as a whole; alone, only the rows at fault
  * fail.  Rows are tried in the order of their messages, so that what was
  * written at any time is a prefix of the batch (less the rows at fault).
- * Knows nothing of SQL.  Called by applier.
+ * Knows nothing of SQL.
+ *
+ * Called by write; the run of faults also by convert_batch.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -16,13 +18,6 @@
 #define SI_ISOLATE_H
 
 #include "common/failure.h"
-
-/*
- * Write rows [from, from + n) in a subtransaction.  NULL if that worked, else
- * why not, with *at the row (from 0, within these) that was being written when
- * it failed, or -1 if that is not known.
- */
-typedef SiFailure *(*si_isolate_try) (void *arg, int from, int n, int *at);
 
 /* How often rows were at fault lately; zeroed at first, kept between batches. */
 typedef struct SiFaultRate
@@ -47,10 +42,10 @@ typedef struct SiFaultRun
 	bool		alike;			/* all of them were refused like the first */
 } SiFaultRun;
 
-/* alike: shall a run of faults that are all alike go on? */
+/* alike: may a run of faults that are all alike grow beyond the limit? */
 extern void si_fault_run_begin(SiFaultRun *run, int most, bool alike);
 
-/* Note one more, NULL if it is good; true if the run has grown too long. */
+/* Note one more, NULL if it is good; true once the run has grown too long. */
 extern bool si_fault_run_note(SiFaultRun *run, const SiFailure *failure);
 
 /*
@@ -59,15 +54,31 @@ extern bool si_fault_run_note(SiFaultRun *run, const SiFailure *failure);
  */
 extern int	si_isolate_reach(const SiFaultRate *rate, int max_writes);
 
+/* What si_isolate works on. */
+typedef struct SiIsolation
+{
+	/*
+	 * Write rows [from, from + n) in a subtransaction.  NULL if that worked,
+	 * else why not, with *at the row (from 0, within these) that was being
+	 * written when it failed, or -1 if that is not known.
+	 */
+	SiFailure  *(*try) (void *arg, int from, int n, int *at);
+
+	/* A row is at fault. */
+	void		(*refuse) (void *arg, int row, SiFailure *failure);
+	void	   *arg;			/* of both */
+	SiFaultRate *rate;
+	SiFaultRun *run;
+	int			max_writes;		/* subtransactions that may succeed */
+	bool		stop_at_first;	/* at the first row at fault */
+} SiIsolation;
+
 /*
- * Write n rows, all but those at fault, whose entry in failures is set.
- * Returns how many rows were dealt with: less than n where max_writes
- * subtransactions have succeeded, where the run of faults has grown too long,
- * or, with stop_at_first, at the first row at fault (that row is then the next
- * one, and its entry is set).
+ * Write n rows, all but those at fault.  Returns how many rows were dealt with:
+ * less than n where max_writes subtransactions have succeeded, where the run of
+ * faults has grown too long, or, with stop_at_first, at the first row at fault
+ * (which is refused, but counts as the next one).
  */
-extern int	si_isolate(si_isolate_try try, void *arg, int n, SiFailure **failures,
-					   SiFaultRate *rate, SiFaultRun *run, int max_writes,
-					   bool stop_at_first);
+extern int	si_isolate(const SiIsolation *isolation, int n);
 
 #endif							/* SI_ISOLATE_H */

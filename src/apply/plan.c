@@ -5,7 +5,7 @@
  *
  * The plan is made under a lock on its target, as the identity that runs the
  * batches and with its pinned settings.  Callbacks of the server's caches tell
- * when it must be made anew.
+ * when it must be made again.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -25,28 +25,28 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "apply/batch.h"
 #include "apply/format.h"
 #include "apply/plan.h"
 
-/* All there are in this process, for the callbacks that make them stale. */
+/* All plans of this process, for the callbacks that make them stale. */
 static SiPlan *live = NULL;
 
-/* ---- when the plan must be made anew ---- */
+/* ---- when a plan becomes stale ---- */
 
+/* Callback: a relation has changed (InvalidOid: any may have). */
 static void
 relation_changed(Datum arg, Oid relid)
 {
 	for (SiPlan *plan = live; plan != NULL; plan = plan->next_live)
 	{
-		/* what a view takes from the tables below it, nobody tells the view */
+		/* a change of a table below a view is not reported for the view */
 		if (relid == plan->subscription->target || relid == InvalidOid || plan->of_view ||
 			list_member_oid(plan->partitions, relid))
 			plan->stale = true;
 	}
 }
 
-/* Schemas renamed, types altered, roles changed. */
+/* Callback: schemas were renamed, types altered, or roles changed. */
 static void
 catalog_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -70,8 +70,9 @@ watch_catalogs(void)
 
 /* ---- life ---- */
 
+/* Release what is not palloc'd, also when an ERROR deletes the context. */
 static void
-forget_plan(void *arg)
+release_plan(void *arg)
 {
 	SiPlan	   *plan = arg;
 	SiPlan	  **link = &live;
@@ -80,11 +81,14 @@ forget_plan(void *arg)
 		link = &(*link)->next_live;
 	if (*link == plan)
 		*link = plan->next_live;
+	if (plan->arena != NULL)
+		si_arena_destroy(plan->arena);
+	plan->arena = NULL;
 }
 
-/* What is not palloc'd goes with the context, also when an ERROR takes it. */
+/* The same for what si_plan_check made. */
 static void
-release_plan(void *arg)
+release_made(void *arg)
 {
 	SiPlan	   *plan = arg;
 
@@ -96,7 +100,7 @@ release_plan(void *arg)
 	if (plan->unread_decoder)
 		si_decoder_destroy(plan->unread_decoder);
 	plan->unread_decoder = NULL;
-	plan->context = NULL;
+	plan->made_context = NULL;
 	plan->partitions = NIL;
 }
 
@@ -115,7 +119,8 @@ on_delete(MemoryContext context, MemoryContextCallbackFunction function, void *a
 SiPlan *
 si_plan_create(const SiSubscription *subscription, const SiOptions *options)
 {
-	SiPlan	   *plan = palloc0(sizeof(SiPlan));
+	MemoryContext context;
+	SiPlan	   *plan;
 
 	if (subscription->damage != NULL)
 		ereport(ERROR,
@@ -123,23 +128,53 @@ si_plan_create(const SiSubscription *subscription, const SiOptions *options)
 				 errmsg("what is stored of subscription \"%s\" is not valid: %s",
 						NameStr(subscription->name), subscription->damage),
 				 errhint("Use stream_ingest.alter_subscription to correct it.")));
+	context = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest plan",
+									ALLOCSET_DEFAULT_SIZES);
+	plan = MemoryContextAllocZero(context, sizeof(SiPlan));
 	plan->subscription = subscription;
 	plan->options = options;
-	plan->parent = CurrentMemoryContext;
+	plan->context = context;
+	plan->batch_context = AllocSetContextCreate(context, "stream_ingest batch",
+												ALLOCSET_DEFAULT_SIZES);
+	plan->row_context = AllocSetContextCreate(context, "stream_ingest row",
+											  ALLOCSET_DEFAULT_SIZES);
+	on_delete(context, release_plan, plan);
+	plan->arena = si_arena_create();
+	if (plan->arena == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
 	plan->stale = true;
-	on_delete(plan->parent, forget_plan, plan);
 	plan->next_live = live;
 	live = plan;
 	watch_catalogs();
 	return plan;
 }
 
-static void
-drop_plan(SiPlan *plan)
+void
+si_plan_destroy(SiPlan *plan)
 {
-	if (plan->context != NULL)
-		MemoryContextDelete(plan->context);
-	plan->context = NULL;
+	MemoryContextDelete(plan->context);
+}
+
+void
+si_plan_begin_batch(SiPlan *plan)
+{
+	plan->at_fault = false;
+	plan->committing = false;
+	plan->settings = NIL;
+	MemoryContextReset(plan->row_context);
+	MemoryContextReset(plan->batch_context);
+	si_arena_reset(plan->arena);
+}
+
+/* Drop what si_plan_check made. */
+static void
+drop_made(SiPlan *plan)
+{
+	if (plan->made_context != NULL)
+		MemoryContextDelete(plan->made_context);
+	plan->made_context = NULL;
 	plan->partitions = NIL;
 }
 
@@ -161,10 +196,10 @@ make_decoder(const SiSubscription *s, const SiDecodePlan *plan,
 
 /*
  * Make the plan, for a target or (NULL) for apply.  The writer is set last: while
- * there is none, what an error has left half made is not used, and made again.
+ * it is NULL, what an error has left half made is not used, and made again.
  */
 static void
-build_plan(SiPlan *plan, Relation target)
+make_plan(SiPlan *plan, Relation target)
 {
 	const SiSubscription *s = plan->subscription;
 	SiWriter   *writer;
@@ -172,28 +207,28 @@ build_plan(SiPlan *plan, Relation target)
 	SiSavedSession saved;
 	MemoryContext old;
 
-	drop_plan(plan);
-	plan->context = AllocSetContextCreate(plan->parent, "stream_ingest mapping",
-										  ALLOCSET_DEFAULT_SIZES);
-	on_delete(plan->context, release_plan, plan);
-	old = MemoryContextSwitchTo(plan->context);
+	drop_made(plan);
+	plan->made_context = AllocSetContextCreate(plan->context, "stream_ingest mapping",
+											   ALLOCSET_DEFAULT_SIZES);
+	on_delete(plan->made_context, release_made, plan);
+	old = MemoryContextSwitchTo(plan->made_context);
 	plan->identity = si_session_identity(s->owner, target ? target->rd_rel->relowner : s->owner,
 										 plan->options->run_as_owner);
 
 	/* names are looked up as they are when it runs */
 	si_session_begin_batch(&saved, &plan->identity, si_session_settings_for(s->owner), s->pinned);
 	writer = si_writer_create(target, s, plan->options);
-	plan->mapping = si_writer_mapping(writer);
+	plan->mapping = writer->mapping;
 	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));
 	plan->transcoder = si_transcode_create(plan->options->encoding);
 	si_format_options(s->format, plan->mapping,
 					  target ? RelationGetRelationName(target) : SI_BATCH_NAME,
 					  plan->options, &format);
 	plan->decoder = make_decoder(s, &plan->mapping->decode, &format);
-	if (si_writer_unread_plan(writer) != NULL)
-		plan->unread_decoder = make_decoder(s, si_writer_unread_plan(writer), &format);
-	if (si_writer_key(writer) != NULL)
-		plan->tombstone = si_tombstone_create(plan->mapping, si_writer_key(writer),
+	if (writer->unread != NULL)
+		plan->unread_decoder = make_decoder(s, writer->unread, &format);
+	if (writer->delete_key != NULL)
+		plan->tombstone = si_tombstone_create(plan->mapping, writer->delete_key,
 											  s->format, s->topic);
 	if (target != NULL && target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		plan->partitions = find_all_inheritors(s->target, NoLock, NULL);
@@ -208,7 +243,7 @@ build_plan(SiPlan *plan, Relation target)
 }
 
 void
-si_plan_lock_target(SiPlan *plan)
+si_plan_check(SiPlan *plan)
 {
 	const SiSubscription *s = plan->subscription;
 	Relation	target;
@@ -221,7 +256,7 @@ si_plan_lock_target(SiPlan *plan)
 		if (plan->stale || plan->writer == NULL)
 		{
 			plan->stale = false;
-			build_plan(plan, NULL);
+			make_plan(plan, NULL);
 		}
 		plan->at_fault = false;
 		return;
@@ -240,7 +275,7 @@ si_plan_lock_target(SiPlan *plan)
 		target = table_open(s->target, NoLock);
 		plan->stale = false;
 		plan->of_view = (target->rd_rel->relkind == RELKIND_VIEW);
-		build_plan(plan, target);
+		make_plan(plan, target);
 		table_close(target, NoLock);
 	}
 	plan->at_fault = false;
@@ -249,7 +284,7 @@ si_plan_lock_target(SiPlan *plan)
 /*
  * Renaming a schema takes no lock on the tables in it, and a plan that it
  * makes invalid is made again from its text: by names that may mean another
- * table by now.  If they still mean ours, then ours was written to.
+ * table by now.  If they still mean the target, the target was written to.
  */
 void
 si_plan_check_target(SiPlan *plan)

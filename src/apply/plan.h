@@ -3,11 +3,12 @@
  * plan.h
  *	  What is the same for every batch of a subscription.
  *
- * Mapping, decoder, converter, statement.  A plan notices when its target
- * changes and is made anew then, under a lock on the target, so that an old plan
- * never meets a new table.
+ * Mapping, decoder, converter, statements.  A plan notices when its target
+ * changes; it is then made again, under a lock on the target, so that an old
+ * plan never meets a new table.
  *
- * Called by applier.
+ * Called by apply and its parts, which read the struct; created by the worker,
+ * retry, preview and the check of a new subscription.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -16,6 +17,7 @@
 #ifndef SI_PLAN_H
 #define SI_PLAN_H
 
+#include "apply/isolate.h"
 #include "apply/tombstone.h"
 #include "apply/writer.h"
 #include "catalog/session.h"
@@ -28,9 +30,9 @@ typedef struct SiPlan
 	const SiSubscription *subscription;
 	const SiOptions *options;
 
-	/* what is used by who runs a batch, once the target is locked */
+	/* made by si_plan_check; read while the target is locked */
 	SiIdentity	identity;
-	SiWriter   *writer;			/* NULL until there is a plan */
+	SiWriter   *writer;			/* NULL until the plan is made */
 	const SiMapping *mapping;	/* the writer's */
 	SiTranscoder *transcoder;	/* NULL if messages are in UTF-8 */
 	SiDecoder  *decoder;
@@ -38,15 +40,24 @@ typedef struct SiPlan
 	SiConverter *converter;
 	SiTombstone *tombstone;		/* NULL where nothing is deleted by key */
 
-	/* what he may tell */
-	bool		stale;			/* the target has changed: make the plan anew */
-	bool		at_fault;		/* an error now is the plan's */
+	/* for one batch after the other; see si_plan_begin_batch */
+	MemoryContext batch_context;
+	MemoryContext row_context;	/* reset for each row */
+	SiArena    *arena;			/* what decoders allocate in a batch */
+	List	   *settings;		/* to be set for the batch, beside the pinned */
+	SiFaultRate fault_rate;		/* kept from batch to batch */
+
+	/* whose fault an error is, for those who catch it */
+	bool		at_fault;		/* the plan's: its text quotes no payload */
+	bool		committing;		/* COMMIT's: of some message, not known which */
+
+	bool		stale;			/* the target has changed: make the plan again */
 
 	/* plan.c's own */
 	struct SiPlan *next_live;
 	bool		of_view;		/* the target is a view */
-	MemoryContext parent;		/* as long as this struct */
-	MemoryContext context;		/* as long as what was made */
+	MemoryContext context;		/* as long as this struct */
+	MemoryContext made_context; /* as long as what was made */
 	List	   *partitions;		/* OIDs of a partitioned target's; their
 								 * changes are no changes of it */
 	char	   *target_schema;	/* by which names the statement was made */
@@ -54,22 +65,28 @@ typedef struct SiPlan
 } SiPlan;
 
 /*
- * For a subscription, in the current memory context, with which it goes.  Does
- * not touch the database: there is no plan before the target is locked.
+ * Create one for a subscription, in a context below the current one.  Does not
+ * touch the database: si_plan_check makes the plan.
  */
 extern SiPlan *si_plan_create(const SiSubscription *subscription, const SiOptions *options);
+extern void si_plan_destroy(SiPlan *plan);
 
 /*
- * Lock the target and see to it that the plan fits it.  The lock comes first:
- * taking it also takes in what others have changed.  Throws what makes a plan
- * impossible; at_fault is then left set.
+ * Lock the target until the transaction ends, and make the plan if there is
+ * none or it is stale.  The lock comes first: taking it also takes in what
+ * other sessions have changed.  So everything is checked that can be before the
+ * first message comes: target, mapping, statements and privileges.  Throws what
+ * makes a plan impossible; at_fault is then left set.
  */
-extern void si_plan_lock_target(SiPlan *plan);
+extern void si_plan_check(SiPlan *plan);
 
 /*
  * After the rows were written: was it the target that they were written to?
  * Throws 40001 if that is not certain.
  */
 extern void si_plan_check_target(SiPlan *plan);
+
+/* Forget the last batch, and what an error has left of it. */
+extern void si_plan_begin_batch(SiPlan *plan);
 
 #endif							/* SI_PLAN_H */

@@ -60,7 +60,7 @@ typedef struct Chain
 } Chain;
 
 static SortSupport make_order(Oid operator, Oid collation);
-static void read_entries(SiReducer *reducer, const SiBatch *batch, const int *rows, int n,
+static void read_entries(SiReducer *reducer, const SiRows *rows, const int *chosen, int n,
 						 Entry *entries);
 static void read_entry(SiReducer *reducer, TupleTableSlot *slot, Entry *entry, Datum *keys,
 					   bool *nulls, uint64 *absent);
@@ -120,7 +120,7 @@ make_order(Oid operator, Oid collation)
 }
 
 SiReduction *
-si_reduce_rows(SiReducer *reducer, const SiBatch *batch, const int *rows, int n)
+si_reduce_rows(SiReducer *reducer, const SiRows *rows, const int *chosen, int n)
 {
 	Entry	   *entries = palloc_extended(sizeof(Entry) * Max(n, 1), MCXT_ALLOC_HUGE);
 	Entry	  **sorted = palloc_extended(sizeof(Entry *) * Max(n, 1), MCXT_ALLOC_HUGE);
@@ -129,7 +129,7 @@ si_reduce_rows(SiReducer *reducer, const SiBatch *batch, const int *rows, int n)
 	int			nwaves = 0;
 	int			begin = 0;
 
-	read_entries(reducer, batch, rows, n, entries);
+	read_entries(reducer, rows, chosen, n, entries);
 	for (int i = 0; i < n; i++)
 		sorted[i] = &entries[i];
 	if (!reducer->key->is_alone)
@@ -155,7 +155,7 @@ si_reduce_rows(SiReducer *reducer, const SiBatch *batch, const int *rows, int n)
 /* ---- reading rows ---- */
 
 static void
-read_entries(SiReducer *reducer, const SiBatch *batch, const int *rows, int n, Entry *entries)
+read_entries(SiReducer *reducer, const SiRows *rows, const int *chosen, int n, Entry *entries)
 {
 	int			nkeys = reducer->key->ncolumns;
 	int			nwords = reducer->nwords;
@@ -163,16 +163,16 @@ read_entries(SiReducer *reducer, const SiBatch *batch, const int *rows, int n, E
 	Datum	   *keys = palloc_extended(sizeof(Datum) * nkeys * room, MCXT_ALLOC_HUGE);
 	bool	   *nulls = palloc_extended(sizeof(bool) * nkeys * room, MCXT_ALLOC_HUGE);
 	uint64	   *absent = palloc_extended(sizeof(uint64) * Max(nwords, 1) * room, MCXT_ALLOC_HUGE);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(batch->desc, &TTSOpsMinimalTuple);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(rows->desc, &TTSOpsMinimalTuple);
 
 	for (int i = 0; i < n; i++)
 	{
 		Entry	   *entry = &entries[i];
 
 		/* the values stay in the tuple, which the batch keeps */
-		ExecStoreMinimalTuple(batch->tuples[rows[i]], slot, false);
-		entry->row = rows[i];
-		entry->is_delete = batch->deletes[rows[i]];
+		ExecStoreMinimalTuple(rows->tuples[chosen[i]], slot, false);
+		entry->row = chosen[i];
+		entry->is_delete = rows->deletes[chosen[i]];
 		read_entry(reducer, slot, entry, keys + (Size) i * nkeys, nulls + (Size) i * nkeys,
 				   absent + (Size) i * nwords);
 	}

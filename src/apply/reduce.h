@@ -24,7 +24,7 @@
  * rows of other keys have just become.  So nothing is left out there, and the
  * waves are runs of rows in the order of their messages.
  *
- * Called by writer.
+ * Called by writer and write.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -33,7 +33,7 @@
 #ifndef SI_REDUCE_H
 #define SI_REDUCE_H
 
-#include "apply/batch.h"
+#include "apply/rows.h"
 #include "apply/key.h"
 
 typedef struct SiReducer SiReducer;
@@ -64,7 +64,7 @@ extern SiReducer *si_reduce_create(const SiMapping *mapping, const SiKey *key,
  * Reduce n rows of a batch kept one by one, given by their numbers in the order
  * of their messages.  The result is in the current memory context.
  */
-extern SiReduction *si_reduce_rows(SiReducer *reducer, const SiBatch *batch,
-								   const int *rows, int n);
+extern SiReduction *si_reduce_rows(SiReducer *reducer, const SiRows *rows,
+								   const int *chosen, int n);
 
 #endif							/* SI_REDUCE_H */

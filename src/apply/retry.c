@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * retry.c
- *	  Dead letters, tried again.
+ *	  Trying dead letters again.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -13,11 +13,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "apply/applier.h"
+#include "apply/apply.h"
 #include "apply/retry.h"
 #include "options/insert_mode.h"
 
-/* So many are held in memory at a time. */
+/* So many are in memory at a time. */
 #define CHUNK	1000
 
 /* When an orphan that has failed so often is tried again by itself; 0: never. */
@@ -32,21 +32,22 @@ next_retry(const SiOptions *options, const SiFailure *failure, int attempts)
 									   seconds[Min(attempts, (int) lengthof(seconds)) - 1] * 1000);
 }
 
-/* Put away what was tried: the good are gone, the bad have a new reason. */
+/* Remove the dead letters that were applied; the others get a new reason. */
 static void
 store_outcome(const SiSubscription *s, const SiOptions *options, const SiLetters *tried,
-			  const SiOutcome *outcome)
+			  const SiBatch *batch)
 {
-	SiPlace    *places = palloc(sizeof(SiPlace) * Max(outcome->done, 1));
-	SiDeadLetter *letters = palloc(sizeof(SiDeadLetter) * Max(outcome->refused, 1));
+	SiPlace    *places = palloc(sizeof(SiPlace) * Max(batch->done, 1));
+	SiDeadLetter *letters = palloc(sizeof(SiDeadLetter) * Max(batch->refused, 1));
 	int			ngood = 0,
 				nbad = 0;
 
-	for (int i = 0; i < outcome->done; i++)
+	for (int i = 0; i < batch->done; i++)
 	{
-		const SiMessage *message = &tried->messages[i];
+		const SiMessage *message = &batch->entries[i].message;
+		const SiFailure *failure = batch->entries[i].failure;
 
-		if (outcome->failures[i] == NULL)
+		if (failure == NULL)
 		{
 			places[ngood].partition = message->partition;
 			places[ngood].offset = message->offset;
@@ -55,10 +56,9 @@ store_outcome(const SiSubscription *s, const SiOptions *options, const SiLetters
 			continue;
 		}
 		letters[nbad].message = message;
-		letters[nbad].failure = outcome->failures[i];
+		letters[nbad].failure = failure;
 		letters[nbad].former_log = tried->former_logs[i];
-		letters[nbad].retry_at = next_retry(options, outcome->failures[i],
-											tried->attempts[i] + 1);
+		letters[nbad].retry_at = next_retry(options, failure, tried->attempts[i] + 1);
 		nbad++;
 	}
 	(void) si_dead_letter_remove(s->id, s->topic, places, ngood);
@@ -66,29 +66,25 @@ store_outcome(const SiSubscription *s, const SiOptions *options, const SiLetters
 		si_dead_letter_store(s->id, s->topic, letters, nbad);
 }
 
+/* Count what the retry did, where a worker that may be running is not disturbed. */
 static void
-change_counts(const SiSubscription *s, const SiOutcome *outcome)
+change_counts(const SiSubscription *s, const SiBatch *batch)
 {
-	SiCountChange change = {0};
+	SiCounts	change = batch->counts;
 
-	change.applied = outcome->applied;
-	change.inserted = outcome->inserted;
-	change.updated = outcome->updated;
-	change.deleted = outcome->deleted;
-	change.superseded = outcome->superseded;
-	change.ignored = outcome->ignored;
-	change.dead_letters = -(int64) (outcome->done - outcome->refused);
+	change.dead_letters = -(int64) (batch->done - batch->refused);
 	if (change.dead_letters != 0)
 		si_dead_letter_change_counts(s->id, &change);
 }
 
 /* One chunk; *after moves behind it.  Returns how many were tried. */
 static int
-retry_chunk(SiApplier *applier, const SiSubscription *s, const SiOptions *options,
+retry_chunk(SiPlan *plan, const SiSubscription *s, const SiOptions *options,
 			const SiDeadLetterFilter *filter, SiPlace *after, int64 *applied)
 {
 	SiLetters	letters;
-	SiOutcome	outcome;
+	SiEntry    *entries;
+	SiBatch		batch;
 	int			n;
 
 	si_dead_letter_read(filter, after, CHUNK, &letters);
@@ -99,20 +95,23 @@ retry_chunk(SiApplier *applier, const SiSubscription *s, const SiOptions *option
 	after->offset = letters.messages[n - 1].offset;
 	after->former_log = letters.former_logs[n - 1];
 
-	si_applier_apply_all(applier, letters.messages, n, &outcome);
-	store_outcome(s, options, &letters, &outcome);
-	change_counts(s, &outcome);
-	*applied += outcome.done - outcome.refused;
+	entries = palloc0(sizeof(SiEntry) * n);
+	for (int i = 0; i < n; i++)
+		entries[i].message = letters.messages[i];
+	si_apply_in_transaction(plan, entries, n, &batch);
+	store_outcome(s, options, &letters, &batch);
+	change_counts(s, &batch);
+	*applied += batch.done - batch.refused;
 	return n;
 }
 
 /*
- * The plan of a retry.  Without a version nobody can tell whether the row that
- * is there came later than the dead letter.  So a retried upsert only inserts,
- * a retried delete does nothing, and where that is refused the dead letter
- * stays, with that reason.
+ * The plan of a retry.  Without a version it is not known whether the row that
+ * exists came later than the dead letter.  So a retried upsert only inserts, a
+ * retried delete does nothing, and where that is refused the dead letter stays,
+ * with that reason.
  */
-static SiApplier *
+static SiPlan *
 create_plan(const SiSubscription *subscription, const SiOptions *options)
 {
 	const SiInsertMode *mode = si_insert_mode_find(subscription->insert_mode);
@@ -121,24 +120,24 @@ create_plan(const SiSubscription *subscription, const SiOptions *options)
 
 	/* what is stored may be damaged: the plan says so */
 	if (mode == NULL || !mode->updates || options->version_column != NULL)
-		return si_applier_create(subscription, options);
+		return si_plan_create(subscription, options);
 	inserting = palloc(sizeof(SiSubscription));
 	*inserting = *subscription;
 	inserting->insert_mode = pstrdup(si_insert_modes[SI_INSERT].name);
 	deleting_nothing = palloc(sizeof(SiOptions));
 	*deleting_nothing = *options;
 	deleting_nothing->tombstones = SI_TOMBSTONES_ERROR;
-	return si_applier_create(inserting, deleting_nothing);
+	return si_plan_create(inserting, deleting_nothing);
 }
 
-/* Those of one topic, which may be one that the subscription had before. */
+/* Retry those of one topic, which may be one that the subscription had before. */
 static int64
 retry_topic(const SiSubscription *subscription, const SiOptions *options,
 			const SiDeadLetterFilter *filter, char *topic)
 {
 	SiDeadLetterFilter of_topic = *filter;
 	SiSubscription *s = palloc(sizeof(SiSubscription));
-	SiApplier  *applier;
+	SiPlan	   *plan;
 	MemoryContext chunk_context,
 				caller;
 	SiPlace		after = {-1, -1, -1};
@@ -147,16 +146,16 @@ retry_topic(const SiSubscription *subscription, const SiOptions *options,
 	of_topic.topic = topic;
 	*s = *subscription;
 	s->topic = topic;
-	applier = create_plan(s, options);
+	plan = create_plan(s, options);
 	chunk_context = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest retry",
 										  ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(chunk_context);
-	while (retry_chunk(applier, s, options, &of_topic, &after, &applied) > 0)
+	while (retry_chunk(plan, s, options, &of_topic, &after, &applied) > 0)
 		MemoryContextReset(chunk_context);
 
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(chunk_context);
-	si_applier_destroy(applier);
+	si_plan_destroy(plan);
 	return applied;
 }
 
@@ -179,9 +178,9 @@ si_retry_dead_letters(const SiSubscription *subscription, const SiOptions *optio
 }
 
 /*
- * As a batch does: the target is locked before the subscription, and for that
- * it does not wait.  So a session that changes the subscription may want the target
- * next.
+ * Locks as a batch does: the target before the subscription, and for that it
+ * does not wait.  So it cannot deadlock with a session that changes the
+ * subscription and wants the target next.
  */
 bool
 si_retry_orphans(const SiSubscription *subscription, const SiOptions *options)

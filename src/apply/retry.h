@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * retry.h
- *	  Dead letters, tried again.
+ *	  Trying dead letters again.
  *
- * What the stream is still to meet again, after a backward seek, is left to
+ * What the stream has still to read again, after a backward seek, is left to
  * it.  Called by the SQL function, and by the worker for orphans (fk_retries).
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -17,9 +17,9 @@
 #include "catalog/subscriptions.h"
 
 /*
- * Apply the dead letters that the filter tells in the current transaction, in
- * the order of partitions and offsets, topic by topic.  Those applied are gone,
- * the others have the new reason.  Returns how many were applied.  The caller
+ * Apply the dead letters that the filter selects in the current transaction, in
+ * the order of partitions and offsets, topic by topic.  Those applied are
+ * removed, the others have the new reason.  Returns how many were applied.  The caller
  * holds the subscription (si_catalog_share), or what is applied may go by what
  * another session has changed meanwhile.
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * row_notes.c
- *	  What an upsert must know of the row that it is at.
+ *	  Notes that an upsert takes on the row that it is at.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -11,7 +11,7 @@
 
 #include "fmgr.h"
 
-#include "apply/batch.h"
+#include "apply/rows.h"
 #include "apply/row_notes.h"
 
 PG_FUNCTION_INFO_V1(si_sql_note_row);
@@ -20,7 +20,7 @@ PG_FUNCTION_INFO_V1(si_sql_note_conflict);
 PG_FUNCTION_INFO_V1(si_sql_note_unchanged);
 PG_FUNCTION_INFO_V1(si_sql_note_written);
 
-/* Of the innermost statement that runs, NULL outside of one. */
+/* The notes of the innermost statement that runs; NULL outside of one. */
 static SiRowNotes *current = NULL;
 
 void
@@ -38,7 +38,7 @@ si_row_notes_end(SiRowNotes *notes)
 }
 
 /*
- * Some extension may plan INSERT ... SELECT so that rows are gathered before
+ * Another extension may plan INSERT ... SELECT so that rows are gathered before
  * they are written; then our notes would be of the wrong row.
  */
 static void
@@ -51,7 +51,7 @@ require_row(bool right)
 				 errhint("Use \"apply\" with a statement of your own.")));
 }
 
-/* note_row(i, word): every row calls this for word 0, whether it has one or not */
+/* note_row(i, word): called for word 0 of every row, whether it has one or not */
 Datum
 si_sql_note_row(PG_FUNCTION_ARGS)
 {
@@ -61,7 +61,7 @@ si_sql_note_row(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(true);
 	if (i == 0)
 	{
-		si_batch_note_row();
+		si_rows_note_current();
 		current->at_row = true;
 		current->conflict = false;
 	}

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * row_notes.h
- *	  What an upsert must know of the row that it is at.
+ *	  Notes that an upsert takes on the row that it is at.
  *
  * In INSERT ... SELECT ... FROM batch ... ON CONFLICT DO UPDATE the update sees
- * only columns of the target: not which fields the message lacked, nor does
- * anybody see whether the row was inserted or updated (xmax cannot be read on
- * partitioned tables and views).  The executor takes row by row from the batch
- * all the way into the target, so volatile functions in the statement can note
- * and tell:
+ * only columns of the target: not which fields the message lacked, and the
+ * statement does not report whether the row was inserted or updated (xmax cannot
+ * be read on partitioned tables and views).  The executor takes row by row from
+ * the batch all the way into the target, so volatile functions in the statement
+ * can take notes:
  *
  *	note_row(i, word)	in the scan's WHERE: a new row; its i-th absent word
  *	row_lacks(bit)		in SET: does the row lack the field of this bit?

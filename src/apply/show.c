@@ -3,8 +3,8 @@
  * show.c
  *	  The rows of a batch as jsonb.
  *
- * The server's own to_jsonb makes them, over the relation "batch"; what is in
- * it beside the row is then taken away by name.
+ * The server's own to_jsonb makes them, over the relation "batch"; columns that
+ * are no part of the row are then removed by name.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -40,7 +40,7 @@ add_names_of_write(StringInfo sql, const SiMapping *mapping)
 		if (column->absent_bit >= 0)
 			appendStringInfo(sql, ", CASE WHEN (batch.%s OPERATOR(pg_catalog.&) "
 							 INT64_FORMAT "::pg_catalog.int8) OPERATOR(pg_catalog.<>) 0::pg_catalog.int8 THEN %s END",
-							 si_batch_absent_name(column->absent_bit / SI_ABSENT_BITS),
+							 si_rows_absent_name(column->absent_bit / SI_ABSENT_BITS),
 							 INT64CONST(1) << (column->absent_bit % SI_ABSENT_BITS),
 							 quote_literal_cstr(column->name));
 	}
@@ -89,7 +89,7 @@ make_query(const SiMapping *mapping, const SiKey *key, bool escape_nul)
 	appendStringInfo(&sql, " OPERATOR(pg_catalog.-) ARRAY[%s",
 					 quote_literal_cstr(SI_BATCH_ROW));
 	for (int i = 0; i < SI_MAPPING_ABSENT_WORDS(mapping); i++)
-		add_name(&sql, si_batch_absent_name(i));
+		add_name(&sql, si_rows_absent_name(i));
 	if (key == NULL)
 		add_names_of_write(&sql, mapping);
 	else
@@ -102,9 +102,9 @@ make_query(const SiMapping *mapping, const SiKey *key, bool escape_nul)
 	return sql.data;
 }
 
-/* Run it over the rows on offer; the i-th result is of row rows[i], or i. */
+/* Run it over the rows on offer; the i-th result is of row chosen[i], or i. */
 static void
-run_query(const char *query, int n, MemoryContext context, const int *rows, Datum *shown)
+run_query(const char *query, int n, MemoryContext context, const int *chosen, Datum *shown)
 {
 	int			rc = SPI_execute(query, true, 0);
 	MemoryContext old;
@@ -119,7 +119,7 @@ run_query(const char *query, int n, MemoryContext context, const int *rows, Datu
 		bool		isnull;
 		Datum		value = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
 
-		shown[rows ? rows[i] : i] = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+		shown[chosen ? chosen[i] : i] = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
 	}
 	MemoryContextSwitchTo(old);
 	SPI_freetuptable(SPI_tuptable);
@@ -127,28 +127,28 @@ run_query(const char *query, int n, MemoryContext context, const int *rows, Datu
 
 /* Rows that are kept one by one: those that write, or those that delete. */
 static void
-show_single(SiBatch *batch, const char *query, bool deletes, MemoryContext context, Datum *shown)
+show_single(SiRows *rows, const char *query, bool deletes, MemoryContext context, Datum *shown)
 {
-	int			rows[CHUNK];
+	int			chosen[CHUNK];
 	int			n = 0;
 
-	for (int i = 0; i <= batch->nrows; i++)
+	for (int i = 0; i <= rows->nrows; i++)
 	{
-		if (n == CHUNK || (i == batch->nrows && n > 0))
+		if (n == CHUNK || (i == rows->nrows && n > 0))
 		{
 			CHECK_FOR_INTERRUPTS();
-			si_batch_offer_rows(batch, rows, n);
-			run_query(query, n, context, rows, shown);
-			si_batch_withdraw(batch);
+			si_rows_offer_chosen(rows, chosen, n);
+			run_query(query, n, context, chosen, shown);
+			si_rows_withdraw(rows);
 			n = 0;
 		}
-		if (i < batch->nrows && batch->deletes[i] == deletes)
-			rows[n++] = i;
+		if (i < rows->nrows && rows->deletes[i] == deletes)
+			chosen[n++] = i;
 	}
 }
 
 void
-si_show_rows(const SiMapping *mapping, const SiKey *key, SiBatch *batch,
+si_show_rows(const SiMapping *mapping, const SiKey *key, SiRows *rows,
 			 MemoryContext context, Datum *shown, bool escape_nul)
 {
 	const char *query;
@@ -156,20 +156,20 @@ si_show_rows(const SiMapping *mapping, const SiKey *key, SiBatch *batch,
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	query = make_query(mapping, NULL, escape_nul);
-	if (batch->rows == NULL)
+	if (rows->store == NULL)
 	{
-		show_single(batch, query, false, context, shown);
+		show_single(rows, query, false, context, shown);
 		if (key != NULL)
-			show_single(batch, make_query(mapping, key, escape_nul), true, context, shown);
+			show_single(rows, make_query(mapping, key, escape_nul), true, context, shown);
 	}
-	for (int from = 0; batch->rows != NULL && from < batch->nrows; from += CHUNK)
+	for (int from = 0; rows->store != NULL && from < rows->nrows; from += CHUNK)
 	{
-		int			n = Min(CHUNK, batch->nrows - from);
+		int			n = Min(CHUNK, rows->nrows - from);
 
 		CHECK_FOR_INTERRUPTS();
-		si_batch_offer(batch, from, n);
+		si_rows_offer(rows, from, n);
 		run_query(query, n, context, NULL, shown + from);
-		si_batch_withdraw(batch);
+		si_rows_withdraw(rows);
 	}
 	SPI_finish();
 }

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * show.h
- *	  The rows of a batch as jsonb, for somebody who looks at them.
+ *	  The rows of a batch as jsonb, for preview().
  *
- * Called by applier, as the identity that runs the batch: casts to json that
+ * Called by apply, as the identity that runs the batch: casts to json that
  * users wrote run here.
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -13,11 +13,11 @@
 #ifndef SI_SHOW_H
 #define SI_SHOW_H
 
-#include "apply/batch.h"
+#include "apply/rows.h"
 #include "apply/key.h"
 #include "apply/mapping.h"
 
-/* What tells a row that deletes; it has its key's columns besides. */
+/* The key that marks a row that deletes; the others are its key columns. */
 #define SI_SHOW_DELETED	"_deleted"
 
 /*
@@ -27,7 +27,7 @@
  * without it (22P05), since a json column holds \u0000.  Connects to SPI by
  * itself.
  */
-extern void si_show_rows(const SiMapping *mapping, const SiKey *key, SiBatch *batch,
+extern void si_show_rows(const SiMapping *mapping, const SiKey *key, SiRows *rows,
 						 MemoryContext context, Datum *shown, bool escape_nul);
 
 #endif							/* SI_SHOW_H */

@@ -66,7 +66,7 @@ append_absent_test(StringInfo sql, const SiColumn *column)
 		appendStringInfo(sql,
 						 "((b.%s OPERATOR(pg_catalog.&) '" INT64_FORMAT "'::pg_catalog.int8) "
 						 "OPERATOR(pg_catalog.<>) 0)",
-						 si_batch_absent_name(column->absent_bit / SI_ABSENT_BITS),
+						 si_rows_absent_name(column->absent_bit / SI_ABSENT_BITS),
 						 INT64CONST(1) << (column->absent_bit % SI_ABSENT_BITS));
 }
 
@@ -300,7 +300,7 @@ append_note_row(StringInfo sql, const SiMapping *mapping, bool partial)
 		appendStringInfo(sql, NOTE_ROW, 0, "0");
 	for (int i = 0; i < nwords; i++)
 		appendStringInfo(sql, "%s" NOTE_ROW, i ? " AND " : "", i,
-						 psprintf("b.%s", si_batch_absent_name(i)));
+						 psprintf("b.%s", si_rows_absent_name(i)));
 }
 
 /* ON CONFLICT (...) DO UPDATE ... */
@@ -573,7 +573,7 @@ plan_by_index(SiStatement *statement)
 }
 
 static void
-execute_upsert(SiStatement *statement, SiWritten *written, Snapshot snapshot)
+execute_upsert(SiStatement *statement, SiCounts *written, Snapshot snapshot)
 {
 	SiRowNotes	notes;
 
@@ -592,7 +592,7 @@ execute_upsert(SiStatement *statement, SiWritten *written, Snapshot snapshot)
 }
 
 static void
-run(SiStatement *statement, SiWritten *written, Snapshot snapshot)
+run(SiStatement *statement, SiCounts *written, Snapshot snapshot)
 {
 	if (statement->by_index)
 		plan_by_index(statement);
@@ -628,7 +628,7 @@ run(SiStatement *statement, SiWritten *written, Snapshot snapshot)
  * there already for the other; so it is met by the insert's ON CONFLICT.
  */
 void
-si_statement_run(SiStatement *statement, SiWritten *written)
+si_statement_run(SiStatement *statement, SiCounts *written)
 {
 	Snapshot	snapshot;
 

@@ -17,22 +17,13 @@
 #ifndef SI_STATEMENT_H
 #define SI_STATEMENT_H
 
-#include "apply/batch.h"
+#include "apply/rows.h"
 #include "apply/key.h"
+#include "catalog/counts.h"
 #include "options/insert_mode.h"
 #include "utils/rel.h"
 
 typedef struct SiStatement SiStatement;
-
-/* What happened to the messages; what is in none of these was ignored. */
-typedef struct SiWritten
-{
-	int64		inserted;
-	int64		updated;
-	int64		deleted;
-	int64		superseded;		/* a later record of the same key won */
-	int64		handed_over;	/* to the statements of apply */
-} SiWritten;
 
 /* What a target is written with. */
 typedef struct SiStatementSpec
@@ -64,8 +55,11 @@ extern SiStatement *si_statement_apply(const char *apply);
  */
 extern void si_statement_check_privileges(const SiStatement *statement);
 
-/* Run it over the batch on offer; adds to *written. */
-extern void si_statement_run(SiStatement *statement, SiWritten *written);
+/*
+ * Run it over the batch on offer; adds to *written how many rows were inserted,
+ * updated and deleted.
+ */
+extern void si_statement_run(SiStatement *statement, SiCounts *written);
 
 /* Run a filter; the numbers are in the SPI procedure's context. */
 extern int *si_statement_rows(SiStatement *statement, int *nrows);

@@ -6,7 +6,7 @@
  * A column of the key takes what it takes of a write, if that is the message's
  * key or a path into it.  Else it takes the member of its own name from a key
  * that is a JSON object; and a column that is the whole key takes a plain key
- * (a number, a text, a JSON string) as it is.  Called by applier.
+ * (a number, a text, a JSON string) as it is.  Called by convert_batch.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

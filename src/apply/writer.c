@@ -1,12 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * writer.c
- *	  Rows of a batch to a destination.
- *
- * Where nothing depends on keys, a run of rows is offered to one statement as
- * it is.  Otherwise the rows are first filtered and reduced (reduce.h), and
- * then written wave by wave.  Everything is decided anew for every run of rows,
- * so a halved batch gives what its halves give one after the other.
+ *	  The statements that write the rows of a subscription.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -28,134 +23,47 @@
 #include "apply/writer.h"
 #include "options/server_options.h"
 
-/* Batches of 1, 10, 100 ... rows are planned apart. */
-#define MAGNITUDES	7
-
-typedef struct ApplyPlan
+static void
+drop_statement(SiStatement **statement)
 {
-	SiStatement *statement;		/* NULL until there is such a batch */
-	int64		handed_over;	/* rows in all when it was made */
-} ApplyPlan;
-
-struct SiWriter
-{
-	MemoryContext context;
-	MemoryContextCallback callback;
-	const SiSubscription *subscription;
-	const SiOptions *options;
-	SiTombstoneUse tombstones;
-	SiStatementSpec spec;		/* spec.target is valid only in create */
-	SiMapping  *mapping;
-	TupleDesc	desc;
-	bool		numbered;		/* rows have numbers, for the filter */
-	bool		by_key;			/* rows are kept one by one, and reduced */
-	SiReducer  *reducer;
-	SiStatement *insert;		/* by the insert mode; apply's while it is
-								 * looked at */
-	SiStatement *partial;		/* upserts of records that lack a field */
-	SiStatement *delete;
-	SiStatement *filter;		/* by_key: run before the reduction */
-
-	/* apply */
-	ApplyPlan	plans[MAGNITUDES];
-	int64		handed_over;	/* rows in all */
-	SiDecodePlan *unread;
-};
-
-static void release_writer(void *arg);
-static void drop_statement(SiStatement **statement);
-static SiTombstoneUse tombstone_use(const SiWriter *writer);
-static void plan_target(SiWriter *writer, Relation target);
-static int	find_version_column(const SiWriter *writer, Relation target);
-static void prepare_target(SiWriter *writer);
-static Oid	whole_type(SiFormatValue value);
-static TupleDesc apply_desc(const SiSubscription *s, bool *whole);
-static void plan_apply(SiWriter *writer);
-static void check_apply(SiWriter *writer);
-static SiStatement *plan_for(SiWriter *writer, int n);
-static void begin_prepare(SiWriter *writer, TupleDesc desc, int estimate);
-static void end_prepare(void);
-static void write_plainly(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written);
-static void write_by_key(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written);
-static void run_over(SiStatement *statement, SiBatch *batch, const int *rows, int n,
-					 SiWritten *written);
-static int	choose_rows(SiWriter *writer, SiBatch *batch, int from, int n, int *rows);
-static void apply_rows(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written);
-
-SiWriter *
-si_writer_create(Relation target, const SiSubscription *subscription, const SiOptions *options)
-{
-	SiWriter   *writer = palloc0(sizeof(SiWriter));
-
-	writer->callback.func = release_writer;
-	writer->callback.arg = writer;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &writer->callback);
-	writer->context = CurrentMemoryContext;
-	writer->subscription = subscription;
-	writer->options = options;
-	writer->spec.mode = si_insert_mode_find(subscription->insert_mode);
-	writer->tombstones = tombstone_use(writer);
-	writer->spec.version_column = -1;
-	if (subscription->apply != NULL)
-		plan_apply(writer);
-	else
-		plan_target(writer, target);
-	writer->spec.target = NULL;
-	return writer;
+	if (*statement != NULL)
+		si_statement_destroy(*statement);
+	*statement = NULL;
 }
 
-static SiTombstoneUse
-tombstone_use(const SiWriter *writer)
+/* Release what is not palloc'd, also when an ERROR deletes the context. */
+static void
+release_writer(void *arg)
 {
-	SiTombstoneUse delete = writer->subscription->apply ? SI_TOMBSTONE_IS_ROW : SI_TOMBSTONE_DELETES;
+	SiWriter   *writer = arg;
 
-	switch (writer->options->tombstones)
-	{
-		case SI_TOMBSTONES_DELETE:
-			return delete;
-		case SI_TOMBSTONES_ERROR:
-			return SI_TOMBSTONE_REFUSED;
-		case SI_TOMBSTONES_IGNORE:
-			return SI_TOMBSTONE_IGNORED;
-		case SI_TOMBSTONES_AUTO:
-			break;
-	}
-	return writer->spec.mode->updates ? delete : SI_TOMBSTONE_IGNORED;
+	drop_statement(&writer->insert);
+	drop_statement(&writer->partial);
+	drop_statement(&writer->delete);
+	drop_statement(&writer->filter);
+	for (int i = 0; i < SI_MAGNITUDES; i++)
+		drop_statement(&writer->sized[i].statement);
+}
+
+/*
+ * Connect to SPI with no rows on offer, but stay in the writer's memory context,
+ * for the statements.
+ */
+static void
+begin_prepare(SiWriter *writer, TupleDesc desc, int estimate)
+{
+	SiRows	   *none;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	none = si_rows_create(desc, 0, work_mem);
+	si_rows_offer_none(none, estimate);
+	MemoryContextSwitchTo(writer->context);
 }
 
 /* ---- a target ---- */
 
-static void
-plan_target(SiWriter *writer, Relation target)
-{
-	const SiSubscription *s = writer->subscription;
-	SiStatementSpec *spec = &writer->spec;
-	bool		deletes = writer->tombstones == SI_TOMBSTONE_DELETES;
-
-	/* a view's defaults may be those of a table below it */
-	bool		track_absent = spec->mode->updates ||
-		target->rd_rel->relkind == RELKIND_VIEW;
-
-	writer->mapping = si_mapping_build(RelationGetDescr(target), RelationGetRelationName(target),
-									   s->mapping, writer->options, track_absent, NULL);
-	spec->target = target;
-	spec->mapping = writer->mapping;
-	spec->filter = writer->options->filter;
-	if (spec->mode->updates || deletes || s->key_columns != (Datum) 0)
-		spec->key = si_key_find(target, writer->mapping, s->key_columns);
-	spec->version_column = find_version_column(writer, target);
-	if (spec->filter != NULL)
-		si_user_sql_check_filter(spec->filter);
-
-	writer->by_key = (spec->mode->updates || deletes);
-	writer->numbered = writer->by_key && spec->filter != NULL;
-	writer->desc = si_batch_desc(writer->mapping, writer->numbered);
-	if (writer->by_key)
-		writer->reducer = si_reduce_create(writer->mapping, spec->key, spec->mode->updates,
-										   spec->version_column);
-	prepare_target(writer);
-}
-
+/* The column of option version_column in the mapping; -1 if there is no option. */
 static int
 find_version_column(const SiWriter *writer, Relation target)
 {
@@ -188,13 +96,14 @@ find_version_column(const SiWriter *writer, Relation target)
 			 name ? errhint("Perhaps you meant the column \"%s\".", name) : 0));
 }
 
+/* Prepare the statements that the insert mode needs, and check privileges. */
 static void
 prepare_target(SiWriter *writer)
 {
 	SiStatementSpec *spec = &writer->spec;
 	SiStatementSpec insert = *spec;
 
-	/* what passed is known before keys are looked at */
+	/* the filter has run before keys are looked at */
 	if (writer->by_key)
 		insert.filter = NULL;
 
@@ -216,29 +125,39 @@ prepare_target(SiWriter *writer)
 		writer->filter = si_statement_filter(spec->filter);
 		si_statement_check_privileges(writer->filter);
 	}
-	end_prepare();
-}
-
-/*
- * Connect to SPI with an empty batch on offer, to stay in the writer's memory
- * context all the same.
- */
-static void
-begin_prepare(SiWriter *writer, TupleDesc desc, int estimate)
-{
-	SiBatch    *empty;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	empty = si_batch_create(desc, work_mem);
-	si_batch_offer_none(empty, estimate);
-	MemoryContextSwitchTo(writer->context);
-}
-
-static void
-end_prepare(void)
-{
 	SPI_finish();
+}
+
+/* Everything for a target: mapping, key, row type, then the statements. */
+static void
+plan_target(SiWriter *writer, Relation target)
+{
+	const SiSubscription *s = writer->subscription;
+	SiStatementSpec *spec = &writer->spec;
+	bool		deletes = writer->tombstones == SI_TOMBSTONE_DELETES;
+
+	/* a view's defaults may be those of a table below it */
+	bool		track_absent = spec->mode->updates ||
+		target->rd_rel->relkind == RELKIND_VIEW;
+
+	writer->mapping = si_mapping_build(RelationGetDescr(target), RelationGetRelationName(target),
+									   s->mapping, writer->options, track_absent, NULL);
+	spec->target = target;
+	spec->mapping = writer->mapping;
+	spec->filter = writer->options->filter;
+	if (spec->mode->updates || deletes || s->key_columns != (Datum) 0)
+		spec->key = si_key_find(target, writer->mapping, s->key_columns);
+	spec->version_column = find_version_column(writer, target);
+	if (spec->filter != NULL)
+		si_user_sql_check_filter(spec->filter);
+
+	writer->by_key = (spec->mode->updates || deletes);
+	writer->numbered = writer->by_key && spec->filter != NULL;
+	writer->desc = si_rows_desc(writer->mapping, writer->numbered);
+	if (writer->by_key)
+		writer->reducer = si_reduce_create(writer->mapping, spec->key, spec->mode->updates,
+										   spec->version_column);
+	prepare_target(writer);
 }
 
 /* ---- apply ---- */
@@ -281,9 +200,43 @@ apply_desc(const SiSubscription *s, bool *whole)
 	return desc;
 }
 
+void
+si_writer_check_apply(SiWriter *writer)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
+
+	drop_statement(&writer->insert);
+	writer->insert = si_statement_apply(writer->subscription->apply);
+	si_statement_check_privileges(writer->insert);
+	drop_statement(&writer->insert);
+	MemoryContextSwitchTo(old);
+}
+
+SiStatement *
+si_writer_apply_statement(SiWriter *writer, int n)
+{
+	MemoryContext old;
+	SiSizedStatement *sized;
+	int			magnitude = 0;
+
+	for (int rest = n; rest >= 10 && magnitude < SI_MAGNITUDES - 1; rest /= 10)
+		magnitude++;
+	sized = &writer->sized[magnitude];
+	writer->handed_over += n;
+	if (sized->statement != NULL && writer->handed_over < 10 * sized->handed_over)
+		return sized->statement;
+
+	drop_statement(&sized->statement);
+	old = MemoryContextSwitchTo(writer->context);
+	sized->statement = si_statement_apply(writer->subscription->apply);
+	MemoryContextSwitchTo(old);
+	sized->handed_over = writer->handed_over;
+	return sized->statement;
+}
+
 /*
- * Analyze the statements twice: first to learn which columns they read, then
- * over a batch that has no others.
+ * Everything for apply.  Its statements are analyzed twice: first to learn which
+ * columns they read, then over rows that have no others.
  */
 static void
 plan_apply(SiWriter *writer)
@@ -307,77 +260,65 @@ plan_apply(SiWriter *writer)
 	si_statement_used_columns(writer->insert, skip);
 	for (int i = 0; i < desc->natts; i++)
 		skip[i] = !skip[i];
-	end_prepare();
+	SPI_finish();
 
 	all = si_mapping_build_apply(desc, whole, s->mapping, writer->options, NULL);
 	writer->mapping = si_mapping_build_apply(desc, whole, s->mapping, writer->options, skip);
-	writer->desc = si_batch_desc(writer->mapping, false);
+	writer->desc = si_rows_desc(writer->mapping, false);
 	writer->mapping->needs_field = all->needs_field;
 	if (all->needs_field && writer->mapping->decode.nfields < all->decode.nfields)
 		writer->unread = &all->decode;
 
 	begin_prepare(writer, writer->desc, writer->options->batch_size);
-	check_apply(writer);
-	end_prepare();
+	si_writer_check_apply(writer);
+	SPI_finish();
 }
 
-/* Prepare the statements anew, over the batch on offer, only to see if it works. */
-static void
-check_apply(SiWriter *writer)
-{
-	MemoryContext old = MemoryContextSwitchTo(writer->context);
+/* ---- the writer ---- */
 
-	drop_statement(&writer->insert);
-	writer->insert = si_statement_apply(writer->subscription->apply);
-	si_statement_check_privileges(writer->insert);
-	drop_statement(&writer->insert);
-	MemoryContextSwitchTo(old);
+/* What becomes of a tombstone, by the option and the insert mode. */
+static SiTombstoneUse
+tombstone_use(const SiWriter *writer)
+{
+	SiTombstoneUse delete = writer->subscription->apply ? SI_TOMBSTONE_IS_ROW : SI_TOMBSTONE_DELETES;
+
+	switch (writer->options->tombstones)
+	{
+		case SI_TOMBSTONES_DELETE:
+			return delete;
+		case SI_TOMBSTONES_ERROR:
+			return SI_TOMBSTONE_REFUSED;
+		case SI_TOMBSTONES_IGNORE:
+			return SI_TOMBSTONE_IGNORED;
+		case SI_TOMBSTONES_AUTO:
+			break;
+	}
+	return writer->spec.mode->updates ? delete : SI_TOMBSTONE_IGNORED;
 }
 
-/*
- * The plan for a batch of n rows.  Statements join the batch with tables that
- * grow, so a plan is made anew when ten times as many rows have gone through
- * since it was made, and batches of other magnitudes have plans of their own:
- * neither does a large batch look up thousands of rows one by one, nor does a
- * small one read a large table.
- */
-static SiStatement *
-plan_for(SiWriter *writer, int n)
+SiWriter *
+si_writer_create(Relation target, const SiSubscription *subscription, const SiOptions *options)
 {
-	MemoryContext old;
-	ApplyPlan  *plan;
-	int			magnitude = 0;
+	SiWriter   *writer = palloc0(sizeof(SiWriter));
 
-	for (int rest = n; rest >= 10 && magnitude < MAGNITUDES - 1; rest /= 10)
-		magnitude++;
-	plan = &writer->plans[magnitude];
-	writer->handed_over += n;
-	if (plan->statement != NULL && writer->handed_over < 10 * plan->handed_over)
-		return plan->statement;
-
-	drop_statement(&plan->statement);
-	old = MemoryContextSwitchTo(writer->context);
-	plan->statement = si_statement_apply(writer->subscription->apply);
-	MemoryContextSwitchTo(old);
-	plan->handed_over = writer->handed_over;
-	return plan->statement;
-}
-
-static void
-apply_rows(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written)
-{
-	si_batch_offer(batch, from, n);
-
-	/* over no rows a statement may still do something: only analyze it */
-	if (n == 0)
-		check_apply(writer);
+	writer->callback.func = release_writer;
+	writer->callback.arg = writer;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &writer->callback);
+	writer->context = CurrentMemoryContext;
+	writer->subscription = subscription;
+	writer->options = options;
+	writer->spec.mode = si_insert_mode_find(subscription->insert_mode);
+	writer->tombstones = tombstone_use(writer);
+	writer->spec.version_column = -1;
+	if (subscription->apply != NULL)
+		plan_apply(writer);
 	else
-		si_statement_run(plan_for(writer, n), written);
-	si_batch_withdraw(batch);
-	written->handed_over += n;
+		plan_target(writer, target);
+	writer->spec.target = NULL;
+	if (writer->tombstones == SI_TOMBSTONE_DELETES)
+		writer->delete_key = writer->spec.key;
+	return writer;
 }
-
-/* ---- what others want to know ---- */
 
 bool
 si_writer_is_remote(Oid target)
@@ -397,190 +338,12 @@ si_writer_is_remote(Oid target)
 	return false;
 }
 
-const SiMapping *
-si_writer_mapping(const SiWriter *writer)
-{
-	return writer->mapping;
-}
-
-const SiKey *
-si_writer_key(const SiWriter *writer)
-{
-	return writer->tombstones == SI_TOMBSTONE_DELETES ? writer->spec.key : NULL;
-}
-
-SiTombstoneUse
-si_writer_tombstones(const SiWriter *writer)
-{
-	return writer->tombstones;
-}
-
-int
-si_writer_nvalues(const SiWriter *writer)
-{
-	return writer->desc->natts;
-}
-
-const SiDecodePlan *
-si_writer_unread_plan(const SiWriter *writer)
-{
-	return writer->unread;
-}
-
-/* ---- rows ---- */
-
-SiBatch *
-si_writer_new_batch(const SiWriter *writer)
+SiRows *
+si_writer_new_rows(const SiWriter *writer, int capacity)
 {
 	int			kilobytes = writer->options->batch_bytes / 1024 * 4 + 65536;
 
-	return writer->by_key ? si_batch_create_single(writer->desc, kilobytes)
-		: si_batch_create(writer->desc, kilobytes);
-}
-
-void
-si_writer_put(const SiWriter *writer, SiBatch *batch, Datum *values, bool *nulls, bool is_delete)
-{
-	if (writer->numbered)
-	{
-		values[writer->desc->natts - 1] = Int32GetDatum(batch->nrows);
-		nulls[writer->desc->natts - 1] = false;
-	}
-	if (is_delete)
-		si_batch_put_delete(batch, values, nulls);
-	else
-		si_batch_put(batch, values, nulls);
-}
-
-void
-si_writer_write(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written)
-{
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (writer->subscription->apply != NULL)
-		apply_rows(writer, batch, from, n, written);
-	else if (writer->by_key)
-		write_by_key(writer, batch, from, n, written);
-	else
-		write_plainly(writer, batch, from, n, written);
-	SPI_finish();
-}
-
-static void
-write_plainly(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written)
-{
-	si_batch_offer(batch, from, n);
-	si_statement_run(writer->insert, written);
-	si_batch_withdraw(batch);
-}
-
-static void
-write_by_key(SiWriter *writer, SiBatch *batch, int from, int n, SiWritten *written)
-{
-	int		   *rows = palloc(sizeof(int) * Max(n, 1));
-	int			nrows = choose_rows(writer, batch, from, n, rows);
-	SiReduction *reduction = si_reduce_rows(writer->reducer, batch, rows, nrows);
-
-	for (int i = 0; i < reduction->nwaves; i++)
-	{
-		const SiWave *wave = &reduction->waves[i];
-
-		CHECK_FOR_INTERRUPTS();
-		if (wave->ndeletes > 0)
-			run_over(writer->delete, batch, wave->deletes, wave->ndeletes, written);
-		if (wave->nwrites > 0)
-			run_over(writer->insert, batch, wave->writes, wave->nwrites, written);
-		if (wave->npartials > 0)
-			run_over(writer->partial, batch, wave->partials, wave->npartials, written);
-	}
-	written->superseded += reduction->nsuperseded;
-
-	/* with no rows at all, it is asked whether the statements work */
-	if (n == 0)
-		run_over(writer->insert, batch, NULL, 0, written);
-	if (n == 0 && writer->partial != NULL)
-		run_over(writer->partial, batch, NULL, 0, written);
-	if (n == 0 && writer->delete != NULL)
-		run_over(writer->delete, batch, NULL, 0, written);
-}
-
-static void
-run_over(SiStatement *statement, SiBatch *batch, const int *rows, int n, SiWritten *written)
-{
-	si_batch_offer_rows(batch, rows, n);
-	si_statement_run(statement, written);
-	si_batch_withdraw(batch);
-}
-
-/*
- * The rows of a run that count: all deletes, and the writes that pass the
- * filter.  Returns how many; rows has room for n.
- */
-static int
-choose_rows(SiWriter *writer, SiBatch *batch, int from, int n, int *rows)
-{
-	int			nchosen = 0,
-				nwrites = 0,
-				npassed;
-	int		   *writes;
-	int		   *passed;
-	bool	   *passes;
-
-	if (writer->filter == NULL)
-	{
-		for (int i = 0; i < n; i++)
-			rows[i] = from + i;
-		return n;
-	}
-
-	writes = palloc(sizeof(int) * Max(n, 1));
-	passes = palloc0(sizeof(bool) * Max(n, 1));
-	for (int i = 0; i < n; i++)
-	{
-		if (batch->deletes[from + i])
-			passes[i] = true;
-		else
-			writes[nwrites++] = from + i;
-	}
-	si_batch_offer_rows(batch, writes, nwrites);
-	passed = si_statement_rows(writer->filter, &npassed);
-	si_batch_withdraw(batch);
-	for (int i = 0; i < npassed; i++)
-		passes[passed[i] - from] = true;
-	for (int i = 0; i < n; i++)
-	{
-		if (passes[i])
-			rows[nchosen++] = from + i;
-	}
-	return nchosen;
-}
-
-int
-si_writer_suspect(const SiWriter *writer, int from)
-{
-	int			row = si_batch_current_row();
-
-	return (writer->by_key && row >= from) ? row - from : writer->by_key ? -1 : row;
-}
-
-/* What is not palloc'd goes with the context, also when an ERROR takes it. */
-static void
-release_writer(void *arg)
-{
-	SiWriter   *writer = arg;
-
-	drop_statement(&writer->insert);
-	drop_statement(&writer->partial);
-	drop_statement(&writer->delete);
-	drop_statement(&writer->filter);
-	for (int i = 0; i < MAGNITUDES; i++)
-		drop_statement(&writer->plans[i].statement);
-}
-
-static void
-drop_statement(SiStatement **statement)
-{
-	if (*statement != NULL)
-		si_statement_destroy(*statement);
-	*statement = NULL;
+	return writer->by_key
+		? si_rows_create_single(writer->desc, writer->numbered, capacity, kilobytes)
+		: si_rows_create(writer->desc, capacity, kilobytes);
 }

@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * writer.h
- *	  Rows of a batch to a destination: which statements run over which rows.
+ *	  The statements that write the rows of a subscription.
  *
  * The destination is a target table in one of the insert modes, or the
- * statements of "apply".  A writer holds what does not change from batch to
- * batch: the mapping, the batch's row type, the prepared statements.
+ * statements of "apply".  A writer is the part of the plan that does not change
+ * from batch to batch: the mapping, the row type, the prepared statements.
  *
- * Called by applier, as the identity that runs the batch.
+ * Created by plan, as the identity that runs the batches; read by convert_batch
+ * and write.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -16,21 +17,64 @@
 #ifndef SI_WRITER_H
 #define SI_WRITER_H
 
-#include "apply/batch.h"
 #include "apply/key.h"
+#include "apply/reduce.h"
+#include "apply/rows.h"
 #include "apply/statement.h"
 #include "catalog/subscriptions.h"
 
-typedef struct SiWriter SiWriter;
+/* Batches of 1, 10, 100 ... rows are planned apart. */
+#define SI_MAGNITUDES	7
 
 /* What a message without a value becomes. */
 typedef enum SiTombstoneUse
 {
 	SI_TOMBSTONE_IGNORED,
 	SI_TOMBSTONE_REFUSED,
-	SI_TOMBSTONE_DELETES,		/* a row of the target (si_batch_put_delete) */
+	SI_TOMBSTONE_DELETES,		/* a row that deletes from the target */
 	SI_TOMBSTONE_IS_ROW			/* a row of the batch, for apply */
 } SiTombstoneUse;
+
+/* The statements of apply, planned for batches of about one size. */
+typedef struct SiSizedStatement
+{
+	SiStatement *statement;		/* NULL until there is such a batch */
+	int64		handed_over;	/* rows in all when it was made */
+} SiSizedStatement;
+
+typedef struct SiWriter
+{
+	const SiSubscription *subscription;
+	const SiOptions *options;
+	SiTombstoneUse tombstones;
+	SiStatementSpec spec;		/* spec.target is valid only in create */
+	SiMapping  *mapping;
+	const SiKey *delete_key;	/* NULL where nothing is deleted by key */
+	TupleDesc	desc;			/* of the rows */
+	bool		numbered;		/* rows have numbers, for the filter */
+	bool		by_key;			/* rows are kept one by one, and reduced */
+	SiReducer  *reducer;
+	SiStatement *insert;		/* by the insert mode; apply's while it is
+								 * checked */
+	SiStatement *partial;		/* upserts of records that lack a field */
+	SiStatement *delete;
+	SiStatement *filter;		/* by_key: run before the reduction */
+
+	/* apply */
+	SiSizedStatement sized[SI_MAGNITUDES];
+	int64		handed_over;	/* rows in all */
+
+	/*
+	 * Columns that no statement of apply reads are not in the mapping.  This
+	 * has all that take a field, to tell whether a message of which the
+	 * mapping takes none has one of them; NULL where that does not matter.
+	 */
+	SiDecodePlan *unread;
+
+	/* writer.c's own */
+	MemoryContext context;
+	MemoryContextCallback callback;
+} SiWriter;
 
 /*
  * Plan everything for a subscription with this target (NULL with apply), in the
@@ -47,38 +91,22 @@ extern SiWriter *si_writer_create(Relation target, const SiSubscription *subscri
  */
 extern bool si_writer_is_remote(Oid target);
 
-extern const SiMapping *si_writer_mapping(const SiWriter *writer);
-
-/* NULL where nothing is deleted by key. */
-extern const SiKey *si_writer_key(const SiWriter *writer);
-extern SiTombstoneUse si_writer_tombstones(const SiWriter *writer);
-
-/* The number of values that si_batch_put wants. */
-extern int	si_writer_nvalues(const SiWriter *writer);
+/*
+ * No rows yet, in the current memory context and transaction, with room for
+ * those of so many messages.
+ */
+extern SiRows *si_writer_new_rows(const SiWriter *writer, int capacity);
 
 /*
- * With apply, columns that no statement reads are not in the mapping.  This
- * decode plan has all that take a field, to tell whether a message of which the
- * mapping takes none has one of them; NULL where nobody need ask.
+ * Apply's statements, planned for the n rows on offer.  They join the batch
+ * with tables that grow, so they are planned again when ten times as many rows
+ * have gone through since, and batches of other magnitudes have plans of their
+ * own: neither does a large batch look up thousands of rows one by one, nor
+ * does a small one read a large table.
  */
-extern const SiDecodePlan *si_writer_unread_plan(const SiWriter *writer);
+extern SiStatement *si_writer_apply_statement(SiWriter *writer, int n);
 
-/* An empty batch in the current memory context and transaction. */
-extern SiBatch *si_writer_new_batch(const SiWriter *writer);
-
-/* Put a row; values has room for si_writer_nvalues. */
-extern void si_writer_put(const SiWriter *writer, SiBatch *batch, Datum *values,
-						  bool *nulls, bool is_delete);
-
-/*
- * Write n rows of the batch from the given one on, in the current
- * subtransaction; adds to *written.  Connects to SPI by itself.  n may be 0:
- * then nothing is written, but what makes the statements impossible is thrown.
- */
-extern void si_writer_write(SiWriter *writer, SiBatch *batch, int from, int n,
-							SiWritten *written);
-
-/* The row, from 0 within that run, at which it failed; -1 if not known. */
-extern int	si_writer_suspect(const SiWriter *writer, int from);
+/* Prepare apply's statements over the rows on offer, only to see if it works. */
+extern void si_writer_check_apply(SiWriter *writer);
 
 #endif							/* SI_WRITER_H */

@@ -165,10 +165,14 @@ static SiFixedSql leave_log_sql = {
 	3, {INT4OID, TEXTOID, INT4OID}
 };
 
+#define NAME_OF(name)		", " #name
+#define COLUMN_OF_P(name)	", p." #name
+#define TYPE_OF(name)		INT8OID,
+
 static SiFixedSql change_counts_sql = {
-	"INSERT INTO stream_ingest.count_changes (subscription, applied, inserted, updated, "
-	" deleted, superseded, ignored, dead_letters) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-	8, {INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID}
+	"INSERT INTO stream_ingest.count_changes (subscription" SI_COUNT_COLUMNS(NAME_OF) ") "
+	"VALUES ($11, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+	11, {SI_COUNT_COLUMNS(TYPE_OF) INT4OID}
 };
 
 static SiFixedSql reset_counts_sql = {
@@ -177,11 +181,9 @@ static SiFixedSql reset_counts_sql = {
 	"SELECT $1, sum(c.dead_letters) - sum(c.messages), - sum(c.bytes), - sum(c.batches), "
 	" - sum(c.applied), - sum(c.inserted), - sum(c.updated), - sum(c.deleted), "
 	" - sum(c.superseded), - sum(c.ignored), - sum(c.gap_messages) "
-	"FROM (SELECT p.messages, p.bytes, p.batches, p.applied, p.inserted, p.updated, p.deleted, "
-	"  p.superseded, p.ignored, p.dead_letters, p.gap_messages "
+	"FROM (SELECT p.gap_messages" SI_COUNT_COLUMNS(COLUMN_OF_P)
 	"  FROM stream_ingest.progress p WHERE p.subscription = $1 "
-	" UNION ALL SELECT p.messages, p.bytes, p.batches, p.applied, p.inserted, p.updated, p.deleted, "
-	"  p.superseded, p.ignored, p.dead_letters, p.gap_messages "
+	" UNION ALL SELECT p.gap_messages" SI_COUNT_COLUMNS(COLUMN_OF_P)
 	"  FROM stream_ingest.count_changes p WHERE p.subscription = $1) c HAVING count(*) > 0",
 	1, {INT4OID}
 };
@@ -604,19 +606,12 @@ si_dead_letter_next_retry(int32 subscription)
 
 /* ---- counts ---- */
 
-void
-si_dead_letter_change_counts(int32 subscription, const SiCountChange *change)
-{
-	Datum		values[8];
+#define VALUE_OF(name) Int64GetDatum(change->name),
 
-	values[0] = Int32GetDatum(subscription);
-	values[1] = Int64GetDatum(change->applied);
-	values[2] = Int64GetDatum(change->inserted);
-	values[3] = Int64GetDatum(change->updated);
-	values[4] = Int64GetDatum(change->deleted);
-	values[5] = Int64GetDatum(change->superseded);
-	values[6] = Int64GetDatum(change->ignored);
-	values[7] = Int64GetDatum(change->dead_letters);
+void
+si_dead_letter_change_counts(int32 subscription, const SiCounts *change)
+{
+	Datum		values[] = {SI_COUNT_COLUMNS(VALUE_OF) Int32GetDatum(subscription)};
 
 	(void) si_fixed_sql_execute(&change_counts_sql, values, NULL);
 }

@@ -21,6 +21,7 @@
 #define SI_DEAD_LETTER_H
 
 #include "datatype/timestamp.h"
+#include "catalog/counts.h"
 #include "common/failure.h"
 #include "common/message.h"
 #include "nodes/pg_list.h"
@@ -126,18 +127,7 @@ extern TimestampTz si_dead_letter_next_retry(int32 subscription);
  * because a worker may be running.  The views add them; the worker folds them
  * into progress (si_progress_fold).
  */
-typedef struct SiCountChange
-{
-	int64		applied;
-	int64		inserted;
-	int64		updated;
-	int64		deleted;
-	int64		superseded;
-	int64		ignored;
-	int64		dead_letters;
-} SiCountChange;
-
-extern void si_dead_letter_change_counts(int32 subscription, const SiCountChange *change);
+extern void si_dead_letter_change_counts(int32 subscription, const SiCounts *change);
 
 /*
  * The change that makes all counts zero but the dead letters that lie there

@@ -76,28 +76,28 @@ static SiFixedSql try_lock_by_key_sql = {
 	3, {INT4OID, TEXTOID, INT4ARRAYOID}
 };
 
+/* The counts in the two statements that add to them. */
+#define ADD_OF_BATCH(name)	", " #name " = p." #name " + u." #name
+#define ADD_OF_SUM(name)	", " #name " = p." #name " + s." #name
+#define NAME_OF(name)		", " #name
+#define SUM_OF(name)		", sum(c." #name ") AS " #name
+#define TYPE_OF(name)		INT8ARRAYOID,
+
 static SiFixedSql advance_sql = {
 	"UPDATE stream_ingest.progress p SET "
-	" next_offset = u.new_offset, leader_epoch = u.leader_epoch, "
-	" messages = p.messages + u.messages, bytes = p.bytes + u.bytes, "
-	" batches = p.batches + u.batches, applied = p.applied + u.applied, "
-	" inserted = p.inserted + u.inserted, updated = p.updated + u.updated, "
-	" deleted = p.deleted + u.deleted, superseded = p.superseded + u.superseded, "
-	" ignored = p.ignored + u.ignored, dead_letters = p.dead_letters + u.dead_letters, "
-	" rejected = p.rejected + u.rejected, "
+	" next_offset = u.new_offset, leader_epoch = u.leader_epoch"
+	SI_COUNT_COLUMNS(ADD_OF_BATCH) ", rejected = p.rejected + u.rejected, "
 	" last_message_at = COALESCE(u.last_message_at, p.last_message_at), "
 	" applied_at = CASE WHEN u.messages > 0 THEN clock_timestamp() ELSE p.applied_at END "
 	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $19) "
-	" WITH ORDINALITY AS u(tid, old_offset, new_offset, leader_epoch, messages, bytes, batches, "
-	" applied, inserted, updated, deleted, superseded, ignored, dead_letters, rejected, "
-	" last_message_at, partition, n) "
+	" WITH ORDINALITY AS u(tid, old_offset, new_offset, leader_epoch"
+	SI_COUNT_COLUMNS(NAME_OF) ", rejected, last_message_at, partition, n) "
 	"WHERE " IS_ROW_OF_KEY("$17", "$20") "AND p.epoch = $18 "
 	" AND p.next_offset = u.old_offset "
 	"RETURNING u.n, p.ctid",
-	20, {TIDARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4OID, INT8OID,
-	INT4ARRAYOID, TEXTOID},
+	20, {TIDARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID,
+		SI_COUNT_COLUMNS(TYPE_OF) INT8ARRAYOID, TIMESTAMPTZARRAYOID,
+	INT4OID, INT8OID, INT4ARRAYOID, TEXTOID},
 	CURSOR_OPT_GENERIC_PLAN
 };
 
@@ -164,18 +164,10 @@ static SiFixedSql forget_rejected_sql = {
 static SiFixedSql fold_sql = {
 	"WITH c AS (DELETE FROM stream_ingest.count_changes c WHERE c.subscription = $1 "
 	"  AND EXISTS (SELECT FROM stream_ingest.progress p WHERE p.subscription = $1) RETURNING c.*), "
-	" s AS (SELECT sum(c.messages) AS messages, sum(c.bytes) AS bytes, sum(c.batches) AS batches, "
-	"   sum(c.applied) AS applied, sum(c.inserted) AS inserted, sum(c.updated) AS updated, "
-	"   sum(c.deleted) AS deleted, sum(c.superseded) AS superseded, sum(c.ignored) AS ignored, "
-	"   sum(c.dead_letters) AS dead_letters, sum(c.gap_messages) AS gap_messages "
+	" s AS (SELECT sum(c.gap_messages) AS gap_messages" SI_COUNT_COLUMNS(SUM_OF)
 	"   FROM c HAVING count(*) > 0) "
-	"UPDATE stream_ingest.progress p SET messages = p.messages + s.messages, "
-	" bytes = p.bytes + s.bytes, batches = p.batches + s.batches, "
-	" applied = p.applied + s.applied, inserted = p.inserted + s.inserted, "
-	" updated = p.updated + s.updated, deleted = p.deleted + s.deleted, "
-	" superseded = p.superseded + s.superseded, ignored = p.ignored + s.ignored, "
-	" dead_letters = p.dead_letters + s.dead_letters, "
-	" gap_messages = p.gap_messages + s.gap_messages "
+	"UPDATE stream_ingest.progress p SET gap_messages = p.gap_messages + s.gap_messages"
+	SI_COUNT_COLUMNS(ADD_OF_SUM) " "
 	"FROM s WHERE p.subscription = $1 AND (p.topic, p.partition) = "
 	" (SELECT q.topic, q.partition FROM stream_ingest.progress q WHERE q.subscription = $1 "
 	"  ORDER BY q.topic, q.partition LIMIT 1)",
@@ -332,27 +324,27 @@ get_last_message_at(void *arg, int i, bool *isnull)
 	return TimestampTzGetDatum(at);
 }
 
-/* One of the counters of an array of SiAdvance. */
-typedef struct CounterColumn
+/* One of the int64 members of an array of SiAdvance. */
+typedef struct MemberColumn
 {
 	SiAdvance  *advances;
-	size_t		member;
-} CounterColumn;
+	size_t		member;			/* its offset */
+} MemberColumn;
 
 static Datum
-get_counter(void *arg, int i, bool *isnull)
+get_member(void *arg, int i, bool *isnull)
 {
-	CounterColumn *column = arg;
+	MemberColumn *column = arg;
 
 	return Int64GetDatum(*(int64 *) ((char *) &column->advances[i] + column->member));
 }
 
 static Datum
-counter_array(SiAdvance *advances, size_t member, int n)
+int64_array(SiAdvance *advances, size_t member, int n)
 {
-	CounterColumn column = {advances, member};
+	MemberColumn column = {advances, member};
 
-	return make_array(INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, get_counter,
+	return make_array(INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, get_member,
 					  &column, n);
 }
 
@@ -428,27 +420,23 @@ si_progress_lock(const SiProgressKey *key, SiProgress **rows, int n, bool wait)
 	return locked == n || lock_by_key(key, rows, n, false);
 }
 
+#define OFFSET_OF(name) offsetof(SiAdvance, counts.name),
+
 bool
 si_progress_advance(const SiProgressKey *key, SiProgress **rows, SiAdvance *advances, int n)
 {
-	static const size_t counters[] = {
-		offsetof(SiAdvance, messages), offsetof(SiAdvance, bytes),
-		offsetof(SiAdvance, batches), offsetof(SiAdvance, applied),
-		offsetof(SiAdvance, inserted), offsetof(SiAdvance, updated),
-		offsetof(SiAdvance, deleted), offsetof(SiAdvance, superseded),
-		offsetof(SiAdvance, ignored), offsetof(SiAdvance, dead_letters),
-		offsetof(SiAdvance, rejected),
-	};
+	static const size_t counts[] = {SI_COUNT_COLUMNS(OFFSET_OF)};
 	Datum		values[20];
 	uint64		advanced;
 
 	values[0] = tid_array(rows, n);
 	values[1] = next_offset_array(rows, n);
-	values[2] = counter_array(advances, offsetof(SiAdvance, next_offset), n);
+	values[2] = int64_array(advances, offsetof(SiAdvance, next_offset), n);
 	values[3] = make_array(INT4OID, sizeof(int32), true, TYPALIGN_INT, get_leader_epoch,
 						   advances, n);
-	for (int i = 0; i < lengthof(counters); i++)
-		values[4 + i] = counter_array(advances, counters[i], n);
+	for (int i = 0; i < lengthof(counts); i++)
+		values[4 + i] = int64_array(advances, counts[i], n);
+	values[14] = int64_array(advances, offsetof(SiAdvance, rejected), n);
 	values[15] = make_array(TIMESTAMPTZOID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
 							get_last_message_at, advances, n);
 	values[16] = Int32GetDatum(key->subscription);

@@ -24,6 +24,8 @@
 #include "datatype/timestamp.h"
 #include "storage/itemptr.h"
 
+#include "catalog/counts.h"
+
 /* Whose rows. */
 typedef struct SiProgressKey
 {
@@ -56,16 +58,7 @@ typedef struct SiAdvance
 {
 	int64		next_offset;
 	int32		leader_epoch;
-	int64		messages;
-	int64		bytes;
-	int64		batches;
-	int64		applied;
-	int64		inserted;
-	int64		updated;
-	int64		deleted;
-	int64		superseded;
-	int64		ignored;
-	int64		dead_letters;
+	SiCounts	counts;
 	int64		rejected;		/* dead letters, whatever becomes of them
 								 * later */
 	TimestampTz last_message_at;	/* 0: as it is */

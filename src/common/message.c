@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * message.c
- *	  What Kafka delivers, as a value.
+ *	  The size of a message, and reducing one that is too large.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -1,10 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * message.h
- *	  What Kafka delivers, as a value.
+ *	  A message as a value, and as an entry of a batch.
  *
- * A message points into memory that belongs to whoever made it (the consumer,
- * or a dead letter being retried) and is valid until that owner releases it.
+ * A message points into memory of its owner (the consumer, or a dead letter that
+ * is retried) and is valid until the owner releases it.  A batch is an array of
+ * entries: worker_fetch fills it, convert_batch and write set the failures, and
+ * outcome.c and the worker read them.
+ *
  * The file needs no server header, so that decoders and fuzzers can use it.
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -39,8 +42,18 @@ typedef struct SiMessage
 	size_t		value_len;
 	const SiHeader *headers;	/* filled only where headers were asked for */
 	int			nheaders;
-	void	   *handle;			/* the owner's, to release the message by */
+	void	   *handle;			/* by which the consumer releases it */
 } SiMessage;
+
+struct SiFailure;
+
+/* A message of a batch, and what has become of it. */
+typedef struct SiEntry
+{
+	SiMessage	message;
+	struct SiFailure *failure;	/* why it was refused; NULL if it was not */
+	bool		already_dead;	/* it was a dead letter before this batch */
+} SiEntry;
 
 /* All bytes of a message: key, value, and headers where they are filled in. */
 extern size_t si_message_size(const SiMessage *message);

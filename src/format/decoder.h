@@ -6,7 +6,7 @@
  * Decoders are pure: no palloc, no ereport, no global state; what they need
  * beyond the message comes from the batch's arena.  A bad message is a return
  * value.  So they run under a fuzzer as a plain library, and could run beside
- * the worker's main thread.  Called by applier (through si_decoder_decode) and
+ * the worker's main thread.  Called by apply (through si_decoder_decode) and
  * by the SQL function decode().
  *
  * Copyright (c) 2026, stream_ingest contributors

@@ -5,7 +5,7 @@
  *
  * Decoders are pure and know one encoding; the converter turns their texts
  * into the database's.  So messages in another encoding (the option
- * "encoding") become UTF-8 before they are decoded.  Called by applier, convert
+ * "encoding") become UTF-8 before they are decoded.  Called by convert_batch, convert
  * and the SQL function decode().
  *
  * Copyright (c) 2026, stream_ingest contributors

@@ -101,7 +101,7 @@ si_sql_discard_dead_letters(PG_FUNCTION_ARGS)
 {
 	SiSubscription *s = hold_subscription(fcinfo, "discard_dead_letters()");
 	SiDeadLetterFilter filter = read_filter(fcinfo, s);
-	SiCountChange change = {0};
+	SiCounts	change = {0};
 	uint64		n = si_dead_letter_discard(&filter);
 
 	change.ignored = n;

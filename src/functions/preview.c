@@ -26,7 +26,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-#include "apply/applier.h"
+#include "apply/apply.h"
 #include "catalog/progress.h"
 #include "functions/preview.h"
 #include "functions/upcoming.h"
@@ -36,11 +36,10 @@
 
 typedef struct Trial
 {
-	SiApplier  *applier;
-	SiMessage  *messages;
+	SiPlan	   *plan;
+	SiEntry    *entries;		/* the failures are ours */
 	int			n;
-	SiFailure **failures;		/* by message; NULL if it would be applied */
-	Datum	   *rows;			/* by message; 0 if it became none */
+	Datum	   *rows;			/* by entry; 0 if it became none */
 	int64		ignored;		/* messages in all */
 } Trial;
 
@@ -98,7 +97,7 @@ in_vain(Trial *trial, TrialWork work)
 static void
 check_plan(Trial *trial)
 {
-	si_applier_prepare(trial->applier);
+	si_plan_check(trial->plan);
 }
 
 /* All as one batch. */
@@ -106,24 +105,23 @@ static void
 try_messages(Trial *trial)
 {
 	MemoryContext context = CurrentMemoryContext;
-	SiOutcome	outcome;
+	SiBatch		batch;
 
-	si_applier_apply_all(trial->applier, trial->messages, trial->n, &outcome);
-	trial->ignored = outcome.ignored;
+	si_apply_in_transaction(trial->plan, trial->entries, trial->n, &batch);
+	trial->ignored = batch.counts.ignored;
 	for (int i = 0; i < trial->n; i++)
 	{
-		trial->failures[i] = NULL;
-		if (outcome.failures[i] != NULL)
-			trial->failures[i] = si_failure_copy(outcome.failures[i], context);
+		if (trial->entries[i].failure != NULL)
+			trial->entries[i].failure = si_failure_copy(trial->entries[i].failure, context);
 	}
-	si_applier_show(trial->applier, trial->rows);
+	si_apply_show(trial->plan, &batch, trial->rows);
 }
 
 /* Did a message become a row, and was not refused? */
 static bool
 is_good_row(const Trial *trial, int i)
 {
-	return trial->failures[i] == NULL && trial->rows[i] != (Datum) 0;
+	return trial->entries[i].failure == NULL && trial->rows[i] != (Datum) 0;
 }
 
 /* The good rows one by one: those that would be ignored are none. */
@@ -132,13 +130,14 @@ drop_ignored(Trial *trial)
 {
 	for (int i = 0; i < trial->n; i++)
 	{
-		SiOutcome	outcome;
+		SiEntry		alone = trial->entries[i];
+		SiBatch		batch;
 
 		CHECK_FOR_INTERRUPTS();
 		if (!is_good_row(trial, i))
 			continue;
-		si_applier_apply_all(trial->applier, &trial->messages[i], 1, &outcome);
-		if (outcome.refused == 0 && outcome.ignored == 1)
+		si_apply_in_transaction(trial->plan, &alone, 1, &batch);
+		if (batch.refused == 0 && batch.counts.ignored == 1)
 			trial->rows[i] = (Datum) 0;
 	}
 }
@@ -156,13 +155,13 @@ try_all(Trial *trial)
 	for (int i = 0; i < trial->n; i++)
 	{
 		good += is_good_row(trial, i);
-		ignored -= (trial->failures[i] == NULL && trial->rows[i] == (Datum) 0);
+		ignored -= (trial->entries[i].failure == NULL && trial->rows[i] == (Datum) 0);
 	}
 	if (ignored >= good)
 	{
 		for (int i = 0; i < trial->n; i++)
 		{
-			if (trial->failures[i] == NULL)
+			if (trial->entries[i].failure == NULL)
 				trial->rows[i] = (Datum) 0;
 		}
 	}
@@ -174,13 +173,12 @@ try_all(Trial *trial)
 static void
 choose_messages(Trial *trial, const SiUpcoming *upcoming)
 {
-	trial->messages = palloc(sizeof(SiMessage) * Max(upcoming->nmessages, 1));
+	trial->entries = palloc0(sizeof(SiEntry) * Max(upcoming->nmessages, 1));
 	for (int i = 0; i < upcoming->nmessages; i++)
 	{
 		if (!si_upcoming_skipped(upcoming, &upcoming->messages[i]))
-			trial->messages[trial->n++] = upcoming->messages[i];
+			trial->entries[trial->n++].message = upcoming->messages[i];
 	}
-	trial->failures = palloc0(sizeof(SiFailure *) * Max(trial->n, 1));
 	trial->rows = palloc0(sizeof(Datum) * Max(trial->n, 1));
 }
 
@@ -205,7 +203,7 @@ collect(const SiSubscription *subscription, const SiUpcoming *upcoming, const Tr
 		else
 		{
 			previewed.row = trial->rows[tried];
-			previewed.failure = trial->failures[tried];
+			previewed.failure = trial->entries[tried].failure;
 			tried++;
 		}
 		if (!si_upcoming_passed(upcoming, message, now, nnow))
@@ -218,7 +216,7 @@ SiPreviewed *
 si_preview(const SiSubscription *subscription, const SiOptions *options, int max_messages,
 		   int *n)
 {
-	Trial		trial = {si_applier_create(subscription, options)};
+	Trial		trial = {si_plan_create(subscription, options)};
 	SiUpcoming	upcoming;
 	SiPreviewed *previewed;
 
@@ -228,6 +226,6 @@ si_preview(const SiSubscription *subscription, const SiOptions *options, int max
 	if (trial.n > 0)
 		try_all(&trial);
 	previewed = collect(subscription, &upcoming, &trial, n);
-	si_applier_destroy(trial.applier);
+	si_plan_destroy(trial.plan);
 	return previewed;
 }

@@ -27,7 +27,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "apply/applier.h"
+#include "apply/plan.h"
 #include "catalog/event.h"
 #include "common/compat.h"
 #include "functions/arguments.h"
@@ -226,7 +226,7 @@ void
 si_subscription_check(SiSubscription *s)
 {
 	SiOptions  *options = si_options_parse(s->options_text);
-	SiApplier  *applier;
+	SiPlan	   *plan;
 
 	si_server_check_topic(s->topic);
 	si_arguments_check_format(s->format);
@@ -246,9 +246,9 @@ si_subscription_check(SiSubscription *s)
 		s->target_name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(s->target)),
 													get_rel_name(s->target));
 	}
-	applier = si_applier_create(s, options);
-	si_applier_prepare(applier);
-	si_applier_destroy(applier);
+	plan = si_plan_create(s, options);
+	si_plan_check(plan);
+	si_plan_destroy(plan);
 }
 
 /* ---- storing ---- */

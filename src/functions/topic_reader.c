@@ -234,7 +234,8 @@ read_ranges(Reader *reader)
 
 		for (int i = 0; i < n; i++)
 			take_item(reader, &items[i]);
-		si_consumer_release(connection->consumer, items, n);
+		for (int i = n - 1; i >= 0; i--)
+			si_consumer_release(connection->consumer, &items[i].message);
 		if (n == 0)
 			si_connection_wait(connection);
 		else

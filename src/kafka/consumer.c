@@ -532,16 +532,10 @@ si_consumer_fetch(SiConsumer *consumer, SiFetched *items, int max)
 }
 
 void
-si_consumer_release(SiConsumer *consumer, SiFetched *items, int n)
+si_consumer_release(SiConsumer *consumer, SiMessage *message)
 {
-	int			i;
-
-	/* backwards, so that the free list hands the slots out in order again */
-	for (i = n - 1; i >= 0; i--)
-	{
-		si_held_release(&consumer->held, items[i].message.handle);
-		items[i].message.handle = NULL;
-	}
+	si_held_release(&consumer->held, message->handle);
+	message->handle = NULL;
 }
 
 /*

@@ -88,7 +88,12 @@ extern void si_consumer_unassign(SiConsumer *consumer, const int32_t *partitions
  * consumer can only be closed.
  */
 extern int	si_consumer_fetch(SiConsumer *consumer, SiFetched *items, int max);
-extern void si_consumer_release(SiConsumer *consumer, SiFetched *items, int n);
+
+/*
+ * Give a fetched message back to the library.  Of many, the last one first: then
+ * the next ones are kept in the same order in memory.
+ */
+extern void si_consumer_release(SiConsumer *consumer, SiMessage *message);
 
 /*
  * Fill in the headers of a fetched message whose consumer was not opened with

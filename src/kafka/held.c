@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * held.c
- *	  Messages of the library that somebody still looks at.
+ *	  Messages of the library that are still in use.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * held.h
- *	  Messages of the library that somebody still looks at.
+ *	  Messages of the library that are still in use.
  *
  * A message that is never given back would let the library's end hang for
  * ever, so every one is kept here until it is released.

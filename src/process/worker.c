@@ -55,7 +55,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "apply/ingest.h"
+#include "apply/apply.h"
 #include "apply/writer.h"
 #include "catalog/session.h"
 #include "catalog/transaction.h"
@@ -133,8 +133,6 @@ close_consumer(int code, Datum arg)
 	if (consumer == NULL)
 		return;
 	my_worker->consumer = NULL;
-	si_consumer_release(consumer, my_worker->items + my_worker->first,
-						my_worker->nitems - my_worker->first);
 	if (!si_consumer_close(consumer, CLOSE_MS))
 		ereport(LOG,
 				(errmsg("the Kafka consumer of subscription \"%s\" did not stop in time",
@@ -203,7 +201,7 @@ open_consumer(SiWorker *worker)
 	group = si_server_group_name(server, worker->options->group_id,
 								 get_database_name(MyDatabaseId), NameStr(s->name));
 	worker->consumer = si_consumer_open(properties, n, s->topic, group, client_id,
-										si_ingest_wants_headers(worker->ingest));
+										worker->plan->mapping->wants_headers);
 	worker->events = create_wait_event_set_compat(worker->context, 3);
 	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
@@ -259,16 +257,15 @@ prepare(SiWorker *worker)
 	read_subscription(worker);
 	set_synchronous_commit(worker);
 	old = MemoryContextSwitchTo(worker->plan_context);
-	worker->ingest = si_ingest_create(worker->subscription, worker->options);
+	worker->plan = si_plan_create(worker->subscription, worker->options);
 	MemoryContextSwitchTo(old);
-	si_ingest_check(worker->ingest);
+	si_plan_check(worker->plan);
 	open_consumer(worker);
 	si_transaction_commit(caller);
 
-	worker->items = MemoryContextAllocHuge(worker->context,
-										   sizeof(SiFetched) * worker->options->batch_size);
-	worker->messages = MemoryContextAllocHuge(worker->context,
-											  sizeof(SiMessage) * worker->options->batch_size);
+	worker->entries = MemoryContextAllocHuge(worker->context,
+											 sizeof(SiEntry) * worker->options->batch_size);
+	worker->chunk = MemoryContextAlloc(worker->context, sizeof(SiFetched) * SI_FETCH_CHUNK);
 	worker->limit = worker->options->batch_size;
 	worker->phase = SI_PHASE_CONTACT;
 	worker->retry_ms = 0;
@@ -416,7 +413,7 @@ stream(SiWorker *worker)
 	si_worker_publish_offsets(worker);
 	drained = si_worker_fetch(worker);
 	si_worker_leave_partitions(worker);
-	if (worker->broken != NULL && worker->first == worker->nitems)
+	if (worker->broken != NULL && worker->first == worker->nentries)
 		abandon(worker);
 	if (si_worker_batch_due(worker, drained, &batch_ms))
 	{

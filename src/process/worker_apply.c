@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * worker_apply.c
- *	  What a worker makes a batch of, and applies; and what becomes of a batch
- *	  that fails.
+ *	  Building batches of what was fetched, applying them, and handling those
+ *	  that fail.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -70,7 +70,7 @@ up_to_skip(SiWorker *worker, int n, bool *skip)
 {
 	for (int i = 0; worker->skips > 0 && i < n; i++)
 	{
-		if (!is_skipped(worker, &worker->messages[worker->first + i]))
+		if (!is_skipped(worker, &worker->entries[worker->first + i].message))
 			continue;
 		*skip = (i == 0);
 		return Max(i, 1);
@@ -78,14 +78,10 @@ up_to_skip(SiWorker *worker, int n, bool *skip)
 	return n;
 }
 
-/*
- * Messages of the next batch: as many as its limits allow.  *skip: it is one
- * that somebody wants skipped.
- */
 int
 si_worker_batch_messages(SiWorker *worker, bool *skip)
 {
-	int			n = worker->nitems - worker->first;
+	int			n = worker->nentries - worker->first;
 	int64		bytes = 0;
 
 	*skip = false;
@@ -96,7 +92,7 @@ si_worker_batch_messages(SiWorker *worker, bool *skip)
 		return n;
 	for (int i = 0; i < n; i++)
 	{
-		const SiMessage *message = &worker->messages[worker->first + i];
+		const SiMessage *message = &worker->entries[worker->first + i].message;
 
 		bytes += message->key_len + message->value_len;
 		if (bytes > worker->options->batch_bytes)
@@ -105,53 +101,49 @@ si_worker_batch_messages(SiWorker *worker, bool *skip)
 	return n;
 }
 
-/* The rows of progress that a batch of n messages touches. */
+/* Mark the partitions that a batch touches; all: it takes all that was fetched. */
 static void
-make_request(SiWorker *worker, int n, SiBatchRequest *request)
+mark_partitions(SiWorker *worker, const SiBatch *batch, bool all)
 {
-	bool		all = (n == worker->nitems - worker->first);
 	int			last = -1;
-
-	request->consumer = worker->consumer;
-	request->messages = worker->messages + worker->first;
-	request->nmessages = n;
-	request->rows = palloc(sizeof(SiProgress *) * worker->npartitions);
-	request->ends = palloc(sizeof(int64) * worker->npartitions);
-	request->nrows = 0;
 
 	for (int i = 0; i < worker->npartitions; i++)
 		worker->partitions[i].in_batch = all && worker->partitions[i].end >= 0;
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < batch->n; i++)
 	{
-		if (request->messages[i].partition != last)
-			si_worker_find_partition(worker, request->messages[i].partition)->in_batch = true;
-		last = request->messages[i].partition;
+		int32		partition = batch->entries[i].message.partition;
+
+		if (partition != last)
+			si_worker_find_partition(worker, partition)->in_batch = true;
+		last = partition;
 	}
+}
+
+/* A batch of the next n messages, with the rows of progress that it touches. */
+static void
+make_batch(SiWorker *worker, int n, SiBatch *batch)
+{
+	bool		all = (n == worker->nentries - worker->first);
+
+	memset(batch, 0, sizeof(SiBatch));
+	batch->entries = worker->entries + worker->first;
+	batch->n = n;
+	batch->consumer = worker->consumer;
+	batch->progress = palloc(sizeof(SiProgress *) * worker->npartitions);
+	batch->ends = palloc(sizeof(int64) * worker->npartitions);
+	mark_partitions(worker, batch, all);
 	for (int i = 0; i < worker->npartitions; i++)
 	{
 		SiPartition *partition = &worker->partitions[i];
 
 		if (!partition->in_batch)
 			continue;
-		request->rows[request->nrows] = &partition->progress;
-		request->ends[request->nrows] = all ? partition->end : -1;
-		request->nrows++;
+		batch->progress[batch->npartitions] = &partition->progress;
+		batch->ends[batch->npartitions] = all ? partition->end : -1;
+		batch->npartitions++;
 	}
 }
 
-/* Let go of the first n messages in hand. */
-static void
-release_messages(SiWorker *worker, int n)
-{
-	for (int i = worker->first; i < worker->first + n; i++)
-		worker->bytes -= worker->messages[i].key_len + worker->messages[i].value_len;
-	si_consumer_release(worker->consumer, worker->items + worker->first, n);
-	worker->first += n;
-	if (worker->first == worker->nitems)
-		worker->first = worker->nitems = 0;
-}
-
-/* The messages per second of the last second or more. */
 void
 si_worker_update_rate(SiWorker *worker, int64 messages)
 {
@@ -185,7 +177,7 @@ has_read_run(const SiWorker *worker)
 bool
 si_worker_all_at_end(const SiWorker *worker)
 {
-	if (worker->first < worker->nitems)
+	if (worker->first < worker->nentries)
 		return false;
 	for (int i = 0; i < worker->npartitions; i++)
 	{
@@ -208,7 +200,7 @@ show_offsets(SiWorker *worker)
 	}
 }
 
-/* What went on after a batch. */
+/* Show what a batch did, to those who watch and those who wait. */
 static void
 report_batch(SiWorker *worker, int messages, instr_time duration)
 {
@@ -241,7 +233,10 @@ try_batch(SiWorker *worker, batch_work work, void *arg)
 
 	Assert(CurrentMemoryContext == worker->scratch);
 
-	/* nothing has happened then, and the messages are still here: try again */
+	/*
+	 * nothing has happened then, and the messages are kept: they are tried
+	 * again
+	 */
 	PG_TRY();
 	{
 		work(worker, arg);
@@ -261,9 +256,9 @@ try_batch(SiWorker *worker, batch_work work, void *arg)
 }
 
 /*
- * COMMIT refused the batch, or what it ran has changed the subscription: no
- * message could be told by that, so the batch is split into transactions until
- * the message at fault stands alone.
+ * COMMIT refused the batch, or what it ran has changed the subscription: that
+ * does not tell which message is at fault, so the batch is split into
+ * transactions until that message stands alone.
  */
 static void
 split_batch(SiWorker *worker, const SiFailure *failure, int n)
@@ -271,7 +266,7 @@ split_batch(SiWorker *worker, const SiFailure *failure, int n)
 	worker->limit = Max(n / 2, 1);
 	if (n > 1)
 		return;
-	if (worker->refusal != NULL || !si_ingest_commit_failed(worker->ingest) ||
+	if (worker->refusal != NULL || !worker->plan->committing ||
 		worker->options->on_error == SI_ON_ERROR_STOP)
 	{
 		si_worker_stop_at_message(worker, failure);
@@ -291,7 +286,7 @@ split_batch(SiWorker *worker, const SiFailure *failure, int n)
 static void
 retry_batch(SiWorker *worker, SiFailure *failure, int n)
 {
-	bool		plan = si_ingest_plan_failed(worker->ingest);
+	bool		plan = worker->plan->at_fault;
 	char	   *text;
 
 	failure->safe = plan;
@@ -329,9 +324,9 @@ handle_failure(SiWorker *worker, SiFailure *failure, int n)
 		si_worker_leave_if_changed(worker);
 	}
 	else if (si_failure_kind(failure->sqlerrcode) == SI_ERROR_PASSING ||
-			 si_ingest_plan_failed(worker->ingest))
+			 worker->plan->at_fault)
 		retry_batch(worker, failure, n);
-	else if (si_ingest_commit_failed(worker->ingest) && n > 0)
+	else if (worker->plan->committing && n > 0)
 		split_batch(worker, failure, n);
 	else
 		ereport(ERROR,
@@ -365,10 +360,8 @@ retry_orphans(SiWorker *worker, void *arg)
 }
 
 /*
- * Try orphans again whose time has come: their parents may have arrived by
- * another topic.  In a transaction of its own that touches no progress, but is
- * fenced like a batch.  If it fails, the stream does not wait for them, and what
- * is wrong with it, if it is, will show with the next batch.
+ * The transaction is fenced like a batch.  If it fails, the stream does not wait
+ * for the orphans: what is wrong, if anything is, will show with the next batch.
  */
 void
 si_worker_retry_orphans(SiWorker *worker)
@@ -393,47 +386,39 @@ si_worker_retry_orphans(SiWorker *worker)
 /* ---- a batch ---- */
 
 /*
- * The batch was refused as a whole by the fence.  Wait for whoever is changing
- * the subscription, with no other lock in hand; if nothing has changed then,
- * the batch is tried again.
+ * The fence refused the batch.  Wait for the session that is changing the
+ * subscription, holding no other lock; if nothing has changed then, the batch is
+ * tried again.
  */
 static void
-step_aside(SiWorker *worker, SiBatchRequest *request)
+wait_for_change(SiWorker *worker, SiBatch *batch)
 {
 	MemoryContext caller = si_transaction_begin();
 	bool		as_before;
 
-	as_before = si_progress_lock(&worker->key, request->rows, request->nrows, true);
+	as_before = si_progress_lock(&worker->key, batch->progress, batch->npartitions, true);
 	si_transaction_commit(caller);
 	if (as_before)
 		return;
 	si_worker_leave_if_changed(worker);
 
-	/* the epoch is ours: somebody else moved the rows; begin anew, but slowly */
-	si_worker_set_error(ERRCODE_T_R_SERIALIZATION_FAILURE, "progress was changed by somebody else");
+	/* the epoch is ours: progress was moved by hand; start again, but slowly */
+	si_worker_set_error(ERRCODE_T_R_SERIALIZATION_FAILURE, "progress was changed by another session");
 	si_worker_leave(false);
 }
 
-/* What ran in a batch must not change what the batch runs for. */
+/* The failure of a batch whose statements change its own subscription. */
 static SiFailure changed_itself = {
 	.sqlerrcode = ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
 	.message = "a trigger, function or statement that the batch runs changes the batch's own subscription",
 	.safe = true
 };
 
-/* A batch that is applied, and what became of it. */
-typedef struct Work
-{
-	SiBatchRequest request;
-	SiBatchResult result;
-} Work;
-
+/* The work of try_batch for messages. */
 static void
 apply_batch(SiWorker *worker, void *arg)
 {
-	Work	   *work = arg;
-
-	si_ingest_batch(worker->ingest, &worker->key, &work->request, &work->result);
+	si_apply_batch(worker->plan, &worker->key, arg);
 }
 
 /*
@@ -441,25 +426,36 @@ apply_batch(SiWorker *worker, void *arg)
  * lowered grows again: what was too large may be so still.
  */
 static void
-finish_batch(SiWorker *worker, const Work *work, instr_time duration)
+finish_batch(SiWorker *worker, const SiBatch *batch, instr_time duration)
 {
-	const SiBatchRequest *request = &work->request;
-	const SiBatchResult *result = &work->result;
-
-	for (int i = 0; i < request->nrows && result->done == request->nmessages; i++)
+	for (int i = 0; i < batch->npartitions && batch->done == batch->n; i++)
 	{
-		if (request->ends[i] >= 0)
-			si_worker_find_partition(worker, request->rows[i]->partition)->end = -1;
+		if (batch->ends[i] >= 0)
+			si_worker_find_partition(worker, batch->progress[i]->partition)->end = -1;
 	}
 	si_publisher_progressed(&worker->publisher, XactLastCommitEnd);
-	worker->tokens -= result->done;
-	report_batch(worker, result->done, duration);
-	si_worker_check_limits(worker, result);
-	release_messages(worker, result->done);
+	worker->tokens -= batch->done;
+	report_batch(worker, batch->done, duration);
+	si_worker_check_limits(worker, batch);
+	si_worker_release(worker, batch->done);
 	worker->limit = Min(worker->limit + worker->limit / 2 + 1, worker->options->batch_size);
 	worker->refusal = NULL;
-	if (result->end == SI_BATCH_STOPPED)
-		si_worker_stop_at_message(worker, result->failures[result->done]);
+	if (batch->end == SI_BATCH_STOPPED)
+		si_worker_stop_at_message(worker, batch->entries[batch->done].failure);
+}
+
+/* What the partitions have come to after a batch of n messages. */
+static void
+show_state(SiWorker *worker, int n)
+{
+	if (worker->troubled)
+		return;
+
+	/* a worker at the end is behind again only if a whole batch was waiting */
+	if (si_worker_all_at_end(worker))
+		si_worker_set_state(worker, SI_STATE_STREAMING, NULL);
+	else if (n >= worker->options->batch_size || !worker->streaming)
+		si_worker_set_state(worker, SI_STATE_CATCHING_UP, NULL);
 }
 
 void
@@ -467,50 +463,37 @@ si_worker_apply(SiWorker *worker)
 {
 	bool		skip;
 	int			n = si_worker_batch_messages(worker, &skip);
-	Work		work;
+	SiBatch		batch;
 	SiFailure  *failure;
 	instr_time	start,
 				duration;
 
-	make_request(worker, n, &work.request);
-	work.request.refusal = skip ? &si_failure_skipped : worker->refusal;
-	work.request.skip = skip;
+	Assert(CurrentMemoryContext == worker->scratch);
+	make_batch(worker, n, &batch);
+	batch.refusal = skip ? &si_failure_skipped : worker->refusal;
+	batch.skip = skip;
 	pgstat_report_activity(STATE_RUNNING, "applying a batch");
 	INSTR_TIME_SET_CURRENT(start);
-	failure = try_batch(worker, apply_batch, &work);
+	failure = try_batch(worker, apply_batch, &batch);
 	INSTR_TIME_SET_CURRENT(duration);
 	INSTR_TIME_SUBTRACT(duration, start);
 	if (failure != NULL)
-	{
 		handle_failure(worker, failure, n);
-		return;
-	}
-	if (work.result.end == SI_BATCH_FENCED)
-	{
-		step_aside(worker, &work.request);
-		return;
-	}
-	if (work.result.end == SI_BATCH_CHANGED_ITSELF)
-	{
+	else if (batch.end == SI_BATCH_FENCED)
+		wait_for_change(worker, &batch);
+	else if (batch.end == SI_BATCH_CHANGED_ITSELF)
 		split_batch(worker, &changed_itself, n);
-		return;
+	else
+	{
+		finish_batch(worker, &batch, duration);
+		show_state(worker, n);
 	}
-	finish_batch(worker, &work, duration);
-	if (worker->troubled)
-		return;
-
-	/* who was at the end is behind again only if a whole batch was waiting */
-	if (si_worker_all_at_end(worker))
-		si_worker_set_state(worker, SI_STATE_STREAMING, NULL);
-	else if (n >= worker->options->batch_size || !worker->streaming)
-		si_worker_set_state(worker, SI_STATE_CATCHING_UP, NULL);
 }
 
-/* Is there something to apply, and is it time? */
 bool
 si_worker_batch_due(SiWorker *worker, bool drained, long *wait_ms)
 {
-	int			n = worker->nitems - worker->first;
+	int			n = worker->nentries - worker->first;
 	bool		full = !drained || n >= worker->limit;
 	long		age;
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * worker_fetch.c
- *	  What a worker takes from its consumer.
+ *	  Fetching: what the worker takes from its consumer.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -12,8 +12,6 @@
 #include "utils/memutils.h"
 
 #include "process/worker_internal.h"
-
-#define FETCH_CHUNK			1000
 
 /* Has all of a partition been read that this run is to read? */
 bool
@@ -43,7 +41,7 @@ si_worker_find_partition(SiWorker *worker, int32 number)
 	return NULL;
 }
 
-/* There is nothing in a partition below this offset, but what is in hand. */
+/* Below this offset a partition has nothing but what was fetched. */
 static void
 pass_to(SiPartition *partition, int64 offset)
 {
@@ -53,13 +51,13 @@ pass_to(SiPartition *partition, int64 offset)
 		partition->end = partition->expected;
 }
 
-/* Take one fetched item; true if it is a message for the batch. */
+/* Take note of a fetched item; true if it is a message for a batch. */
 static bool
 take_item(SiWorker *worker, const SiFetched *item)
 {
 	SiPartition *partition = si_worker_find_partition(worker, item->message.partition);
 
-	/* from behind the end of the run even an error is of no interest */
+	/* behind the end of the run not even an error matters */
 	if (partition == NULL || si_worker_has_read_all(partition))
 		return false;
 	switch (item->kind)
@@ -96,18 +94,40 @@ take_item(SiWorker *worker, const SiFetched *item)
 	return false;
 }
 
-/* Move what is in hand to the front of the arrays. */
+/* Move what was fetched to the front of the array. */
 static void
-compact_items(SiWorker *worker)
+compact_entries(SiWorker *worker)
 {
-	int			n = worker->nitems - worker->first;
+	int			n = worker->nentries - worker->first;
 
 	if (worker->first == 0)
 		return;
-	memmove(worker->items, worker->items + worker->first, sizeof(SiFetched) * n);
-	memmove(worker->messages, worker->messages + worker->first, sizeof(SiMessage) * n);
+	memmove(worker->entries, worker->entries + worker->first, sizeof(SiEntry) * n);
 	worker->first = 0;
-	worker->nitems = n;
+	worker->nentries = n;
+}
+
+/* Add a message to those fetched. */
+static void
+add_entry(SiWorker *worker, const SiMessage *message)
+{
+	worker->entries[worker->nentries++].message = *message;
+	worker->bytes += message->key_len + message->value_len;
+}
+
+void
+si_worker_release(SiWorker *worker, int n)
+{
+	SiEntry    *entries = worker->entries + worker->first;
+
+	for (int i = n - 1; i >= 0; i--)
+	{
+		worker->bytes -= entries[i].message.key_len + entries[i].message.value_len;
+		si_consumer_release(worker->consumer, &entries[i].message);
+	}
+	worker->first += n;
+	if (worker->first == worker->nentries)
+		worker->first = worker->nentries = 0;
 }
 
 /* Read no further where all has been read that this run is to read. */
@@ -141,32 +161,26 @@ si_worker_fetch(SiWorker *worker)
 {
 	int64		most_bytes = worker->options->batch_bytes;
 
-	compact_items(worker);
-	while (worker->nitems < worker->options->batch_size && worker->bytes < most_bytes)
+	Assert(CurrentMemoryContext == worker->scratch);
+	compact_entries(worker);
+	while (worker->nentries < worker->options->batch_size && worker->bytes < most_bytes)
 	{
-		int			room = Min(FETCH_CHUNK, worker->options->batch_size - worker->nitems);
-		SiFetched  *chunk = worker->items + worker->nitems;
-		int			n = si_consumer_fetch(worker->consumer, chunk, room);
+		int			room = Min(SI_FETCH_CHUNK, worker->options->batch_size - worker->nentries);
+		int			n = si_consumer_fetch(worker->consumer, worker->chunk, room);
 
 		si_worker_check_interrupts();
 		if (n == 0)
 			return true;
-		if (worker->nitems == 0)
+		if (worker->nentries == 0)
 			worker->oldest = GetCurrentTimestamp();
 		for (int i = 0; i < n; i++)
 		{
-			SiFetched	item = chunk[i];
+			SiFetched  *item = &worker->chunk[i];
 
-			if (!take_item(worker, &item))
-			{
-				si_consumer_release(worker->consumer, &item, 1);
-				continue;
-			}
-			/* nitems never overtakes i: items move to the front, if at all */
-			worker->items[worker->nitems] = item;
-			worker->messages[worker->nitems] = item.message;
-			worker->bytes += item.message.key_len + item.message.value_len;
-			worker->nitems++;
+			if (take_item(worker, item))
+				add_entry(worker, &item->message);
+			else
+				si_consumer_release(worker->consumer, &item->message);
 		}
 	}
 	return false;

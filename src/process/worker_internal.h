@@ -17,7 +17,7 @@
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 
-#include "apply/ingest.h"
+#include "apply/apply.h"
 #include "catalog/position.h"
 #include "common/reason.h"
 #include "kafka/consumer.h"
@@ -28,6 +28,8 @@
 #define SI_RETRY_MIN_MS		1000
 #define SI_LAST_PUBLICATION_MS	2000	/* most that the end of a run waits
 										 * for one */
+
+#define SI_FETCH_CHUNK		1000	/* messages fetched at a time */
 
 /* A reject limit in percent is of so many messages, kept in so many parts. */
 #define SI_REJECT_WINDOW_PARTS 10
@@ -73,7 +75,7 @@ typedef struct SiWorker
 	SiSubscription *subscription;
 	SiOptions  *options;
 	SiProgressKey key;
-	SiIngest   *ingest;
+	SiPlan	   *plan;
 	SiConsumer *consumer;
 	WaitEventSet *events;
 	int			number;			/* which of the subscription's workers */
@@ -87,15 +89,15 @@ typedef struct SiWorker
 	bool		run_checked;	/* ... and then it was not in others' */
 	TimestampTz arrived_at;
 
-	/* messages in hand: items[first .. nitems) */
-	SiFetched  *items;
-	SiMessage  *messages;		/* the same, as a batch wants them */
+	/* messages fetched and not applied yet: entries[first .. nentries) */
+	SiEntry    *entries;
+	SiFetched  *chunk;			/* what the consumer delivers at a time */
 	int			first;
-	int			nitems;
+	int			nentries;
 	int64		bytes;			/* of those */
 	TimestampTz oldest;			/* when the first of them was taken */
 	int			limit;			/* most messages of the next batch */
-	char	   *broken;			/* why a partition cannot go on, or NULL */
+	char	   *broken;			/* why a partition cannot continue, or NULL */
 	SiFailure  *refusal;		/* what COMMIT said of the next message, which
 								 * is then a batch of its own; or NULL */
 	MemoryContext refusal_context;
@@ -205,11 +207,14 @@ extern void si_worker_leave_partitions(SiWorker *worker);
  */
 extern bool si_worker_fetch(SiWorker *worker);
 
+/* Give the first n messages that were fetched back to the library. */
+extern void si_worker_release(SiWorker *worker, int n);
+
 /* ---- STREAM: applying (worker_apply.c) ---- */
 
 /*
  * Messages of the next batch: as many as its limits allow.  *skip: it is one
- * that somebody wants skipped.
+ * that a user wants skipped.
  */
 extern int	si_worker_batch_messages(SiWorker *worker, bool *skip);
 
@@ -226,9 +231,9 @@ extern bool si_worker_all_at_end(const SiWorker *worker);
 extern void si_worker_retry_orphans(SiWorker *worker);
 
 /*
- * Apply the next batch of what is in hand, as one transaction, or step aside for
- * the session that is changing the subscription.  A batch that is undone by an error that
- * passes is tried again later; what else is thrown ends the worker.
+ * Apply the next batch of what was fetched, as one transaction, or wait for the
+ * session that is changing the subscription.  A batch that is undone by a
+ * passing error is tried again later; what else is thrown ends the worker.
  */
 extern void si_worker_apply(SiWorker *worker);
 
@@ -244,7 +249,7 @@ extern void si_worker_stop_at_message(SiWorker *worker, const SiFailure *failure
  * The limits that keep a broken table from turning a topic into dead letters.
  * What is refused is put away already; here it is decided whether to go on.
  */
-extern void si_worker_check_limits(SiWorker *worker, const SiBatchResult *result);
+extern void si_worker_check_limits(SiWorker *worker, const SiBatch *batch);
 
 /* ---- STREAM: the end of a run (worker_run.c) ---- */
 

@@ -20,7 +20,7 @@ void
 si_worker_stop_at_message(SiWorker *worker, const SiFailure *failure)
 {
 	char	   *reason = si_failure_describe(failure, worker->subscription->topic,
-											 &worker->messages[worker->first]);
+											 &worker->entries[worker->first].message);
 
 	si_worker_set_error(failure->sqlerrcode, reason);
 	si_worker_stop_subscription(worker, SI_STATE_STOPPED, si_reason(SI_REASON_BAD_MESSAGE, reason),
@@ -32,18 +32,18 @@ si_worker_stop_at_message(SiWorker *worker, const SiFailure *failure)
  * reached the breaker, with the failure that did it, or NULL.
  */
 static SiPartition *
-count_runs(SiWorker *worker, const SiBatchResult *result, int *at)
+count_runs(SiWorker *worker, const SiBatch *batch, int *at)
 {
 	int			breaker = worker->options->breaker;
 	SiPartition *partition = NULL;
 
-	for (int i = 0; i < result->done; i++)
+	for (int i = 0; i < batch->done; i++)
 	{
-		const SiMessage *message = &worker->messages[worker->first + i];
+		const SiMessage *message = &batch->entries[i].message;
 
 		if (partition == NULL || partition->progress.partition != message->partition)
 			partition = si_worker_find_partition(worker, message->partition);
-		partition->refused = (result->failures[i] != NULL) ? partition->refused + 1 : 0;
+		partition->refused = (batch->entries[i].failure != NULL) ? partition->refused + 1 : 0;
 		*at = i;
 		if (breaker > 0 && partition->refused >= breaker)
 			return partition;
@@ -56,14 +56,14 @@ count_runs(SiWorker *worker, const SiBatchResult *result, int *at)
  * at any time among the last REJECT_WINDOW messages or so.
  */
 static int
-count_window(SiWorker *worker, const SiBatchResult *result)
+count_window(SiWorker *worker, const SiBatch *batch)
 {
 	int			total = 0,
 				most = 0;
 
 	for (int i = 0; i < SI_REJECT_WINDOW_PARTS; i++)
 		total += worker->window_refused[i];
-	for (int i = 0; i < result->done; i++)
+	for (int i = 0; i < batch->done; i++)
 	{
 		if (worker->window_messages++ == REJECT_WINDOW / SI_REJECT_WINDOW_PARTS)
 		{
@@ -72,7 +72,7 @@ count_window(SiWorker *worker, const SiBatchResult *result)
 			total -= worker->window_refused[worker->window_part];
 			worker->window_refused[worker->window_part] = 0;
 		}
-		if (result->failures[i] == NULL || result->met[i])
+		if (batch->entries[i].failure == NULL || batch->entries[i].already_dead)
 			continue;
 		worker->window_refused[worker->window_part]++;
 		total++;
@@ -83,15 +83,15 @@ count_window(SiWorker *worker, const SiBatchResult *result)
 
 /* Has the reject limit been reached?  Then *why says how. */
 static bool
-limit_reached(SiWorker *worker, const SiBatchResult *result, char **why)
+limit_reached(SiWorker *worker, const SiBatch *batch, char **why)
 {
 	const SiRejectLimit *limit = &worker->options->reject_limit;
-	int			recent = count_window(worker, result);
+	int			recent = count_window(worker, batch);
 
-	if (limit->count > 0 && result->rejected >= limit->count)
+	if (limit->count > 0 && batch->rejected >= limit->count)
 	{
 		*why = psprintf(INT64_FORMAT " dead letters since the subscription was enabled",
-						result->rejected);
+						batch->rejected);
 		return true;
 	}
 	if (limit->percent > 0 && recent >= limit->percent * REJECT_WINDOW / 100)
@@ -102,27 +102,15 @@ limit_reached(SiWorker *worker, const SiBatchResult *result, char **why)
 	return false;
 }
 
-/* Has a message been refused, for the first time or again? */
-static bool
-any_refused(const SiBatchResult *result)
-{
-	for (int i = 0; i < result->done; i++)
-	{
-		if (result->failures[i] != NULL)
-			return true;
-	}
-	return false;
-}
-
 /*
  * The limits that keep a broken table from turning a topic into dead letters.
- * What is refused is put away already; here it is decided whether to go on.
+ * What is refused is stored already; here it is decided whether to continue.
  */
 void
-si_worker_check_limits(SiWorker *worker, const SiBatchResult *result)
+si_worker_check_limits(SiWorker *worker, const SiBatch *batch)
 {
 	int			at = 0;
-	SiPartition *partition = count_runs(worker, result, &at);
+	SiPartition *partition = count_runs(worker, batch, &at);
 	char	   *why = NULL;
 	const SiFailure *failure;
 
@@ -130,15 +118,15 @@ si_worker_check_limits(SiWorker *worker, const SiBatchResult *result)
 		return;
 	if (partition != NULL)
 	{
-		failure = result->failures[at];
+		failure = batch->entries[at].failure;
 		why = si_reason(SI_REASON_BREAKER, partition->refused,
 						si_failure_describe(failure, worker->subscription->topic,
-											&worker->messages[worker->first + at]));
+											&batch->entries[at].message));
 		si_worker_stop_subscription(worker, SI_STATE_STOPPED, why, unpack_sql_state(failure->sqlerrcode));
 	}
-	if (limit_reached(worker, result, &why))
+	if (limit_reached(worker, batch, &why))
 		si_worker_stop_subscription(worker, SI_STATE_STOPPED, si_reason(SI_REASON_REJECT_LIMIT, why), NULL);
-	if (any_refused(result) && worker->options->fk_retries > 0)
+	if (batch->refused > 0 && worker->options->fk_retries > 0)
 		worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 														   SI_RETRY_MIN_MS);
 }

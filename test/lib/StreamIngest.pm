@@ -420,7 +420,9 @@ sub poll_until
 	while (1)
 	{
 		$out = $err = '';
-		$node->psql('postgres', $sql, stdout => \$out, stderr => \$err);
+
+		# a server that is restarting can end psql before it reads its input
+		eval { $node->psql('postgres', $sql, stdout => \$out, stderr => \$err); 1; } or $err = $@;
 		return 1 if $out eq $expected && $err eq '';
 		last if time() > $deadline;
 		select(undef, undef, undef, $poll_interval);

@@ -1,0 +1,213 @@
+/*-------------------------------------------------------------------------
+ *
+ * convert_batch.c
+ *	  Converting a batch: messages become rows.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "apply/convert_batch.h"
+#include "apply/protect.h"
+
+/* A decoder's error as a failure in the batch context. */
+static SiFailure *
+decode_failure(SiPlan *plan, const SiDecodeError *error)
+{
+	MemoryContext old = MemoryContextSwitchTo(plan->batch_context);
+	SiFailure  *failure = si_failure_from_decode(error);
+
+	MemoryContextSwitchTo(old);
+	return failure;
+}
+
+/* Decode a message in whatever encoding it is. */
+static bool
+decode_message(SiPlan *plan, SiDecoder *decoder, const SiMessage *message, SiRecord *record,
+			   SiDecodeError *error)
+{
+	SiMessage	utf8;
+
+	if (plan->transcoder != NULL)
+	{
+		if (!si_transcode_message(plan->transcoder, &plan->mapping->decode, message,
+								  plan->arena, &utf8, error))
+			return false;
+		message = &utf8;
+	}
+	return si_decoder_decode(decoder, message, plan->arena, record, error);
+}
+
+/* Copy a failure that may be in the row context; thrown if it is passing. */
+static SiFailure *
+keep_failure(SiPlan *plan, const SiFailure *failure)
+{
+	si_failure_throw_if_passing(failure->sqlerrcode, failure->message);
+	return si_failure_copy(failure, plan->batch_context);
+}
+
+/* Put a row that is in the row context. */
+static void
+put_row(SiPlan *plan, SiBatch *batch, Datum *values, bool *nulls, bool is_delete)
+{
+	MemoryContextSwitchTo(plan->batch_context);
+	si_rows_put(batch->rows, values, nulls, is_delete, batch->converted);
+}
+
+/* A tombstone for a target: a row that deletes, no row, or refused. */
+static SiFailure *
+convert_tombstone(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *values,
+				  bool *nulls)
+{
+	static const SiFailure refused = {
+		.sqlerrcode = ERRCODE_NULL_VALUE_NOT_ALLOWED,
+		.message = "the message is a tombstone: its value is null",
+		.safe = true
+	};
+	SiFailure	failure = {0};
+
+	switch (plan->writer->tombstones)
+	{
+		case SI_TOMBSTONE_REFUSED:
+			return keep_failure(plan, &refused);
+		case SI_TOMBSTONE_DELETES:
+			break;
+		default:
+			/* without a row it counts as ignored */
+			return NULL;
+	}
+
+	MemoryContextReset(plan->row_context);
+	MemoryContextSwitchTo(plan->row_context);
+	if (!si_tombstone_convert(plan->tombstone, message, plan->arena, values, nulls, &failure))
+		return keep_failure(plan, &failure);
+	put_row(plan, batch, values, nulls, true);
+	return NULL;
+}
+
+/*
+ * Refuse a message that is too large, before any of it is copied, or one that
+ * was too large to be kept.
+ */
+static SiFailure *
+refuse_large(SiPlan *plan, const SiMessage *message)
+{
+	bool		reduced = si_message_is_reduced(message);
+	size_t		size = reduced ? message->value_len : si_message_size(message);
+	int64		most = plan->options->max_message_bytes;
+	SiFailure	failure = {0};
+
+	if (size <= most && !reduced)
+		return NULL;
+	failure.sqlerrcode = ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+	failure.message = size > most
+		? psprintf("the message has %zu bytes, and \"max_message_bytes\" is " INT64_FORMAT,
+				   size, most)
+		: psprintf("the message, of %zu bytes, was larger than \"max_message_bytes\" when it came",
+				   size);
+	failure.detail = "Its value is not kept. After raising \"max_message_bytes\", stream_ingest.seek() to its offset has it read again.";
+	failure.safe = true;
+	return keep_failure(plan, &failure);
+}
+
+/*
+ * Make a row of one message.  Returns NULL, or why the message is refused.
+ * values and nulls have room for a row.
+ */
+static SiFailure *
+convert_message(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *values,
+				bool *nulls)
+{
+	SiRecord	record;
+	SiRecord	unread;
+	SiDecodeError error;
+	SiFailure	failure = {0};
+	SiFailure  *too_large = refuse_large(plan, message);
+
+	if (too_large != NULL)
+		return too_large;
+	if (message->value == NULL && plan->writer->tombstones != SI_TOMBSTONE_IS_ROW)
+		return convert_tombstone(plan, batch, message, values, nulls);
+	if (!decode_message(plan, plan->decoder, message, &record, &error))
+		return decode_failure(plan, &error);
+	if (!record.any_field && plan->unread_decoder != NULL && message->value != NULL)
+	{
+		if (decode_message(plan, plan->unread_decoder, message, &unread, &error))
+			record.any_field = unread.any_field;
+		else
+			si_failure_check_decode(&error);
+	}
+
+	MemoryContextReset(plan->row_context);
+	MemoryContextSwitchTo(plan->row_context);
+	if (!si_convert_row(plan->converter, message, &record, values, nulls, &failure))
+		return keep_failure(plan, &failure);
+	put_row(plan, batch, values, nulls, false);
+	return NULL;
+}
+
+/*
+ * Note how the message behind those converted did (NULL: well).  True if it is
+ * the last one to convert.
+ */
+static bool
+note_converted(SiBatch *batch, SiFailure *failure)
+{
+	bool		too_long = si_fault_run_note(&batch->fault_run, failure);
+
+	batch->entries[batch->converted++].failure = failure;
+	if (too_long || (failure != NULL && batch->stop_at_first))
+		batch->reach = batch->converted;
+	return batch->converted >= batch->reach;
+}
+
+/* Convert the messages from batch->converted on; the work of si_protect_run. */
+static void
+convert_messages(SiPlan *plan, void *arg)
+{
+	SiBatch    *batch = arg;
+	Datum	   *values = palloc(sizeof(Datum) * batch->rows->desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * batch->rows->desc->natts);
+
+	while (batch->converted < batch->reach)
+	{
+		const SiMessage *message = &batch->entries[batch->converted].message;
+
+		if (batch->converted % 256 == 0)
+			CHECK_FOR_INTERRUPTS();
+		batch->current = batch->converted;
+		if (note_converted(batch, convert_message(plan, batch, message, values, nulls)))
+			break;
+	}
+}
+
+/*
+ * What an input function throws ends the subtransaction; batch->converted tells
+ * the message, and the next subtransaction continues behind it.
+ */
+void
+si_convert_batch(SiPlan *plan, SiBatch *batch)
+{
+	SiFailure  *thrown;
+
+	si_fault_run_begin(&batch->fault_run, batch->breaker, batch->reach >= SI_BATCH_IS_LARGE);
+	while ((thrown = si_protect_run(plan, convert_messages, batch)) != NULL)
+	{
+		const SiColumn *column = si_convert_column(plan->converter);
+
+		if (column == NULL && plan->tombstone != NULL)
+			column = si_tombstone_column(plan->tombstone);
+		if (column != NULL && thrown->column == NULL)
+		{
+			thrown->column = pstrdup(column->name);
+			thrown->type = si_failure_type_name(column->type);
+		}
+		if (note_converted(batch, thrown))
+			break;
+	}
+}

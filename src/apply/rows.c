@@ -1,0 +1,271 @@
+/*-------------------------------------------------------------------------
+ *
+ * rows.c
+ *	  The rows of a batch, and the relation "batch".
+ *
+ * Called by convert_batch, write, writer, reduce, show and row_notes.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "utils/memutils.h"
+#include "utils/queryenvironment.h"
+
+#include "apply/rows.h"
+#include "common/compat.h"
+
+PG_FUNCTION_INFO_V1(si_sql_batch_row);
+
+/* The numbers of the chosen rows on offer; 0 of them: a run is on offer. */
+static int *offered_rows = NULL;
+static int	offered_n = 0;
+static int	offered_allocated = 0;
+
+/* How many rows of the offer the statement has read, and the last of them. */
+static int	rows_read = 0;
+static int	current_row = -1;
+
+/* ---- which row a statement is at ---- */
+
+/*
+ * A statement processes one row after the other, so the last one that it has
+ * read is the suspect when it fails.
+ */
+void
+si_rows_note_current(void)
+{
+	current_row = offered_n == 0 ? rows_read
+		: rows_read < offered_n ? offered_rows[rows_read] : -1;
+	rows_read++;
+}
+
+/* stream_ingest.batch_row(): always true; notes the row that passes. */
+Datum
+si_sql_batch_row(PG_FUNCTION_ARGS)
+{
+	si_rows_note_current();
+	PG_RETURN_BOOL(true);
+}
+
+int
+si_rows_current(void)
+{
+	return current_row;
+}
+
+/* ---- making rows ---- */
+
+TupleDesc
+si_rows_desc(const SiMapping *mapping, bool numbered)
+{
+	int			nwords = SI_MAPPING_ABSENT_WORDS(mapping);
+	TupleDesc	desc = CreateTemplateTupleDesc(mapping->ncolumns + nwords + numbered);
+
+	for (int i = 0; i < mapping->ncolumns; i++)
+	{
+		const SiColumn *column = &mapping->columns[i];
+
+		TupleDescInitEntry(desc, i + 1, column->name, column->type, column->typmod, 0);
+		TupleDescInitEntryCollation(desc, i + 1, column->collation);
+	}
+	for (int i = 0; i < nwords; i++)
+		TupleDescInitEntry(desc, mapping->ncolumns + i + 1, si_rows_absent_name(i),
+						   INT8OID, -1, 0);
+	if (numbered)
+		TupleDescInitEntry(desc, desc->natts, SI_BATCH_ROW, INT4OID, -1, 0);
+	return desc;
+}
+
+char *
+si_rows_absent_name(int i)
+{
+	return psprintf("_absent_%d", i);
+}
+
+/* What both kinds of rows have in common. */
+static SiRows *
+create_rows(TupleDesc desc, int capacity, int max_kilobytes)
+{
+	SiRows	   *rows = palloc0(sizeof(SiRows));
+
+	rows->desc = desc;
+	rows->max_kilobytes = max_kilobytes;
+	rows->entries = palloc(sizeof(int) * Max(capacity, 1));
+	return rows;
+}
+
+SiRows *
+si_rows_create(TupleDesc desc, int capacity, int max_kilobytes)
+{
+	SiRows	   *rows = create_rows(desc, capacity, max_kilobytes);
+
+	rows->store = tuplestore_begin_heap(false, false, max_kilobytes);
+	return rows;
+}
+
+SiRows *
+si_rows_create_single(TupleDesc desc, bool numbered, int capacity, int max_kilobytes)
+{
+	SiRows	   *rows = create_rows(desc, capacity, max_kilobytes);
+
+	rows->numbered = numbered;
+	rows->context = CurrentMemoryContext;
+	rows->nallocated = 1024;
+	rows->tuples = palloc(sizeof(MinimalTuple) * rows->nallocated);
+	rows->deletes = palloc(sizeof(bool) * rows->nallocated);
+	return rows;
+}
+
+/* Keep one row by itself. */
+static void
+put_single(SiRows *rows, Datum *values, bool *nulls, bool is_delete)
+{
+	MemoryContext old = MemoryContextSwitchTo(rows->context);
+
+	if (rows->numbered)
+	{
+		values[rows->desc->natts - 1] = Int32GetDatum(rows->nrows);
+		nulls[rows->desc->natts - 1] = false;
+	}
+	if (rows->nrows == rows->nallocated)
+	{
+		rows->nallocated *= 2;
+		rows->tuples = repalloc_huge(rows->tuples, sizeof(MinimalTuple) * rows->nallocated);
+		rows->deletes = repalloc_huge(rows->deletes, sizeof(bool) * rows->nallocated);
+	}
+	rows->tuples[rows->nrows] = heap_form_minimal_tuple_compat(rows->desc, values, nulls);
+	rows->deletes[rows->nrows] = is_delete;
+	MemoryContextSwitchTo(old);
+}
+
+void
+si_rows_put(SiRows *rows, Datum *values, bool *nulls, bool is_delete, int entry)
+{
+	Assert(!is_delete || rows->store == NULL);
+	rows->entries[rows->nrows] = entry;
+	if (rows->store != NULL)
+		tuplestore_putvalues(rows->store, rows->desc, values, nulls);
+	else
+		put_single(rows, values, nulls, is_delete);
+	rows->nrows++;
+}
+
+/* ---- offering them ---- */
+
+/* Copy a part of the rows. */
+static Tuplestorestate *
+copy_slice(SiRows *rows, int from, int n)
+{
+	Tuplestorestate *slice = tuplestore_begin_heap(false, false, rows->max_kilobytes);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(rows->desc, &TTSOpsMinimalTuple);
+
+	/* the statements read by pointers of their own, the first one is ours */
+	tuplestore_select_read_pointer(rows->store, 0);
+	tuplestore_rescan(rows->store);
+	if (from > 0)
+		(void) tuplestore_skiptuples(rows->store, from, true);
+	for (int i = 0; i < n; i++)
+	{
+		if (!tuplestore_gettupleslot(rows->store, true, false, slot))
+			elog(ERROR, "batch ends before row %d", from + i);
+		tuplestore_puttupleslot(slice, slot);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return slice;
+}
+
+/* Offer these; what is noted of rows starts from the first one. */
+static void
+register_rows(SiRows *rows, Tuplestorestate *store, int n)
+{
+	EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
+	int			rc;
+
+	rows_read = 0;
+	current_row = -1;
+	offered_n = 0;
+
+	enr->md.name = SI_BATCH_NAME;
+	enr->md.reliddesc = InvalidOid;
+	enr->md.tupdesc = rows->desc;
+	enr->md.enrtype = ENR_NAMED_TUPLESTORE;
+	enr->md.enrtuples = n;
+	enr->reldata = store;
+
+	rc = SPI_register_relation(enr);
+	if (rc != SPI_OK_REL_REGISTER)
+		elog(ERROR, "SPI_register_relation failed: %s", SPI_result_code_string(rc));
+}
+
+/*
+ * Keep the numbers of the rows on offer in memory that outlives the offer: a
+ * user's statement may call stream_ingest.batch_row() at any time.
+ */
+static void
+remember_chosen(const int *chosen, int n)
+{
+	if (n > offered_allocated)
+	{
+		if (offered_rows != NULL)
+			pfree(offered_rows);
+		offered_rows = NULL;
+		offered_allocated = 0;
+		offered_rows = MemoryContextAllocHuge(TopMemoryContext, sizeof(int) * (Size) n);
+		offered_allocated = n;
+	}
+	if (n > 0)
+		memcpy(offered_rows, chosen, sizeof(int) * (Size) n);
+	offered_n = n;
+}
+
+void
+si_rows_offer(SiRows *rows, int from, int n)
+{
+	Assert(rows->store != NULL);
+	rows->slice = NULL;
+	if (from != 0 || n != rows->nrows)
+		rows->slice = copy_slice(rows, from, n);
+	register_rows(rows, rows->slice ? rows->slice : rows->store, n);
+}
+
+void
+si_rows_offer_chosen(SiRows *rows, const int *chosen, int n)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(rows->desc, &TTSOpsMinimalTuple);
+
+	Assert(rows->store == NULL);
+	rows->slice = tuplestore_begin_heap(false, false, rows->max_kilobytes);
+	for (int i = 0; i < n; i++)
+	{
+		ExecStoreMinimalTuple(rows->tuples[chosen[i]], slot, false);
+		tuplestore_puttupleslot(rows->slice, slot);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	register_rows(rows, rows->slice, n);
+	remember_chosen(chosen, n);
+}
+
+void
+si_rows_offer_none(SiRows *rows, int n)
+{
+	rows->slice = tuplestore_begin_heap(false, false, rows->max_kilobytes);
+	register_rows(rows, rows->slice, n);
+}
+
+void
+si_rows_withdraw(SiRows *rows)
+{
+	(void) SPI_unregister_relation(SI_BATCH_NAME);
+	offered_n = 0;
+	rows_read = 0;
+	if (rows->slice != NULL)
+		tuplestore_end(rows->slice);
+	rows->slice = NULL;
+}

@@ -1,0 +1,94 @@
+/*-------------------------------------------------------------------------
+ *
+ * rows.h
+ *	  The rows of a batch, and the relation "batch" that a statement reads
+ *	  them from.
+ *
+ * Rows go into a tuplestore; any run of them can be offered as an ephemeral
+ * named relation, so that a failing batch can be halved without converting
+ * anything twice.  Where a statement takes rows by key they are kept one by one
+ * instead ("single"), and any selection of them can be offered.
+ *
+ * Called by convert_batch, write, writer, reduce, show and row_notes, inside a
+ * transaction.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_ROWS_H
+#define SI_ROWS_H
+
+#include "apply/mapping.h"
+#include "utils/tuplestore.h"
+
+#define SI_BATCH_NAME "batch"
+
+/* Name of the column with the row's number. */
+#define SI_BATCH_ROW	"_row"
+
+typedef struct SiRows
+{
+	TupleDesc	desc;
+	int			nrows;
+	int		   *entries;		/* by row: the index of its message */
+	int			max_kilobytes;	/* of memory for a tuplestore */
+	Tuplestorestate *store;		/* NULL: they are kept one by one */
+	Tuplestorestate *slice;		/* copy of a part, while one is on offer */
+
+	/* rows kept one by one, in this context */
+	MemoryContext context;
+	MinimalTuple *tuples;
+	bool	   *deletes;		/* by row: it deletes (only its key counts) */
+	int			nallocated;
+	bool		numbered;		/* the last column is the row's number */
+} SiRows;
+
+/*
+ * Row type of the relation: the mapping's columns under the names of the
+ * target's, then the words with the absent bits, then the number of the row if
+ * numbered.
+ */
+extern TupleDesc si_rows_desc(const SiMapping *mapping, bool numbered);
+
+/* Name of the i-th word of absent bits; in the current context. */
+extern char *si_rows_absent_name(int i);
+
+/*
+ * No rows yet, in the current memory context and transaction, with room for as
+ * many as there are messages (capacity).
+ */
+extern SiRows *si_rows_create(TupleDesc desc, int capacity, int max_kilobytes);
+extern SiRows *si_rows_create_single(TupleDesc desc, bool numbered, int capacity,
+									 int max_kilobytes);
+
+/*
+ * Put the row of a message.  values and nulls have room for all columns; the
+ * row's number is filled in.  is_delete: for rows kept one by one.
+ */
+extern void si_rows_put(SiRows *rows, Datum *values, bool *nulls, bool is_delete, int entry);
+
+/*
+ * Offer n rows from the given one on as "batch" to the statements of the
+ * current SPI connection, until si_rows_withdraw or the connection's end.
+ */
+extern void si_rows_offer(SiRows *rows, int from, int n);
+
+/* The same with n chosen rows, in this order; for rows kept one by one. */
+extern void si_rows_offer_chosen(SiRows *rows, const int *chosen, int n);
+
+/* The same with none, estimated as n rows: to prepare a statement. */
+extern void si_rows_offer_none(SiRows *rows, int n);
+extern void si_rows_withdraw(SiRows *rows);
+
+/*
+ * The row that the statement read last: its number within the run on offer, or
+ * in the batch where rows were chosen; -1 if it has read none or does not tell
+ * (it does by calling stream_ingest.batch_row() for each row).
+ */
+extern int	si_rows_current(void);
+
+/* The statement has read the next row. */
+extern void si_rows_note_current(void);
+
+#endif							/* SI_ROWS_H */

@@ -1,0 +1,280 @@
+/*-------------------------------------------------------------------------
+ *
+ * write.c
+ *	  Writing the rows of a batch, all but those at fault.
+ *
+ * The statements run over all rows at once, in a subtransaction.  When that
+ * fails, the rows at fault are searched for (isolate.c).  An error is a row's
+ * fault only if the same statements work over no rows at all.
+ *
+ * In the modes where nothing depends on keys, a run of rows is offered to one
+ * statement as it is.  Otherwise the rows are first filtered and reduced
+ * (reduce.h), and then written wave by wave.  Everything is decided again for
+ * every run of rows, so a halved batch gives what its halves give one after the
+ * other.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+
+#include "apply/protect.h"
+#include "apply/reduce.h"
+#include "apply/write.h"
+#include "options/insert_mode.h"
+
+/* Some of the batch's rows. */
+typedef struct RowRange
+{
+	SiBatch    *batch;
+	int			from;
+	int			n;
+} RowRange;
+
+/* ---- the statements over a range of rows ---- */
+
+/* Run a statement over chosen rows. */
+static void
+run_over(SiStatement *statement, SiRows *rows, const int *chosen, int n, SiCounts *counts)
+{
+	si_rows_offer_chosen(rows, chosen, n);
+	si_statement_run(statement, counts);
+	si_rows_withdraw(rows);
+}
+
+/* Run the statement over a range of rows as it is. */
+static void
+write_plainly(SiWriter *writer, SiRows *rows, int from, int n, SiCounts *counts)
+{
+	si_rows_offer(rows, from, n);
+	si_statement_run(writer->insert, counts);
+	si_rows_withdraw(rows);
+}
+
+/*
+ * The rows of a range that count: all deletes, and the writes that pass the
+ * filter.  Returns how many; chosen has room for n.
+ */
+static int
+choose_rows(SiWriter *writer, SiRows *rows, int from, int n, int *chosen)
+{
+	int			nchosen = 0,
+				nwrites = 0,
+				npassed;
+	int		   *writes;
+	int		   *passed;
+	bool	   *passes;
+
+	if (writer->filter == NULL)
+	{
+		for (int i = 0; i < n; i++)
+			chosen[i] = from + i;
+		return n;
+	}
+
+	writes = palloc(sizeof(int) * Max(n, 1));
+	passes = palloc0(sizeof(bool) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		if (rows->deletes[from + i])
+			passes[i] = true;
+		else
+			writes[nwrites++] = from + i;
+	}
+	si_rows_offer_chosen(rows, writes, nwrites);
+	passed = si_statement_rows(writer->filter, &npassed);
+	si_rows_withdraw(rows);
+	for (int i = 0; i < npassed; i++)
+		passes[passed[i] - from] = true;
+	for (int i = 0; i < n; i++)
+	{
+		if (passes[i])
+			chosen[nchosen++] = from + i;
+	}
+	return nchosen;
+}
+
+/* Filter and reduce a range of rows, and write it wave by wave. */
+static void
+write_by_key(SiWriter *writer, SiRows *rows, int from, int n, SiCounts *counts)
+{
+	int		   *chosen = palloc(sizeof(int) * Max(n, 1));
+	int			nchosen = choose_rows(writer, rows, from, n, chosen);
+	SiReduction *reduction = si_reduce_rows(writer->reducer, rows, chosen, nchosen);
+
+	for (int i = 0; i < reduction->nwaves; i++)
+	{
+		const SiWave *wave = &reduction->waves[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (wave->ndeletes > 0)
+			run_over(writer->delete, rows, wave->deletes, wave->ndeletes, counts);
+		if (wave->nwrites > 0)
+			run_over(writer->insert, rows, wave->writes, wave->nwrites, counts);
+		if (wave->npartials > 0)
+			run_over(writer->partial, rows, wave->partials, wave->npartials, counts);
+	}
+	counts->superseded += reduction->nsuperseded;
+
+	/* over no rows at all: do the statements work? */
+	if (n == 0)
+		run_over(writer->insert, rows, NULL, 0, counts);
+	if (n == 0 && writer->partial != NULL)
+		run_over(writer->partial, rows, NULL, 0, counts);
+	if (n == 0 && writer->delete != NULL)
+		run_over(writer->delete, rows, NULL, 0, counts);
+}
+
+/* Hand the rows to apply's statements; that they were applied is all we know. */
+static void
+apply_rows(SiWriter *writer, SiRows *rows, int from, int n, SiCounts *counts)
+{
+	si_rows_offer(rows, from, n);
+
+	/* over no rows a statement may still do something: only analyze it */
+	if (n == 0)
+		si_writer_check_apply(writer);
+	else
+		si_statement_run(si_writer_apply_statement(writer, n), counts);
+	si_rows_withdraw(rows);
+	counts->applied += n;
+}
+
+void
+si_write_set_constraints(bool deferred)
+{
+	ConstraintsSetStmt *statement = makeNode(ConstraintsSetStmt);
+
+	statement->constraints = NIL;
+	statement->deferred = deferred;
+	AfterTriggerSetState(statement);
+}
+
+/*
+ * Write a range of rows, which may be empty; the work of si_protect_run.
+ * Deferred constraints are checked before the subtransaction ends; a
+ * security-restricted context fires no deferred trigger, so there all of them
+ * are immediate from the start.
+ */
+static void
+write_range(SiPlan *plan, void *arg)
+{
+	RowRange   *range = arg;
+	SiBatch    *batch = range->batch;
+	SiWriter   *writer = plan->writer;
+
+	si_write_set_constraints(!InSecurityRestrictedOperation());
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (plan->subscription->apply != NULL)
+		apply_rows(writer, batch->rows, range->from, range->n, &batch->counts);
+	else if (writer->by_key)
+		write_by_key(writer, batch->rows, range->from, range->n, &batch->counts);
+	else
+		write_plainly(writer, batch->rows, range->from, range->n, &batch->counts);
+	SPI_finish();
+	if (!InSecurityRestrictedOperation())
+		si_write_set_constraints(false);
+}
+
+/* ---- rows at fault ---- */
+
+/* Throw if the statements fail over no rows: then no message is at fault. */
+static void
+throw_if_plan_fails(SiPlan *plan, SiBatch *batch)
+{
+	SiCounts	before = batch->counts;
+	RowRange	nothing = {batch, 0, 0};
+	SiFailure  *failure = si_protect_probe(plan, write_range, &nothing);
+
+	batch->counts = before;
+	if (failure == NULL)
+		return;
+	plan->stale = true;
+	plan->at_fault = true;
+	ereport(ERROR,
+			(errcode(failure->sqlerrcode),
+			 errmsg("%s", failure->message)));
+}
+
+/* The row, from 0 within a range, at which it failed; -1 if not known. */
+static int
+find_suspect(const SiWriter *writer, int from)
+{
+	int			row = si_rows_current();
+
+	if (!writer->by_key)
+		return row;
+	return row >= from ? row - from : -1;
+}
+
+/* What isolate.c calls to write a range of rows. */
+typedef struct Attempt
+{
+	SiPlan	   *plan;
+	SiBatch    *batch;
+} Attempt;
+
+/* Write a range of rows; when that fails, its counts are taken back. */
+static SiFailure *
+try_rows(void *arg, int from, int n, int *at)
+{
+	SiPlan	   *plan = ((Attempt *) arg)->plan;
+	SiBatch    *batch = ((Attempt *) arg)->batch;
+	SiCounts	before = batch->counts;
+	RowRange	range = {batch, from, n};
+	SiFailure  *failure;
+
+	batch->current = batch->rows->entries[from];
+	failure = si_protect_run(plan, write_range, &range);
+	if (failure == NULL)
+		return NULL;
+	*at = find_suspect(plan->writer, from);
+
+	/* elsewhere the suspect may not be the row that was being written */
+	if (!plan->writer->spec.mode->in_order || plan->subscription->apply != NULL)
+		failure->of_row = false;
+	batch->counts = before;
+	if (!batch->probed)
+	{
+		batch->probed = true;
+		throw_if_plan_fails(plan, batch);
+	}
+	return failure;
+}
+
+/* A row is at fault. */
+static void
+refuse_row(void *arg, int row, SiFailure *failure)
+{
+	SiBatch    *batch = ((Attempt *) arg)->batch;
+
+	batch->entries[batch->rows->entries[row]].failure = failure;
+}
+
+void
+si_write_batch(SiPlan *plan, SiBatch *batch)
+{
+	Attempt		attempt = {plan, batch};
+	SiIsolation isolation = {
+		.try = try_rows,
+		.refuse = refuse_row,
+		.arg = &attempt,
+		.rate = &plan->fault_rate,
+		.run = &batch->fault_run,
+		.max_writes = batch->max_writes,
+		.stop_at_first = batch->stop_at_first
+	};
+	int			nrows = batch->rows->nrows;
+	int			written;
+
+	si_fault_run_begin(&batch->fault_run, batch->breaker, nrows >= SI_BATCH_IS_LARGE);
+	written = si_isolate(&isolation, nrows);
+	batch->done = (written < nrows) ? batch->rows->entries[written] : batch->reach;
+	batch->current = -1;
+}
