@@ -389,6 +389,15 @@ sub _segment_in_use
 	return 0;
 }
 
+# Libraries in this order for shared_preload_libraries, without those that are
+# not installed: others have the same hooks as we.
+sub installed
+{
+	my $dir = _run('pg_config', '--pkglibdir');
+
+	return join(', ', grep { -e "$dir/$_.so" } @_);
+}
+
 # Takes a foreign server away in a way that no command does, which would ask
 # about its subscriptions: as one that was dropped while create_subscription ran.
 sub lose_server

@@ -17,7 +17,8 @@ my $most_seconds = 10;
 
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka,
-	conf => { max_prepared_transactions => 2 });
+	conf => { max_prepared_transactions => 2,
+		shared_preload_libraries => StreamIngest::installed('stream_ingest', 'pg_stat_statements') });
 my $bootstrap = $kafka->bootstrap;
 
 sub sql { return $node->safe_psql($_[1] // 'postgres', $_[0]); }
@@ -162,6 +163,15 @@ $session = $node->background_psql('work', on_error_stop => 1);
 $session->query_until(qr/begun/, "\\echo begun\nSELECT pg_sleep(2);\n\\q\n");
 my ($error, $seconds) = attempt('ALTER DATABASE work RENAME TO renamed');
 is($error, '', sprintf('waits for a session that leaves in time: %.2f s', $seconds));
+sql('ALTER DATABASE renamed RENAME TO work');
+
+# workers of a broker that does not answer
+under_load('work');
+$kafka->pause;
+($error, $seconds) = attempt('ALTER DATABASE work RENAME TO renamed');
+$kafka->resume;
+is($error, '', 'goes through while the broker does not answer');
+cmp_ok($seconds, '<', $most_seconds, sprintf('in %.2f s', $seconds));
 sql('ALTER DATABASE renamed RENAME TO work');
 
 # ---- nothing stays held ----

@@ -17,7 +17,8 @@ use Time::HiRes qw(time);
 my $most_seconds = 10;
 
 my $kafka = StreamIngest::start_kafka();
-my $node = StreamIngest::new_node('main', kafka => $kafka);
+my $node = StreamIngest::new_node('main', kafka => $kafka,
+	conf => { shared_preload_libraries => StreamIngest::installed('pg_stat_statements', 'stream_ingest') });
 my $bootstrap = $kafka->bootstrap;
 
 # Runs a command; returns what was wrong, or "", and how long it took.
@@ -62,8 +63,11 @@ sub stops_nothing
 {
 	my ($command, $reason, $role) = @_;
 	my $pids = q{SELECT string_agg(pid::text, ',' ORDER BY pid) FROM stream_ingest.status};
-	my $before = sql($pids);
-	my ($error, $seconds) = attempt($command, $role);
+	my ($before, $error, $seconds);
+
+	under_load();
+	$before = sql($pids);
+	($error, $seconds) = attempt($command, $role);
 
 	like($error, $reason, "fails: $command");
 	is(sql($pids), $before, sprintf('and stops no worker, in %.2f s', $seconds));
