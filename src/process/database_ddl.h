@@ -3,7 +3,7 @@
  * database_ddl.h
  *	  Commands on databases, which want nobody connected there.
  *
- * Caller: ddl.c, before and after the server runs the command.
+ * Caller: utility.c, before and after the server runs the command.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * ddl.h
- *	  What the transactions and commands of other sessions mean to us.
+ *	  What a transaction has changed of subscriptions, for its commit.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -10,7 +10,7 @@
 #ifndef SI_DDL_H
 #define SI_DDL_H
 
-/* Install the hooks; called by _PG_init while preloading. */
+/* Register the callback; called by _PG_init while preloading. */
 extern void si_ddl_init(void);
 
 /*

@@ -4,7 +4,7 @@
  *	  Commands on the servers and roles that subscriptions depend on.
  *
  * Subscriptions are rows, of which the server's dependency machinery knows
- * nothing: here is what it would do.  Caller: ddl.c.
+ * nothing: here is what it would do.  Caller: utility.c.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -64,7 +64,7 @@ is_open(Oid database)
 	return si_guc_enabled && (slot == NULL || slot->suspensions == 0);
 }
 
-/* Find those who want workers; returns how many they want. */
+/* Find the subscriptions that want workers; returns how many they want. */
 static int64
 collect_claims(void)
 {

@@ -4,7 +4,7 @@
  *	  When a worker tells Kafka how far it is.
  *
  * Progress is published as a consumer group's offsets, for Kafka's own tools
- * to see; nobody reads it back.  What is published is durable here already:
+ * to see; we never read it back.  What is published is durable here already:
  * never the other way round.  It is a courtesy, so nothing waits for it, and a
  * failure costs one line in the log.
  *

@@ -60,9 +60,9 @@ typedef struct Finding
 	int			workers;		/* 0: state and reason say why */
 	SiState		state;
 	const char *reason;
-	bool		recheck;		/* may heal by itself */
-	bool		needs_slot;		/* nobody but a scanner can tell its state */
-	bool		is_news;		/* nobody else has told of it */
+	bool		recheck;		/* may be repaired without a change of ours */
+	bool		needs_slot;		/* only a scanner can tell its state */
+	bool		is_news;		/* it was not announced yet */
 } Finding;
 
 /* Is this the place where the subscription was made or last enabled? */
@@ -222,7 +222,7 @@ publish_finding(Finding *finding)
 	if (slot->epoch != s->epoch || slot->state != finding->state)
 		slot->since = GetCurrentTimestamp();
 
-	/* other ends were told of by whoever brought them about */
+	/* other ends were announced where they happened */
 	finding->is_news = finding->workers == 0 &&
 		(slot->state != finding->state || strncmp(slot->reason, finding->reason, SI_REASON_LEN - 1) != 0);
 	slot->name = s->name;
@@ -305,8 +305,8 @@ current_request(Oid database)
 }
 
 /*
- * What ends a scanner before its time is shown in status: that nobody may
- * connect, or that a lock could not be had.
+ * Show in status what ends a scanner early: that no connection is allowed, or
+ * that a lock was not available.
  */
 static emit_log_hook_type prev_emit_log_hook = NULL;
 

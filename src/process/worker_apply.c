@@ -29,24 +29,6 @@
 /* When orphans are looked at again after that has failed. */
 #define ORPHANS_ERROR_MS	60000
 
-/*
- * How many messages rate_limit allows now: each worker has its share, and what
- * it does not use within a second is lost.
- */
-static int
-allowed_messages(SiWorker *worker)
-{
-	double		share = (double) worker->options->rate_limit / worker->team;
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (worker->options->rate_limit == 0)
-		return INT_MAX;
-	worker->tokens += share * (now - worker->tokens_at) / USECS_PER_SEC;
-	worker->tokens = Min(worker->tokens, Max(share, 1));
-	worker->tokens_at = now;
-	return Max((int) worker->tokens, 0);
-}
-
 /* Is this message to be skipped? */
 static bool
 is_skipped(SiWorker *worker, const SiMessage *message)
@@ -68,9 +50,9 @@ is_skipped(SiWorker *worker, const SiMessage *message)
 static int
 up_to_skip(SiWorker *worker, int n, bool *skip)
 {
-	for (int i = 0; worker->skips > 0 && i < n; i++)
+	for (int i = 0; worker->intake.skips > 0 && i < n; i++)
 	{
-		if (!is_skipped(worker, &worker->entries[worker->first + i].message))
+		if (!is_skipped(worker, &worker->intake.entries[worker->intake.first + i].message))
 			continue;
 		*skip = (i == 0);
 		return Max(i, 1);
@@ -81,18 +63,18 @@ up_to_skip(SiWorker *worker, int n, bool *skip)
 int
 si_worker_batch_messages(SiWorker *worker, bool *skip)
 {
-	int			n = worker->nentries - worker->first;
+	int			n = worker->intake.n - worker->intake.first;
 	int64		bytes = 0;
 
 	*skip = false;
-	n = Min(n, worker->limit);
-	n = Min(n, worker->allowed);
+	n = Min(n, worker->intake.limit);
+	n = Min(n, worker->rate.allowed);
 	n = up_to_skip(worker, n, skip);
-	if (worker->bytes <= worker->options->batch_bytes)
+	if (worker->intake.bytes <= worker->options->batch_bytes)
 		return n;
 	for (int i = 0; i < n; i++)
 	{
-		const SiMessage *message = &worker->entries[worker->first + i].message;
+		const SiMessage *message = &worker->intake.entries[worker->intake.first + i].message;
 
 		bytes += message->key_len + message->value_len;
 		if (bytes > worker->options->batch_bytes)
@@ -123,10 +105,10 @@ mark_partitions(SiWorker *worker, const SiBatch *batch, bool all)
 static void
 make_batch(SiWorker *worker, int n, SiBatch *batch)
 {
-	bool		all = (n == worker->nentries - worker->first);
+	bool		all = (n == worker->intake.n - worker->intake.first);
 
 	memset(batch, 0, sizeof(SiBatch));
-	batch->entries = worker->entries + worker->first;
+	batch->entries = worker->intake.entries + worker->intake.first;
 	batch->n = n;
 	batch->consumer = worker->consumer;
 	batch->progress = palloc(sizeof(SiProgress *) * worker->npartitions);
@@ -144,63 +126,7 @@ make_batch(SiWorker *worker, int n, SiBatch *batch)
 	}
 }
 
-void
-si_worker_update_rate(SiWorker *worker, int64 messages)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	long		ms = TimestampDifferenceMilliseconds(worker->rate_since, now);
-
-	worker->rate_messages += messages;
-	if (ms < 1000)
-		return;
-	worker->rate = worker->rate_messages * 1000.0 / ms;
-	worker->rate_messages = 0;
-	worker->rate_since = now;
-	si_slots_lock(LW_EXCLUSIVE);
-	si_slots_worker(si_worker_my_slot)->messages_per_second = worker->rate;
-	si_slots_worker(si_worker_my_slot)->rate_at = now;
-	si_slots_unlock();
-}
-
-/* Has all been read that this run is to read, in all our partitions? */
-static bool
-has_read_run(const SiWorker *worker)
-{
-	for (int i = 0; i < worker->npartitions; i++)
-	{
-		if (!si_worker_has_read_all(&worker->partitions[i]))
-			return false;
-	}
-	return true;
-}
-
-bool
-si_worker_all_at_end(const SiWorker *worker)
-{
-	if (worker->first < worker->nentries)
-		return false;
-	for (int i = 0; i < worker->npartitions; i++)
-	{
-		if (!worker->partitions[i].at_end)
-			return false;
-	}
-	return true;
-}
-
-/* How far we are, for the views to tell how long it will take. */
-static void
-show_offsets(SiWorker *worker)
-{
-	for (int i = 0; i < worker->npartitions; i++)
-	{
-		const SiPartition *partition = &worker->partitions[i];
-
-		if (partition->in_batch && partition->shown_offset != NULL)
-			pg_atomic_write_u64(partition->shown_offset, partition->progress.next_offset);
-	}
-}
-
-/* Show what a batch did, to those who watch and those who wait. */
+/* Show what a batch did in status, and wake the sessions that wait for it. */
 static void
 report_batch(SiWorker *worker, int messages, instr_time duration)
 {
@@ -209,7 +135,7 @@ report_batch(SiWorker *worker, int messages, instr_time duration)
 	si_slots_worker(si_worker_my_slot)->batch_ms = INSTR_TIME_GET_MILLISEC(duration);
 	si_slots_unlock();
 	si_worker_update_rate(worker, messages);
-	show_offsets(worker);
+	si_worker_show_offsets(worker);
 	ConditionVariableBroadcast(si_slots_bell(MyDatabaseId, worker->subscription->id));
 
 	/* the collector never learns of our rows otherwise, nor does autovacuum */
@@ -263,17 +189,17 @@ try_batch(SiWorker *worker, batch_work work, void *arg)
 static void
 split_batch(SiWorker *worker, const SiFailure *failure, int n)
 {
-	worker->limit = Max(n / 2, 1);
+	worker->intake.limit = Max(n / 2, 1);
 	if (n > 1)
 		return;
-	if (worker->refusal != NULL || !worker->plan->committing ||
+	if (worker->intake.refusal != NULL || !worker->plan->committing ||
 		worker->options->on_error == SI_ON_ERROR_STOP)
 	{
 		si_worker_stop_at_message(worker, failure);
 		return;
 	}
-	MemoryContextReset(worker->refusal_context);
-	worker->refusal = si_failure_copy(failure, worker->refusal_context);
+	MemoryContextReset(worker->intake.refusal_context);
+	worker->intake.refusal = si_failure_copy(failure, worker->intake.refusal_context);
 }
 
 /*
@@ -295,7 +221,7 @@ retry_batch(SiWorker *worker, SiFailure *failure, int n)
 	si_worker_set_error(failure->sqlerrcode, text);
 	if (si_failure_of_resources(failure->sqlerrcode) && n > 1)
 	{
-		worker->limit = n / 2;
+		worker->intake.limit = n / 2;
 		return;
 	}
 	si_worker_show_failure(worker, failure, text);
@@ -303,7 +229,7 @@ retry_batch(SiWorker *worker, SiFailure *failure, int n)
 		worker->retries_at_once++ < RETRIES_AT_ONCE)
 	{
 		si_worker_set_retry_at(0);
-		si_worker_wait_for_something(worker, 10 + pg_prng_uint64_range(&pg_global_prng_state, 0, 100));
+		si_worker_wait(worker, 10 + pg_prng_uint64_range(&pg_global_prng_state, 0, 100));
 	}
 	else
 		si_worker_back_off(worker, RETRY_MAX_MS);
@@ -404,7 +330,7 @@ wait_for_change(SiWorker *worker, SiBatch *batch)
 
 	/* the epoch is ours: progress was moved by hand; start again, but slowly */
 	si_worker_set_error(ERRCODE_T_R_SERIALIZATION_FAILURE, "progress was changed by another session");
-	si_worker_leave(false);
+	si_worker_leave(SI_SUCCESSOR_DELAYED);
 }
 
 /* The failure of a batch whose statements change its own subscription. */
@@ -434,12 +360,12 @@ finish_batch(SiWorker *worker, const SiBatch *batch, instr_time duration)
 			si_worker_find_partition(worker, batch->progress[i]->partition)->end = -1;
 	}
 	si_publisher_progressed(&worker->publisher, XactLastCommitEnd);
-	worker->tokens -= batch->done;
+	worker->rate.tokens -= batch->done;
 	report_batch(worker, batch->done, duration);
 	si_worker_check_limits(worker, batch);
 	si_worker_release(worker, batch->done);
-	worker->limit = Min(worker->limit + worker->limit / 2 + 1, worker->options->batch_size);
-	worker->refusal = NULL;
+	worker->intake.limit = Min(worker->intake.limit + worker->intake.limit / 2 + 1, worker->options->batch_size);
+	worker->intake.refusal = NULL;
 	if (batch->end == SI_BATCH_STOPPED)
 		si_worker_stop_at_message(worker, batch->entries[batch->done].failure);
 }
@@ -448,7 +374,7 @@ finish_batch(SiWorker *worker, const SiBatch *batch, instr_time duration)
 static void
 show_state(SiWorker *worker, int n)
 {
-	if (worker->troubled)
+	if (worker->contact.failing)
 		return;
 
 	/* a worker at the end is behind again only if a whole batch was waiting */
@@ -470,7 +396,7 @@ si_worker_apply(SiWorker *worker)
 
 	Assert(CurrentMemoryContext == worker->scratch);
 	make_batch(worker, n, &batch);
-	batch.refusal = skip ? &si_failure_skipped : worker->refusal;
+	batch.refusal = skip ? &si_failure_skipped : worker->intake.refusal;
 	batch.skip = skip;
 	pgstat_report_activity(STATE_RUNNING, "applying a batch");
 	INSTR_TIME_SET_CURRENT(start);
@@ -493,8 +419,8 @@ si_worker_apply(SiWorker *worker)
 bool
 si_worker_batch_due(SiWorker *worker, bool drained, long *wait_ms)
 {
-	int			n = worker->nentries - worker->first;
-	bool		full = !drained || n >= worker->limit;
+	int			n = worker->intake.n - worker->intake.first;
+	bool		full = !drained || n >= worker->intake.limit;
 	long		age;
 
 	*wait_ms = -1;
@@ -507,15 +433,15 @@ si_worker_batch_due(SiWorker *worker, bool drained, long *wait_ms)
 		}
 		return false;
 	}
-	worker->allowed = allowed_messages(worker);
-	if (worker->allowed == 0)
+	worker->rate.allowed = si_worker_allowed_messages(worker);
+	if (worker->rate.allowed == 0)
 	{
 		*wait_ms = 1 + 1000L * worker->team / worker->options->rate_limit;
 		return false;
 	}
-	if (full || worker->options->batch_interval == 0 || has_read_run(worker))
+	if (full || worker->options->batch_interval == 0 || si_worker_has_read_run(worker))
 		return true;
-	age = TimestampDifferenceMilliseconds(worker->oldest, GetCurrentTimestamp());
+	age = TimestampDifferenceMilliseconds(worker->intake.oldest, GetCurrentTimestamp());
 	*wait_ms = worker->options->batch_interval - age;
 	return *wait_ms <= 0;
 }

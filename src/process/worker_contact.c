@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * worker_contact.c
- *	  The worker's phase CONTACT: where each partition goes on.
+ *	  The worker's phase CONTACT: where each partition resumes.
  *
  * Asks the brokers about the topic, makes or moves the rows of progress, and
  * assigns our own partitions.
@@ -31,7 +31,7 @@ ask_topic(SiWorker *worker, SiTopicInfo *info)
 	worker->wait = SI_WAIT_FETCH;
 	si_consumer_ask_topic(worker->consumer);
 	while (!si_consumer_topic_answer(worker->consumer, info))
-		si_worker_wait_for_something(worker, -1);
+		si_worker_wait(worker, -1);
 	if (!info->valid)
 		si_worker_report_trouble(worker, &info->trouble);
 	return info->valid;
@@ -43,7 +43,7 @@ ask_offsets(SiWorker *worker, SiPositionQuestions *questions)
 {
 	si_consumer_ask_offsets(worker->consumer, questions->queries, questions->nqueries);
 	while (!si_consumer_offsets_answer(worker->consumer, questions->queries, questions->nqueries))
-		si_worker_wait_for_something(worker, -1);
+		si_worker_wait(worker, -1);
 	for (int i = 0; i < questions->nqueries; i++)
 	{
 		SiOffsetQuery *query = &questions->queries[i];
@@ -95,7 +95,7 @@ resolve_positions(SiWorker *worker, const SiTopicInfo *info, SiPositionQuestions
 	{
 		si_transaction_abort(caller);
 		if (end == SI_POSITION_FENCED)
-			si_worker_leave(true);
+			si_worker_leave(SI_SUCCESSOR_AT_ONCE);
 		return false;
 	}
 	si_transaction_commit(caller);
@@ -131,7 +131,7 @@ load_partitions(SiWorker *worker, int topic_partitions)
 			continue;
 		partition = &worker->partitions[worker->npartitions++];
 		partition->progress = rows[i];
-		worker->skips += rows[i].nskips;
+		worker->intake.skips += rows[i].nskips;
 		partition->expected = rows[i].next_offset;
 		partition->stop = rows[i].stop_offset >= 0 ? rows[i].stop_offset : PG_INT64_MAX;
 		partition->end = -1;
@@ -141,45 +141,6 @@ load_partitions(SiWorker *worker, int topic_partitions)
 	MemoryContextSwitchTo(old);
 	worker->next_orphans = si_dead_letter_next_retry(worker->subscription->id);
 	si_transaction_commit(caller);
-}
-
-/* Have the watermarks of our partitions written to shared memory. */
-void
-si_worker_watch_watermarks(SiWorker *worker)
-{
-	SiWatermarkSink *sinks = palloc(sizeof(SiWatermarkSink) * Max(worker->npartitions, 1));
-	int			n = 0;
-
-	si_slots_lock(LW_EXCLUSIVE);
-	si_slots_worker(si_worker_my_slot)->partitions = worker->npartitions;
-	for (int i = 0; i < worker->npartitions; i++)
-	{
-		int32		partition = worker->partitions[i].progress.partition;
-		SiPartitionSlot *slot = si_slots_make_partition(MyDatabaseId, worker->subscription->id,
-														partition, si_worker_my_slot);
-
-		if (slot == NULL)
-			break;
-		worker->partitions[i].shown_offset = &slot->next_offset;
-		pg_atomic_write_u64(&slot->next_offset, worker->partitions[i].progress.next_offset);
-		pg_atomic_write_u64(&slot->stop_offset, worker->partitions[i].stop);
-		if (worker->partitions[i].missing)
-		{
-			/* nobody can be asked, and it has no end to wait for */
-			pg_atomic_write_u64(&slot->low, 0);
-			pg_atomic_write_u64(&slot->high, 0);
-			pg_atomic_write_u64(&slot->asked_at, DT_NOEND);
-			continue;
-		}
-		sinks[n].partition = partition;
-		sinks[n].low = &slot->low;
-		sinks[n].high = &slot->high;
-		sinks[n].asked_at = &slot->asked_at;
-		n++;
-	}
-	si_slots_unlock();
-	si_consumer_watch(worker->consumer, sinks, n, SI_WATERMARK_MS);
-	pfree(sinks);
 }
 
 static void
@@ -217,7 +178,7 @@ si_worker_contact(SiWorker *worker)
 	SiTopicInfo info;
 	SiPositionQuestions *questions;
 
-	if (!worker->troubled)
+	if (!worker->contact.failing)
 		si_worker_set_state(worker, SI_STATE_CONNECTING, NULL);
 	if (!ask_topic(worker, &info))
 	{
@@ -241,10 +202,10 @@ si_worker_contact(SiWorker *worker)
 	MemoryContextSwitchTo(old);
 
 	si_session_limit_lock_waits(0);
-	worker->topic_partitions = info.partitions;
-	worker->troubled = false;
+	worker->contact.partitions = info.partitions;
+	worker->contact.failing = false;
 	worker->retry_ms = 0;
-	worker->next_topic_check =
+	worker->contact.next_check =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SI_TOPIC_CHECK_MS);
 	worker->phase = SI_PHASE_STREAM;
 	worker->wait = SI_WAIT_IDLE;

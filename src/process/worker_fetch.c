@@ -13,34 +13,6 @@
 
 #include "process/worker_internal.h"
 
-/* Has all of a partition been read that this run is to read? */
-bool
-si_worker_has_read_all(const SiPartition *partition)
-{
-	return partition->expected >= partition->stop;
-}
-
-SiPartition *
-si_worker_find_partition(SiWorker *worker, int32 number)
-{
-	int			low = 0,
-				high = worker->npartitions - 1;
-
-	while (low <= high)
-	{
-		int			middle = (low + high) / 2;
-		SiPartition *partition = &worker->partitions[middle];
-
-		if (partition->progress.partition == number)
-			return partition;
-		if (partition->progress.partition < number)
-			low = middle + 1;
-		else
-			high = middle - 1;
-	}
-	return NULL;
-}
-
 /* Below this offset a partition has nothing but what was fetched. */
 static void
 pass_to(SiPartition *partition, int64 offset)
@@ -81,7 +53,7 @@ take_item(SiWorker *worker, const SiFetched *item)
 		case SI_FETCH_CORRUPT:
 			/* nothing behind it may be taken; see abandon */
 			partition->expected = PG_INT64_MAX;
-			worker->broken =
+			worker->intake.broken =
 				MemoryContextStrdup(worker->plan_context,
 									psprintf("topic \"%s\", partition %d, offset " INT64_FORMAT ": %s",
 											 worker->subscription->topic, item->message.partition,
@@ -98,57 +70,36 @@ take_item(SiWorker *worker, const SiFetched *item)
 static void
 compact_entries(SiWorker *worker)
 {
-	int			n = worker->nentries - worker->first;
+	int			n = worker->intake.n - worker->intake.first;
 
-	if (worker->first == 0)
+	if (worker->intake.first == 0)
 		return;
-	memmove(worker->entries, worker->entries + worker->first, sizeof(SiEntry) * n);
-	worker->first = 0;
-	worker->nentries = n;
+	memmove(worker->intake.entries, worker->intake.entries + worker->intake.first, sizeof(SiEntry) * n);
+	worker->intake.first = 0;
+	worker->intake.n = n;
 }
 
 /* Add a message to those fetched. */
 static void
 add_entry(SiWorker *worker, const SiMessage *message)
 {
-	worker->entries[worker->nentries++].message = *message;
-	worker->bytes += message->key_len + message->value_len;
+	worker->intake.entries[worker->intake.n++].message = *message;
+	worker->intake.bytes += message->key_len + message->value_len;
 }
 
 void
 si_worker_release(SiWorker *worker, int n)
 {
-	SiEntry    *entries = worker->entries + worker->first;
+	SiEntry    *entries = worker->intake.entries + worker->intake.first;
 
 	for (int i = n - 1; i >= 0; i--)
 	{
-		worker->bytes -= entries[i].message.key_len + entries[i].message.value_len;
+		worker->intake.bytes -= entries[i].message.key_len + entries[i].message.value_len;
 		si_consumer_release(worker->consumer, &entries[i].message);
 	}
-	worker->first += n;
-	if (worker->first == worker->nentries)
-		worker->first = worker->nentries = 0;
-}
-
-/* Read no further where all has been read that this run is to read. */
-void
-si_worker_leave_partitions(SiWorker *worker)
-{
-	int32	   *partitions = palloc(sizeof(int32) * Max(worker->npartitions, 1));
-	int			n = 0;
-
-	for (int i = 0; i < worker->npartitions; i++)
-	{
-		SiPartition *partition = &worker->partitions[i];
-
-		if (!partition->assigned || !si_worker_has_read_all(partition))
-			continue;
-		partition->assigned = false;
-		partitions[n++] = partition->progress.partition;
-	}
-	if (n > 0)
-		si_consumer_unassign(worker->consumer, partitions, n);
-	pfree(partitions);
+	worker->intake.first += n;
+	if (worker->intake.first == worker->intake.n)
+		worker->intake.first = worker->intake.n = 0;
 }
 
 /*
@@ -163,19 +114,19 @@ si_worker_fetch(SiWorker *worker)
 
 	Assert(CurrentMemoryContext == worker->scratch);
 	compact_entries(worker);
-	while (worker->nentries < worker->options->batch_size && worker->bytes < most_bytes)
+	while (worker->intake.n < worker->options->batch_size && worker->intake.bytes < most_bytes)
 	{
-		int			room = Min(SI_FETCH_CHUNK, worker->options->batch_size - worker->nentries);
-		int			n = si_consumer_fetch(worker->consumer, worker->chunk, room);
+		int			room = Min(SI_FETCH_CHUNK, worker->options->batch_size - worker->intake.n);
+		int			n = si_consumer_fetch(worker->consumer, worker->intake.chunk, room);
 
 		si_worker_check_interrupts();
 		if (n == 0)
 			return true;
-		if (worker->nentries == 0)
-			worker->oldest = GetCurrentTimestamp();
+		if (worker->intake.n == 0)
+			worker->intake.oldest = GetCurrentTimestamp();
 		for (int i = 0; i < n; i++)
 		{
-			SiFetched  *item = &worker->chunk[i];
+			SiFetched  *item = &worker->intake.chunk[i];
 
 			if (take_item(worker, item))
 				add_entry(worker, &item->message);

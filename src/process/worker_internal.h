@@ -3,9 +3,10 @@
  * worker_internal.h
  *	  What the worker's files share; see worker.c.
  *
- * The arrows between them go from worker.c outwards, but for the waits: whoever
- * waits does so in worker.c, which looks after everything meanwhile.  Included by
- * the worker's files alone.
+ * The state of a worker, by owner, and the functions that one of its files calls in
+ * another.  Calls go one way: worker.c calls the phases (prepare, contact, stream),
+ * stream calls fetch, apply, limits and run, and all of them call wait, partitions,
+ * rate and status, which call none of those.  Included by the worker's files alone.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -24,11 +25,10 @@
 #include "process/publisher.h"
 #include "shmem/slots.h"
 
-#define SI_TOPIC_CHECK_MS	30000	/* partitions added, topic gone */
+#define SI_TOPIC_CHECK_MS	30000	/* between questions about the topic */
 #define SI_RETRY_MIN_MS		1000
 #define SI_LAST_PUBLICATION_MS	2000	/* most that the end of a run waits
 										 * for one */
-
 #define SI_FETCH_CHUNK		1000	/* messages fetched at a time */
 
 /* A reject limit in percent is of so many messages, kept in so many parts. */
@@ -50,20 +50,83 @@ typedef enum SiWorkerPhase
 	SI_PHASE_STREAM
 } SiWorkerPhase;
 
-/* One of our partitions. */
+/* When the launcher may start a successor of a worker that ends. */
+typedef enum SiSuccessor
+{
+	SI_SUCCESSOR_AT_ONCE,		/* the worker was told to end, or what it
+								 * works for has changed */
+	SI_SUCCESSOR_DELAYED		/* it has failed */
+} SiSuccessor;
+
+/* A partition of this worker. */
 typedef struct SiPartition
 {
 	SiProgress	progress;
 	int64		expected;		/* next offset to take; lower ones are dropped */
-	int64		stop;			/* and so is this, and what is behind it */
+	int64		stop;			/* where the run ends: dropped from there on */
 	bool		assigned;		/* the consumer reads it */
-	int64		end;			/* its end, if seen behind what is in hand; -1 */
+	int64		end;			/* its end, if seen behind the fetched
+								 * messages; -1 */
 	bool		at_end;			/* nothing came since its end was seen */
 	int			refused;		/* messages refused in a row */
 	bool		in_batch;
-	bool		missing;		/* the topic, made anew, does not have it */
-	pg_atomic_uint64 *shown_offset; /* in our slots; NULL if there is none */
+	bool		missing;		/* the topic was created again without it */
+	pg_atomic_uint64 *shown_offset; /* in shared memory; NULL if there is none */
 } SiPartition;
+
+/* Messages fetched and not applied yet (worker_fetch.c): entries[first .. n). */
+typedef struct SiIntake
+{
+	SiEntry    *entries;
+	SiFetched  *chunk;			/* what the consumer delivers at a time */
+	int			first;
+	int			n;
+	int64		bytes;			/* of these messages */
+	TimestampTz oldest;			/* when the first of them was fetched */
+	int			skips;			/* messages that a user wants skipped */
+	char	   *broken;			/* why a partition cannot be read further, or
+								 * NULL */
+	int			limit;			/* most messages of the next batch */
+	SiFailure  *refusal;		/* why COMMIT refused the next message, which
+								 * is then a batch of its own; or NULL */
+	MemoryContext refusal_context;
+} SiIntake;
+
+/* How fast the worker is, and may be (worker_rate.c). */
+typedef struct SiRate
+{
+	double		tokens;			/* messages that rate_limit allows */
+	TimestampTz tokens_at;
+	int			allowed;		/* of the fetched messages, now */
+	TimestampTz since;			/* messages counted since then */
+	int64		messages;
+	double		per_second;
+} SiRate;
+
+/* Messages refused lately, for a limit in percent (worker_limits.c). */
+typedef struct SiRejects
+{
+	int			messages;		/* in the current part of the window */
+	int			refused[SI_REJECT_WINDOW_PARTS];
+	int			part;
+} SiRejects;
+
+/* The end of a run with stop_at (worker_run.c). */
+typedef struct SiRun
+{
+	bool		arrived;		/* the run is over in our partitions */
+	TimestampTz arrived_at;
+	bool		checked;		/* and was not yet over in those of others */
+} SiRun;
+
+/* What is known of brokers and topic (worker_contact.c, worker_stream.c). */
+typedef struct SiContact
+{
+	int			partitions;		/* of the topic */
+	TimestampTz next_check;
+	bool		asked;			/* about the topic; the answer is due */
+	bool		failing;		/* brokers or topic are not as they should be */
+} SiContact;
 
 typedef struct SiWorker
 {
@@ -77,64 +140,38 @@ typedef struct SiWorker
 	SiProgressKey key;
 	SiPlan	   *plan;
 	SiConsumer *consumer;
-	WaitEventSet *events;
 	int			number;			/* which of the subscription's workers */
-	int			team;			/* of how many that take part */
+	int			team;			/* how many share the partitions */
 
-	SiPartition *partitions;
+	SiPartition *partitions;	/* in order of their numbers */
 	int			npartitions;
-	int			topic_partitions;
-	int			skips;			/* messages that are to be skipped */
-	bool		arrived;		/* the run is over in all of them ... */
-	bool		run_checked;	/* ... and then it was not in others' */
-	TimestampTz arrived_at;
-
-	/* messages fetched and not applied yet: entries[first .. nentries) */
-	SiEntry    *entries;
-	SiFetched  *chunk;			/* what the consumer delivers at a time */
-	int			first;
-	int			nentries;
-	int64		bytes;			/* of those */
-	TimestampTz oldest;			/* when the first of them was taken */
-	int			limit;			/* most messages of the next batch */
-	char	   *broken;			/* why a partition cannot continue, or NULL */
-	SiFailure  *refusal;		/* what COMMIT said of the next message, which
-								 * is then a batch of its own; or NULL */
-	MemoryContext refusal_context;
-
-	/* messages refused lately, for a limit in percent; see count_window */
-	int			window_messages;	/* in the part at hand */
-	int			window_refused[SI_REJECT_WINDOW_PARTS];
-	int			window_part;
-	TimestampTz next_orphans;	/* when orphans are due to be tried again; 0:
+	SiIntake	intake;
+	SiRate		rate;
+	SiRejects	rejects;
+	SiRun		run;
+	SiContact	contact;
+	SiPublisher publisher;
+	TimestampTz next_orphans;	/* when orphans are due to be retried; 0:
 								 * there are none */
 
-	/* waiting and looking around */
+	/* the state as shown (worker_status.c) */
+	bool		announce;		/* it has changed */
+	bool		streaming;		/* it is this one */
+
+	/* waiting (worker_wait.c) */
+	WaitEventSet *events;
 	SiWorkerWait wait;
-	bool		announce;		/* the state has changed */
-	bool		streaming;		/* and is this */
-	SiPublisher publisher;
-	double		tokens;			/* messages that rate_limit allows */
-	int			allowed;		/* of those in hand, now */
-	TimestampTz tokens_at;
-	TimestampTz next_topic_check;
-	bool		topic_asked;
-	bool		troubled;
-	int			retry_ms;
+	int			retry_ms;		/* the last delay before a retry; 0: none */
 	int			retries_at_once;
-	TimestampTz report_due;		/* when statistics that were held back are to
-								 * be reported; 0: there are none */
-	TimestampTz rate_since;
-	int64		rate_messages;
-	double		rate;
+	TimestampTz report_due;		/* of table statistics held back; 0: none */
 } SiWorker;
 
 /* Our slot in shared memory. */
 extern int	si_worker_my_slot;
 
-/* ---- telling our state, and leaving (worker_status.c) ---- */
+/* ---- worker_status.c: showing the state, and leaving ---- */
 
-/* Tell what we are doing; announced, also in the log, when it changes. */
+/* Show the state; announced, also in the log, when it changes. */
 extern void si_worker_set_state(SiWorker *worker, SiState state, const char *reason);
 
 /* Announce the state if it has changed, in a transaction of its own. */
@@ -150,119 +187,88 @@ extern void si_worker_set_error(int sqlerrcode, const char *text);
 extern void si_worker_show_failure(SiWorker *worker, const SiFailure *failure, const char *words);
 
 /*
- * If it was a statement on our own tables that threw, and no passing error,
- * show that and return true: then no message is at fault, whichever it came
- * with.  Once, after the transaction was undone.
+ * If a statement on our own tables threw the error, and it is no passing one, show
+ * that and return true: no message is at fault then.  Once, after the transaction
+ * was undone.
  */
 extern bool si_worker_show_own_failure(SiWorker *worker, SiFailure *failure);
 
-/* Show when the next try is; 0: none is waited for. */
+/* Show when the next try is; 0: there is none to wait for. */
 extern void si_worker_set_retry_at(TimestampTz at);
 
-/*
- * Leave.  asked: because somebody wants us to, or the ground has changed, so
- * that a successor may start at once.  Does not return.
- */
-extern void si_worker_leave(bool asked);
+/* End the process.  Does not return. */
+extern void si_worker_leave(SiSuccessor successor);
 
-/* Brokers or topic are not as they should be: show it. */
+/* Show that brokers or topic are not as they should be. */
 extern void si_worker_report_trouble(SiWorker *worker, const SiTrouble *trouble);
 
 /*
- * Leave if the subscription is not what we work for any more.  Asked before
- * trying again: what failed may have failed because it is gone.
+ * Leave if the subscription has changed or is gone.  Called before a retry: the
+ * failure may be due to that.
  */
 extern void si_worker_leave_if_changed(SiWorker *worker);
 
-/* The subscription has been stopped, and that is committed: leave. */
+/* Leave after the subscription was stopped, and that is committed. */
 extern void si_worker_leave_stopped(SiWorker *worker, SiState state, const char *reason);
 
-/* Stop the subscription until somebody enables it, and leave. */
+/* Stop the subscription until a user enables it, and leave. */
 extern void si_worker_stop_subscription(SiWorker *worker, SiState state, const char *reason,
 										const char *sqlstate);
 
-/* ---- CONTACT (worker_contact.c) ---- */
+/* ---- worker_partitions.c ---- */
+
+/* A partition of ours by its number, or NULL. */
+extern SiPartition *si_worker_find_partition(SiWorker *worker, int32 number);
+
+/* Was everything of a partition, or of all of ours, fetched that this run reads? */
+extern bool si_worker_has_read_all(const SiPartition *partition);
+extern bool si_worker_has_read_run(const SiWorker *worker);
+
+/* Was everything applied, up to the ends as they were seen? */
+extern bool si_worker_all_at_end(const SiWorker *worker);
+
+/* Stop reading the partitions of which everything was fetched. */
+extern void si_worker_stop_reading(SiWorker *worker);
 
 /* Have the watermarks of our partitions written to shared memory. */
 extern void si_worker_watch_watermarks(SiWorker *worker);
 
-/* The phase CONTACT; sets the next one if it succeeds. */
-extern void si_worker_contact(SiWorker *worker);
-
-/* ---- STREAM: fetching (worker_fetch.c) ---- */
-
-/* Has all of a partition been read that this run is to read? */
-extern bool si_worker_has_read_all(const SiPartition *partition);
-
-/* One of ours by its number, or NULL. */
-extern SiPartition *si_worker_find_partition(SiWorker *worker, int32 number);
-
-/* Read no further where all has been read that this run is to read. */
-extern void si_worker_leave_partitions(SiWorker *worker);
+/* Show the offsets of the partitions in the last batch in shared memory. */
+extern void si_worker_show_offsets(SiWorker *worker);
 
 /*
- * Fetch until the batch is full or there is nothing more.  The descriptor
- * fires again only after the queue was found empty, so we must not stop before
- * and then wait.  Returns false if something may be left.
+ * Publish our offsets under the consumer group, for Kafka's own tools.  A refusal
+ * is reported once, and nothing else suffers.
  */
-extern bool si_worker_fetch(SiWorker *worker);
+extern void si_worker_publish_offsets(SiWorker *worker);
 
-/* Give the first n messages that were fetched back to the library. */
-extern void si_worker_release(SiWorker *worker, int n);
-
-/* ---- STREAM: applying (worker_apply.c) ---- */
+/* ---- worker_rate.c ---- */
 
 /*
- * Messages of the next batch: as many as its limits allow.  *skip: it is one
- * that a user wants skipped.
+ * How many messages rate_limit allows now: each worker has its share, and what
+ * it does not use within a second is lost.
  */
-extern int	si_worker_batch_messages(SiWorker *worker, bool *skip);
+extern int	si_worker_allowed_messages(SiWorker *worker);
 
-/* The messages per second of the last second or more. */
+/* Count messages, and show their rate about once a second. */
 extern void si_worker_update_rate(SiWorker *worker, int64 messages);
 
-/* Has everything been taken, up to the ends as they were seen? */
-extern bool si_worker_all_at_end(const SiWorker *worker);
+/* ---- worker_wait.c ---- */
+
+/* Prepare for waits: their names, and the caches whose changes end the worker. */
+extern void si_worker_init_waits(void);
 
 /*
- * Try orphans again whose time has come: their parents may have arrived by
- * another topic.  In a transaction of its own that touches no progress.
+ * Wait for the latch, the consumer or the time (-1: without end), and take what came
+ * from outside meanwhile.  No transaction may be open.
  */
-extern void si_worker_retry_orphans(SiWorker *worker);
+extern void si_worker_wait(SiWorker *worker, long timeout_ms);
 
-/*
- * Apply the next batch of what was fetched, as one transaction, or wait for the
- * session that is changing the subscription.  A batch that is undone by a
- * passing error is tried again later; what else is thrown ends the worker.
- */
-extern void si_worker_apply(SiWorker *worker);
-
-/* Is there something to apply, and is it time? */
-extern bool si_worker_batch_due(SiWorker *worker, bool drained, long *wait_ms);
-
-/* ---- STREAM: messages that were refused (worker_limits.c) ---- */
-
-/* A message cannot be applied, and the subscription says to stop there. */
-extern void si_worker_stop_at_message(SiWorker *worker, const SiFailure *failure);
-
-/*
- * The limits that keep a broken table from turning a topic into dead letters.
- * What is refused is put away already; here it is decided whether to go on.
- */
-extern void si_worker_check_limits(SiWorker *worker, const SiBatch *batch);
-
-/* ---- STREAM: the end of a run (worker_run.c) ---- */
-
-/*
- * What is to be done about the end of the run when there is nothing to apply.
- * How long until there is more of it, or -1, goes to *wait_ms.
- */
-extern void si_worker_tend_run(SiWorker *worker, long *wait_ms);
-
-/* ---- the loop (worker.c) ---- */
-
-/* Wait before trying again, a little longer each time. */
+/* Wait before a retry, twice as long each time, up to max_ms. */
 extern void si_worker_back_off(SiWorker *worker, int max_ms);
+
+/* Take the launcher's requests: leave if it wants that, or if the server changed. */
+extern void si_worker_take_requests(SiWorker *worker);
 
 /*
  * Take interrupts where no statement runs: as in an idle session, there is
@@ -270,16 +276,62 @@ extern void si_worker_back_off(SiWorker *worker, int max_ms);
  */
 extern void si_worker_check_interrupts(void);
 
-/*
- * Tell Kafka how far we are, under the group, for its own tools to see.  That
- * it does not want to know is said once, and nothing else suffers.
- */
-extern void si_worker_publish_offsets(SiWorker *worker);
+/* ---- the phases; each sets the next one if it succeeds ---- */
+
+extern void si_worker_prepare(SiWorker *worker);	/* worker_prepare.c */
+extern void si_worker_contact(SiWorker *worker);	/* worker_contact.c */
+extern void si_worker_stream(SiWorker *worker); /* worker_stream.c */
+
+/* ---- worker_fetch.c ---- */
 
 /*
- * Wait for the latch, the consumer or the time.  Everything that may come from
- * outside is looked at here.
+ * Fetch until the batch is full or nothing is left.  The descriptor fires again
+ * only after the queue was found empty, so a worker must not stop earlier and then
+ * wait.  Returns false if something may be left.
  */
-extern void si_worker_wait_for_something(SiWorker *worker, long timeout_ms);
+extern bool si_worker_fetch(SiWorker *worker);
+
+/* Give the first n fetched messages back to the library. */
+extern void si_worker_release(SiWorker *worker, int n);
+
+/* ---- worker_apply.c ---- */
+
+/*
+ * The size of the next batch: as many messages as its limits allow.  *skip: it is
+ * one message, which a user wants skipped.
+ */
+extern int	si_worker_batch_messages(SiWorker *worker, bool *skip);
+
+/* Retry the orphans that are due, in a transaction that touches no progress. */
+extern void si_worker_retry_orphans(SiWorker *worker);
+
+/*
+ * Apply the next batch of the fetched messages, as one transaction, or wait for the
+ * session that is changing the subscription.  A batch that is undone by a
+ * passing error is retried later; any other error ends the worker.
+ */
+extern void si_worker_apply(SiWorker *worker);
+
+/* Is there something to apply, and is it time?  Else *wait_ms: how long until then. */
+extern bool si_worker_batch_due(SiWorker *worker, bool drained, long *wait_ms);
+
+/* ---- worker_limits.c: messages that were refused ---- */
+
+/* Stop the subscription at a message that cannot be applied, with on_error = stop. */
+extern void si_worker_stop_at_message(SiWorker *worker, const SiFailure *failure);
+
+/*
+ * Check the limits that keep a broken table from turning a topic into dead letters.
+ * The refused messages of the batch are stored already.
+ */
+extern void si_worker_check_limits(SiWorker *worker, const SiBatch *batch);
+
+/* ---- worker_run.c: the end of a run ---- */
+
+/*
+ * Check whether the run is over, when there is nothing to apply.  *wait_ms: how long
+ * until the next check, or -1.
+ */
+extern void si_worker_check_run(SiWorker *worker, long *wait_ms);
 
 #endif							/* SI_WORKER_INTERNAL_H */

@@ -20,7 +20,7 @@ void
 si_worker_stop_at_message(SiWorker *worker, const SiFailure *failure)
 {
 	char	   *reason = si_failure_describe(failure, worker->subscription->topic,
-											 &worker->entries[worker->first].message);
+											 &worker->intake.entries[worker->intake.first].message);
 
 	si_worker_set_error(failure->sqlerrcode, reason);
 	si_worker_stop_subscription(worker, SI_STATE_STOPPED, si_reason(SI_REASON_BAD_MESSAGE, reason),
@@ -62,19 +62,19 @@ count_window(SiWorker *worker, const SiBatch *batch)
 				most = 0;
 
 	for (int i = 0; i < SI_REJECT_WINDOW_PARTS; i++)
-		total += worker->window_refused[i];
+		total += worker->rejects.refused[i];
 	for (int i = 0; i < batch->done; i++)
 	{
-		if (worker->window_messages++ == REJECT_WINDOW / SI_REJECT_WINDOW_PARTS)
+		if (worker->rejects.messages++ == REJECT_WINDOW / SI_REJECT_WINDOW_PARTS)
 		{
-			worker->window_messages = 1;
-			worker->window_part = (worker->window_part + 1) % SI_REJECT_WINDOW_PARTS;
-			total -= worker->window_refused[worker->window_part];
-			worker->window_refused[worker->window_part] = 0;
+			worker->rejects.messages = 1;
+			worker->rejects.part = (worker->rejects.part + 1) % SI_REJECT_WINDOW_PARTS;
+			total -= worker->rejects.refused[worker->rejects.part];
+			worker->rejects.refused[worker->rejects.part] = 0;
 		}
 		if (batch->entries[i].failure == NULL || batch->entries[i].already_dead)
 			continue;
-		worker->window_refused[worker->window_part]++;
+		worker->rejects.refused[worker->rejects.part]++;
 		total++;
 		most = Max(most, total);
 	}

@@ -3,8 +3,8 @@
  * worker_run.c
  *	  The end of a run, for the option stop_at.
  *
- * Who has come to the end in all its partitions waits for the others, and the last
- * one ends the run.
+ * A worker that has reached the end in all its partitions waits for the others, and
+ * the last one ends the run.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -32,14 +32,14 @@ has_arrived(const SiWorker *worker)
 }
 
 /*
- * The run has ended here.  Nobody will publish how far it came after the
- * process is gone, so that has a moment now; it must be durable before.
+ * The run has ended in our partitions.  No offset can be published after the process
+ * is gone, so that is done now; what is published must be durable before.
  */
 static void
 arrive(SiWorker *worker)
 {
-	worker->arrived = true;
-	worker->arrived_at = GetCurrentTimestamp();
+	worker->run.arrived = true;
+	worker->run.arrived_at = GetCurrentTimestamp();
 	si_publisher_hurry(&worker->publisher);
 	si_worker_publish_offsets(worker);
 }
@@ -93,11 +93,11 @@ end_run(SiWorker *worker)
 	if (ended)
 		si_worker_leave_stopped(worker, SI_STATE_FINISHED, reason);
 	if (!ours || over)
-		si_worker_leave(true);
-	worker->run_checked = true;
+		si_worker_leave(SI_SUCCESSOR_AT_ONCE);
+	worker->run.checked = true;
 	if (worker->npartitions > 0)
 		si_worker_set_state(worker, SI_STATE_STREAMING,
-							"the run has ended in the partitions of this worker, and goes on in others");
+							"the run has ended in the partitions of this worker, and continues in others");
 }
 
 /*
@@ -105,17 +105,17 @@ end_run(SiWorker *worker)
  * How long until there is more of it, or -1, goes to *wait_ms.
  */
 void
-si_worker_tend_run(SiWorker *worker, long *wait_ms)
+si_worker_check_run(SiWorker *worker, long *wait_ms)
 {
 	*wait_ms = -1;
-	if (worker->run_checked || !has_arrived(worker))
+	if (worker->run.checked || !has_arrived(worker))
 		return;
-	if (!worker->arrived)
+	if (!worker->run.arrived)
 		arrive(worker);
 	if (si_publisher_is_busy(&worker->publisher))
 	{
 		*wait_ms = SI_LAST_PUBLICATION_MS -
-			TimestampDifferenceMilliseconds(worker->arrived_at, GetCurrentTimestamp());
+			TimestampDifferenceMilliseconds(worker->run.arrived_at, GetCurrentTimestamp());
 		if (*wait_ms > 0)
 			return;
 		*wait_ms = -1;

@@ -19,14 +19,14 @@
 
 int			si_worker_my_slot = -1;
 
-/* Does all go well?  Between these states one may go to and fro all day. */
+/* States of normal operation, between which a worker changes all day. */
 static bool
 is_well(SiState state)
 {
 	return state == SI_STATE_CATCHING_UP || state == SI_STATE_STREAMING;
 }
 
-/* A line of the log for a change of state that somebody may want to know of. */
+/* Log a change of state; changes back and forth while all is well only at DEBUG1. */
 static void
 log_state(const SiWorker *worker, SiState before, SiState state, const char *reason)
 {
@@ -148,15 +148,11 @@ si_worker_set_retry_at(TimestampTz at)
 	si_slots_unlock();
 }
 
-/*
- * Leave.  asked: because somebody wants us to, or the ground has changed, so
- * that a successor may start at once.
- */
 void
-si_worker_leave(bool asked)
+si_worker_leave(SiSuccessor successor)
 {
 	si_slots_lock(LW_EXCLUSIVE);
-	si_slots_worker(si_worker_my_slot)->left = asked;
+	si_slots_worker(si_worker_my_slot)->left = (successor == SI_SUCCESSOR_AT_ONCE);
 	si_slots_unlock();
 	proc_exit(0);
 }
@@ -224,7 +220,7 @@ si_worker_report_trouble(SiWorker *worker, const SiTrouble *trouble)
 	if (about_topic && !names_topic(text, worker->subscription->topic))
 		text = psprintf("topic \"%s\": %s", worker->subscription->topic, trouble->words);
 
-	worker->troubled = true;
+	worker->contact.failing = true;
 	si_worker_set_error(trouble_sqlstate(trouble->kind), text);
 	si_worker_set_state(worker, about_topic ? SI_STATE_STOPPED : SI_STATE_RETRYING,
 						si_reason(trouble_reason(worker, trouble->kind), text));
@@ -247,7 +243,7 @@ si_worker_leave_if_changed(SiWorker *worker)
 		now->stop_state != NULL;
 	si_transaction_commit(caller);
 	if (changed)
-		si_worker_leave(true);
+		si_worker_leave(SI_SUCCESSOR_AT_ONCE);
 }
 
 /*
@@ -272,10 +268,9 @@ si_worker_leave_stopped(SiWorker *worker, SiState state, const char *reason)
 	}
 	si_slots_unlock();
 	si_slots_request_scan(MyDatabaseId);
-	si_worker_leave(true);
+	si_worker_leave(SI_SUCCESSOR_AT_ONCE);
 }
 
-/* Stop the subscription until somebody enables it, and leave. */
 void
 si_worker_stop_subscription(SiWorker *worker, SiState state, const char *reason, const char *sqlstate)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * lock_wait.c
- *	  For which lock a process waits, and who holds it.
+ *	  For which lock a process waits, and which processes hold it.
  *
  * The same data that pg_locks and pg_blocking_pids() show, which all roles may
  * see; so nothing more is told of the holder than its process.  They are asked
@@ -76,9 +76,10 @@ awaited_lock(const BlockedProcsData *data)
 }
 
 /*
- * What the lock is on.  Who waits for a row waits for the transaction that has
- * changed it, often with a lock on the row in hand, which says where it is.
- * (Who wants to insert a key that it has inserted has none.)
+ * What the lock is on.  A process that waits for a row waits for the transaction
+ * that has changed it, often while it holds a lock on the row, which says where it
+ * is.  (One that waits to insert a key which that transaction has inserted holds
+ * none.)
  */
 static void
 append_lock(StringInfo buf, const LockInstanceData *awaited, int pid)
@@ -147,7 +148,7 @@ append_relation(StringInfo buf, Oid database, Oid relation)
 	appendStringInfoString(buf, quote_qualified_identifier(schema, name));
 }
 
-/* The row's lock that a process has in hand, if it has one. */
+/* The row lock that a process holds, if it holds one. */
 static bool
 find_tuple_lock(int pid, LOCKTAG *tag)
 {
@@ -167,8 +168,8 @@ find_tuple_lock(int pid, LOCKTAG *tag)
 }
 
 /*
- * Who is in the way: those who hold the lock in a conflicting mode, and only
- * if there are none those who came before and wait for one.
+ * The processes in the way: those that hold the lock in a conflicting mode; only
+ * if there are none, those that wait for one and came before.
  */
 static void
 append_blockers(StringInfo buf, const BlockedProcsData *data, const LockInstanceData *awaited)

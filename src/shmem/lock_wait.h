@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * lock_wait.h
- *	  For which lock a process waits, and who holds it.
+ *	  For which lock a process waits, and which processes hold it.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -88,8 +88,8 @@ static void
 startup_shmem(void)
 {
 	/*
-	 * counts in the postmaster, which lives on when shared memory is made
-	 * anew
+	 * counts in the postmaster, which survives when shared memory is made
+	 * again
 	 */
 	static int	startups = 0;
 	bool		found;
@@ -269,7 +269,7 @@ evict_subscription(SiSubscriptionSlot *slot)
 	database->freed_seen = si_shared->freed;
 }
 
-/* A slot that nobody has, or that is given up for this role; or NULL. */
+/* A free slot, or one that is given up for this role; or NULL. */
 static SiSubscriptionSlot *
 free_subscription_slot(int owned, bool runs)
 {
@@ -459,7 +459,8 @@ si_slots_wake(int pid)
 
 	/*
 	 * The process may end between the look-up and this; then a latch is set
-	 * that belongs to nobody, or to somebody who will find nothing to do.
+	 * that belongs to no process, or to another one, which finds nothing to
+	 * do.
 	 */
 	if (proc != NULL)
 		SetLatch(&proc->procLatch);

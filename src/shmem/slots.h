@@ -6,12 +6,12 @@
  *
  * Fixed arrays of values, no pointers, under one LWLock.  A slot is known by
  * its index and its generation, which is raised whenever the slot is given to
- * somebody else.  Watermarks are atomics, since a worker's helper thread
- * writes them.  Nothing here is durable: it is all read anew from the tables
+ * another worker.  Watermarks are atomics, since a worker's helper thread
+ * writes them.  Nothing here is durable: it is all read again from the tables
  * after a restart.
  *
- * Every function that returns a slot wants the lock held, and says in which
- * mode; si_slots_lock() and si_slots_unlock() are the way to take it.
+ * For every function that returns a slot the caller holds the lock, in the mode
+ * that the function's comment gives; si_slots_lock() and si_slots_unlock() take it.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -65,7 +65,7 @@ typedef enum SiPinned
 /* What is kept of a scanner's error. */
 #define SI_SCAN_ERROR_LEN	160
 
-/* A database that has the extension, or about which somebody asked. */
+/* A database that has the extension, or for which a scan was requested. */
 typedef struct SiDatabaseSlot
 {
 	Oid			database;		/* InvalidOid: the slot is free */
@@ -104,7 +104,7 @@ typedef struct SiSubscriptionSlot
 	SiState		state;
 	char		reason[SI_REASON_LEN];
 	TimestampTz since;
-	TimestampTz recheck_at;		/* may heal by itself: scan again then; 0: no */
+	TimestampTz recheck_at;		/* scan again then, it may be repaired; 0: no */
 } SiSubscriptionSlot;
 
 /* A worker: the process, or the place kept for the one to be started. */
@@ -127,7 +127,7 @@ typedef struct SiWorkerSlot
 								 * its subscription changed */
 	TimestampTz stop_since;
 	int64		epoch;			/* of the subscription that it works with */
-	int			failures;		/* exits in a row that nobody asked for */
+	int			failures;		/* exits in a row that were not requested */
 	TimestampTz started_at;
 	TimestampTz start_after;
 
@@ -145,12 +145,12 @@ typedef struct SiWorkerSlot
 	TimestampTz rate_at;		/* when that was found out */
 	int64		batch_messages; /* size of the last batch */
 	double		batch_ms;		/* and what it took */
-	bool		refresh_watermarks; /* somebody waits for fresh ones */
+	bool		refresh_watermarks; /* a session waits for fresh ones */
 } SiWorkerSlot;
 
 /*
- * A partition's watermarks; -1001 (SI_OFFSET_UNKNOWN) while unknown.  Whoever
- * shows them asks si_slots_watermarks_fresh before.
+ * A partition's watermarks; -1001 (SI_OFFSET_UNKNOWN) while unknown.  A
+ * view that shows them asks si_slots_watermarks_fresh first.
  */
 typedef struct SiPartitionSlot
 {
@@ -163,7 +163,7 @@ typedef struct SiPartitionSlot
 	pg_atomic_uint64 low;
 	pg_atomic_uint64 high;
 	pg_atomic_uint64 asked_at;	/* TimestampTz; 0: never; infinity: there is
-								 * nobody to ask, and the values are for good */
+								 * no broker to ask, and the values are final */
 	pg_atomic_uint64 next_offset;	/* as last committed; only to be shown */
 	pg_atomic_uint64 stop_offset;	/* where the run ends; PG_INT64_MAX: it
 									 * does not */
@@ -261,9 +261,9 @@ extern bool si_slots_watermarks_fresh(TimestampTz asked_at, TimestampTz now);
 extern void si_slots_free_partitions(int worker);
 
 /*
- * What a subscription's workers ring when they have committed a batch, for
- * those who wait for it.  Shared with other subscriptions, so who hears it has
- * to look.  The lock need not be held.
+ * The condition variable that a subscription's workers broadcast when they have
+ * committed a batch.  Subscriptions share it, so a session that wakes up has to
+ * check what it waits for.  The lock need not be held.
  */
 extern ConditionVariable *si_slots_bell(Oid database, int32 subscription);
 

@@ -265,7 +265,7 @@ ok( StreamIngest::poll_until(
 		$node,
 		"SELECT string_agg(state || COALESCE(': ' || reason, ''), '; ' ORDER BY worker) FROM stream_ingest.status WHERE name = 'named'",
 		join('; ',
-			('streaming: the run has ended in the partitions of this worker, and goes on in others') x 2,
+			('streaming: the run has ended in the partitions of this worker, and continues in others') x 2,
 			'streaming')),
 	'and who is there waits for the others');
 is(finished_lines('named'), 0, 'it has not finished yet');

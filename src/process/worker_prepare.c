@@ -1,0 +1,127 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_prepare.c
+ *	  The worker's phase PREPARE.
+ *
+ * Reads the subscription, checks the plan and opens the consumer.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+
+#include "apply/writer.h"
+#include "catalog/transaction.h"
+#include "common/compat.h"
+#include "options/server_options.h"
+#include "process/worker_internal.h"
+
+/* Leave; the scanner finds out why we cannot work, and shows the reason. */
+static void
+leave_for_scan(void)
+{
+	si_slots_request_scan(MyDatabaseId);
+	si_worker_leave(SI_SUCCESSOR_DELAYED);
+}
+
+static void
+open_consumer(SiWorker *worker)
+{
+	SiSubscription *s = worker->subscription;
+	SiServerProperties *server = si_server_properties(s->server, s->owner);
+	int			n = server->nproperties + worker->options->nproperties;
+	SiProperty *properties = palloc(sizeof(SiProperty) * Max(n, 1));
+	char	   *client_id = psprintf("stream_ingest/%s/%s", get_database_name(MyDatabaseId),
+									 NameStr(s->name));
+	char	   *group;
+
+	/* the launcher asks when it starts us, but may have asked long ago */
+	if (!has_server_usage_compat(server->server, s->owner))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, s->server);
+	if (server->server != s->server_oid)
+		leave_for_scan();
+
+	if (server->nproperties > 0)
+		memcpy(properties, server->properties, sizeof(SiProperty) * server->nproperties);
+	if (worker->options->nproperties > 0)
+		memcpy(properties + server->nproperties, worker->options->properties,
+			   sizeof(SiProperty) * worker->options->nproperties);
+
+	group = si_server_group_name(server, worker->options->group_id,
+								 get_database_name(MyDatabaseId), NameStr(s->name));
+	worker->consumer = si_consumer_open(properties, n, s->topic, group, client_id,
+										worker->plan->mapping->wants_headers);
+	worker->events = create_wait_event_set_compat(worker->context, 3);
+	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(worker->events, WL_SOCKET_READABLE, si_consumer_fd(worker->consumer),
+					  NULL, NULL);
+}
+
+/* Read the subscription, or leave if there is nothing to do for it. */
+static void
+read_subscription(SiWorker *worker)
+{
+	MemoryContext old = MemoryContextSwitchTo(worker->plan_context);
+	SiSubscription *s = NULL;
+
+	if (OidIsValid(si_catalog_lock_extension()))
+		s = si_catalog_get(worker->subscription->id);
+	if (s == NULL || !s->enabled || s->stop_state != NULL)
+		si_worker_leave(SI_SUCCESSOR_AT_ONCE);
+	si_progress_check_table();
+	worker->subscription = s;
+	worker->key.subscription = s->id;
+	worker->key.topic = s->topic;
+	worker->key.epoch = s->epoch;
+
+	/*
+	 * first of all, since a change of what fails starts another worker at
+	 * once
+	 */
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(si_worker_my_slot)->epoch = s->epoch;
+	si_slots_unlock();
+	worker->options = si_options_parse(s->options_text);
+	MemoryContextSwitchTo(old);
+}
+
+/* Batches wait for their commit as the options or the target want it. */
+static void
+set_synchronous_commit(SiWorker *worker)
+{
+	const char *value = worker->options->synchronous_commit;
+
+	if (value == NULL)
+		value = si_writer_is_remote(worker->subscription->target) ? "on" : "off";
+	SetConfigOption("synchronous_commit", value, PGC_USERSET, PGC_S_OVERRIDE);
+}
+
+void
+si_worker_prepare(SiWorker *worker)
+{
+	MemoryContext caller = si_transaction_begin();
+	MemoryContext old;
+
+	read_subscription(worker);
+	set_synchronous_commit(worker);
+	old = MemoryContextSwitchTo(worker->plan_context);
+	worker->plan = si_plan_create(worker->subscription, worker->options);
+	MemoryContextSwitchTo(old);
+	si_plan_check(worker->plan);
+	open_consumer(worker);
+	si_transaction_commit(caller);
+
+	worker->intake.entries = MemoryContextAllocHuge(worker->context,
+													sizeof(SiEntry) * worker->options->batch_size);
+	worker->intake.chunk = MemoryContextAlloc(worker->context, sizeof(SiFetched) * SI_FETCH_CHUNK);
+	worker->intake.limit = worker->options->batch_size;
+	worker->phase = SI_PHASE_CONTACT;
+	worker->retry_ms = 0;
+}

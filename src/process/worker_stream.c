@@ -1,0 +1,135 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_stream.c
+ *	  The worker's phase STREAM: one turn of fetching and applying.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+
+#include "process/worker_internal.h"
+
+#define FAILING_CHECK_MS	2000	/* between questions about the topic while
+									 * brokers or topic fail */
+
+/*
+ * Take what the brokers answered about the topic.  Partitions that were added, and
+ * a topic that was away, need a new contact, by a new process.
+ */
+static void
+take_topic_info(SiWorker *worker)
+{
+	SiTopicInfo info;
+
+	if (!si_consumer_topic_answer(worker->consumer, &info))
+		return;
+	worker->contact.asked = false;
+	worker->contact.next_check =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									info.valid ? SI_TOPIC_CHECK_MS : FAILING_CHECK_MS);
+	if (!info.valid)
+	{
+		/* one that holds back its answers because of a quota is not away */
+		if (info.trouble.kind != SI_TROUBLE_SILENCE || !si_consumer_throttled(worker->consumer))
+			si_worker_report_trouble(worker, &info.trouble);
+		return;
+	}
+	if (info.partitions != worker->contact.partitions)
+		si_worker_leave(SI_SUCCESSOR_AT_ONCE);
+	if (worker->contact.failing)
+	{
+		/* whether it is still the log that we know is asked at contact */
+		si_worker_leave(SI_SUCCESSOR_AT_ONCE);
+	}
+}
+
+/* Take what the consumer and the brokers report, and ask about the topic now and then. */
+static void
+check_brokers(SiWorker *worker)
+{
+	SiTrouble	trouble;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (si_consumer_trouble(worker->consumer, &trouble) && !worker->contact.failing)
+	{
+		/* is it one broker, or all? */
+		worker->contact.next_check = now;
+		if (trouble.kind == SI_TROUBLE_FATAL)
+		{
+			si_worker_report_trouble(worker, &trouble);
+			si_worker_leave(SI_SUCCESSOR_DELAYED);
+		}
+		si_worker_set_error(ERRCODE_CONNECTION_FAILURE, trouble.words);
+	}
+	take_topic_info(worker);
+	if (!worker->contact.asked && now >= worker->contact.next_check)
+	{
+		si_consumer_ask_topic(worker->consumer);
+		worker->contact.asked = true;
+	}
+}
+
+/* How long there is nothing to do unless something happens. */
+static long
+idle_ms(SiWorker *worker, long batch_ms)
+{
+	long		ms = worker->contact.asked ? SI_TOPIC_CHECK_MS
+		: TimestampDifferenceMilliseconds(GetCurrentTimestamp(), worker->contact.next_check);
+
+	if (worker->rate.per_second > 0)
+		ms = Min(ms, 1000);
+	if (batch_ms >= 0)
+		ms = Min(ms, batch_ms);
+	if (!worker->contact.failing)
+		ms = Min(ms, si_publisher_wait_ms(&worker->publisher));
+	if (worker->next_orphans != 0)
+		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													 worker->next_orphans));
+	return ms;
+}
+
+/*
+ * Leave because a partition cannot be read further.  What was fetched is given up:
+ * the brokers still have it, and a new process begins at the stored offset.
+ */
+static void
+abandon(SiWorker *worker)
+{
+	si_worker_set_error(ERRCODE_DATA_CORRUPTED, worker->intake.broken);
+	si_worker_set_state(worker, SI_STATE_RETRYING, worker->intake.broken);
+	si_worker_leave(SI_SUCCESSOR_DELAYED);
+}
+
+void
+si_worker_stream(SiWorker *worker)
+{
+	bool		drained;
+	long		batch_ms,
+				run_ms;
+
+	check_brokers(worker);
+	si_worker_retry_orphans(worker);
+	si_worker_publish_offsets(worker);
+	drained = si_worker_fetch(worker);
+	si_worker_stop_reading(worker);
+	if (worker->intake.broken != NULL && worker->intake.first == worker->intake.n)
+		abandon(worker);
+	if (si_worker_batch_due(worker, drained, &batch_ms))
+	{
+		si_worker_apply(worker);
+		return;
+	}
+	if (!drained && batch_ms < 0)
+		return;
+	si_worker_check_run(worker, &run_ms);
+	if (!worker->contact.failing && !worker->run.arrived && si_worker_all_at_end(worker) && worker->npartitions > 0)
+		si_worker_set_state(worker, SI_STATE_STREAMING, NULL);
+	si_worker_update_rate(worker, 0);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	si_worker_wait(worker, idle_ms(worker, run_ms >= 0 ? run_ms : batch_ms));
+}

@@ -1,0 +1,166 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_wait.c
+ *	  How a worker waits.
+ *
+ * All waits of a worker are here.  Each one waits for the process's latch, the
+ * consumer's descriptor or a time, with no transaction open, and then takes what
+ * came from outside: interrupts, a new configuration, invalidations, and the
+ * launcher's requests.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
+
+#include "common/compat.h"
+#include "process/worker_internal.h"
+
+#define REPORT_MS			1000	/* as often as the server's backends
+									 * report statistics */
+
+static const char *const wait_names[SI_NWAITS] = {
+	[SI_WAIT_IDLE] = "StreamIngestIdle",
+	[SI_WAIT_FETCH] = "StreamIngestFetch",
+	[SI_WAIT_RETRY] = "StreamIngestRetry",
+};
+
+static uint32 wait_events[SI_NWAITS];
+
+/* The server's options or the user mapping may have changed. */
+static volatile sig_atomic_t server_changed = false;
+
+static void
+server_options_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	server_changed = true;
+}
+
+void
+si_worker_init_waits(void)
+{
+	for (int i = 0; i < SI_NWAITS; i++)
+		wait_events[i] = new_wait_event_compat(wait_names[i]);
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, server_options_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(USERMAPPINGOID, server_options_changed, (Datum) 0);
+}
+
+/*
+ * Does the publisher still send the final offsets of a run?  Another worker may
+ * have ended the run meanwhile, which must not interrupt that.
+ */
+static bool
+is_publishing_last(SiWorker *worker)
+{
+	return worker->run.arrived && si_publisher_is_busy(&worker->publisher) &&
+		!TimestampDifferenceExceeds(worker->run.arrived_at, GetCurrentTimestamp(),
+									SI_LAST_PUBLICATION_MS);
+}
+
+void
+si_worker_take_requests(SiWorker *worker)
+{
+	SiWorkerSlot *slot;
+	bool		stop,
+				refresh;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	slot = si_slots_worker(si_worker_my_slot);
+	stop = slot->stop;
+	refresh = slot->refresh_watermarks;
+	slot->refresh_watermarks = false;
+	si_slots_unlock();
+
+	if (server_changed || (stop && !is_publishing_last(worker)))
+		si_worker_leave(SI_SUCCESSOR_AT_ONCE);
+	if (refresh && worker->phase == SI_PHASE_STREAM)
+		si_worker_watch_watermarks(worker);
+}
+
+void
+si_worker_check_interrupts(void)
+{
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+}
+
+/*
+ * Report the statistics of tables that were held back: the server does that with
+ * the next transaction, and there may be none for days.  Returns how long until
+ * the next report is due, or -1.
+ */
+static long
+report_statistics(SiWorker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		force = (worker->report_due != 0 && now >= worker->report_due);
+
+	if (pgstat_report_stat(force) == 0)
+	{
+		worker->report_due = 0;
+		return -1;
+	}
+	if (worker->report_due == 0 || force)
+		worker->report_due = TimestampTzPlusMilliseconds(now, REPORT_MS);
+	return TimestampDifferenceMilliseconds(now, worker->report_due);
+}
+
+void
+si_worker_wait(SiWorker *worker, long timeout_ms)
+{
+	WaitEvent	occurred[3];
+	long		report_ms;
+	int			n;
+
+	Assert(!IsTransactionState());
+	si_worker_announce_state(worker);
+	report_ms = report_statistics(worker);
+	if (report_ms >= 0 && (timeout_ms < 0 || report_ms < timeout_ms))
+		timeout_ms = report_ms;
+	n = WaitEventSetWait(worker->events, timeout_ms, occurred, lengthof(occurred),
+						 wait_events[worker->wait]);
+	if (n > 0)
+		ResetLatch(MyLatch);
+	si_consumer_drain_fd(worker->consumer);
+
+	si_worker_check_interrupts();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+	AcceptInvalidationMessages();
+	si_worker_take_requests(worker);
+}
+
+void
+si_worker_back_off(SiWorker *worker, int max_ms)
+{
+	TimestampTz until;
+	SiWorkerWait wait = worker->wait;
+
+	worker->retry_ms = (worker->retry_ms == 0) ? SI_RETRY_MIN_MS
+		: Min(worker->retry_ms * 2, max_ms);
+	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), worker->retry_ms);
+	si_worker_set_retry_at(until);
+	worker->wait = SI_WAIT_RETRY;
+	for (;;)
+	{
+		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+		if (left <= 0)
+			break;
+		si_worker_wait(worker, left);
+	}
+	worker->wait = wait;
+	si_worker_set_retry_at(0);
+}
