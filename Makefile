@@ -25,10 +25,11 @@ OBJS_apply = apply column_default convert convert_batch datum datum_failure \
 	direct fast_input format isolate key mapping mapping_source other_index \
 	outcome plan protect reduce retry row_notes rows show statement \
 	statement_text tombstone unix_time user_sql write writer
-OBJS_process = ddl launcher launcher_scan launcher_workers places publisher \
-	scanner turn worker worker_apply worker_contact worker_fetch worker_limits \
-	worker_partitions worker_prepare worker_rate worker_run worker_status \
-	worker_stream worker_wait
+OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \
+	object_ddl places publisher scanner suspension turn utility worker \
+	worker_apply worker_contact worker_fetch worker_limits worker_partitions \
+	worker_prepare worker_rate worker_run worker_status worker_stream \
+	worker_wait
 OBJS_functions = arguments connection destination functions \
 	functions_dead_letters functions_decode functions_look functions_preview \
 	functions_produce functions_steer functions_wait infer outbox preview \

@@ -15,6 +15,7 @@
 #include "common/guc.h"
 #include "process/ddl.h"
 #include "process/launcher.h"
+#include "process/utility.h"
 #include "shmem/slots.h"
 
 PG_MODULE_MAGIC;
@@ -33,5 +34,6 @@ _PG_init(void)
 		return;
 	si_slots_init();
 	si_ddl_init();
+	si_utility_init();
 	si_launcher_init();
 }

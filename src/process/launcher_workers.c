@@ -50,7 +50,7 @@ database_is_suspended(Oid database)
 {
 	SiDatabaseSlot *slot = si_slots_find_database(database, false);
 
-	return slot != NULL && slot->suspended_by != 0;
+	return slot != NULL && slot->suspensions > 0;
 }
 
 /* Is this worker one that its subscription wants, as it is now? */

@@ -79,8 +79,8 @@ typedef struct SiDatabaseSlot
 								 * slot */
 	uint64		freed_seen;		/* si_shared->freed when that was found */
 	bool		has_extension;
-	int			suspended_by;	/* pid of the backend that wants this database
-								 * without workers until its transaction ends */
+	int			suspensions;	/* sessions that want this database without
+								 * our processes now: see suspension.c */
 } SiDatabaseSlot;
 
 /*
