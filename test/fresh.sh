@@ -125,7 +125,7 @@ as_user()
 # The commands of the README's first section.
 commands()
 {
-	sed -n '/^## The first five minutes/,/^## From/s/^    \(bash [^#]*[^# ]\) *#.*/\1/p' "$STREAM_INGEST_TOP/README.md"
+	sed -n '/^## Trying it out/,/^## Getting/s/^    \(bash [^#]*[^# ]\) *#.*/\1/p' "$STREAM_INGEST_TOP/README.md"
 }
 
 # files DIR: what is in a root, except what differs with every installation.
