@@ -3,7 +3,7 @@
 EXTENSION = stream_ingest
 MODULE_big = stream_ingest
 
-# where the sources are: make may run in another directory, with -f
+# The directory of the sources: make may run in another directory, with -f.
 top := $(or $(VPATH),$(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST)))))
 DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/sql/stream_ingest--*.control))
 
@@ -42,8 +42,8 @@ TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.
 REGRESS = upgrade fast_input server_options options subscriptions ingest decode types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
-# Those of what a server may lack: how we know that it is there, and what is
-# told of one that is left out.
+# Tests of features that a server may lack: how to detect the feature, and the
+# notice for a test that is skipped.
 CAN_collations = $(shell grep -s '^.define USE_ICU' `$(PG_CONFIG) --includedir-server`/pg_config.h)
 CAN_foreign_tables = $(wildcard $(shell $(PG_CONFIG) --sharedir)/extension/postgres_fdw.control)
 WHY_collations = the server was built without ICU
@@ -88,14 +88,14 @@ ifdef MAINTAINER
 PG_CFLAGS += -Werror
 endif
 
-# gcc takes what every PG_TRY does for clobbered variables; clang is handed
-# the flags with which gcc built the server, and does not know them all.
+# gcc reports clobbered variables in every PG_TRY; clang gets the flags with
+# which gcc built the server, and does not know them all.
 COMPILER_CFLAGS = $(if $(findstring clang,$(shell $(CC) --version)),\
 	-Wno-unknown-warning-option -Wno-ignored-optimization-argument \
 	-Wno-ignored-attributes,\
 	-Wno-clobbered)
 
-# No function of ours is worth inlining into a JIT-compiled query.
+# No function of the extension is worth inlining into a JIT-compiled query.
 override with_llvm = no
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -106,7 +106,7 @@ endif
 # A changed header rebuilds what includes it.
 -include $(wildcard $(OBJS:.o=.d))
 
-# Elsewhere than in the sources the directories of the objects are missing.
+# Outside the source tree, the directories of the objects do not exist yet.
 ifneq ($(top),.)
 $(shell mkdir -p $(sort $(dir $(OBJS) $(TEST_PROGRAMS))))
 endif
@@ -128,7 +128,7 @@ test/%: test/%.c
 	$(CC) -std=gnu99 -g -O2 -Wall -Wextra -Wmissing-prototypes $(if $(MAINTAINER),-Werror) \
 		-o $@ $< $(shell $(PKG_CONFIG) --cflags --libs rdkafka)
 
-# A library beside ours, for a server to preload.
+# Another library for a server to preload beside the extension.
 test/neighbour.so: test/neighbour.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $<
@@ -160,7 +160,7 @@ help:
 	@echo 'make install        install into the server that PG_CONFIG names'
 	@echo 'make installcheck   pg_regress and TAP tests of what is installed, with servers of their own'
 	@echo 'make test-programs  the embedded broker, the producer and the topic tool of the tests'
-	@echo 'make lint           rules of the house that no compiler checks'
+	@echo 'make lint           coding rules that no compiler checks'
 	@echo 'make indent         format the C files with pgindent'
 	@echo 'make check-indent   say which C files pgindent would change'
 	@echo 'make clean'

@@ -102,7 +102,7 @@ sub start
 sub stop { my ($self) = @_; $self->_kafka_sh('stop'); return; }
 sub kill9 { my ($self) = @_; $self->_kafka_sh('kill'); return; }
 
-# Stops the broker in its tracks, with all connections open, and lets it go on.
+# Suspends the broker, with all connections open, and resumes it.
 sub pause { my ($self) = @_; $self->_signal('STOP'); return; }
 sub resume { my ($self) = @_; $self->_signal('CONT'); return; }
 
@@ -440,7 +440,7 @@ sub poll_until
 	return 0;
 }
 
-# What one wants to know when a test has waited in vain.
+# Diagnostics for a test whose wait has timed out.
 sub _say_why
 {
 	my ($node, $text) = @_;

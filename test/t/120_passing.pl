@@ -84,7 +84,7 @@ sub is_right
 		"$sent|$sent|0|0", "$what: and no dead letters");
 	ok( StreamIngest::poll_until(
 			$node, "SELECT state = 'streaming' AND reason IS NULL FROM stream_ingest.status"),
-		"$what: and nothing more is said");
+		"$what: and nothing more is logged");
 	return;
 }
 

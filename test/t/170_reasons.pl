@@ -1,5 +1,5 @@
 # Every way of not moving: what "status" says of it, and that the subscription
-# goes on when that is mended.
+# resumes when that is fixed.
 #
 # A copied database, a standby and a crash loop have tests of their own.
 
@@ -73,7 +73,7 @@ sub goes_on
 	my ($name, $table) = @_;
 
 	$table //= $name;
-	ok(poll("SELECT count(*) FROM $table", $messages), "$name: goes on when that is mended");
+	ok(poll("SELECT count(*) FROM $table", $messages), "$name: resumes when that is fixed");
 	ok( poll(
 			"SELECT bool_and(state = 'streaming' AND reason IS NULL AND retry_at IS NULL)"
 			  . " FROM stream_ingest.status WHERE name = '$name'"),
@@ -183,13 +183,13 @@ foreach my $case (
 	[   'REVOKE CONNECT ON DATABASE postgres FROM PUBLIC', 'GRANT CONNECT ON DATABASE postgres TO PUBLIC',
 		'role "plain" may not connect to this database; GRANT CONNECT' ])
 {
-	my ($break, $mend, $reason) = @$case;
+	my ($break, $fix, $reason) = @$case;
 
 	next if $break =~ /NOLOGIN/ && sql('SHOW server_version_num') >= 170000;
 	sql($break);
 	sql('SELECT count(pg_terminate_backend(pid)) FROM stream_ingest.status');
 	says('granted', 'stopped', $reason, 'pid IS NULL AND retry_at > now()');
-	sql($mend);
+	sql($fix);
 	one_more();
 	goes_on('granted');
 }
@@ -233,12 +233,12 @@ is(sql(q{SELECT state ~ 'streaming|catching_up' FROM stream_ingest.status WHERE 
 $session->quit;
 goes_on('granted');
 
-# in a queue: behind who waits for somebody else's mild lock
+# in a queue: behind a session that waits for another session's weaker lock
 my $reader = hold('LOCK TABLE granted IN ACCESS SHARE MODE');
 my $waiter = $node->background_psql('postgres', on_error_stop => 0);
 my $waiter_pid = $waiter->query_safe('SELECT pg_backend_pid()');
 $waiter->query_until(qr/now/, "\\echo now\nBEGIN; LOCK TABLE granted;\n");
-ok(poll("SELECT count(*) FROM pg_locks WHERE pid = $waiter_pid AND NOT granted", 1), 'somebody waits for a reader');
+ok(poll("SELECT count(*) FROM pg_locks WHERE pid = $waiter_pid AND NOT granted", 1), 'a session waits for a reader');
 one_more();
 says('granted', 'streaming|catching_up', "on table public.granted, behind process $waiter_pid, which waits for it too");
 $reader->quit;
@@ -317,7 +317,7 @@ says('gap', 'stopped', 'messages 1 to 1 of topic "gap", partition 0 were deleted
 as_plain("SELECT stream_ingest.skip('stopper', 0, 1)");
 as_plain("SELECT stream_ingest.enable('$_')") foreach qw(breaker rejects gap);
 $kafka->produce($_, ['{"id": 4}'], partition => 0) foreach qw(breaker rejects);
-ok(poll("SELECT string_agg(id::text, ',' ORDER BY id) FROM $_->[0]", $_->[1]), "$_->[0]: goes on when that is mended")
+ok(poll("SELECT string_agg(id::text, ',' ORDER BY id) FROM $_->[0]", $_->[1]), "$_->[0]: resumes when that is fixed")
   foreach [ 'stopper', '1,2' ], [ 'breaker', '1,4' ], [ 'rejects', '1,4' ], [ 'gap', '1,3' ];
 sql("SELECT stream_ingest.drop_subscription('$_')") foreach sort keys %options;
 
