@@ -22,8 +22,8 @@ OBJS_shmem = lock_wait slots
 OBJS_catalog = count_changes dead_letter event fixed_sql position \
 	position_judge progress session settings subscriptions transaction unlogged
 OBJS_apply = apply column_default convert convert_batch datum datum_failure \
-	direct fast_input format isolate key mapping mapping_source other_index \
-	outcome plan protect reduce retry row_notes rows show statement \
+	direct direct_target fast_input format isolate key mapping mapping_source \
+	other_index outcome plan protect reduce retry row_notes rows show statement \
 	statement_text tombstone unix_time user_sql write writer
 OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \
 	object_ddl places publisher scanner suspension turn utility worker \

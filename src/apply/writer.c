@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 
 #include "apply/direct.h"
+#include "apply/direct_target.h"
 #include "apply/reduce.h"
 #include "apply/user_sql.h"
 #include "apply/writer.h"
