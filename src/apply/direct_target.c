@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
 #include "optimizer/optimizer.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
