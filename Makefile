@@ -3,36 +3,39 @@
 EXTENSION = stream_ingest
 MODULE_big = stream_ingest
 
-# where the sources are: make may run in another directory, with -f
+# The directory of the sources: make may run in another directory, with -f.
 top := $(or $(VPATH),$(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST)))))
 DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/sql/stream_ingest--*.control))
 
 # By folder, lowest floor first (src/README.md).  Listed, so that a stray file
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
-OBJS_common = bytes failure guc kafka_time message reason words
+OBJS_common = bytes failure guc kafka_time message reason subtransaction \
+	words
 OBJS_format = avro_decimal avro_document avro_meaning avro_read avro_schema \
 	decode_avro decode_json decode_raw decode_text decoder json_scan \
 	json_unescape path_tree transcode value_text
-OBJS_kafka = client committer consumer held helper lookup producer trouble
-OBJS_options = document insert_mode option_positions option_schema \
-	option_types options server_options
+OBJS_kafka = broker_error client committer consumer consumer_events \
+	consumer_fetch held helper lookup producer
+OBJS_options = document insert_mode nearest option_positions option_schema \
+	option_types options property property_table server_options
 OBJS_shmem = lock_wait slots
-OBJS_catalog = dead_letter event fixed_sql position progress session \
-	settings subscriptions transaction unlogged
-OBJS_apply = apply column_default convert convert_batch datum \
-	datum_failure decoded_value fast_input format isolate jsonb_push key \
-	mapping mapping_source other_index outcome plan protect reduce retry \
-	row_notes rows show statement statement_text tombstone typed_datum \
-	unix_time user_sql write writer
-OBJS_process = ddl launcher launcher_scan launcher_workers places publisher \
-	scanner turn worker worker_apply worker_contact \
-	worker_fetch worker_limits worker_partitions worker_prepare \
-	worker_rate worker_run worker_status worker_stream worker_wait
-OBJS_functions = arguments connection functions functions_dead_letters \
-	functions_decode functions_look functions_preview functions_produce \
-	functions_steer functions_wait infer preview restored subscription \
-	topic_reader upcoming views
+OBJS_catalog = count_changes dead_letter event fixed_sql position \
+	position_judge progress session settings subscriptions transaction unlogged
+OBJS_apply = apply column_default convert convert_batch datum datum_failure \
+	decoded_value direct direct_target fast_input format isolate jsonb_push \
+	key mapping mapping_source \
+	other_index outcome plan protect reduce retry row_notes rows show statement \
+	statement_text tombstone typed_datum unix_time user_sql write writer
+OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \
+	object_ddl places publisher scanner suspension turn utility worker \
+	worker_apply worker_contact worker_fetch worker_limits worker_partitions \
+	worker_prepare worker_rate worker_run worker_status worker_stream \
+	worker_wait
+OBJS_functions = arguments connection destination functions \
+	functions_dead_letters functions_decode functions_look functions_preview \
+	functions_produce functions_steer functions_wait infer outbox preview \
+	restored subscription topic_reader upcoming views
 OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(folder)/%.o))
 
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
@@ -41,8 +44,8 @@ TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.
 REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
-# Those of what a server may lack: how we know that it is there, and what is
-# told of one that is left out.
+# Tests of features that a server may lack: how to detect the feature, and the
+# notice for a test that is skipped.
 CAN_collations = $(shell grep -s '^.define USE_ICU' `$(PG_CONFIG) --includedir-server`/pg_config.h)
 CAN_foreign_tables = $(wildcard $(shell $(PG_CONFIG) --sharedir)/extension/postgres_fdw.control)
 WHY_collations = the server was built without ICU
@@ -87,14 +90,14 @@ ifdef MAINTAINER
 PG_CFLAGS += -Werror
 endif
 
-# gcc takes what every PG_TRY does for clobbered variables; clang is handed
-# the flags with which gcc built the server, and does not know them all.
+# gcc reports clobbered variables in every PG_TRY; clang gets the flags with
+# which gcc built the server, and does not know them all.
 COMPILER_CFLAGS = $(if $(findstring clang,$(shell $(CC) --version)),\
 	-Wno-unknown-warning-option -Wno-ignored-optimization-argument \
 	-Wno-ignored-attributes,\
 	-Wno-clobbered)
 
-# No function of ours is worth inlining into a JIT-compiled query.
+# No function of the extension is worth inlining into a JIT-compiled query.
 override with_llvm = no
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -105,7 +108,7 @@ endif
 # A changed header rebuilds what includes it.
 -include $(wildcard $(OBJS:.o=.d))
 
-# Elsewhere than in the sources the directories of the objects are missing.
+# Outside the source tree, the directories of the objects do not exist yet.
 ifneq ($(top),.)
 $(shell mkdir -p $(sort $(dir $(OBJS) $(TEST_PROGRAMS))))
 endif
@@ -127,7 +130,7 @@ test/%: test/%.c
 	$(CC) -std=gnu99 -g -O2 -Wall -Wextra -Wmissing-prototypes $(if $(MAINTAINER),-Werror) \
 		-o $@ $< $(shell $(PKG_CONFIG) --cflags --libs rdkafka)
 
-# A library beside ours, for a server to preload.
+# Another library for a server to preload beside the extension.
 test/neighbour.so: test/neighbour.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $<
@@ -168,7 +171,7 @@ help:
 	@echo 'make install        install into the server that PG_CONFIG names'
 	@echo 'make installcheck   pg_regress and TAP tests of what is installed, with servers of their own'
 	@echo 'make test-programs  the embedded broker, the producer and the topic tool of the tests'
-	@echo 'make lint           rules of the house that no compiler checks'
+	@echo 'make lint           coding rules that no compiler checks'
 	@echo 'make indent         format the C files with pgindent'
 	@echo 'make check-indent   say which C files pgindent would change'
 	@echo 'make clean'

@@ -1,5 +1,5 @@
 --
--- Nothing that psql or pgAdmin shows of the extension lacks a comment.
+-- Nothing public that psql or pgAdmin shows of the extension lacks a comment.
 --
 CREATE EXTENSION stream_ingest;
 
@@ -15,7 +15,7 @@ SELECT oid::regprocedure AS function_with_an_unnamed_argument
    AND (proargnames IS NULL OR '' = ANY (proargnames))
  ORDER BY 1;
 
--- views and tables (sequences belong to columns)
+-- views and tables (sequences belong to columns); columns of the public views only
 SELECT oid::regclass AS relation_without_comment
   FROM pg_class WHERE relnamespace = 'stream_ingest'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f')
    AND obj_description(oid, 'pg_class') IS NULL
@@ -23,7 +23,7 @@ SELECT oid::regclass AS relation_without_comment
 SELECT c.oid::regclass AS relation, attname AS column_without_comment
   FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid
  WHERE relnamespace = 'stream_ingest'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f')
-   AND attnum > 0 AND NOT attisdropped AND col_description(c.oid, attnum) IS NULL
+   AND attnum > 0 AND NOT attisdropped AND (col_description(c.oid, attnum) IS NULL) <> (relkind = 'r')
  ORDER BY 1, attnum;
 
 -- none is empty or ends with a period

@@ -98,7 +98,7 @@ FROM stream_ingest.dead_letters WHERE name = 'kinds' ORDER BY message_offset;
 SELECT message_offset, convert_from(value, 'UTF8') FROM stream_ingest.dead_letters
 WHERE name = 'kinds' AND message_offset IN (1, 7) ORDER BY message_offset;
 
--- what can be mended is mended, oldest first; the rest keeps its place
+-- what can be applied now is applied, oldest first; the rest remains
 DROP TRIGGER before_row ON kinds;
 DROP TRIGGER after_row ON kinds;
 DROP TRIGGER unusual ON kinds;
@@ -177,7 +177,7 @@ SELECT wait_state('kinds', 'streaming');
 SELECT reason FROM stream_ingest.status WHERE name = 'kinds';
 SELECT counts_of('kinds');
 
--- a backward seek over dead letters: nothing counts anew, those that are
+-- a backward seek over dead letters: nothing is counted again, those that are
 -- repaired are gone, the others were tried once more
 ALTER TABLE kinds DROP CONSTRAINT kinds_pkey;
 ALTER DOMAIN positive DROP CONSTRAINT positive_check;
@@ -235,7 +235,7 @@ SELECT wait_state('policy', 'stopped');
 SELECT reason, last_error_sqlstate, next_offset FROM stream_ingest.status JOIN stream_ingest.offsets USING (name) WHERE name = 'policy';
 SELECT string_agg(id::text, ' ' ORDER BY id), counts_of('policy') FROM policy;
 SELECT stream_ingest.seek('policy', 0, 2);
-SELECT wait_for($$SELECT reason FROM stream_ingest.status WHERE name = 'policy'$$, 'message at topic "policy", partition 0, offset 2 was refused: 23514 (check_violation), constraint "policy_n_check"; mend what refuses it and enable(), or skip() the message');
+SELECT wait_for($$SELECT reason FROM stream_ingest.status WHERE name = 'policy'$$, 'message at topic "policy", partition 0, offset 2 was refused: 23514 (check_violation), constraint "policy_n_check"; fix the cause and call enable(), or skip() the message');
 ALTER TABLE policy DROP CONSTRAINT policy_n_check;
 SELECT stream_ingest.enable('policy');
 SELECT wait_offset('policy', 6);
@@ -261,7 +261,7 @@ SELECT counts_of('again'), letters_of('again');
 SELECT stream_ingest.drop_subscription('again');
 
 --
--- reject_limit as a number; enable begins anew
+-- reject_limit as a number; enable restarts the count
 --
 \! test/mock_broker -c create rejects 1
 TRUNCATE policy;
@@ -299,7 +299,7 @@ SELECT stream_ingest.alter_subscription('percent', options => '{"reject_limit": 
 TRUNCATE policy;
 \! awk 'BEGIN { for (i = 0; i < 10000; i++) print i % 250 == 7 ? "bad" : "{\"id\": " i "}"; }' | test/produce -t percent -p 0 >/dev/null
 SELECT wait_state('percent', 'stopped');
-SELECT reason ~ '^reject_limit reached: (3\d|40) dead letters among the last 10000 messages; see why in dead_letters' FROM stream_ingest.status WHERE name = 'percent';
+SELECT reason ~ '^reject_limit reached: (3\d|40) dead letters among the last 10000 messages; see the causes in dead_letters' FROM stream_ingest.status WHERE name = 'percent';
 SELECT stream_ingest.drop_subscription('percent');
 
 --
@@ -350,7 +350,7 @@ SELECT wait_offset('orphans', 5);
 INSERT INTO parents VALUES (50);
 SELECT wait_for($$SELECT letters_of('orphans')$$, '2:23503/2 3:22P02/1');
 SELECT string_agg(id::text, ' ' ORDER BY id), counts_of('orphans') FROM children;
--- that was its one retry; by hand it goes on
+-- that was its one retry; a call retries it again
 INSERT INTO parents VALUES (60);
 SELECT stream_ingest.retry_dead_letters('orphans');
 SELECT string_agg(id::text, ' ' ORDER BY id), counts_of('orphans'), letters_of('orphans') FROM children;
@@ -482,7 +482,7 @@ SELECT stream_ingest.drop_subscription('at_commit');
 
 --
 -- a passing error while the statement is tried over nothing: the batch is
--- applied again, and not tried in vain
+-- applied again, and not retried without effect
 --
 CREATE TABLE tried (id int);
 CREATE SEQUENCE tried_statements;
@@ -510,7 +510,7 @@ SELECT stream_ingest.drop_subscription('tried');
 
 --
 -- a target that fits no more while the stream runs: tried again, with what it
--- says, and in vain until it fits
+-- says, and without effect until it fits
 --
 CREATE TABLE refitted (id int, at timestamptz);
 \! test/mock_broker -c create refitted 1

@@ -438,7 +438,7 @@ SELECT stream_ingest.wait_until_caught_up('bad', '30 s');
 SELECT * FROM stopped();
 SELECT * FROM settings_seen ORDER BY id;
 SELECT counts('bad');
--- the table is mended: it goes on with the message that was refused, once each
+-- the table is fixed: it continues with the message that was refused, once each
 ALTER TABLE bad DROP CONSTRAINT bad_n_check;
 DROP TRIGGER bad ON bad;
 \! printf '%s\n' '{"id": 49, "t": "raise"}' | test/produce -t bad -p 0 >/dev/null
@@ -535,7 +535,7 @@ SELECT stream_ingest.wait_until_caught_up('sub', '30 s');
 SELECT id, seen_user, seen_session FROM victims;
 SELECT * FROM attempts;
 SELECT usename FROM pg_stat_activity WHERE application_name = 'stream_ingest sub';
--- a privilege that goes stops it, and when it comes back it goes on
+-- revoking a privilege stops it, and granting it again lets it resume
 REVOKE INSERT (id, t) ON victims FROM regress_si_sub;
 \! printf '%s\n' '{"id": 2}' | test/produce -t rights -p 0 >/dev/null
 SELECT wait_state('sub', 'stopped');

@@ -120,7 +120,7 @@ SELECT row_data, error FROM stream_ingest.preview('preview_names');
 --
 -- in a transaction
 --
--- what the caller has pending is fired, and fired again at his commit; his constraints stay as they are
+-- the caller's pending triggers fire, and fire again at commit; the modes of the caller's constraints are unchanged
 BEGIN;
 SET CONSTRAINTS ALL DEFERRED;
 INSERT INTO preview_target (id, qty, late) VALUES (2, 1, 7);
@@ -137,7 +137,7 @@ SELECT id, late FROM preview_target ORDER BY id;
 -- it sees what the transaction has done
 SELECT sqlstate FROM stream_ingest.preview('preview_bad', 100) WHERE message_offset = 11;
 
--- a caller that catches errors goes on
+-- a caller that catches errors continues
 DO $$
 BEGIN
   INSERT INTO preview_other VALUES (8);
@@ -229,7 +229,7 @@ SELECT setval('preview_tries', -50);
 SELECT * FROM stream_ingest.preview('preview_passing', 2);
 SELECT last_value FROM preview_tries;
 
--- a message that somebody wants skipped
+-- a message that is to be skipped
 CREATE TABLE preview_skip (id int);
 SELECT stream_ingest.create_subscription('preview_skip', 'preview', 'preview_three', 'preview_skip');
 SELECT stream_ingest.wait_until_caught_up('preview_skip');

@@ -237,7 +237,7 @@ SELECT command, error_code(command) FROM (VALUES
     AS commands (command);
 
 --
--- the validator is an ordinary function to whoever calls it
+-- the validator is an ordinary function to a session that calls it
 --
 SELECT stream_ingest.validator(NULL, 'pg_foreign_server'::regclass);
 SELECT stream_ingest.validator('{}', 'pg_class'::regclass);

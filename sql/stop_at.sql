@@ -91,7 +91,7 @@ CALL wait_for_state('si_stop', 'finished');
 SELECT partition, message_offset, error FROM stream_ingest.dead_letters;
 SELECT part, pos FROM stopped WHERE part = 1;
 
--- without the option it goes on
+-- without the option it continues
 SELECT stream_ingest.alter_subscription('si_stop', options => '{"stop_at": null}');
 SELECT state FROM stream_ingest.status;
 SELECT stream_ingest.enable('si_stop');
@@ -135,7 +135,7 @@ SELECT stream_ingest.enable('si_stop');
 CALL wait_for_state('si_stop', 'finished');
 SELECT partition, next_offset, stop_offset FROM run ORDER BY partition;
 
--- said anew: to the end of all; other options leave the end where it is
+-- given again: to the end of all; other options leave the end where it is
 SELECT stream_ingest.alter_subscription('si_stop', options => '{"stop_at": "latest"}');
 SELECT partition, next_offset, stop_offset FROM run ORDER BY partition;
 SELECT stream_ingest.enable('si_stop');

@@ -87,10 +87,6 @@ ALTER TABLE stream_ingest.count_changes REPLICA IDENTITY FULL;
 --
 
 ALTER TABLE stream_ingest.dead_letter ADD COLUMN reduced_from bigint;
-COMMENT ON COLUMN stream_ingest.dead_letter.message_timestamp IS
-'timestamp of the message, null where it has none, an infinity where timestamptz does not reach it';
-COMMENT ON COLUMN stream_ingest.dead_letter.reduced_from IS
-'the bytes of a message that was too large to be kept whole: it has lost its value, and is no tombstone';
 
 -- version 1.0 stored such times as they came, and neither SELECT nor pg_dump
 -- can print them
@@ -132,16 +128,12 @@ COMMENT ON FUNCTION stream_ingest.effective_options(jsonb) IS
 'private: every option with the value that it has when these are set; null if they are not valid';
 
 ALTER TABLE stream_ingest.progress ADD COLUMN first_offset bigint;
-COMMENT ON COLUMN stream_ingest.progress.first_offset IS
-'where the rows of the target begin, for the gap that a crash makes in an unlogged one; null while crash_marker has never had a row of the subscription';
 
 ALTER TABLE stream_ingest.dead_letter
   ADD COLUMN former_log bigint NOT NULL DEFAULT 0,
   DROP CONSTRAINT dead_letter_subscription_topic_partition_message_offset_key;
 ALTER TABLE stream_ingest.dead_letter
   ADD CONSTRAINT dead_letter_place_key UNIQUE (subscription, topic, partition, message_offset, former_log);
-COMMENT ON COLUMN stream_ingest.dead_letter.former_log IS
-'0, or its id: the subscription has left the log (another topic, server or cluster, or the topic was recreated), where the same offset is another message';
 -- those of topics that were left before
 UPDATE stream_ingest.dead_letter d SET former_log = d.id
  WHERE NOT EXISTS (SELECT FROM stream_ingest.subscription s
@@ -152,16 +144,12 @@ CREATE UNLOGGED TABLE stream_ingest.crash_marker (
 );
 COMMENT ON TABLE stream_ingest.crash_marker IS
 'subscriptions that have been at work since the last crash; a crash empties it together with all other unlogged tables';
-COMMENT ON COLUMN stream_ingest.crash_marker.subscription IS
-'subscription.id';
 REVOKE ALL ON stream_ingest.crash_marker FROM PUBLIC;
 
 COMMENT ON VIEW stream_ingest.gaps IS
 'ranges of offsets that were passed over: the broker no longer had them, a forward seek left them out, or their rows were lost in a crash with an unlogged target';
 -- Another server of the same name is not read from.
 ALTER TABLE stream_ingest.subscription ADD COLUMN server_oid oid;
-COMMENT ON COLUMN stream_ingest.subscription.server_oid IS
-'the foreign server that had this name when it was accepted: another one of the name is not read from';
 UPDATE stream_ingest.subscription s SET server_oid = f.oid FROM pg_foreign_server f WHERE f.srvname = s.server;
 
 -- A dump may be restored where its OIDs are those of others.
@@ -178,8 +166,114 @@ COMMENT ON TRIGGER subscription_restored ON stream_ingest.subscription IS
 'in another cluster, the owner is the role of the stored name';
 
 --
+-- Comments on columns of the private tables
+--
+
+COMMENT ON COLUMN stream_ingest.subscription.target_name IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.pinned IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.epoch IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.stop_state IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.pending_position IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.first_partitions IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.run_since IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.adopt_log IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.id IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.name IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.owner IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.owner_name IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.server IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.topic IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.target IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.apply IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.format IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.fields IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.mapping IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.insert_mode IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.key_columns IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.options IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.enabled IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.stop_reason IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.stop_sqlstate IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.stopped_at IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.system_identifier IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.database IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.extension IS NULL;
+COMMENT ON COLUMN stream_ingest.subscription.counts_since IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.rejected IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.stop_offset IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.skips IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.seek_position IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.subscription IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.partition IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.leader_epoch IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.epoch IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.next_offset IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.messages IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.bytes IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.batches IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.applied IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.inserted IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.updated IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.deleted IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.superseded IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.ignored IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.dead_letters IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.gap_messages IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.rejected IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.last_message_at IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.applied_at IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.topic IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.cluster_id IS NULL;
+COMMENT ON COLUMN stream_ingest.progress.topic_id IS NULL;
+COMMENT ON COLUMN stream_ingest.gap.id IS NULL;
+COMMENT ON COLUMN stream_ingest.gap.subscription IS NULL;
+COMMENT ON COLUMN stream_ingest.gap.topic IS NULL;
+COMMENT ON COLUMN stream_ingest.gap.partition IS NULL;
+COMMENT ON COLUMN stream_ingest.gap.from_offset IS NULL;
+COMMENT ON COLUMN stream_ingest.gap.to_offset IS NULL;
+COMMENT ON COLUMN stream_ingest.gap.reason IS NULL;
+COMMENT ON COLUMN stream_ingest.gap.found_at IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.retry_at IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.id IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.subscription IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.topic IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.partition IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.message_offset IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.message_timestamp IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.key IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.value IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.header_names IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.header_values IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.sqlstate IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.error IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.detail IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.column_name IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.constraint_name IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.attempts IS NULL;
+COMMENT ON COLUMN stream_ingest.dead_letter.failed_at IS NULL;
+COMMENT ON COLUMN stream_ingest.count_changes.subscription IS NULL;
+COMMENT ON COLUMN stream_ingest.count_changes.messages IS NULL;
+COMMENT ON COLUMN stream_ingest.count_changes.bytes IS NULL;
+COMMENT ON COLUMN stream_ingest.count_changes.batches IS NULL;
+COMMENT ON COLUMN stream_ingest.count_changes.applied IS NULL;
+COMMENT ON COLUMN stream_ingest.count_changes.inserted IS NULL;
+COMMENT ON COLUMN stream_ingest.count_changes.updated IS NULL;
+COMMENT ON COLUMN stream_ingest.count_changes.deleted IS NULL;
+COMMENT ON COLUMN stream_ingest.count_changes.superseded IS NULL;
+COMMENT ON COLUMN stream_ingest.count_changes.ignored IS NULL;
+COMMENT ON COLUMN stream_ingest.count_changes.dead_letters IS NULL;
+COMMENT ON COLUMN stream_ingest.count_changes.gap_messages IS NULL;
+
+--
 -- Views
 --
+
+CREATE FUNCTION stream_ingest.write_path(subscription integer, worker integer)
+RETURNS text
+AS 'MODULE_PATHNAME', 'si_sql_write_path'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION stream_ingest.write_path(integer, integer) IS
+'private: how a worker writes rows; read the view status';
 
 -- 1.0 took all columns of subscription, so that one more was one more here
 CREATE OR REPLACE VIEW stream_ingest.status WITH (security_barrier) AS
@@ -204,7 +298,7 @@ SELECT s.id, s.name, w.worker, w.pid,
        CASE WHEN w.messages_per_second OPERATOR(pg_catalog.>) 0 THEN
          pg_catalog.make_interval(secs => LEAST(1e9, w.lag::double precision
            OPERATOR(pg_catalog./) w.messages_per_second)) END AS catch_up_in,
-       CASE WHEN w.pid IS NOT NULL THEN 'statement' END AS write_path
+       CASE WHEN w.pid IS NOT NULL THEN stream_ingest.write_path(w.subscription, w.worker) END AS write_path
   FROM (SELECT id, name, enabled, epoch, stop_state, stop_reason, stop_sqlstate, stopped_at,
                enabled AND stop_state IS NULL AS runs
           FROM stream_ingest.subscription
@@ -214,6 +308,8 @@ SELECT s.id, s.name, w.worker, w.pid,
   LEFT JOIN LATERAL stream_ingest.subscription_slot(
       CASE WHEN s.enabled AND (s.stop_state IS NOT NULL OR w.state IS NOT NULL) THEN NULL ELSE s.id END,
       s.epoch, s.enabled) b ON true;
+COMMENT ON COLUMN stream_ingest.status.write_path IS
+'how rows are written: direct means as COPY does, statement by one SQL statement for each batch';
 
 --
 -- Rights: last, so that nothing is missed that was made above

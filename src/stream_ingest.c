@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * stream_ingest.c
- *	  The library's beginning.
+ *	  The library's initialization.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -15,6 +15,7 @@
 #include "common/guc.h"
 #include "process/ddl.h"
 #include "process/launcher.h"
+#include "process/utility.h"
 #include "shmem/slots.h"
 
 PG_MODULE_MAGIC;
@@ -22,8 +23,8 @@ PG_MODULE_MAGIC;
 extern PGDLLEXPORT void _PG_init(void);
 
 /*
- * Without shared_preload_libraries there are only the functions, which say
- * what is missing.  Under pg_upgrade nothing may run.
+ * Without shared_preload_libraries only the functions are available, and report
+ * that the library is not preloaded.  Under pg_upgrade no worker may run.
  */
 void
 _PG_init(void)
@@ -33,5 +34,6 @@ _PG_init(void)
 		return;
 	si_slots_init();
 	si_ddl_init();
+	si_utility_init();
 	si_launcher_init();
 }

@@ -1155,7 +1155,7 @@ test_arena(void)
 	ok(si_arena_alloc(arena, SIZE_MAX) == NULL, "more than there is: NULL");
 	ok(si_arena_alloc(arena, SIZE_MAX - 40) == NULL, "also nearly so");
 	ok(si_arena_alloc(arena, SIZE_MAX / 4) == NULL, "also a quarter of it");
-	ok(si_arena_alloc(arena, 100) != NULL, "and it goes on");
+	ok(si_arena_alloc(arena, 100) != NULL, "and it continues");
 	si_arena_destroy(arena);
 	si_arena_destroy(NULL);
 }

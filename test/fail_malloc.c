@@ -61,7 +61,7 @@ map_orders(void)
 		orders = map;
 }
 
-/* Is it the extension (1), the server (2) or somebody else (0) who calls? */
+/* Is the caller the extension (1), the server (2) or another library (0)? */
 static int
 caller_kind(const void *address)
 {

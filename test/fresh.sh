@@ -51,16 +51,6 @@ no_root()
 	exit 3
 }
 
-# Those of a script that was killed.
-remove_old_roots()
-{
-	local file
-
-	for file in "${TMPDIR:-/var/tmp}"/si-fresh.*/pid; do
-		[ ! -e "$file" ] || kill -0 "$(cat "$file")" 2>/dev/null || rm -rf --one-file-system "${file%/pid}"
-	done
-}
-
 # configure_root DIR: a user who may use sudo; and the tree, as a checkout of
 # the user's.
 configure_root()
@@ -135,7 +125,7 @@ as_user()
 # The commands of the README's first section.
 commands()
 {
-	sed -n '/^## The first five minutes/,/^## From/s/^    \(bash [^#]*[^# ]\) *#.*/\1/p' "$STREAM_INGEST_TOP/README.md"
+	sed -n '/^## Trying it out/,/^## Getting/s/^    \(bash [^#]*[^# ]\) *#.*/\1/p' "$STREAM_INGEST_TOP/README.md"
 }
 
 # files DIR: what is in a root, except what differs with every installation.
@@ -294,13 +284,10 @@ case ${1:-} in
 	--bare | --with-postgresql) kinds=("${1#--}"); shift ;;
 	-*) sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
-remove_old_roots
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/si-fresh.XXXXXX")
-echo $$ >"$work/pid"
+make_work si-fresh
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-chmod 755 "$work"
 in_namespaces true 2>"$work/log" || no_root "$(tail -n 1 "$work/log")"
 make_root "$suite" "$work/base" || exit 3
 configure_root "$work/base"

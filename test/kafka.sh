@@ -180,7 +180,7 @@ start()
 			format || break
 		fi
 		launch && return
-		# most likely somebody took the port: others, while nobody knows ours
+		# most likely another process took the port: try others, while no client knows ours
 	done
 	[ -z "$fresh" ] || rm -f "$dir/server.properties"
 	tail -n 20 "$dir/log" >&2

@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
-# The TAP tests and the fuzzers at full length: run.sh's seeded short versions
-# run the same files with smaller counts.
+# The TAP tests and the fuzzers at full length, and the tests on fresh roots
+# and with other versions of PostgreSQL.  run.sh's seeded short versions run
+# the same files with smaller counts.
 #
-#   long.sh [FILE...]         all, or these TAP tests alone
+#   long.sh [PART...]         default: all parts
+#   long.sh tap [FILE...]     the TAP tests, or these of them
+#
+# Parts: fresh (fresh.sh with Debian 13), versions (versions.sh), fuzz, tap.
 #
 # STREAM_INGEST_FULL=1 tells a test to use its full counts, such as 1,000,000
 # messages of user_sessions with one worker and with three, hours of random
 # kills, or 5,000,000 messages through a worker whose memory must stay flat.
-# The decoders are fuzzed for an hour, and all tests run on a fresh Debian 13
-# too.  Takes hours; everything else is as with run.sh.
+# The decoders are fuzzed for an hour; fresh and versions run the tests at
+# run.sh's own length.  Takes hours; everything else is as with run.sh.
 set -euo pipefail
 
 export STREAM_INGEST_FULL=1
@@ -16,10 +20,35 @@ export TEST_TIMEOUT=${TEST_TIMEOUT:-14400}
 export FUZZ_SECONDS=${FUZZ_SECONDS:-3600}
 here=$(dirname "${BASH_SOURCE[0]}")
 status=0
-if [ $# -eq 0 ]; then
-	# a fresh machine at run.sh's own length
-	env -u STREAM_INGEST_FULL -u TEST_TIMEOUT -u FUZZ_SECONDS bash "$here/fresh.sh" trixie || status=1
-	bash "$here/run.sh" fuzz || status=1
+
+# at run.sh's own length
+at_short_length()
+{
+	env -u STREAM_INGEST_FULL -u TEST_TIMEOUT -u FUZZ_SECONDS bash "$@"
+}
+
+run_part()
+{
+	case $1 in
+		fresh) at_short_length "$here/fresh.sh" trixie ;;
+		versions) at_short_length "$here/versions.sh" ;;
+		fuzz) bash "$here/run.sh" fuzz ;;
+		tap) bash "$here/run.sh" "$@" ;;
+	esac
+}
+
+[ $# -gt 0 ] || set -- fresh versions fuzz tap
+if [ "$1" = tap ]; then
+	run_part "$@"
+	exit
 fi
-bash "$here/run.sh" tap "$@" || status=1
+for part in "$@"; do
+	case $part in
+		fresh | versions | fuzz | tap) ;;
+		*) sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+	esac
+done
+for part in "$@"; do
+	run_part "$part" || status=1
+done
 exit "$status"

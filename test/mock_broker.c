@@ -8,7 +8,7 @@
  *	mock_broker -c COMMAND...			send a command, wait until it is done
  *
  * The first form makes the FIFO, starts one broker on 127.0.0.1, writes its
- * address to BOOTSTRAP_FILE (by a rename, so that whoever sees the file sees
+ * address to BOOTSTRAP_FILE (by a rename, so that a process that sees the file sees
  * all of it) and then obeys commands, one a line:
  *
  *	create TOPIC N			a topic with N partitions
@@ -283,7 +283,7 @@ send_command(int nwords, char **words)
 	if (flock(commands, LOCK_EX) != 0)
 		die(fifo, strerror(errno));
 
-	/* an answer that somebody did not wait for is not ours */
+	/* an answer for which a caller did not wait is not ours */
 	while (read(answer.fd, path, sizeof(path)) > 0)
 		;
 	if (write(commands, line, strlen(line)) < 0)

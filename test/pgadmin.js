@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * What somebody sees of the extension who knows nothing but pgAdmin.
+ * What a user who knows only pgAdmin sees of the extension.
  *
  *	node pgadmin.js		(started by pgadmin.sh, which says what it needs)
  *
@@ -195,7 +195,7 @@ async function open(path)
 
 // Clicks on a button above the tree, which opens a query tool or the rows of
 // the selected relation; returns a function that finds its frame.  When
-// another tab is opened, frames may be made anew, but keep their addresses.
+// another tab is opened, frames may be created again, but keep their addresses.
 async function open_tool(button)
 {
 	const tools = () => page.frames().map(f => f.url()).filter(url => url.includes('/sqleditor/panel/'));
@@ -269,7 +269,7 @@ async function enter()
 	await shows('a wrong password is refused', () => page.locator('body').innerText(), 'Incorrect username or password');
 	await log_in(env.PGADMIN_PASSWORD);
 	await page.waitForSelector('.file-entry');
-	await shows('then somebody is logged in', () => page.locator('body').innerText(), env.PGADMIN_EMAIL);
+	await shows('then the user is logged in', () => page.locator('body').innerText(), env.PGADMIN_EMAIL);
 
 	// the only server of the group: pgAdmin connects to it, and asks for a password
 	await toggle(['Servers']);

@@ -12,7 +12,8 @@
 #
 # Needs root, or sudo, and 5 GB in /var/tmp (or in TMPDIR); installs mmdebstrap
 # if it is not there.  Leaves nothing behind but packages and a cache; a root's
-# processes and mounts end with this script, however it ends.
+# processes and mounts end with this script, however it ends; roots of one that
+# was killed are removed by the next.
 #
 # Prints a line for each version and, last, "N passed, N failed"; the exit
 # status is 0 when none failed and all ran.  TAP_FILES names other TAP tests.
@@ -160,11 +161,10 @@ done
 need_packages \
 	'default-jre-headless: command -v java' \
 	'maven: command -v mvn'
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/si-versions.XXXXXX")
+make_work si-versions
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-chmod 755 "$work"
 share_cache
 bash "$STREAM_INGEST_TOP/test/kafka.sh" jars >/dev/null
 cache=$(cache_dir)

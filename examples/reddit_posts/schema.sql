@@ -20,7 +20,7 @@ CREATE TABLE reddit.posts (
 );
 CREATE INDEX ON reddit.posts (subreddit, posted_at);
 
--- what somebody looks at
+-- for users
 CREATE VIEW reddit.top_ten AS
     SELECT subreddit, posts
       FROM reddit.subreddit_counts

@@ -23,7 +23,7 @@ CREATE TABLE rooms.coldstorage (
 CREATE TABLE rooms.coldstorage_default PARTITION OF rooms.coldstorage DEFAULT;
 
 -- The partitions of so many days.  A scheduler calls it ahead of time; days
--- are those of UTC whoever calls it.
+-- are those of UTC in every session.
 CREATE FUNCTION rooms.add_days(first date, days int) RETURNS void
 LANGUAGE plpgsql SET timezone = 'UTC' AS $$
 BEGIN

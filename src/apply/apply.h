@@ -22,6 +22,7 @@
  *	      si_rows_put			rows.c			  a row of the relation "batch"
  *	    si_write_batch			write.c			for all rows at once:
  *	      si_isolate			isolate.c		  if they fail, which are at fault?
+ *	      si_direct_write		direct.c		  insert them as COPY does, or
  *	      si_statement_run		statement.c		  INSERT ... SELECT FROM batch
  *	    si_outcome_store		outcome.c		dead letters of those refused
  *	    si_progress_advance		progress.c		next offsets, by compare-and-set

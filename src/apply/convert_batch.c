@@ -56,7 +56,7 @@ static void
 put_row(SiPlan *plan, SiBatch *batch, Datum *values, bool *nulls, bool is_delete)
 {
 	MemoryContextSwitchTo(plan->batch_context);
-	si_rows_put(batch->rows, values, nulls, is_delete, batch->converted);
+	si_writer_put(plan->writer, batch->rows, values, nulls, is_delete, batch->converted);
 }
 
 /* A tombstone for a target: a row that deletes, no row, or refused. */

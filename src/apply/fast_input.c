@@ -211,47 +211,51 @@ fast_numeric(const char *text, size_t len, int32 typmod, Datum *result)
 
 /* ---- bytes in hexadecimal ---- */
 
+/* Of each ASCII character; a table, since random digits make any branch a guess. */
+static const int8 hex_values[128] = {
+	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+	0, 1, 2, 3, 4, 5, 6, 7, 8, 9, -1, -1, -1, -1, -1, -1,
+	-1, 10, 11, 12, 13, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+	-1, 10, 11, 12, 13, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+};
+
+/* Two digits to a byte; negative if they are none. */
 static inline int
-hex_value(unsigned char c)
+read_byte(const char *text)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+	unsigned char high = text[0];
+	unsigned char low = text[1];
+	int			byte = hex_values[high & 0x7f] * 16 | hex_values[low & 0x7f];
 
-/* Two digits to a byte; false if they are none. */
-static inline bool
-read_byte(const char *text, unsigned char *byte)
-{
-	int			high = hex_value(text[0]);
-	int			low = hex_value(text[1]);
-
-	*byte = (unsigned char) (high << 4 | low);
-	return (high | low) >= 0;
+	return byte | -((high | low) >> 7);
 }
 
 /* 8-4-4-4-12 digits */
 static bool
 fast_uuid(const char *text, size_t len, int32 typmod, Datum *result)
 {
-	unsigned char bytes[UUID_LEN];
-	pg_uuid_t  *uuid;
+	static const uint8 starts[UUID_LEN] = {
+		0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34
+	};
+	pg_uuid_t	bytes;
+	int			all = 0;
 
 	if (len != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-')
 		return false;
 	for (int i = 0; i < UUID_LEN; i++)
 	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			text	  ++;
+		int			byte = read_byte(text +starts[i]);
 
-		if (!read_byte(text, &bytes[i]))
-			return false;
-		text	  +=2;
+		bytes.data[i] = (unsigned char) byte;
+		all |= byte;
 	}
-	uuid = palloc(sizeof(pg_uuid_t));
-	memcpy(uuid->data, bytes, UUID_LEN);
-	*result = UUIDPGetDatum(uuid);
+	if (all < 0)
+		return false;
+	*result = UUIDPGetDatum(memcpy(palloc(sizeof(pg_uuid_t)), &bytes, sizeof(pg_uuid_t)));
 	return true;
 }
 
@@ -261,14 +265,21 @@ fast_macaddr(const char *text, size_t len, int32 typmod, Datum *result)
 {
 	unsigned char bytes[6];
 	macaddr    *address;
+	int			all = 0;
 
 	if (len != 17)
 		return false;
 	for (int i = 0; i < 6; i++)
 	{
-		if (!read_byte(text +3 * i, &bytes[i]) || (i < 5 && text[3 * i + 2] != ':'))
+		int			byte = read_byte(text +3 * i);
+
+		if (i < 5 && text[3 * i + 2] != ':')
 			return false;
+		bytes[i] = (unsigned char) byte;
+		all |= byte;
 	}
+	if (all < 0)
+		return false;
 	address = palloc(sizeof(macaddr));
 	memcpy(address, bytes, sizeof(bytes));
 	*result = MacaddrPGetDatum(address);

@@ -29,7 +29,7 @@
 
 #include "apply/mapping.h"
 #include "apply/mapping_source.h"
-#include "options/server_options.h"
+#include "options/nearest.h"
 
 typedef struct MappingBuilder
 {
@@ -323,7 +323,7 @@ nearest_column(const MappingBuilder *builder, const char *name)
 			names[n++] = NameStr(att->attname);
 	}
 
-	return si_server_nearest(name, names, n);
+	return si_nearest_name(name, names, n);
 }
 
 /* A column that the server alone may fill cannot have a source. */

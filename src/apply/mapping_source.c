@@ -18,7 +18,7 @@
 #include "mb/pg_wchar.h"
 
 #include "apply/mapping_source.h"
-#include "options/server_options.h"
+#include "options/nearest.h"
 
 /* A source while it is read, with what its errors have to name. */
 typedef struct SourceReader
@@ -178,8 +178,8 @@ find_special(const SourceReader *reader, size_t len)
 			return &special_sources[i];
 	}
 
-	nearest = si_server_nearest(pnstrdup(reader->utf8, len), words,
-								lengthof(words));
+	nearest = si_nearest_name(pnstrdup(reader->utf8, len), words,
+							  lengthof(words));
 	hint = "A field whose name begins with \"$\" is written as an array of keys, such as [\"$id\"].";
 	if (nearest)
 		hint = psprintf("Perhaps you meant \"%s\". %s", nearest, hint);

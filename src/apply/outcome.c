@@ -90,7 +90,7 @@ message_to_keep(const SiPlan *plan, const SiBatch *batch, const SiMessage *messa
 
 	*kept = *message;
 	if (kept->headers == NULL && batch->consumer != NULL &&
-		!si_consumer_read_headers(batch->consumer, kept))
+		!si_held_read_headers(&batch->consumer->held, kept))
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));

@@ -117,22 +117,18 @@ on_delete(MemoryContext context, MemoryContextCallbackFunction function, void *a
 }
 
 SiPlan *
-si_plan_create(const SiSubscription *subscription, const SiOptions *options)
+si_plan_create(const SiSubscription *subscription, const SiOptions *options, bool direct)
 {
 	MemoryContext context;
 	SiPlan	   *plan;
 
-	if (subscription->damage != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("what is stored of subscription \"%s\" is not valid: %s",
-						NameStr(subscription->name), subscription->damage),
-				 errhint("Use stream_ingest.alter_subscription to correct it.")));
+	si_catalog_check_damage(subscription);
 	context = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest plan",
 									ALLOCSET_DEFAULT_SIZES);
 	plan = MemoryContextAllocZero(context, sizeof(SiPlan));
 	plan->subscription = subscription;
 	plan->options = options;
+	plan->direct = direct;
 	plan->context = context;
 	plan->batch_context = AllocSetContextCreate(context, "stream_ingest batch",
 												ALLOCSET_DEFAULT_SIZES);
@@ -217,7 +213,7 @@ make_plan(SiPlan *plan, Relation target)
 
 	/* names are looked up as they are when it runs */
 	si_session_begin_batch(&saved, &plan->identity, si_session_settings_for(s->owner), s->pinned);
-	writer = si_writer_create(target, s, plan->options);
+	writer = si_writer_create(target, s, plan->options, plan->direct);
 	plan->mapping = writer->mapping;
 	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));
 	plan->transcoder = si_transcode_create(plan->options->encoding);

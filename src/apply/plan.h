@@ -55,6 +55,7 @@ typedef struct SiPlan
 
 	/* plan.c's own */
 	struct SiPlan *next_live;
+	bool		direct;			/* the direct path is allowed */
 	bool		of_view;		/* the target is a view */
 	MemoryContext context;		/* as long as this struct */
 	MemoryContext made_context; /* as long as what was made */
@@ -66,9 +67,11 @@ typedef struct SiPlan
 
 /*
  * Create one for a subscription, in a context below the current one.  Does not
- * touch the database: si_plan_check makes the plan.
+ * touch the database: si_plan_check makes the plan.  direct: rows may go by the
+ * direct path, which leaves nothing for si_apply_show.
  */
-extern SiPlan *si_plan_create(const SiSubscription *subscription, const SiOptions *options);
+extern SiPlan *si_plan_create(const SiSubscription *subscription, const SiOptions *options,
+							  bool direct);
 extern void si_plan_destroy(SiPlan *plan);
 
 /*

@@ -9,57 +9,47 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
-
 #include "apply/protect.h"
+#include "common/subtransaction.h"
+
+typedef struct Protected
+{
+	SiPlan	   *plan;
+	SiProtectedWork work;
+	void	   *arg;
+} Protected;
+
+/* The work of si_subtransaction_run. */
+static void
+run_as_identity(void *arg)
+{
+	Protected  *run = arg;
+	SiPlan	   *plan = run->plan;
+	SiSavedSession saved;
+
+	si_session_begin_batch(&saved, &plan->identity, plan->settings,
+						   plan->subscription->pinned);
+	run->work(plan, run->arg);
+	si_session_restore(&saved);
+}
 
 /* What both functions do; keep: commit the subtransaction if work succeeds. */
 static SiFailure *
 run_protected(SiPlan *plan, SiProtectedWork work, void *arg, bool keep)
 {
-	MemoryContext old_context = CurrentMemoryContext;
-	ResourceOwner old_owner = CurrentResourceOwner;
-	SiFailure  *failure = NULL;
+	Protected	run = {plan, work, arg};
+	ErrorData  *edata = si_subtransaction_run(run_as_identity, &run, keep);
+	MemoryContext old_context;
+	SiFailure  *failure;
 
-	BeginInternalSubTransaction(NULL);
+	if (edata == NULL)
+		return NULL;
+	if (si_failure_kind(edata->sqlerrcode) == SI_ERROR_PASSING)
+		ReThrowError(edata);
+	old_context = MemoryContextSwitchTo(plan->batch_context);
+	failure = si_failure_from_error(edata);
 	MemoryContextSwitchTo(old_context);
-
-	/* to isolate a message at fault, its error is needed as a value */
-	PG_TRY();
-	{
-		SiSavedSession saved;
-
-		si_session_begin_batch(&saved, &plan->identity, plan->settings,
-							   plan->subscription->pinned);
-		work(plan, arg);
-		si_session_restore(&saved);
-		if (keep)
-			ReleaseCurrentSubTransaction();
-		else
-			RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(plan->batch_context);
-		edata = CopyErrorData();
-		FlushErrorState();
-
-		/* also before a rethrow: the next to catch ends only its own one */
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(plan->batch_context);
-		CurrentResourceOwner = old_owner;
-		if (si_failure_kind(edata->sqlerrcode) == SI_ERROR_PASSING)
-			ReThrowError(edata);
-		failure = si_failure_from_error(edata);
-	}
-	PG_END_TRY();
-
-	MemoryContextSwitchTo(old_context);
-	CurrentResourceOwner = old_owner;
+	FreeErrorData(edata);
 	return failure;
 }
 

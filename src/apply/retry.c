@@ -15,6 +15,7 @@
 
 #include "apply/apply.h"
 #include "apply/retry.h"
+#include "catalog/count_changes.h"
 #include "options/insert_mode.h"
 
 /* So many are in memory at a time. */
@@ -74,7 +75,7 @@ change_counts(const SiSubscription *s, const SiBatch *batch)
 
 	change.dead_letters = -(int64) (batch->done - batch->refused);
 	if (change.dead_letters != 0)
-		si_dead_letter_change_counts(s->id, &change);
+		si_count_changes_add(s->id, &change);
 }
 
 /* One chunk; *after moves behind it.  Returns how many were tried. */
@@ -114,20 +115,21 @@ retry_chunk(SiPlan *plan, const SiSubscription *s, const SiOptions *options,
 static SiPlan *
 create_plan(const SiSubscription *subscription, const SiOptions *options)
 {
-	const SiInsertMode *mode = si_insert_mode_find(subscription->insert_mode);
 	SiSubscription *inserting;
 	SiOptions  *deleting_nothing;
 
 	/* what is stored may be damaged: the plan says so */
-	if (mode == NULL || !mode->updates || options->version_column != NULL)
-		return si_plan_create(subscription, options);
+	if (subscription->insert_mode == SI_MODE_UNKNOWN ||
+		!si_insert_modes[subscription->insert_mode].updates ||
+		options->version_column != NULL)
+		return si_plan_create(subscription, options, false);
 	inserting = palloc(sizeof(SiSubscription));
 	*inserting = *subscription;
-	inserting->insert_mode = pstrdup(si_insert_modes[SI_INSERT].name);
+	inserting->insert_mode = SI_INSERT;
 	deleting_nothing = palloc(sizeof(SiOptions));
 	*deleting_nothing = *options;
 	deleting_nothing->tombstones = SI_TOMBSTONES_ERROR;
-	return si_plan_create(inserting, deleting_nothing);
+	return si_plan_create(inserting, deleting_nothing, false);
 }
 
 /* Retry those of one topic, which may be one that the subscription had before. */

@@ -89,7 +89,7 @@ si_rows_absent_name(int i)
 	return psprintf("_absent_%d", i);
 }
 
-/* What both kinds of rows have in common. */
+/* What all kinds of rows have in common. */
 static SiRows *
 create_rows(TupleDesc desc, int capacity, int max_kilobytes)
 {
@@ -108,6 +108,12 @@ si_rows_create(TupleDesc desc, int capacity, int max_kilobytes)
 
 	rows->store = tuplestore_begin_heap(false, false, max_kilobytes);
 	return rows;
+}
+
+SiRows *
+si_rows_create_elsewhere(TupleDesc desc, int capacity)
+{
+	return create_rows(desc, capacity, 0);
 }
 
 SiRows *
@@ -152,7 +158,7 @@ si_rows_put(SiRows *rows, Datum *values, bool *nulls, bool is_delete, int entry)
 	rows->entries[rows->nrows] = entry;
 	if (rows->store != NULL)
 		tuplestore_putvalues(rows->store, rows->desc, values, nulls);
-	else
+	else if (rows->tuples != NULL)
 		put_single(rows, values, nulls, is_delete);
 	rows->nrows++;
 }

@@ -33,12 +33,13 @@ typedef struct SiRows
 	int			nrows;
 	int		   *entries;		/* by row: the index of its message */
 	int			max_kilobytes;	/* of memory for a tuplestore */
-	Tuplestorestate *store;		/* NULL: they are kept one by one */
+	Tuplestorestate *store;		/* NULL: they are kept one by one, or
+								 * elsewhere */
 	Tuplestorestate *slice;		/* copy of a part, while one is on offer */
 
 	/* rows kept one by one, in this context */
 	MemoryContext context;
-	MinimalTuple *tuples;
+	MinimalTuple *tuples;		/* NULL: they are kept elsewhere */
 	bool	   *deletes;		/* by row: it deletes (only its key counts) */
 	int			nallocated;
 	bool		numbered;		/* the last column is the row's number */
@@ -56,9 +57,11 @@ extern char *si_rows_absent_name(int i);
 
 /*
  * No rows yet, in the current memory context and transaction, with room for as
- * many as there are messages (capacity).
+ * many as there are messages (capacity).  elsewhere: the direct path keeps the
+ * rows, and only their messages are noted here.
  */
 extern SiRows *si_rows_create(TupleDesc desc, int capacity, int max_kilobytes);
+extern SiRows *si_rows_create_elsewhere(TupleDesc desc, int capacity);
 extern SiRows *si_rows_create_single(TupleDesc desc, bool numbered, int capacity,
 									 int max_kilobytes);
 

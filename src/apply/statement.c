@@ -352,6 +352,20 @@ si_statement_rows(SiStatement *statement, int *nrows)
 	return rows;
 }
 
+const PlannedStmt *
+si_statement_planned(const SiStatement *statement)
+{
+	CachedPlan *plan = SPI_plan_get_cached_plan(statement->plan);
+	PlannedStmt *copy = NULL;
+
+	if (plan == NULL)
+		return NULL;
+	if (list_length(plan->stmt_list) == 1)
+		copy = copyObject(linitial_node(PlannedStmt, plan->stmt_list));
+	ReleaseCachedPlan(plan, CurrentResourceOwner);
+	return copy;
+}
+
 void
 si_statement_destroy(SiStatement *statement)
 {

@@ -20,6 +20,7 @@
 #include "apply/rows.h"
 #include "apply/key.h"
 #include "catalog/counts.h"
+#include "nodes/plannodes.h"
 #include "options/insert_mode.h"
 #include "utils/rel.h"
 
@@ -54,6 +55,12 @@ extern SiStatement *si_statement_apply(const char *apply);
  * Check that the current user may run it, as the executor would.  Error 42501.
  */
 extern void si_statement_check_privileges(const SiStatement *statement);
+
+/*
+ * What the server made of it, if it is one statement, else NULL.  Palloc'd; wants
+ * the SPI connection in which it was prepared.
+ */
+extern const PlannedStmt *si_statement_planned(const SiStatement *statement);
 
 /*
  * Run it over the batch on offer; adds to *written how many rows were inserted,

@@ -7,8 +7,8 @@
  * fails, the rows at fault are searched for (isolate.c).  An error is a row's
  * fault only if the same statements work over no rows at all.
  *
- * In the modes where nothing depends on keys, a run of rows is offered to one
- * statement as it is.  Otherwise the rows are first filtered and reduced
+ * In the modes where nothing depends on keys, a run of rows goes by the direct path
+ * (direct.h) or is offered to one statement as it is.  Otherwise the rows are first filtered and reduced
  * (reduce.h), and then written wave by wave.  Everything is decided again for
  * every run of rows, so a halved batch gives what its halves give one after the
  * other.
@@ -155,6 +155,25 @@ si_write_set_constraints(bool deferred)
 	AfterTriggerSetState(statement);
 }
 
+/* Run the statements over a range of rows. */
+static void
+run_statements(SiPlan *plan, const RowRange *range)
+{
+	SiWriter   *writer = plan->writer;
+	SiRows	   *rows = range->batch->rows;
+	SiCounts   *counts = &range->batch->counts;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (plan->subscription->apply != NULL)
+		apply_rows(writer, rows, range->from, range->n, counts);
+	else if (writer->by_key)
+		write_by_key(writer, rows, range->from, range->n, counts);
+	else
+		write_plainly(writer, rows, range->from, range->n, counts);
+	SPI_finish();
+}
+
 /*
  * Write a range of rows, which may be empty; the work of si_protect_run.
  * Deferred constraints are checked before the subtransaction ends; a
@@ -169,15 +188,10 @@ write_range(SiPlan *plan, void *arg)
 	SiWriter   *writer = plan->writer;
 
 	si_write_set_constraints(!InSecurityRestrictedOperation());
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (plan->subscription->apply != NULL)
-		apply_rows(writer, batch->rows, range->from, range->n, &batch->counts);
-	else if (writer->by_key)
-		write_by_key(writer, batch->rows, range->from, range->n, &batch->counts);
+	if (writer->direct != NULL)
+		batch->counts.inserted += si_direct_write(writer->direct, range->from, range->n);
 	else
-		write_plainly(writer, batch->rows, range->from, range->n, &batch->counts);
-	SPI_finish();
+		run_statements(plan, range);
 	if (!InSecurityRestrictedOperation())
 		si_write_set_constraints(false);
 }
@@ -206,9 +220,9 @@ throw_if_plan_fails(SiPlan *plan, SiBatch *batch)
 static int
 find_suspect(const SiWriter *writer, int from)
 {
-	int			row = si_rows_current();
+	int			row = writer->direct ? si_direct_row(writer->direct) : si_rows_current();
 
-	if (!writer->by_key)
+	if (!writer->by_key && writer->direct == NULL)
 		return row;
 	return row >= from ? row - from : -1;
 }

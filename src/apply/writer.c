@@ -19,10 +19,13 @@
 #include "utils/memutils.h"
 
 #include "apply/decoded_value.h"
+#include "apply/direct.h"
+#include "apply/direct_target.h"
 #include "apply/reduce.h"
 #include "apply/user_sql.h"
 #include "apply/writer.h"
-#include "options/server_options.h"
+#include "common/guc.h"
+#include "options/nearest.h"
 
 static void
 drop_statement(SiStatement **statement)
@@ -89,7 +92,7 @@ find_version_column(const SiWriter *writer, Relation target)
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("version_column \"%s\" takes nothing from the messages", name),
 				 errhint("Give it a source in \"mapping\".")));
-	name = si_server_nearest(name, names, writer->mapping->ncolumns);
+	name = si_nearest_name(name, names, writer->mapping->ncolumns);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("version_column \"%s\" does not exist in \"%s\"",
@@ -97,9 +100,22 @@ find_version_column(const SiWriter *writer, Relation target)
 			 name ? errhint("Perhaps you meant the column \"%s\".", name) : 0));
 }
 
+/*
+ * Can rows be inserted without the statement?  It is prepared all the same: its
+ * plan tells whether the server would do just what the direct path does.
+ */
+static bool
+direct_is_possible(const SiWriter *writer)
+{
+	return si_guc_direct_write && writer->spec.mode->id == SI_INSERT && !writer->by_key &&
+		writer->spec.filter == NULL &&
+		si_direct_possible(writer->spec.target, writer->mapping,
+						   si_statement_planned(writer->insert));
+}
+
 /* Prepare the statements that the insert mode needs, and check privileges. */
 static void
-prepare_target(SiWriter *writer)
+prepare_target(SiWriter *writer, bool direct)
 {
 	SiStatementSpec *spec = &writer->spec;
 	SiStatementSpec insert = *spec;
@@ -126,12 +142,14 @@ prepare_target(SiWriter *writer)
 		writer->filter = si_statement_filter(spec->filter);
 		si_statement_check_privileges(writer->filter);
 	}
+	if (direct && direct_is_possible(writer))
+		writer->direct = si_direct_create(spec->target, writer->mapping);
 	SPI_finish();
 }
 
 /* Everything for a target: mapping, key, row type, then the statements. */
 static void
-plan_target(SiWriter *writer, Relation target)
+plan_target(SiWriter *writer, Relation target, bool direct)
 {
 	const SiSubscription *s = writer->subscription;
 	SiStatementSpec *spec = &writer->spec;
@@ -159,7 +177,7 @@ plan_target(SiWriter *writer, Relation target)
 	if (writer->by_key)
 		writer->reducer = si_reduce_create(writer->mapping, spec->key, spec->mode->updates,
 										   spec->version_column);
-	prepare_target(writer);
+	prepare_target(writer, direct);
 }
 
 /* ---- apply ---- */
@@ -301,7 +319,8 @@ tombstone_use(const SiWriter *writer)
 }
 
 SiWriter *
-si_writer_create(Relation target, const SiSubscription *subscription, const SiOptions *options)
+si_writer_create(Relation target, const SiSubscription *subscription, const SiOptions *options,
+				 bool direct)
 {
 	SiWriter   *writer = palloc0(sizeof(SiWriter));
 
@@ -311,13 +330,13 @@ si_writer_create(Relation target, const SiSubscription *subscription, const SiOp
 	writer->context = CurrentMemoryContext;
 	writer->subscription = subscription;
 	writer->options = options;
-	writer->spec.mode = si_insert_mode_find(subscription->insert_mode);
+	writer->spec.mode = &si_insert_modes[subscription->insert_mode];
 	writer->tombstones = tombstone_use(writer);
 	writer->spec.version_column = -1;
 	if (subscription->apply != NULL)
 		plan_apply(writer);
 	else
-		plan_target(writer, target);
+		plan_target(writer, target, direct);
 	writer->spec.target = NULL;
 	if (writer->tombstones == SI_TOMBSTONE_DELETES)
 		writer->delete_key = writer->spec.key;
@@ -347,7 +366,21 @@ si_writer_new_rows(const SiWriter *writer, int capacity)
 {
 	int			kilobytes = writer->options->batch_bytes / 1024 * 4 + 65536;
 
+	if (writer->direct != NULL)
+	{
+		si_direct_begin(writer->direct, capacity);
+		return si_rows_create_elsewhere(writer->desc, capacity);
+	}
 	return writer->by_key
 		? si_rows_create_single(writer->desc, writer->numbered, capacity, kilobytes)
 		: si_rows_create(writer->desc, capacity, kilobytes);
+}
+
+void
+si_writer_put(const SiWriter *writer, SiRows *rows, Datum *values, bool *nulls, bool is_delete,
+			  int entry)
+{
+	if (writer->direct != NULL)
+		si_direct_put(writer->direct, values, nulls);
+	si_rows_put(rows, values, nulls, is_delete, entry);
 }

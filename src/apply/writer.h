@@ -17,6 +17,7 @@
 #ifndef SI_WRITER_H
 #define SI_WRITER_H
 
+#include "apply/direct.h"
 #include "apply/key.h"
 #include "apply/reduce.h"
 #include "apply/rows.h"
@@ -54,6 +55,8 @@ typedef struct SiWriter
 	bool		numbered;		/* rows have numbers, for the filter */
 	bool		by_key;			/* rows are kept one by one, and reduced */
 	SiReducer  *reducer;
+	SiDirect   *direct;			/* inserts the rows instead of the statement,
+								 * or NULL */
 	SiStatement *insert;		/* by the insert mode; apply's while it is
 								 * checked */
 	SiStatement *partial;		/* upserts of records that lack a field */
@@ -79,11 +82,12 @@ typedef struct SiWriter
 /*
  * Plan everything for a subscription with this target (NULL with apply), in the
  * current memory context, with which it goes away; what is given must outlive
- * it.  Throws what is wrong with the subscription's arguments, mapping,
- * statements and privileges.
+ * it.  direct: rows may go by the direct path, if the target allows it.  Throws
+ * what is wrong with the subscription's arguments, mapping, statements and
+ * privileges.
  */
 extern SiWriter *si_writer_create(Relation target, const SiSubscription *subscription,
-								  const SiOptions *options);
+								  const SiOptions *options, bool direct);
 
 /*
  * Is (a partition of) this relation a foreign table?  Then rows are committed
@@ -96,6 +100,10 @@ extern bool si_writer_is_remote(Oid target);
  * those of so many messages.
  */
 extern SiRows *si_writer_new_rows(const SiWriter *writer, int capacity);
+
+/* Put the row of a message; see si_rows_put. */
+extern void si_writer_put(const SiWriter *writer, SiRows *rows, Datum *values, bool *nulls,
+						  bool is_delete, int entry);
 
 /*
  * Apply's statements, planned for the n rows on offer.  They join the batch

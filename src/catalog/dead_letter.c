@@ -132,11 +132,6 @@ static SiFixedSql delete_all_sql = {
 	1, {INT4OID}, 0, true
 };
 
-static SiFixedSql delete_changes_sql = {
-	"DELETE FROM stream_ingest.count_changes c WHERE c.subscription = $1",
-	1, {INT4OID}
-};
-
 static SiFixedSql next_retry_sql = {
 	AHEAD
 	"SELECT d.retry_at FROM stream_ingest.dead_letter d "
@@ -163,37 +158,6 @@ static SiFixedSql leave_log_sql = {
 	"WHERE d.subscription = $1 AND d.topic = $2 AND ($3 < 0 OR d.partition = $3) "
 	" AND d.former_log = 0",
 	3, {INT4OID, TEXTOID, INT4OID}
-};
-
-#define NAME_OF(name)		", " #name
-#define COLUMN_OF_P(name)	", p." #name
-#define TYPE_OF(name)		INT8OID,
-
-static SiFixedSql change_counts_sql = {
-	"INSERT INTO stream_ingest.count_changes (subscription" SI_COUNT_COLUMNS(NAME_OF) ") "
-	"VALUES ($11, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-	11, {SI_COUNT_COLUMNS(TYPE_OF) INT4OID}
-};
-
-static SiFixedSql reset_counts_sql = {
-	"INSERT INTO stream_ingest.count_changes (subscription, messages, bytes, batches, applied, "
-	" inserted, updated, deleted, superseded, ignored, gap_messages) "
-	"SELECT $1, sum(c.dead_letters) - sum(c.messages), - sum(c.bytes), - sum(c.batches), "
-	" - sum(c.applied), - sum(c.inserted), - sum(c.updated), - sum(c.deleted), "
-	" - sum(c.superseded), - sum(c.ignored), - sum(c.gap_messages) "
-	"FROM (SELECT p.gap_messages" SI_COUNT_COLUMNS(COLUMN_OF_P)
-	"  FROM stream_ingest.progress p WHERE p.subscription = $1 "
-	" UNION ALL SELECT p.gap_messages" SI_COUNT_COLUMNS(COLUMN_OF_P)
-	"  FROM stream_ingest.count_changes p WHERE p.subscription = $1) c HAVING count(*) > 0",
-	1, {INT4OID}
-};
-
-static SiFixedSql begin_counts_sql = {
-	"WITH old AS (DELETE FROM stream_ingest.count_changes c WHERE c.subscription = $1) "
-	"INSERT INTO stream_ingest.count_changes (subscription, messages, dead_letters) "
-	"SELECT $1, count(*), count(*) FROM stream_ingest.dead_letter d WHERE d.subscription = $1 "
-	"HAVING count(*) > 0",
-	1, {INT4OID}
 };
 
 /* ---- making rows ---- */
@@ -429,13 +393,8 @@ uint64
 si_dead_letter_delete_all(int32 subscription)
 {
 	Datum		value = Int32GetDatum(subscription);
-	uint64		n;
 
-	si_fixed_sql_begin();
-	n = si_fixed_sql_run(&delete_all_sql, &value, NULL);
-	(void) si_fixed_sql_run(&delete_changes_sql, &value, NULL);
-	si_fixed_sql_end();
-	return n;
+	return si_fixed_sql_execute(&delete_all_sql, &value, NULL);
 }
 
 /* ---- reading them back ---- */
@@ -602,32 +561,4 @@ si_dead_letter_next_retry(int32 subscription)
 	}
 	si_fixed_sql_end();
 	return at;
-}
-
-/* ---- counts ---- */
-
-#define VALUE_OF(name) Int64GetDatum(change->name),
-
-void
-si_dead_letter_change_counts(int32 subscription, const SiCounts *change)
-{
-	Datum		values[] = {SI_COUNT_COLUMNS(VALUE_OF) Int32GetDatum(subscription)};
-
-	(void) si_fixed_sql_execute(&change_counts_sql, values, NULL);
-}
-
-void
-si_dead_letter_reset_counts(int32 subscription)
-{
-	Datum		value = Int32GetDatum(subscription);
-
-	(void) si_fixed_sql_execute(&reset_counts_sql, &value, NULL);
-}
-
-void
-si_dead_letter_begin_counts(int32 subscription)
-{
-	Datum		value = Int32GetDatum(subscription);
-
-	(void) si_fixed_sql_execute(&begin_counts_sql, &value, NULL);
 }

@@ -3,9 +3,9 @@
  * dead_letter.h
  *	  Messages that could not be applied, kept whole with the reason.
  *
- * The only door to the tables dead_letter and count_changes.  A dead letter is
- * unique by subscription, topic, partition, offset and log: meeting its message
- * again raises its attempts, applying it takes it away.  When the subscription
+ * The only door to the table dead_letter.  A dead letter is unique by
+ * subscription, topic, partition, offset and log: meeting its message again
+ * raises its attempts, applying it takes it away.  When the subscription
  * leaves a log (another topic, server or cluster, or the topic was recreated),
  * its dead letters stay, but offsets do not mean them any more.  Payloads go in
  * by an ephemeral relation and never as a statement's parameter, which logging
@@ -21,7 +21,6 @@
 #define SI_DEAD_LETTER_H
 
 #include "datatype/timestamp.h"
-#include "catalog/counts.h"
 #include "common/failure.h"
 #include "common/message.h"
 #include "nodes/pg_list.h"
@@ -121,21 +120,5 @@ extern void si_dead_letter_leave_log(int32 subscription, const char *topic, int3
  * si_dead_letter_read reads; 0 if none is.
  */
 extern TimestampTz si_dead_letter_next_retry(int32 subscription);
-
-/*
- * Changes of a subscription's counts by somebody who must not write progress,
- * because a worker may be running.  The views add them; the worker folds them
- * into progress (si_progress_fold).
- */
-extern void si_dead_letter_change_counts(int32 subscription, const SiCounts *change);
-
-/*
- * The change that makes all counts zero but the dead letters that lie there
- * (and the messages that they are).
- */
-extern void si_dead_letter_reset_counts(int32 subscription);
-
-/* The same where progress, with its counts, is deleted. */
-extern void si_dead_letter_begin_counts(int32 subscription);
 
 #endif							/* SI_DEAD_LETTER_H */

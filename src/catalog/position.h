@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * position.h
- *	  Where each partition goes on: what is stored against what the brokers
+ *	  Where each partition resumes: what is stored against what the brokers
  *	  have.
  *
  * At every contact with a topic its partitions get their rows of progress (all
@@ -22,19 +22,7 @@
 #ifndef SI_POSITION_H
 #define SI_POSITION_H
 
-#include "catalog/progress.h"
-#include "catalog/subscriptions.h"
-#include "kafka/consumer.h"
-
-/* What to ask of the brokers, and what was stored when it was asked. */
-typedef struct SiPositionQuestions
-{
-	SiOffsetQuery *queries;		/* the answers go here, too */
-	int			nqueries;
-	SiProgress *rows;
-	int			nrows;
-	TimestampTz asked_at;
-} SiPositionQuestions;
+#include "catalog/position_judge.h"
 
 /* In a transaction; the result is in the current memory context. */
 extern SiPositionQuestions *si_position_questions(const SiSubscription *subscription,
@@ -65,8 +53,8 @@ extern SiPositionEnd si_position_resolve(const SiSubscription *subscription,
 										 char **reason);
 
 /*
- * The same without touching anything, for somebody who only wants to know:
- * where each of the topic's partitions would go on, -1 for those that the
+ * The same without changing anything, for preview: where each of the topic's
+ * partitions would resume, -1 for those that the
  * subscription does not take.  On STOP there is no such place; on GAP the
  * places are those behind what is missing, which enable() accepts.
  */

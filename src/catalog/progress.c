@@ -46,7 +46,7 @@ static SiFixedSql load_sql = {
  * compared, or one partition's batch would advance another.
  *
  * The guessed length of an array would make the server plan this and the
- * update below anew for every batch, for no other plan.
+ * update below again for every batch, with the same result.
  */
 #define IS_ROW_OF_KEY(subscription, topic) \
 	"p.ctid = u.tid AND p.subscription + 0 = " subscription \

@@ -5,9 +5,10 @@
  *
  * A batch first locks the rows of its partitions, with epoch and next offset
  * as expected, and at its end advances them by compare-and-set.  A miss means
- * that somebody else owns or moved the partition, or is about to: the caller
- * rolls back and reads anew.  Whoever changes a subscription raises the epoch in all of its
- * rows, and so waits for the running batch and fences the next one.
+ * that another session owns or moved the partition, or is about to: the caller
+ * rolls back and reads again.  A session that changes a subscription raises the
+ * epoch in all of its rows, and so waits for the running batch and fences the
+ * next one.
  *
  * Rows are found by ctid: under an old snapshot an update by key would walk
  * all the dead versions of the row.  Their key is compared all the same.
@@ -74,8 +75,8 @@ extern SiProgress *si_progress_load(int32 subscription, const char *topic, int *
 /*
  * Lock rows (in partition order, as the array must be) and compare.  False if
  * one is not as expected.  A batch, which holds a lock on its target already,
- * must not wait here: who is changing the subscription may want the target
- * next.  Then false is also what comes when somebody else has a row locked.
+ * must not wait here: a session that changes the subscription may want the target
+ * next.  Then it also returns false when another session has a row locked.
  */
 extern bool si_progress_lock(const SiProgressKey *key, SiProgress **rows, int n, bool wait);
 
@@ -106,7 +107,7 @@ extern bool si_progress_move(const SiProgressKey *key, const SiProgress *row,
 extern void si_progress_set_stop(const SiProgressKey *key, int32 partition,
 								 int64 stop_offset);
 
-/* Another run: where it ends is to be found out anew. */
+/* A new run begins: where it ends must be asked again. */
 extern void si_progress_forget_stops(int32 subscription);
 
 /*

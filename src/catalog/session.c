@@ -6,7 +6,7 @@
  * The rule for batches is that of core's apply worker since PostgreSQL 16: a
  * trigger that a table's owner wrote must never run with the rights of a more
  * powerful subscription owner.  The same message must also give the same row
- * whoever runs it, hence the pinned settings.
+ * in every session, hence the pinned settings.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -12,17 +12,18 @@
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 
+#include "catalog/count_changes.h"
 #include "catalog/dead_letter.h"
 #include "catalog/fixed_sql.h"
 #include "catalog/progress.h"
 #include "catalog/subscriptions.h"
 #include "format/decoder.h"
-#include "options/insert_mode.h"
 #include "options/server_options.h"
 
 #define COLUMNS \
@@ -160,6 +161,7 @@ Oid
 si_catalog_lock_extension(void)
 {
 	Oid			extension = si_catalog_extension();
+	LOCKTAG		tag;
 
 	if (!OidIsValid(extension))
 		return InvalidOid;
@@ -169,10 +171,12 @@ si_catalog_lock_extension(void)
 	 * role can lock it: by ALTER FUNCTION ... DEPENDS ON EXTENSION, in a
 	 * transaction that it leaves open.  So this does not wait.  Without the
 	 * lock an extension that is being dropped makes the caller's next
-	 * statement wait for its tables, and fail when they are gone.
+	 * statement wait for its tables, and fail when they are gone.  (Older minor
+	 * releases have no ConditionalLockDatabaseObject().)
 	 */
-	if (!ConditionalLockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock))
-		AcceptInvalidationMessages();
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, extension, 0);
+	(void) LockAcquire(&tag, AccessShareLock, false, true);
+	AcceptInvalidationMessages();
 	return si_catalog_extension();
 }
 
@@ -212,13 +216,24 @@ find_damage(const SiSubscription *s)
 		return "not all of its pinned settings are there";
 	if (si_decoder_find(s->format) == NULL)
 		return "its format is unknown";
-	if (si_insert_mode_find(s->insert_mode) == NULL)
+	if (s->insert_mode == SI_MODE_UNKNOWN)
 		return "its insert_mode is unknown";
 	if (OidIsValid(s->target) == (s->apply != NULL))
 		return "it has not exactly one of target and apply";
 	if (!si_server_is_topic(s->topic))
 		return "its topic's name is not valid";
 	return NULL;
+}
+
+void
+si_catalog_check_damage(const SiSubscription *subscription)
+{
+	if (subscription->damage != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the stored definition of subscription \"%s\" is not valid: %s",
+						NameStr(subscription->name), subscription->damage),
+				 errhint("Use stream_ingest.alter_subscription to correct it.")));
 }
 
 /* Make a struct of a row that COLUMNS selected. */
@@ -242,7 +257,8 @@ read_row(uint64 row)
 	s->format = si_fixed_sql_text(row, 10);
 	s->fields = si_fixed_sql_text(row, 11);
 	s->mapping = si_fixed_sql_text(row, 12);
-	s->insert_mode = si_fixed_sql_text(row, 13);
+	s->unknown_mode = si_fixed_sql_text(row, 13);
+	s->insert_mode = si_insert_mode_parse(s->unknown_mode);
 	s->key_columns = si_fixed_sql_datum(row, 14, &isnull);
 	if (isnull)
 		s->key_columns = (Datum) 0;
@@ -366,7 +382,8 @@ fill_arguments(SiSubscription *s, Datum *values, char *nulls)
 	values[8] = CStringGetTextDatum(s->format);
 	values[9] = text_or_null(s->fields, &nulls[9]);
 	values[10] = text_or_null(s->mapping, &nulls[10]);
-	values[11] = CStringGetTextDatum(s->insert_mode);
+	values[11] = CStringGetTextDatum(s->insert_mode == SI_MODE_UNKNOWN ? s->unknown_mode
+									 : si_insert_modes[s->insert_mode].name);
 	values[12] = s->key_columns;
 	nulls[12] = (s->key_columns == (Datum) 0) ? 'n' : ' ';
 	values[13] = CStringGetTextDatum(s->options_text);
@@ -429,6 +446,7 @@ si_catalog_delete(int32 id, uint64 *dead_letters)
 	uint64		gaps;
 
 	si_progress_delete(id);
+	si_count_changes_delete(id);
 	*dead_letters = si_dead_letter_delete_all(id);
 	si_fixed_sql_begin();
 	gaps = si_fixed_sql_run(&delete_gaps_sql, &argument, NULL);

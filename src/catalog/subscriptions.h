@@ -22,6 +22,7 @@
 
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
+#include "options/insert_mode.h"
 #include "options/options.h"
 #include "shmem/slots.h"
 
@@ -47,7 +48,8 @@ typedef struct SiSubscription
 	char	   *format;
 	char	   *fields;
 	char	   *mapping;		/* text of a JSON object */
-	char	   *insert_mode;
+	SiInsertModeId insert_mode;
+	char	   *unknown_mode;	/* with SI_MODE_UNKNOWN: what is stored */
 	Datum		key_columns;	/* name[], 0 for none */
 	char	   *options_text;	/* text of a JSON object */
 	char	   *pinned[SI_NPINNED];
@@ -84,6 +86,9 @@ extern Oid	si_catalog_extension(void);
  */
 extern Oid	si_catalog_lock_extension(void);
 
+/* Throw an error if what is stored of a subscription is damaged. */
+extern void si_catalog_check_damage(const SiSubscription *subscription);
+
 /* One subscription, in the current memory context; NULL if there is none. */
 extern SiSubscription *si_catalog_get(int32 id);
 
@@ -115,7 +120,7 @@ extern void si_catalog_update(SiSubscription *subscription);
 extern uint64 si_catalog_delete(int32 id, uint64 *dead_letters);
 
 /*
- * Stop a subscription until somebody enables it, if it still has this epoch.
+ * Stop a subscription until it is enabled, if it still has this epoch.
  * state is "stopped" or "finished"; sqlstate may be NULL.
  */
 extern bool si_catalog_stop(int32 id, int64 epoch, const char *state,
@@ -139,7 +144,7 @@ extern void si_catalog_set_first_partitions(int32 id, int partitions);
 /* Remember when it was asked where this run ends. */
 extern void si_catalog_set_run_since(int32 id, TimestampTz since);
 
-/* The counts begin anew now. */
+/* Counting begins again now. */
 extern void si_catalog_set_counts_since(int32 id);
 
 /* Record a range of offsets that was passed over; to < 0: not known. */

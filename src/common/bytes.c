@@ -4,7 +4,7 @@
  *	  Bytes of a message as text that can be shown.
  *
  * Keys and headers are bytes to Kafka.  A view must not fail because one of
- * them is no text.
+ * them is not valid text.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

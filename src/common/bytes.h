@@ -15,11 +15,11 @@
 
 /*
  * The bytes, which are meant to be UTF-8, in the database's encoding; in
- * bytea's hex form where they are no text in it.  palloc'd.
+ * bytea's hex form where they are not valid in it.  palloc'd.
  */
 extern char *si_bytes_to_text(const char *data, size_t len);
 
-/* The same, but NULL where they are no text in it. */
+/* The same, but NULL where they are not valid in it. */
 extern char *si_bytes_to_text_strict(const char *data, size_t len);
 
 /* Append bytes in bytea's hex form. */

@@ -5,7 +5,7 @@
  *	  PG_VERSION_NUM or RD_KAFKA_VERSION.
  *
  * Newer names are made available on older servers, or a static inline function
- * with the suffix _compat hides what changed.  Never is a core name redefined
+ * with the suffix _compat hides what changed.  A core name is never redefined
  * with another meaning.
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -23,16 +23,19 @@
 #include "catalog/pg_database.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_tablespace.h"
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
+#include "parser/parse_relation.h"
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"
 #include "utils/wait_event.h"
 #include "utils/acl.h"
 #include "utils/guc_tables.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
-/* SET ROLE became a right of its own in 16 */
+/* SET ROLE became a separate privilege in 16 */
 static inline bool
 member_can_set_role_compat(Oid member, Oid role)
 {
@@ -101,6 +104,26 @@ has_database_connect_compat(Oid database, Oid role)
 }
 
 static inline bool
+owns_database_compat(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, role);
+#else
+	return pg_database_ownercheck(database, role);
+#endif
+}
+
+static inline bool
+has_tablespace_create_compat(Oid tablespace, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(TableSpaceRelationId, tablespace, role, ACL_CREATE) == ACLCHECK_OK;
+#else
+	return pg_tablespace_aclcheck(tablespace, role, ACL_CREATE) == ACLCHECK_OK;
+#endif
+}
+
+static inline bool
 has_server_usage_compat(Oid server, Oid role)
 {
 #if PG_VERSION_NUM >= 160000
@@ -154,7 +177,59 @@ heap_form_minimal_tuple_compat(TupleDesc desc, Datum *values, bool *nulls)
 #endif
 }
 
-/* all settings; of each, what its type has (one struct since 19) */
+/* privileges to check moved out of the range table in 16; unpruned ones since 18 */
+static inline void
+init_insert_range_table_compat(EState *estate, Relation target, Bitmapset *columns)
+{
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+	List	   *table = list_make1(entry);
+
+	entry->rtekind = RTE_RELATION;
+	entry->relid = RelationGetRelid(target);
+	entry->relkind = target->rd_rel->relkind;
+	entry->rellockmode = RowExclusiveLock;
+#if PG_VERSION_NUM >= 160000
+	{
+		List	   *permissions = NIL;
+		RTEPermissionInfo *permission = addRTEPermissionInfo(&permissions, entry);
+
+		permission->requiredPerms = ACL_INSERT;
+		permission->insertedCols = columns;
+#if PG_VERSION_NUM >= 180000
+		ExecInitRangeTable(estate, table, permissions, bms_make_singleton(1));
+#else
+		ExecInitRangeTable(estate, table, permissions);
+#endif
+	}
+#else
+	entry->requiredPerms = ACL_INSERT;
+	entry->insertedCols = columns;
+	ExecInitRangeTable(estate, table);
+#endif
+}
+
+static inline TupleConversionMap *
+root_to_partition_map_compat(ResultRelInfo *partition, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecGetRootToChildMap(partition, estate);
+#else
+	return partition->ri_RootToPartitionMap;
+#endif
+}
+
+/* index entries of a new row; throws where one is there already */
+static inline List *
+insert_index_tuples_compat(ResultRelInfo *relation, TupleTableSlot *slot, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL, false);
+#else
+	return ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL);
+#endif
+}
+
+/* all settings, and the type-specific part of each (in one struct since 19) */
 static inline struct config_generic **
 guc_variables_compat(int *n)
 {
@@ -210,14 +285,14 @@ InputFunctionCallSafe(FmgrInfo *flinfo, char *str, Oid typioparam,
 }
 #endif
 
-/* librdkafka, for those who include rdkafka.h before this file */
+/* librdkafka, for files that include rdkafka.h before this one */
 #ifdef RD_KAFKA_VERSION
 
 #if RD_KAFKA_VERSION < 0x020002ff
 #error "stream_ingest needs librdkafka 2.0.2 or later"
 #endif
 
-/* rd_kafka_message_leader_epoch() and its like */
+/* rd_kafka_message_leader_epoch() and similar functions */
 #if RD_KAFKA_VERSION >= 0x020100ff
 #define SI_RDKAFKA_HAS_LEADER_EPOCH 1
 #endif

@@ -6,7 +6,7 @@
  * The list of passing errors is closed: an error that is not in it counts as
  * the message's own as soon as isolation shows it, whatever its code.  So what
  * is missing here costs a dead letter, which can be retried, while a code too
- * many could make one bad message hold up its stream for ever.
+ * many could make one bad message block its stream forever.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -31,7 +31,7 @@ const SiFailure si_failure_skipped = {
 	.safe = true
 };
 
-/* Whole classes that pass by themselves: the server's or a network's state. */
+/* Whole classes that are passing: they tell the server's or a network's state. */
 static const int passing_classes[] = {
 	MAKE_SQLSTATE('0', '8', '0', '0', '0'), /* connection exception */
 	MAKE_SQLSTATE('4', '0', '0', '0', '0'), /* transaction rollback */
@@ -47,7 +47,7 @@ static const int passing_codes[] = {
 	ERRCODE_READ_ONLY_SQL_TRANSACTION
 };
 
-/* A word for the errors that people meet, by the manual's condition names. */
+/* PostgreSQL's condition names of errors that are common here. */
 typedef struct ConditionName
 {
 	int			sqlerrcode;
@@ -139,8 +139,8 @@ si_failure_from_decode(const SiDecodeError *error)
 }
 
 /*
- * What passes must reach the caller, which tries again.  As a message's failure it would
- * make a dead letter of a good message.
+ * A passing error must reach the caller, which retries.  As a message's failure
+ * it would make a dead letter of a good message.
  */
 void
 si_failure_throw_if_passing(int sqlerrcode, const char *message)
@@ -188,7 +188,6 @@ si_failure_copy(const SiFailure *failure, MemoryContext context)
 	return copy;
 }
 
-/* Passing or data? */
 SiErrorKind
 si_failure_kind(int sqlerrcode)
 {
@@ -207,10 +206,6 @@ si_failure_kind(int sqlerrcode)
 	return SI_ERROR_DATA;
 }
 
-/*
- * May it be tried again at once (with jitter)?  Only where another transaction
- * was in the way and is done by now.
- */
 bool
 si_failure_retry_at_once(int sqlerrcode)
 {
@@ -219,8 +214,8 @@ si_failure_retry_at_once(int sqlerrcode)
 }
 
 /*
- * Locks and memory: a batch of half the messages takes fewer of them.  What
- * else is scarce (the disk, connections) has nothing to do with its size.
+ * A batch of half the messages takes less memory.  Other scarce resources (the
+ * disk, connections) do not depend on its size.
  */
 bool
 si_failure_of_resources(int sqlerrcode)
@@ -230,7 +225,7 @@ si_failure_of_resources(int sqlerrcode)
 
 /*
  * One sentence without any payload: the server's own words may quote a value,
- * so of its errors only code and names are told.
+ * so only code and names of its errors are reported.
  */
 char *
 si_failure_describe(const SiFailure *failure, const char *topic,
@@ -262,7 +257,7 @@ copy_text(const char *text)
 	return text ? pstrdup(text) : NULL;
 }
 
-/* The SQLSTATE of a decoder's verdict, as a number. */
+/* The SQLSTATE of a decoder's error, as a number. */
 static int
 decode_sqlstate(const SiDecodeError *error)
 {
@@ -272,7 +267,7 @@ decode_sqlstate(const SiDecodeError *error)
 }
 
 /*
- * The hint of an error that the server itself raised for want of resources: it
+ * The hint of an error that the server itself raised for lack of resources: it
  * names a setting.  Others may come from a user's function and quote a payload.
  */
 static char *
@@ -285,7 +280,7 @@ server_hint(const ErrorData *edata)
 	return copy_text(edata->hint);
 }
 
-/* The condition's name, or NULL where the code has to speak for itself. */
+/* The condition's name, or NULL if it is not in the table. */
 static const char *
 condition_name(int sqlerrcode)
 {
@@ -311,7 +306,7 @@ append_place(StringInfo buf, const char *topic, const SiMessage *message)
 						 message->partition, (int64) message->offset);
 }
 
-/* The error: our own words, or of the server's only code and names. */
+/* The error: our own words, or only code and names of the server's. */
 static void
 append_cause(StringInfo buf, const SiFailure *failure)
 {

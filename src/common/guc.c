@@ -19,11 +19,12 @@
 #include "common/guc.h"
 
 /*
- * Administrators can stop all workers of a cluster with this: a staging copy
- * made by pg_basebackup cannot be told from its original, and would otherwise
- * go on where the original's offsets were.
+ * Administrators can stop all workers of a cluster with this: the workers of a
+ * copy made by pg_basebackup cannot distinguish it from its original, and would
+ * otherwise resume from the original's offsets.
  */
 bool		si_guc_enabled = true;
+bool		si_guc_direct_write = true;
 
 /* How many subscriptions of one role take part in the cluster. */
 int			si_guc_max_subscriptions_per_role = -1;
@@ -41,13 +42,18 @@ si_guc_init(void)
 							 "Off stops all workers and starts none.",
 							 &si_guc_enabled, true,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("stream_ingest.direct_write",
+							 "Writes the rows of plain inserts without a statement.",
+							 "The results are the same; off is for comparing the two.",
+							 &si_guc_direct_write, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("stream_ingest.max_subscriptions_per_role",
 							"Sets the maximum number of subscriptions of one role.",
 							"-1 means as many as stream_ingest.max_subscriptions.",
 							&si_guc_max_subscriptions_per_role, -1, -1, 65536,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 
-	/* what sizes shared memory can only be said before there is any */
+	/* sizes of shared memory are set before it is allocated */
 	if (process_shared_preload_libraries_in_progress)
 	{
 		DefineCustomIntVariable("stream_ingest.max_subscriptions",

@@ -11,6 +11,7 @@
 #define SI_GUC_H
 
 extern bool si_guc_enabled;
+extern bool si_guc_direct_write;
 extern int	si_guc_max_subscriptions;
 extern int	si_guc_max_subscriptions_per_role;	/* -1: as many as there are */
 extern int	si_guc_max_workers;

@@ -3,9 +3,9 @@
  * kafka_time.h
  *	  Kafka's time and the server's.
  *
- * The timestamp of a message is what its producer wrote there: any 64-bit
- * number.  A timestamptz made of it without a check can be one that the
- * server does not print, so that a SELECT of it fails, and pg_dump with it.
+ * A producer can set the timestamp of a message to any 64-bit number.  Converted
+ * without a check it can become a timestamptz that the server does not print, so
+ * that a SELECT of it fails, and pg_dump with it.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * reason.c
- *	  Why a subscription does not move, and what to do.
+ *	  Why a subscription makes no progress, and what to do.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -18,7 +18,7 @@ static const char *const sentences[SI_NREASONS] = {
 	[SI_REASON_NOT_PRELOADED] =
 	"stream_ingest is not in shared_preload_libraries; add it there and restart the server",
 	[SI_REASON_STANDBY] =
-	"the server is a standby; the subscription goes on after promotion",
+	"the server is a standby; the subscription resumes after promotion",
 	[SI_REASON_OFF] =
 	"stream_ingest.enabled is off; set it to on and reload the configuration",
 	[SI_REASON_NO_LAUNCHER] =
@@ -31,7 +31,7 @@ static const char *const sentences[SI_NREASONS] = {
 	[SI_REASON_ROLE_HAS_TOO_MANY] =
 	"its owner has more subscriptions than the %d of stream_ingest.max_subscriptions_per_role; raise it and reload the configuration, or drop others",
 	[SI_REASON_NOT_SCANNED] =
-	"the launcher could not read the subscriptions of this database: %s; it is tried again by itself",
+	"the launcher could not read the subscriptions of this database: %s; it is retried automatically",
 	[SI_REASON_NO_PROCESS] =
 	"waiting for a background worker slot; raise max_worker_processes and restart the server",
 	[SI_REASON_NO_WORKER] =
@@ -39,7 +39,7 @@ static const char *const sentences[SI_NREASONS] = {
 	[SI_REASON_NO_WORKER_YET] =
 	"waiting for a worker",
 	[SI_REASON_ENDED] =
-	"the worker process ended unexpectedly; the server's log says why",
+	"the worker process ended unexpectedly; see the server log",
 
 	[SI_REASON_DISABLED] =
 	"the subscription is disabled; enable() starts it",
@@ -52,51 +52,51 @@ static const char *const sentences[SI_NREASONS] = {
 	[SI_REASON_NO_CONNECT] =
 	"role \"%s\" may not connect to this database; GRANT CONNECT ON DATABASE permits it",
 	[SI_REASON_NO_SERVER] =
-	"server \"%s\" does not exist; create it, or name another one by alter_subscription()",
+	"server \"%s\" does not exist; create it, or set another one with alter_subscription()",
 	[SI_REASON_NO_USAGE] =
 	"role \"%s\" has no USAGE on server \"%s\"; GRANT USAGE ON FOREIGN SERVER permits it",
 	[SI_REASON_OPTIONS] =
-	"the stored options are not valid: %s; correct them by alter_subscription()",
+	"the stored options are not valid: %s; correct them with alter_subscription()",
 	[SI_REASON_DAMAGE] =
-	"what is stored of the subscription is not valid: %s; correct it by alter_subscription(), or drop it",
+	"the stored definition of the subscription is not valid: %s; correct it with alter_subscription(), or drop it",
 
 	[SI_REASON_OTHER_SERVER] =
-	"server \"%s\" is not the one for which the subscription was made, but another of the same name; see where it leads, then enable() accepts it",
+	"server \"%s\" is not the one for which the subscription was created, but another of the same name; check where it connects to, then call enable() to accept it",
 
 	[SI_REASON_BROKER] =
-	"%s; see whether the brokers run, bootstrap_servers of the server names them, and the addresses that they advertise can be reached from here",
+	"%s; check that the brokers are running, that bootstrap_servers of the server names them, and that the addresses they advertise can be reached from here",
 	[SI_REASON_AUTHENTICATION] =
-	"%s; see what the server and the user mapping of the owner say of security and passwords",
+	"%s; check the security options of the server and of its owner's user mapping",
 	[SI_REASON_SCRAM] =
 	"%s; if the password is right: librdkafka older than 2.6.1 cannot use SCRAM with Kafka 4, so update it or use sasl_mechanism PLAIN over TLS",
 	[SI_REASON_AUTHORIZATION] =
 	"%s; in Kafka, allow the user to read and describe the topic",
 	[SI_REASON_TOPIC] =
-	"%s; create the topic, or name another one by alter_subscription()",
+	"%s; create the topic, or set another one with alter_subscription()",
 
 	[SI_REASON_LOCK] =
-	"waiting for %s; it goes on when that transaction ends",
+	"waiting for %s; resumes when that transaction ends",
 	[SI_REASON_LOCK_TIMEOUT] =
-	"another session holds a lock without which the worker cannot start (see pg_locks); it is tried again by itself",
+	"another session holds a lock that the worker needs to start (see pg_locks); it is retried automatically",
 	[SI_REASON_STANDBY_CONFIRMS] =
 	"waiting for a synchronous standby to confirm the commit; see synchronous_standby_names",
 	[SI_REASON_PASSING] =
-	"%s; it is tried again by itself",
+	"%s; it is retried automatically",
 	[SI_REASON_PRIVILEGE] =
-	"%s; grant what is missing, and it goes on by itself",
+	"%s; grant the missing privilege, and it resumes automatically",
 	[SI_REASON_NO_TARGET] =
-	"%s; name another target by alter_subscription()",
+	"%s; set another target with alter_subscription()",
 	[SI_REASON_LASTING] =
-	"%s; when that is mended it goes on by itself",
+	"%s; resumes automatically once this is fixed",
 	[SI_REASON_OWN_TABLES] =
-	"the tables of stream_ingest itself cannot be read or written, and no message is at fault: %s; repair that, and it continues by itself",
+	"the tables of stream_ingest itself cannot be read or written, and no message is at fault: %s; resumes automatically once this is fixed",
 
 	[SI_REASON_BAD_MESSAGE] =
-	"%s; mend what refuses it and enable(), or skip() the message",
+	"%s; fix the cause and call enable(), or skip() the message",
 	[SI_REASON_BREAKER] =
-	"breaker: %d messages in a row were refused; %s; mend that and enable(), then retry_dead_letters()",
+	"breaker: %d messages in a row were refused; %s; fix the cause and call enable(), then retry_dead_letters()",
 	[SI_REASON_REJECT_LIMIT] =
-	"reject_limit reached: %s; see why in dead_letters, then enable()",
+	"reject_limit reached: %s; see the causes in dead_letters, then call enable()",
 
 	[SI_REASON_NO_ANSWER] =
 	"the lag of %d of %d partitions is not known: the brokers have not answered for %ld seconds",

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * reason.h
- *	  Why a subscription does not move, and what to do: the sentences that the
- *	  view status shows.
+ *	  Why a subscription makes no progress, and what to do: the sentences that
+ *	  the view status shows.
  *
- * A sentence says what is wrong and, behind a semicolon, what to do about it.
- * What is wrong may be somebody else's words (librdkafka's, the server's),
- * which then stand first.  The manual tells of each under "It does not move".
+ * A sentence says what is wrong and, after a semicolon, what to do about it or
+ * how it ends.  What is wrong may be another's words (librdkafka's, the
+ * server's), which then come first.  doc/monitoring.md explains each sentence.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -15,7 +15,7 @@
 #ifndef SI_REASON_H
 #define SI_REASON_H
 
-/* What a reason may take in shared memory; longer ones are cut. */
+/* The size of a reason in shared memory; longer ones are cut. */
 #define SI_REASON_LEN	512
 
 typedef enum SiReason
@@ -36,7 +36,7 @@ typedef enum SiReason
 	SI_REASON_NO_WORKER_YET,
 	SI_REASON_ENDED,
 
-	/* no process, since it could not work */
+	/* no process, since it could do nothing */
 	SI_REASON_DISABLED,
 	SI_REASON_COPY,
 	SI_REASON_NO_OWNER,
@@ -65,12 +65,12 @@ typedef enum SiReason
 	SI_REASON_LASTING,
 	SI_REASON_OWN_TABLES,
 
-	/* messages; until somebody says enable() */
+	/* messages; until enable() is called */
 	SI_REASON_BAD_MESSAGE,		/* %s: which, and why */
 	SI_REASON_BREAKER,			/* %d, %s: how many; the last of them */
 	SI_REASON_REJECT_LIMIT,		/* %s: how it was reached */
 
-	/* nothing is wrong, but something is not known; %d, %d: of how many */
+	/* nothing is wrong, but the lag is not known; %d, %d: of how many */
 	SI_REASON_NO_ANSWER,		/* %ld: for how many seconds */
 	SI_REASON_NO_WATERMARKS,	/* %d: max_partitions */
 
@@ -80,17 +80,15 @@ typedef enum SiReason
 	SI_NREASONS
 } SiReason;
 
-/*
- * The sentence, with what goes in for its % signs; palloc'd.
- */
+/* The sentence, with the arguments for its format; palloc'd. */
 extern char *si_reason(SiReason which,...);
 
-/* The same of a sentence in which nothing goes, and no memory is taken. */
+/* The same of a sentence without arguments; allocates nothing. */
 extern const char *si_reason_fixed(SiReason which);
 
 /*
- * Put a text into shared memory, SI_REASON_LEN bytes: cut, if need be, where a
- * character ends.
+ * Copy a text to SI_REASON_LEN bytes of shared memory; a longer text is cut
+ * between characters.
  */
 extern void si_reason_put(char *dest, const char *words);
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * words.c
- *	  Text that comes from elsewhere or goes elsewhere.
+ *	  Text from and for other programs, made printable.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -17,7 +17,7 @@
 
 #include "common/words.h"
 
-/* What one byte is written as: \xNN. */
+/* The length of an escaped byte: \xNN. */
 #define ESCAPED_LEN	4
 
 static void
@@ -32,7 +32,7 @@ escape_byte(char *dest, char byte)
 }
 
 /*
- * Characters of UTF-8 that show nothing but change how others are shown: the
+ * Characters of UTF-8 that are invisible but change how others are shown: the
  * control characters of ISO 8859, which terminals obey, U+200B to U+200F,
  * U+2028 to U+202E, U+2060 to U+206F, and the byte order mark.
  */
@@ -49,8 +49,8 @@ is_invisible(const unsigned char *p)
 }
 
 /*
- * How many bytes the character at p has, or 0 if it is none in this encoding,
- * or one that is not to be shown.  SQL_ASCII says nothing of bytes beyond ASCII.
+ * The length of the character at p, or 0 if it is invalid in this encoding or
+ * must not be shown.  SQL_ASCII does not define bytes beyond ASCII.
  */
 static int
 visible_character(int encoding, const char *p, size_t len)
@@ -69,7 +69,7 @@ visible_character(int encoding, const char *p, size_t len)
 	return Max(n, 0);
 }
 
-/* Copy what is visible in an encoding, and the rest as \xNN, while it fits. */
+/* Copy the visible characters, and the rest as \xNN, as far as they fit. */
 static void
 copy_visible(char *dest, size_t size, const char *words, int encoding)
 {

@@ -1,13 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * words.h
- *	  Text that comes from elsewhere or goes elsewhere.
+ *	  Text from and for other programs, made printable.
  *
- * What a broker says may be anything: no text in the database's encoding,
- * control characters for the terminal of its reader, megabytes.  And the
+ * A broker's words may be anything: bytes that are invalid in the database's
+ * encoding, control characters for the reader's terminal, megabytes.  And the
  * names of a database are in its own encoding, which Kafka, and a session in
- * another database, take for something else.  What cannot be shown is
- * written as \xNN here, a byte each.
+ * another database, misread.  Bytes that cannot be shown are written as \xNN.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -17,8 +16,8 @@
 #define SI_WORDS_H
 
 /*
- * Copy a stranger's words as one line that is valid in the database's encoding,
- * cut to the room there is.  Any thread may call it: it neither allocates nor
+ * Copy another program's words as one line that is valid in the database's
+ * encoding, cut to size.  Any thread may call it: it neither allocates nor
  * throws.
  */
 extern void si_words_copy(char *dest, size_t size, const char *words);
@@ -30,15 +29,15 @@ extern void si_words_copy(char *dest, size_t size, const char *words);
 extern void si_words_copy_ascii(char *dest, size_t size, const char *words);
 
 /*
- * Bytes that may be UTF-8 as text in the database's encoding: what it lacks,
- * and control characters, as \xNN.  palloc'd.
+ * Bytes that may be UTF-8 as text in the database's encoding; characters that it
+ * lacks, and control characters, as \xNN.  palloc'd.
  */
 extern char *si_words_show(const char *data, size_t len);
 
 /*
  * A text of this database as Kafka reads it, in UTF-8; the argument itself, or
- * palloc'd.  What is not valid here (a database may have a name in another
- * one's encoding) goes as \xNN.  In a transaction.
+ * palloc'd.  Invalid bytes (a database's name may be in another one's encoding)
+ * become \xNN.  In a transaction.
  */
 extern const char *si_words_to_kafka(const char *words);
 

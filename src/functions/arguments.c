@@ -17,7 +17,6 @@
 
 #include "format/decoder.h"
 #include "functions/arguments.h"
-#include "options/insert_mode.h"
 
 void
 si_arguments_require(FunctionCallInfo fcinfo, int i, const char *name)
@@ -88,16 +87,18 @@ si_arguments_check_format(const char *format)
 	refuse_word("format", format, words, n);
 }
 
-void
-si_arguments_check_insert_mode(const char *mode)
+SiInsertModeId
+si_arguments_insert_mode(const char *name)
 {
+	SiInsertModeId mode = si_insert_mode_parse(name);
 	const char *words[SI_NMODES];
 
-	if (si_insert_mode_find(mode) != NULL)
-		return;
+	if (mode != SI_MODE_UNKNOWN)
+		return mode;
 	for (int i = 0; i < SI_NMODES; i++)
 		words[i] = si_insert_modes[i].name;
-	refuse_word("insert_mode", mode, words, SI_NMODES);
+	refuse_word("insert_mode", name, words, SI_NMODES);
+	return mode;				/* not reached */
 }
 
 int

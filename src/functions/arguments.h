@@ -27,7 +27,7 @@ extern char *si_arguments_format(FunctionCallInfo fcinfo, int i);
 
 /* Error 22023, with the words there are, unless there is such a one. */
 extern void si_arguments_check_format(const char *format);
-extern void si_arguments_check_insert_mode(const char *mode);
+extern SiInsertModeId si_arguments_insert_mode(const char *name);
 
 /* A number of messages; error 22023 if it is not positive. */
 extern int	si_arguments_max_messages(FunctionCallInfo fcinfo, int i);

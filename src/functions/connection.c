@@ -46,7 +46,7 @@
 static void
 await_abandoned(int code, Datum arg)
 {
-	(void) si_consumer_await_abandoned(EXIT_MS);
+	(void) si_helper_await_abandoned(EXIT_MS);
 }
 
 /* A query reads little, so it needs no deep queue. */
@@ -121,49 +121,49 @@ si_connection_run(const char *server, const char *topic, Oid role, const SiPrope
 /* ---- waiting ---- */
 
 void
-si_connection_check_trouble(SiConnection *connection, const SiTrouble *trouble)
+si_connection_check_broker_error(SiConnection *connection, const SiBrokerError *broker_error)
 {
-	const char *hint = si_consumer_hint(connection->consumer, trouble->kind);
+	const char *hint = si_consumer_hint(connection->consumer, broker_error->kind);
 
-	switch (trouble->kind)
+	switch (broker_error->kind)
 	{
-		case SI_TROUBLE_NONE:
-		case SI_TROUBLE_SILENCE:
-		case SI_TROUBLE_BROKER:
+		case SI_BROKER_ERROR_NONE:
+		case SI_BROKER_ERROR_TIMEOUT:
+		case SI_BROKER_ERROR_CONNECTION:
 			/* librdkafka tries again */
-			strlcpy(connection->broker_error, trouble->words,
+			strlcpy(connection->broker_error, broker_error->words,
 					sizeof(connection->broker_error));
 			return;
-		case SI_TROUBLE_AUTHENTICATION:
+		case SI_BROKER_ERROR_AUTHENTICATION:
 			ereport(ERROR,
 					(errcode(ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION),
 					 errmsg("Kafka server \"%s\" does not accept the connection: %s",
-							connection->server, trouble->words),
+							connection->server, broker_error->words),
 					 hint ? errhint("%s", hint) :
 					 errhint("Look at the options of the server and of the user mapping.")));
 			break;
-		case SI_TROUBLE_AUTHORIZATION:
+		case SI_BROKER_ERROR_AUTHORIZATION:
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 connection->topic ?
 					 errmsg("Kafka server \"%s\" does not let topic \"%s\" be read: %s",
-							connection->server, connection->topic, trouble->words) :
+							connection->server, connection->topic, broker_error->words) :
 					 errmsg("Kafka server \"%s\" refuses an answer: %s",
-							connection->server, trouble->words)));
+							connection->server, broker_error->words)));
 			break;
-		case SI_TROUBLE_TOPIC:
+		case SI_BROKER_ERROR_TOPIC:
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("Kafka server \"%s\" has no topic \"%s\": %s",
 							connection->server, connection->topic ? connection->topic : "",
-							trouble->words),
+							broker_error->words),
 					 errhint("stream_ingest.topics lists those there are.")));
 			break;
-		case SI_TROUBLE_FATAL:
+		case SI_BROKER_ERROR_FATAL:
 			ereport(ERROR,
 					(errcode(ERRCODE_CONNECTION_FAILURE),
 					 errmsg("could not read from Kafka server \"%s\": %s",
-							connection->server, trouble->words)));
+							connection->server, broker_error->words)));
 			break;
 	}
 }
@@ -178,17 +178,17 @@ si_connection_restart_timeout(SiConnection *connection)
 void
 si_connection_wait(SiConnection *connection)
 {
-	SiTrouble	trouble;
+	SiBrokerError broker_error;
 
 	(void) WaitLatchOrSocket(MyLatch,
 							 WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 si_consumer_fd(connection->consumer), SLICE_MS, PG_WAIT_EXTENSION);
+							 connection->consumer->fd, SLICE_MS, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
-	si_consumer_drain_fd(connection->consumer);
+	si_client_drain_fd(connection->consumer->fd);
 	CHECK_FOR_INTERRUPTS();
 
-	while (si_consumer_trouble(connection->consumer, &trouble))
-		si_connection_check_trouble(connection, &trouble);
+	while (si_consumer_broker_error(connection->consumer, &broker_error))
+		si_connection_check_broker_error(connection, &broker_error);
 	if (TimestampDifferenceExceeds(connection->last_answer, GetCurrentTimestamp(),
 								   ANSWER_TIMEOUT_MS))
 		ereport(ERROR,
@@ -217,12 +217,12 @@ si_connection_ask_topic(SiConnection *connection, SiTopicInfo *info)
 {
 	for (;;)
 	{
-		si_consumer_ask_topic(connection->consumer);
+		si_helper_ask_topic(connection->consumer->helper);
 		while (!si_consumer_topic_answer(connection->consumer, info))
 			si_connection_wait(connection);
 		if (info->valid && info->partitions > 0)
 			break;
-		si_connection_check_trouble(connection, &info->trouble);
+		si_connection_check_broker_error(connection, &info->broker_error);
 		si_connection_pause(connection);
 	}
 	si_connection_restart_timeout(connection);
@@ -235,8 +235,8 @@ si_connection_ask_offsets(SiConnection *connection, SiOffsetQuery *queries, int 
 	{
 		bool		complete = true;
 
-		si_consumer_ask_offsets(connection->consumer, queries, n);
-		while (!si_consumer_offsets_answer(connection->consumer, queries, n))
+		si_helper_ask_offsets(connection->consumer->helper, queries, n);
+		while (!si_helper_offsets_answer(connection->consumer->helper, queries, n))
 			si_connection_wait(connection);
 		for (int i = 0; i < n; i++)
 		{

@@ -65,7 +65,7 @@ extern void si_connection_pause(SiConnection *connection);
 extern void si_connection_restart_timeout(SiConnection *connection);
 
 /* Throw what a broker reported, or remember it if librdkafka tries again. */
-extern void si_connection_check_trouble(SiConnection *connection, const SiTrouble *trouble);
+extern void si_connection_check_broker_error(SiConnection *connection, const SiBrokerError *broker_error);
 
 /* Ask about the topic, or for offsets, until every answer is there. */
 extern void si_connection_ask_topic(SiConnection *connection, SiTopicInfo *info);

@@ -3,8 +3,8 @@
  * functions.c
  *	  The SQL functions that make, change and drop subscriptions.
  *
- * Everything is checked when it is said (subscription.c).  What is said takes
- * effect at commit (ddl.c); every change raises the subscription's epoch, which
+ * Everything is checked when the function is called (subscription.c).  A change
+ * takes effect at commit (ddl.c); every change raises the subscription's epoch, which
  * fences its workers (progress.h).
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -18,6 +18,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 
+#include "catalog/count_changes.h"
 #include "catalog/dead_letter.h"
 #include "catalog/event.h"
 #include "catalog/progress.h"
@@ -62,7 +63,8 @@ read_arguments(FunctionCallInfo fcinfo)
 	s->format = PG_ARGISNULL(5) ? "json" : si_arguments_text(fcinfo, 5);
 	s->fields = si_arguments_text(fcinfo, 6);
 	s->mapping = si_arguments_jsonb(fcinfo, 7);
-	s->insert_mode = PG_ARGISNULL(8) ? "insert" : si_arguments_text(fcinfo, 8);
+	s->insert_mode = PG_ARGISNULL(8) ? SI_INSERT
+		: si_arguments_insert_mode(si_arguments_text(fcinfo, 8));
 	s->key_columns = PG_ARGISNULL(9) ? (Datum) 0 : PG_GETARG_DATUM(9);
 	s->options_text = si_options_merge("{}", options ? options : "{}");
 	s->enabled = PG_ARGISNULL(11) || PG_GETARG_BOOL(11);
@@ -114,7 +116,7 @@ is_empty_object(const char *json)
 	return strcmp(json, "{}") == 0;
 }
 
-/* The server's or the topic's change begins anew there. */
+/* Change the server or the topic; the subscription begins again there. */
 static void
 change_source(SiSubscription *s, FunctionCallInfo fcinfo)
 {
@@ -142,7 +144,7 @@ change_source(SiSubscription *s, FunctionCallInfo fcinfo)
 
 	/* dead letters stay, and so do they in the counts */
 	si_dead_letter_leave_log(s->id, former_topic, -1);
-	si_dead_letter_begin_counts(s->id);
+	si_count_changes_begin(s->id);
 	si_catalog_set_counts_since(s->id);
 }
 
@@ -179,7 +181,7 @@ change_destination(SiSubscription *s, FunctionCallInfo fcinfo)
 		s->target_name = NULL;
 		if (had_target)
 		{
-			s->insert_mode = "insert";
+			s->insert_mode = SI_INSERT;
 			s->key_columns = (Datum) 0;
 		}
 	}
@@ -205,7 +207,8 @@ change_arguments(SiSubscription *s, FunctionCallInfo fcinfo)
 	s->fields = changed_text(fcinfo, 6, s->fields, NULL);
 	if (mapping != NULL)
 		s->mapping = is_empty_object(mapping) ? NULL : mapping;
-	s->insert_mode = changed_text(fcinfo, 8, s->insert_mode, "insert");
+	if (!PG_ARGISNULL(8))
+		s->insert_mode = si_arguments_insert_mode(changed_text(fcinfo, 8, NULL, "insert"));
 	if (!PG_ARGISNULL(9))
 		s->key_columns = ArrayGetNItems(ARR_NDIM(PG_GETARG_ARRAYTYPE_P(9)),
 										ARR_DIMS(PG_GETARG_ARRAYTYPE_P(9))) == 0
@@ -215,7 +218,7 @@ change_arguments(SiSubscription *s, FunctionCallInfo fcinfo)
 			: si_options_merge(s->options_text, options);
 }
 
-/* Where a run ends is found out anew when what decides it is said anew. */
+/* Do the arguments change an option that decides where a run ends? */
 static bool
 changes_stops(FunctionCallInfo fcinfo)
 {
@@ -249,7 +252,7 @@ si_sql_alter_subscription(PG_FUNCTION_ARGS)
 	/* counts of a target and of apply have not the same equations */
 	if (had_target != OidIsValid(s->target))
 	{
-		si_dead_letter_reset_counts(s->id);
+		si_count_changes_reset(s->id);
 		si_catalog_set_counts_since(s->id);
 	}
 	PG_RETURN_VOID();

@@ -6,8 +6,8 @@
  *
  * A retry goes by the same plan, rights and settings as the worker's batches,
  * in the caller's transaction.  No progress is touched: what changes of the
- * counts is appended to count_changes.  The stream goes on beside it; who
- * changes the subscription waits.
+ * counts is appended to count_changes.  The stream continues beside it; a
+ * session that changes the subscription waits.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "apply/retry.h"
+#include "catalog/count_changes.h"
 #include "catalog/dead_letter.h"
 #include "catalog/progress.h"
 #include "catalog/subscriptions.h"
@@ -93,6 +94,8 @@ si_sql_retry_dead_letters(PG_FUNCTION_ARGS)
 	SiSubscription *s = hold_subscription(fcinfo, "retry_dead_letters()");
 	SiDeadLetterFilter filter = read_filter(fcinfo, s);
 
+	/* the same error with and without dead letters */
+	si_catalog_check_damage(s);
 	PG_RETURN_INT64(si_retry_dead_letters(s, si_options_parse(s->options_text), &filter));
 }
 
@@ -107,7 +110,7 @@ si_sql_discard_dead_letters(PG_FUNCTION_ARGS)
 	change.ignored = n;
 	change.dead_letters = -(int64) n;
 	if (n > 0)
-		si_dead_letter_change_counts(s->id, &change);
+		si_count_changes_add(s->id, &change);
 	PG_RETURN_INT64(n);
 }
 
@@ -120,7 +123,7 @@ si_sql_reset_counts(PG_FUNCTION_ARGS)
 {
 	SiSubscription *s = si_arguments_subscription(fcinfo, "reset_counts()", true);
 
-	si_dead_letter_reset_counts(s->id);
+	si_count_changes_reset(s->id);
 	si_catalog_set_counts_since(s->id);
 	PG_RETURN_VOID();
 }

@@ -19,7 +19,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
@@ -27,11 +26,11 @@
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
-#include "utils/resowner.h"
 
 #include "apply/format.h"
 #include "common/bytes.h"
 #include "common/failure.h"
+#include "common/subtransaction.h"
 #include "common/words.h"
 #include "format/transcode.h"
 #include "format/value_text.h"
@@ -125,43 +124,37 @@ error_text(const char *sqlstate, const char *message)
 	return psprintf("%s: %s", sqlstate, message);
 }
 
+/* A JSON text in UTF-8, and the jsonb of it. */
+typedef struct JsonText
+{
+	char	   *json;
+	Datum		jsonb;
+} JsonText;
+
+/* The work of si_subtransaction_run. */
+static void
+convert_json(void *arg)
+{
+	JsonText   *text = arg;
+	char	   *json = pg_any_to_server(text->json, strlen(text->json), PG_UTF8);
+
+	text	  ->jsonb = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+}
+
 /* Make jsonb of a JSON text in UTF-8; what it does not take is an error. */
 static void
 make_jsonb(char *json, Decoded *decoded)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	JsonText text = {json, (Datum) 0};
+	ErrorData  *error = si_subtransaction_run(convert_json, &text, true);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
+	decoded->fields = text.jsonb;
 
-	/* the error becomes a value */
-	PG_TRY();
-	{
-		json = pg_any_to_server(json, strlen(json), PG_UTF8);
-		decoded->fields = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-
-		/* also if it is thrown on: who catches it ends his own one only */
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (si_failure_kind(error->sqlerrcode) == SI_ERROR_PASSING)
-			ReThrowError(error);
-		decoded->error = error_text(unpack_sql_state(error->sqlerrcode), error->message);
-	}
-	PG_END_TRY();
-
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	if (error == NULL)
+		return;
+	if (si_failure_kind(error->sqlerrcode) == SI_ERROR_PASSING)
+		ReThrowError(error);
+	decoded->error = error_text(unpack_sql_state(error->sqlerrcode), error->message);
 }
 
 /* ---- decoding ---- */

@@ -3,7 +3,7 @@
  * functions_steer.c
  *	  The SQL functions that steer subscriptions: enable, disable, seek, skip.
  *
- * What is said takes effect at commit (ddl.c); every change raises the
+ * A change takes effect at commit (ddl.c); every change raises the
  * subscription's epoch, which fences its workers (progress.h).
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -75,7 +75,7 @@ si_sql_enable(PG_FUNCTION_ARGS)
 	si_subscription_store(s);
 	si_progress_forget_rejected(s->id);
 
-	/* the next run; but who seeks or skips goes on with this one */
+	/* enable() begins the next run; seek() and skip() continue this one */
 	si_progress_forget_stops(s->id);
 	PG_RETURN_VOID();
 }
@@ -90,7 +90,7 @@ si_sql_disable(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* What seek and skip have in common: a stopped subscription goes on. */
+/* What seek and skip have in common: a stopped subscription resumes. */
 static void
 start_again(SiSubscription *s)
 {

@@ -127,7 +127,7 @@ has_finished(const SiSubscription *s)
 
 /*
  * Did a run that has finished end where the partitions ended, asked for after
- * the call?  A short run is over before anybody tells where they end.
+ * the call?  A short run is over before the worker publishes where they end.
  */
 static bool
 finished_at_ends(const SiSubscription *s, TimestampTz since)

@@ -10,7 +10,7 @@
  * their values are texts, so these are looked at for numbers too.
  *
  * Names of fields come from the topic, so they reach the text as quoted
- * identifiers alone: whoever runs it runs nothing of the topic's.
+ * identifiers alone: to run the text is to run nothing of the topic's.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -21,13 +21,11 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "apply/apply.h"
 #include "catalog/progress.h"
+#include "common/subtransaction.h"
 #include "functions/preview.h"
 #include "functions/upcoming.h"
 
@@ -43,47 +41,17 @@ typedef struct Trial
 	int64		ignored;		/* messages in all */
 } Trial;
 
-typedef void (*TrialWork) (Trial *trial);
-
-/* Do something in a subtransaction, and undo it.  Returns its error, or NULL. */
-static ErrorData *
-try_in_vain(Trial *trial, TrialWork work)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *edata = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		work(trial);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-
-	/* also after an error: who catches it ends his own one only */
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return edata;
-}
-
 /*
- * The same with errors thrown.  A worker that writes the same messages, of
- * several partitions in another order, may cause a deadlock, which is over then.
+ * Run work in a subtransaction that is then rolled back, and throw its error.
+ * A worker that writes the same messages, of several partitions in another
+ * order, may cause a deadlock, which is over then.
  */
 static void
-in_vain(Trial *trial, TrialWork work)
+run_and_roll_back(Trial *trial, SiSubtransactionWork work)
 {
 	for (int tries = 1;; tries++)
 	{
-		ErrorData  *edata = try_in_vain(trial, work);
+		ErrorData  *edata = si_subtransaction_run(work, trial, false);
 
 		if (edata == NULL)
 			return;
@@ -93,17 +61,20 @@ in_vain(Trial *trial, TrialWork work)
 	}
 }
 
-/* Is there a plan at all?  Known before the brokers are asked. */
+/* Check the plan, before the brokers are asked. */
 static void
-check_plan(Trial *trial)
+check_plan(void *arg)
 {
+	Trial	   *trial = arg;
+
 	si_plan_check(trial->plan);
 }
 
-/* All as one batch. */
+/* Apply all messages as one batch. */
 static void
-try_messages(Trial *trial)
+try_messages(void *arg)
 {
+	Trial	   *trial = arg;
 	MemoryContext context = CurrentMemoryContext;
 	SiBatch		batch;
 
@@ -126,8 +97,10 @@ is_good_row(const Trial *trial, int i)
 
 /* The good rows one by one: those that would be ignored are none. */
 static void
-drop_ignored(Trial *trial)
+drop_ignored(void *arg)
 {
+	Trial	   *trial = arg;
+
 	for (int i = 0; i < trial->n; i++)
 	{
 		SiEntry		alone = trial->entries[i];
@@ -148,7 +121,7 @@ try_all(Trial *trial)
 	int64		ignored;
 	int			good = 0;
 
-	in_vain(trial, try_messages);
+	run_and_roll_back(trial, try_messages);
 
 	/* of those ignored, some never became a row */
 	ignored = trial->ignored;
@@ -166,10 +139,10 @@ try_all(Trial *trial)
 		}
 	}
 	else if (ignored > 0)
-		in_vain(trial, drop_ignored);
+		run_and_roll_back(trial, drop_ignored);
 }
 
-/* The messages to be tried: all that nobody wants skipped. */
+/* The messages to be tried: all but those that skip() named. */
 static void
 choose_messages(Trial *trial, const SiUpcoming *upcoming)
 {
@@ -216,11 +189,11 @@ SiPreviewed *
 si_preview(const SiSubscription *subscription, const SiOptions *options, int max_messages,
 		   int *n)
 {
-	Trial		trial = {si_plan_create(subscription, options)};
+	Trial		trial = {si_plan_create(subscription, options, false)};
 	SiUpcoming	upcoming;
 	SiPreviewed *previewed;
 
-	in_vain(&trial, check_plan);
+	run_and_roll_back(&trial, check_plan);
 	si_upcoming_read(subscription, options, max_messages, &upcoming);
 	choose_messages(&trial, &upcoming);
 	if (trial.n > 0)

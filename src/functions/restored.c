@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * restored.c
- *	  The owner of a subscription that comes with a dump.
+ *	  A subscription that comes with a dump: its owner, and that it is noticed.
  *
  * In another cluster the OID of its owner is another role's, or nobody's; that
  * role would see the dead letters, and could enable the subscription.  There
@@ -20,7 +20,10 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
+
+#include "process/ddl.h"
 
 PG_FUNCTION_INFO_V1(si_sql_subscription_restored);
 
@@ -50,7 +53,20 @@ get_column(const TriggerData *trigger, int column, Datum *value)
 	return !isnull;
 }
 
-/* BEFORE INSERT on subscription, for each row */
+/* Is this the extension's own table? */
+static bool
+is_ours(Relation relation)
+{
+	char	   *schema = get_namespace_name(RelationGetNamespace(relation));
+
+	return schema != NULL && strcmp(schema, "stream_ingest") == 0 &&
+		strcmp(RelationGetRelationName(relation), "subscription") == 0;
+}
+
+/*
+ * BEFORE INSERT on subscription, for each row.  However rows come, the launcher
+ * is to notice them.
+ */
 Datum
 si_sql_subscription_restored(PG_FUNCTION_ARGS)
 {
@@ -66,6 +82,8 @@ si_sql_subscription_restored(PG_FUNCTION_ARGS)
 		elog(ERROR, "not fired before an insert of a row");
 
 	column = find_column(trigger, "owner", OIDOID);
+	if (is_ours(trigger->tg_relation))
+		si_ddl_scan_at_commit();
 
 	/* what is NULL here, the table refuses */
 	if (!get_column(trigger, find_column(trigger, "system_identifier", INT8OID), &identifier) ||

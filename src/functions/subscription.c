@@ -3,7 +3,7 @@
  * subscription.c
  *	  What a subscription must fulfil, and how it is stored.
  *
- * Everything is checked when it is said: a mistake is an error here, with a
+ * Everything is checked when the function is called: a mistake is an error here, with a
  * hint, and never a worker that fails later.  Kafka itself is not asked, since
  * a broker may be down when a migration runs.
  *
@@ -32,7 +32,6 @@
 #include "common/compat.h"
 #include "functions/arguments.h"
 #include "functions/subscription.h"
-#include "options/insert_mode.h"
 #include "options/server_options.h"
 #include "process/ddl.h"
 
@@ -68,13 +67,13 @@ check_stops(const SiOptions *options)
 static void
 check_combination(const SiSubscription *s, const SiOptions *options)
 {
-	const SiInsertMode *mode = si_insert_mode_find(s->insert_mode);
+	const SiInsertMode *mode = &si_insert_modes[s->insert_mode];
 
 	if (s->apply == NULL && s->fields != NULL)
 		only_with("argument \"fields\"", "\"apply\"",
 				  "A target's own columns say what its messages hold; use \"mapping\" to take other fields.");
 	if (s->apply != NULL && mode->id != SI_INSERT)
-		only_with(psprintf("insert_mode \"%s\"", s->insert_mode), "\"target\"",
+		only_with(psprintf("insert_mode \"%s\"", mode->name), "\"target\"",
 				  "The statement in \"apply\" says itself what it does with the rows.");
 	if (s->apply != NULL && s->key_columns != (Datum) 0)
 		only_with("argument \"key_columns\"", "\"target\"", NULL);
@@ -230,7 +229,8 @@ si_subscription_check(SiSubscription *s)
 
 	si_server_check_topic(s->topic);
 	si_arguments_check_format(s->format);
-	si_arguments_check_insert_mode(s->insert_mode);
+	if (s->insert_mode == SI_MODE_UNKNOWN)
+		(void) si_arguments_insert_mode(s->unknown_mode);
 	check_combination(s, options);
 	check_owner_can_login(s->owner);
 	check_server(s, options);
@@ -246,7 +246,7 @@ si_subscription_check(SiSubscription *s)
 		s->target_name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(s->target)),
 													get_rel_name(s->target));
 	}
-	plan = si_plan_create(s, options);
+	plan = si_plan_create(s, options, false);
 	si_plan_check(plan);
 	si_plan_destroy(plan);
 }

@@ -481,12 +481,12 @@ read_topics(SiConnection *connection, void *arg)
 
 	for (;;)
 	{
-		si_consumer_ask_topics(connection->consumer);
+		si_helper_ask_topics(connection->consumer->helper);
 		while ((list = si_consumer_topics_answer(connection->consumer)) == NULL)
 			si_connection_wait(connection);
 		if (list->valid)
 			break;
-		si_connection_check_trouble(connection, &list->trouble);
+		si_connection_check_broker_error(connection, &list->broker_error);
 		si_connection_pause(connection);
 	}
 	copy->n = list->n;

@@ -31,6 +31,7 @@
 
 PG_FUNCTION_INFO_V1(si_sql_worker_slots);
 PG_FUNCTION_INFO_V1(si_sql_partition_slots);
+PG_FUNCTION_INFO_V1(si_sql_write_path);
 PG_FUNCTION_INFO_V1(si_sql_subscription_slot);
 PG_FUNCTION_INFO_V1(si_sql_effective_options);
 PG_FUNCTION_INFO_V1(si_sql_is_remote);
@@ -298,6 +299,24 @@ si_sql_worker_slots(PG_FUNCTION_ARGS)
 			put_worker((ReturnSetInfo *) fcinfo->resultinfo, &all.copies[i], now);
 	}
 	return (Datum) 0;
+}
+
+Datum
+si_sql_write_path(PG_FUNCTION_ARGS)
+{
+	const SiWorkerSlot *worker = NULL;
+	bool		direct = false;
+
+	if (si_shared == NULL)
+		PG_RETURN_NULL();
+	si_slots_lock(LW_SHARED);
+	worker = si_slots_find_worker(MyDatabaseId, PG_GETARG_INT32(0), PG_GETARG_INT32(1));
+	if (worker != NULL)
+		direct = worker->direct;
+	si_slots_unlock();
+	if (worker == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(direct ? "direct" : "statement"));
 }
 
 /* ---- partition_slots ---- */

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * client.c
- *	  What the consumer and the producer have in common: configuration, the
- *	  descriptor that wakes us, and threads of our own.
+ *	  What the consumer and the producer share: configuration, the descriptor
+ *	  that wakes the main thread, and creating threads.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <librdkafka/rdkafka.h>
@@ -30,7 +31,7 @@ static const SiSetting common_defaults[] = {
 	{"reconnect.backoff.max.ms", "1000", false},
 };
 
-/* What both modules rely on. */
+/* What both modules rely on; properties cannot change it. */
 static const SiSetting common_fixed[] = {
 	{"statistics.interval.ms", "0", false},
 	{"log.queue", "true", false},
@@ -42,6 +43,7 @@ static const SiSetting common_fixed[] = {
 	{"sasl.kerberos.min.time.before.relogin", "0", true},
 };
 
+/* Add our own settings; false, and why, if the library refuses one. */
 static bool
 apply_settings(rd_kafka_conf_t *conf, const SiSetting *settings, int n, SiClientFailure *failure)
 {
@@ -82,7 +84,7 @@ si_client_configure(const SiSetting *defaults, int ndefaults,
 	return NULL;
 }
 
-/* As librdkafka is given a value: UTF-8, but for the names of files. */
+/* A value as librdkafka expects it: UTF-8, except names of files. */
 static const char *
 kafka_value(const char *name, const char *value)
 {
@@ -109,7 +111,7 @@ si_client_set(rd_kafka_conf_t *conf, const char *name, const char *value,
 	return false;
 }
 
-/* Might this property's value be a secret?  Rather once too often. */
+/* Might this property's value be a secret?  When in doubt, yes. */
 static bool
 is_secret(const char *name)
 {
@@ -127,7 +129,7 @@ is_secret(const char *name)
 	return false;
 }
 
-/* Some of the library's words quote the value. */
+/* Some of the library's messages quote the value. */
 void
 si_client_describe_refusal(const char *name, const char *errstr, char *words,
 						   size_t size)
@@ -181,7 +183,35 @@ si_client_close_fd(int fd)
 	ReleaseExternalFD();
 }
 
-/* The server's signal handlers are the main thread's. */
+void
+si_client_wake_fd(int fd)
+{
+	uint64		one = 1;
+
+	/* any other failure means that it is readable already */
+	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+void
+si_client_drain_fd(int fd)
+{
+	uint64		count;
+
+	while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
+}
+
+int64_t
+si_client_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The server's signal handlers must run in the main thread. */
 int
 si_client_start_thread(pthread_t *thread, void *(*main) (void *), void *arg)
 {

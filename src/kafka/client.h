@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * client.h
- *	  What the consumer and the producer have in common: configuration, the
- *	  descriptor that wakes us, and threads of our own.
+ *	  What the consumer and the producer share: configuration, the descriptor
+ *	  that wakes the main thread, and creating threads.
  *
- * Called by consumer.c and producer.c only.
+ * Called within this folder; callers of consumer.h drain its descriptor.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -22,7 +22,7 @@ typedef struct SiProperty
 	const char *value;
 } SiProperty;
 
-/* A setting of ours; optional ones are not known to every version or build. */
+/* A setting of ours; optional ones are unknown to some versions or builds. */
 typedef struct SiSetting
 {
 	const char *name;
@@ -30,7 +30,7 @@ typedef struct SiSetting
 	bool		optional;
 } SiSetting;
 
-/* Why a client could not be opened; reported when all is cleaned up. */
+/* Why a client could not be opened; reported after cleaning up. */
 typedef struct SiClientFailure
 {
 	int			sqlstate;
@@ -42,8 +42,8 @@ typedef struct SiClientFailure
 struct rd_kafka_conf_s;
 
 /*
- * A configuration: the defaults, then the caller's properties, then what
- * nobody may change.  NULL, and why, if the library refuses one.
+ * Make a configuration: the defaults, then the caller's properties, then the
+ * fixed settings.  NULL, and why, if the library refuses one.
  */
 extern struct rd_kafka_conf_s *si_client_configure(const SiSetting *defaults, int ndefaults,
 												   const SiProperty *properties, int nproperties,
@@ -69,6 +69,15 @@ extern void si_client_report_failure(const SiClientFailure *failure,
  */
 extern int	si_client_open_fd(void);
 extern void si_client_close_fd(int fd);
+
+/* Make the descriptor readable.  For any thread, while it is open. */
+extern void si_client_wake_fd(int fd);
+
+/* Make it unreadable again. */
+extern void si_client_drain_fd(int fd);
+
+/* Milliseconds of the monotonic clock.  For any thread. */
+extern int64_t si_client_now_ms(void);
 
 /* Start a thread with all signals blocked; returns an error number. */
 extern int	si_client_start_thread(pthread_t *thread, void *(*main) (void *), void *arg);

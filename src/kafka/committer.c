@@ -32,10 +32,12 @@ si_committer_destroy(SiCommitter *committer)
 	rd_kafka_topic_partition_list_destroy(committer->next);
 }
 
-bool
-si_committer_waits(const SiCommitter *committer)
+SiPublishState
+si_committer_state(const SiCommitter *committer)
 {
-	return committer->next->cnt > 0;
+	if (committer->under_way)
+		return SI_PUBLISH_UNDER_WAY;
+	return committer->next->cnt > 0 ? SI_PUBLISH_FAILED : SI_PUBLISH_DONE;
 }
 
 bool
@@ -49,8 +51,8 @@ si_committer_error(SiCommitter *committer, char *words, size_t size)
 }
 
 /*
- * Each reason is told once, until a publication succeeds.  A coordinator that
- * is only away, or not yet found, is no reason.
+ * Each reason is reported once, until a commit succeeds.  A coordinator that is
+ * only unavailable, or not found yet, is not reported.
  */
 void
 si_committer_note_error(SiCommitter *committer, int err, const char *text)
@@ -78,7 +80,10 @@ si_committer_note_error(SiCommitter *committer, int err, const char *text)
 	committer->failed = true;
 }
 
-/* To be sent with the next commit; unless newer, only if there is none yet. */
+/*
+ * Add an offset to the next commit.  An offset of a failed commit (not newer)
+ * does not replace one that was given since.
+ */
 static void
 add_offset(SiCommitter *committer, int32_t partition, int64_t offset,
 		   bool newer)
@@ -96,6 +101,7 @@ add_offset(SiCommitter *committer, int32_t partition, int64_t offset,
 	element->offset = offset;
 }
 
+/* Send the next commit, if it has any offset. */
 static void
 send_next(SiCommitter *committer)
 {
@@ -116,9 +122,9 @@ send_next(SiCommitter *committer)
 }
 
 /*
- * One commit is under way at a time.  What is said meanwhile waits, a newer
- * offset of a partition replacing an older one, so that nothing piles up while
- * the coordinator is away.
+ * One commit is under way at a time.  Offsets given meanwhile wait, a newer one
+ * of a partition replacing an older one, so that nothing piles up while the
+ * coordinator is unavailable.
  */
 void
 si_committer_commit(SiCommitter *committer, const int32 *partitions,
@@ -133,8 +139,8 @@ si_committer_commit(SiCommitter *committer, const int32 *partitions,
 }
 
 /*
- * A commit came back; send what was said meanwhile.  After a failure that
- * waits for the next call of si_committer_commit, and takes what failed along.
+ * After success, commit the offsets given meanwhile.  After a failure they wait
+ * for the next call of si_committer_commit, together with those that failed.
  */
 void
 si_committer_finish(SiCommitter *committer, rd_kafka_event_t *event)

@@ -5,7 +5,7 @@
  *
  * By the main thread alone, without waiting.
  *
- * Called by consumer.
+ * Called by consumer, and by the worker's publisher.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -21,14 +21,21 @@ struct rd_kafka_queue_s;
 struct rd_kafka_op_s;
 struct rd_kafka_topic_partition_list_s;
 
+typedef enum SiPublishState
+{
+	SI_PUBLISH_DONE,			/* all offsets given are committed */
+	SI_PUBLISH_UNDER_WAY,
+	SI_PUBLISH_FAILED			/* some wait to be sent again */
+} SiPublishState;
+
 typedef struct SiCommitter
 {
 	struct rd_kafka_s *rk;
-	struct rd_kafka_queue_s *events;	/* where the answers come */
+	struct rd_kafka_queue_s *events;	/* where the results come */
 	const char *topic;
 	struct rd_kafka_topic_partition_list_s *next;	/* not sent yet */
 	bool		under_way;
-	bool		failed;			/* words have not been told yet */
+	bool		failed;			/* words are not reported yet */
 	char		words[256];
 } SiCommitter;
 
@@ -36,20 +43,26 @@ extern void si_committer_init(SiCommitter *committer, struct rd_kafka_s *rk,
 							  struct rd_kafka_queue_s *events, const char *topic);
 extern void si_committer_destroy(SiCommitter *committer);
 
-/* Commit these, and what failed before. */
+/*
+ * Commit offsets (the next ones to be read), and those that failed before, for
+ * which n may be 0; returns at once.
+ */
 extern void si_committer_commit(SiCommitter *committer, const int32 *partitions,
 								const int64 *offsets, int n);
 
-/* Is there something that has not been sent? */
-extern bool si_committer_waits(const SiCommitter *committer);
+/* What has become of the offsets given, as far as events were served. */
+extern SiPublishState si_committer_state(const SiCommitter *committer);
 
-/* Take up the answer. */
+/* Take up the result of a commit. */
 extern void si_committer_finish(SiCommitter *committer, struct rd_kafka_op_s *event);
 
-/* A failure that is told elsewhere: the coordinator's. */
+/* A failure that comes by another way: the coordinator's. */
 extern void si_committer_note_error(SiCommitter *committer, int err, const char *words);
 
-/* Why it fails: each reason once, until it succeeds; false if nothing is new. */
+/*
+ * Why committing fails: each reason once, until a commit succeeds; false if
+ * there is no new one.
+ */
 extern bool si_committer_error(SiCommitter *committer, char *words, size_t size);
 
 #endif							/* SI_COMMITTER_H */

@@ -3,14 +3,17 @@
  * consumer.h
  *	  Reading from Kafka: the only door to librdkafka's consumer.
  *
- * One consumer per process, for all of its partitions, with offsets that the
+ * One consumer reads any number of a topic's partitions, from offsets that the
  * caller gives (never Kafka's own).  Nothing here blocks the calling thread
  * but si_consumer_close, which is bounded: what librdkafka can only do by
  * blocking (metadata, offsets for times) runs in the consumer's helper thread,
  * which also writes the watermarks.  No ERROR is thrown below one of the
- * library's frames.  Everything is signalled through one descriptor.
+ * library's frames.  All events make one descriptor readable.
  *
- * Called by the worker (and by functions that look into a topic).
+ * Questions go to the member helper (helper.h) directly, offsets to publish to
+ * the member committer (committer.h).
+ *
+ * Called by the worker, and by functions that read a topic.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -21,9 +24,53 @@
 
 #include "common/message.h"
 #include "kafka/client.h"
+#include "kafka/committer.h"
 #include "kafka/consumer_values.h"
+#include "kafka/held.h"
+#include "kafka/helper.h"
 
-typedef struct SiConsumer SiConsumer;
+struct rd_kafka_s;
+struct rd_kafka_conf_s;
+struct rd_kafka_queue_s;
+struct rd_kafka_message_s;
+struct rd_kafka_topic_partition_list_s;
+
+/* messages taken by one library call; more gains nothing and spoils caches */
+#define SI_FETCH_CHUNK		1000
+
+typedef struct SiConsumer
+{
+	SiHelper   *helper;			/* for questions */
+	SiCommitter committer;		/* for offsets to publish */
+
+	/*
+	 * Readable whenever there may be something to fetch, a broker error or an
+	 * answer.  After a wake-up empty it by si_client_drain_fd(), and call the
+	 * functions below until they return nothing before waiting for it again.
+	 */
+	int			fd;
+
+	/*
+	 * What follows is this folder's own.  Constant while the consumer is
+	 * open:
+	 */
+	struct rd_kafka_s *rk;
+	struct rd_kafka_queue_s *messages;
+	struct rd_kafka_queue_s *events;
+	struct rd_kafka_queue_s *logs;
+	char	   *topic;
+	bool		want_headers;
+
+	struct rd_kafka_topic_partition_list_s *assigned;
+	struct rd_kafka_message_s *chunk[SI_FETCH_CHUNK];
+	SiHeld		held;			/* messages the caller has not released */
+
+	/* for wake_fetchers(); low_messages is 0 where that is not needed */
+	int64_t		low_messages;
+	int64_t		low_bytes;
+	int64_t		taken_messages;
+	int64_t		taken_bytes;
+} SiConsumer;
 
 /* What one fetched item is. */
 typedef enum SiFetchKind
@@ -34,10 +81,10 @@ typedef enum SiFetchKind
 	SI_FETCH_OUT_OF_RANGE,		/* the broker does not have the offset we
 								 * asked for, or the log was truncated below
 								 * it; the partition delivers nothing until
-								 * assigned anew */
+								 * assigned again */
 	SI_FETCH_CORRUPT,			/* unreadable data: nothing after it may be
 								 * taken from this partition */
-	SI_FETCH_ERROR				/* anything else; the library tries again */
+	SI_FETCH_ERROR				/* anything else; the library retries */
 } SiFetchKind;
 
 typedef struct SiFetched
@@ -49,32 +96,49 @@ typedef struct SiFetched
 								 * released */
 } SiFetched;
 
+/* ---- opening and closing: consumer.c ---- */
+
 /*
  * Open a consumer of a topic and start its helper thread.  The properties
- * come on top of our own settings.  Errors: 22023 when librdkafka refuses a
- * property (its words), 53000 when a thread or descriptor cannot be had.
- * Must be closed with si_consumer_close before the process exits; the caller
- * registers that (before_shmem_exit), since the helper writes to the sinks.
+ * override our own defaults.  Errors: 22023 when librdkafka refuses a property
+ * (its words), 53000 when a thread or descriptor cannot be created.  Must be
+ * closed with si_consumer_close before the process exits; the caller registers
+ * that (before_shmem_exit), since the helper writes to the sinks.
  */
 extern SiConsumer *si_consumer_open(const SiProperty *properties, int nproperties,
 									const char *topic, const char *group_id,
 									const char *client_id, bool want_headers);
 
 /*
- * Readable whenever there may be something to fetch, trouble or an answer.
- * Read until the calls below return nothing before waiting on it again.
+ * Stop everything within timeout_ms: the helper ends, stops writing to sinks
+ * and destroys the library's handle.  False if the library did not stop in time
+ * (its threads then end with the process; see si_helper_await_abandoned).  The
+ * helper may be in a call that takes three seconds, so give it four or more: a
+ * process that exits in the middle of TLS may crash.
  */
-extern int	si_consumer_fd(const SiConsumer *consumer);
+extern bool si_consumer_close(SiConsumer *consumer, int timeout_ms);
 
-/* Empty the descriptor; call after waking up by it. */
-extern void si_consumer_drain_fd(SiConsumer *consumer);
+/*
+ * What may help against an error of this kind: a sentence for errhint, or
+ * NULL.
+ */
+extern const char *si_consumer_hint(const SiConsumer *consumer, SiBrokerErrorKind kind);
+
+/*
+ * Does librdkafka accept this value?  NULL if so, else its own words (palloc'd).
+ * An unknown name is an error too.  Only for names that are allowed: librdkafka
+ * acts on some at once (plugin.library.paths is loaded).
+ */
+extern char *si_consumer_check_property(const char *name, const char *value);
+
+/* ---- assigning and fetching: consumer_fetch.c ---- */
 
 /*
  * Start (or move) partitions at the given offsets; others are not touched.  An
  * offset is a number or one of BEGINNING and END, where a broker's failure to
- * say which number that is counts as OUT_OF_RANGE.  leader_epochs may be NULL,
- * an epoch -1.  No message queued before is delivered any more; an
- * OUT_OF_RANGE from before may be, with the offset that was asked for then.
+ * resolve it counts as OUT_OF_RANGE.  leader_epochs may be NULL, and an element -1.
+ * Messages queued before are not delivered any more; an OUT_OF_RANGE from
+ * before may be, with the offset that was asked for then.
  */
 extern void si_consumer_assign(SiConsumer *consumer, const int32_t *partitions,
 							   const int64_t *offsets, const int32_t *leader_epochs, int n);
@@ -95,101 +159,40 @@ extern int	si_consumer_fetch(SiConsumer *consumer, SiFetched *items, int max);
  */
 extern void si_consumer_release(SiConsumer *consumer, SiMessage *message);
 
-/*
- * Fill in the headers of a fetched message whose consumer was not opened with
- * want_headers; valid until it is released.  False when out of memory.
- */
-extern bool si_consumer_read_headers(SiConsumer *consumer, SiMessage *message);
+/* ---- events: consumer_events.c; each function takes up new ones first ---- */
 
 /*
- * The gravest trouble since the last call, and of equals the newest; false if
+ * The gravest broker error since the last call, of equals the newest; false if
  * there was none.  Call it after si_consumer_fetch, which may find some.
  */
-extern bool si_consumer_trouble(SiConsumer *consumer, SiTrouble *trouble);
+extern bool si_consumer_broker_error(SiConsumer *consumer, SiBrokerError *broker_error);
 
-/* Do brokers hold back their answers because of a quota, or did lately? */
+/* Do brokers delay their responses because of a quota, or did they recently? */
 extern bool si_consumer_throttled(SiConsumer *consumer);
 
-/*
- * What a broker said last tells more than that a question was not answered: put
- * that instead, if it is known.
- */
-extern void si_consumer_explain(SiConsumer *consumer, SiTrouble *trouble);
+/* Replace an error by the cause, if a broker has reported it. */
+extern void si_consumer_explain(SiConsumer *consumer, SiBrokerError *broker_error);
 
-/*
- * Ask the helper for the topic's description, or for offsets.  One question
- * of each kind at a time; asking again replaces one not yet taken up.  The
- * answer is taken once: false while there is none.
- */
-extern void si_consumer_ask_topic(SiConsumer *consumer);
+/* The answer to si_helper_ask_topic, taken once; false while there is none. */
 extern bool si_consumer_topic_answer(SiConsumer *consumer, SiTopicInfo *info);
-extern void si_consumer_ask_offsets(SiConsumer *consumer, const SiOffsetQuery *queries, int n);
-extern bool si_consumer_offsets_answer(SiConsumer *consumer, SiOffsetQuery *queries, int n);
 
 /*
- * Ask for the topics of the whole cluster.  The answer is NULL while there is
- * none, and then stays until asked again or closed.
+ * The answer to si_helper_ask_topics; NULL while there is none.  Valid until
+ * the next question of this kind.
  */
-extern void si_consumer_ask_topics(SiConsumer *consumer);
 extern const SiTopicList *si_consumer_topics_answer(SiConsumer *consumer);
 
-/*
- * Have the watermarks of these partitions asked for every interval_ms from now
- * on (the first time at once).  Replaces the former list; n = 0 ends it, and
- * when that call returns the old sinks are never written again.
- */
-extern void si_consumer_watch(SiConsumer *consumer, const SiWatermarkSink *sinks, int n,
-							  int interval_ms);
-
-/*
- * Publish offsets (the next ones to be read) under the group; returns at once.
- * What failed is sent again with the next call, for which n may be 0.
- */
-extern void si_consumer_publish(SiConsumer *consumer, const int32_t *partitions,
-								const int64_t *offsets, int n);
-
-typedef enum SiPublishState
-{
-	SI_PUBLISH_DONE,			/* all that was said is there */
-	SI_PUBLISH_UNDER_WAY,
-	SI_PUBLISH_FAILED			/* something waits to be sent again */
-} SiPublishState;
-
+/* Are the offsets given to the committer published? */
 extern SiPublishState si_consumer_publish_state(SiConsumer *consumer);
 
 /*
- * Why publishing fails.  Each reason is told once, until a publication
- * succeeds; false if there is nothing new.
+ * Why publishing fails.  Each reason is reported once, until a publication
+ * succeeds; false if there is no new one.
  */
 extern bool si_consumer_publish_error(SiConsumer *consumer, char *text, size_t size);
 
-/*
- * Stop everything within timeout_ms: the helper ends, writes no sink any more
- * and destroys the library's handle.  False if the library did not stop in
- * time (its threads then end with the process).  The helper may be in a call
- * that takes three seconds, so give it four or more: a process that exits in
- * the middle of TLS may crash.
- */
-extern bool si_consumer_close(SiConsumer *consumer, int timeout_ms);
-
-/*
- * Wait until the helpers that were left alone in this way have ended too.  Who
- * closes with a short timeout calls this at the end of the process: exit()
- * beside a living TLS connection can crash.
- */
-extern bool si_consumer_await_abandoned(int timeout_ms);
-
-/*
- * What may help against a trouble of this kind: a sentence for errhint, or
- * NULL.
- */
-extern const char *si_consumer_hint(const SiConsumer *consumer, SiTroubleKind kind);
-
-/*
- * Would librdkafka take this value?  NULL if so, else its own words (palloc'd).
- * An unknown name is an error too.  Only for names that are allowed: of some
- * the library makes use at once (plugin.library.paths is loaded).
- */
-extern char *si_consumer_check_property(const char *name, const char *value);
+/* For this folder: take up events, and have the library produce them. */
+extern void si_consumer_serve_events(SiConsumer *consumer);
+extern void si_consumer_register_callbacks(struct rd_kafka_conf_s *conf);
 
 #endif							/* SI_CONSUMER_H */

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * consumer_values.h
- *	  What is asked and learnt of brokers: the values that pass between the
- *	  	  main thread and a consumer's helper.
+ *	  Questions to brokers, their answers and errors: the values that pass
+ *	  between the main thread and a consumer's helper.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -18,28 +18,28 @@
 #define SI_OFFSET_END		INT64CONST(-1)
 #define SI_OFFSET_UNKNOWN	INT64CONST(-1001)
 
-/* A failure that concerns brokers or the whole topic, not one message. */
-typedef enum SiTroubleKind
+/* An error that concerns brokers or the whole topic, not one message. */
+typedef enum SiBrokerErrorKind
 {
-	SI_TROUBLE_NONE,
-	SI_TROUBLE_SILENCE,			/* no answer in time, and nobody knows why */
-	SI_TROUBLE_BROKER,			/* no connection to (some or all) brokers */
-	SI_TROUBLE_AUTHENTICATION,
-	SI_TROUBLE_AUTHORIZATION,
-	SI_TROUBLE_TOPIC,			/* unknown topic or partition */
-	SI_TROUBLE_FATAL			/* the consumer is of no use any more */
-} SiTroubleKind;
+	SI_BROKER_ERROR_NONE,
+	SI_BROKER_ERROR_TIMEOUT,	/* no answer in time; the reason is unknown */
+	SI_BROKER_ERROR_CONNECTION, /* no connection to (some or all) brokers */
+	SI_BROKER_ERROR_AUTHENTICATION,
+	SI_BROKER_ERROR_AUTHORIZATION,
+	SI_BROKER_ERROR_TOPIC,		/* unknown topic or partition */
+	SI_BROKER_ERROR_FATAL		/* the consumer cannot be used any more */
+} SiBrokerErrorKind;
 
-typedef struct SiTrouble
+typedef struct SiBrokerError
 {
-	SiTroubleKind kind;
+	SiBrokerErrorKind kind;
 	char		words[256];		/* librdkafka's words */
-} SiTrouble;
+} SiBrokerError;
 
 /*
- * Where the helper thread writes what it learns of a partition: atomics in
- * shared memory (or anywhere), -1001 while unknown.  asked_at is a
- * TimestampTz: when the question was sent.
+ * Where the helper thread writes a partition's watermarks: atomics in shared
+ * memory (or anywhere), -1001 while unknown.  asked_at is a
+ * TimestampTz: when the request was sent.
  */
 typedef struct SiWatermarkSink
 {
@@ -49,14 +49,14 @@ typedef struct SiWatermarkSink
 	pg_atomic_uint64 *asked_at;
 } SiWatermarkSink;
 
-/* What the brokers say of the topic; answered by the helper thread. */
+/* The description of the topic; answered by the helper thread. */
 typedef struct SiTopicInfo
 {
-	bool		valid;			/* false: see trouble */
+	bool		valid;			/* false: see broker_error */
 	int			partitions;		/* how many there are */
 	char		cluster_id[64]; /* empty if unknown */
-	char		topic_id[64];	/* empty where the library cannot tell (< 2.3) */
-	SiTrouble	trouble;
+	char		topic_id[64];	/* empty with libraries before 2.3 */
+	SiBrokerError broker_error;
 } SiTopicInfo;
 
 /* One of the cluster's topics. */
@@ -69,10 +69,10 @@ typedef struct SiTopicName
 /* All topics of the cluster; answered by the helper thread. */
 typedef struct SiTopicList
 {
-	bool		valid;			/* false: see trouble */
+	bool		valid;			/* false: see broker_error */
 	int			n;
 	SiTopicName *topics;
-	SiTrouble	trouble;
+	SiBrokerError broker_error;
 } SiTopicList;
 
 /* A question about an offset, and its answer. */
@@ -81,8 +81,8 @@ typedef struct SiOffsetQuery
 	int32_t		partition;
 	int64_t		at;				/* SI_OFFSET_BEGINNING, SI_OFFSET_END, or
 								 * milliseconds since 1970 */
-	int64_t		offset;			/* the answer (END's offset if nothing is that
-								 * new); SI_OFFSET_UNKNOWN if it failed */
+	int64_t		offset;			/* the answer (END's offset if no message is
+								 * that new); SI_OFFSET_UNKNOWN if it failed */
 	char		error[128];		/* why, if it failed */
 } SiOffsetQuery;
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * held.c
- *	  Messages of the library that are still in use.
+ *	  Messages of the library that are not released yet.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -15,10 +15,10 @@
 #include "common/words.h"
 #include "kafka/held.h"
 
-/* What is kept of the words about a message. */
+/* The length at which words about a message are cut. */
 #define WORDS_LEN	256
 
-/* A handle is not NULL, which the first slot's number would be. */
+/* A handle is a slot's number plus one, so that it is never NULL. */
 static int
 slot_of(void *handle)
 {
@@ -86,7 +86,7 @@ si_held_keep(SiHeld *held, rd_kafka_message_t *rkmessage)
 	return (void *) (intptr_t) (slot + 1);
 }
 
-/* The library parses headers only now, when they are asked for. */
+/* The library parses headers only on this request. */
 bool
 si_held_read_headers(SiHeld *held, SiMessage *message)
 {
@@ -95,7 +95,7 @@ si_held_read_headers(SiHeld *held, SiMessage *message)
 	int			count;
 	int			i;
 
-	/* asked again, for a batch that is tried again */
+	/* a batch that is retried asks again */
 	if (slot->headers != NULL)
 	{
 		message->headers = slot->headers;

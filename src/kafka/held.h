@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * held.h
- *	  Messages of the library that are still in use.
+ *	  Messages of the library that are not released yet.
  *
- * A message that is never given back would let the library's end hang for
- * ever, so every one is kept here until it is released.
+ * A message that is never destroyed would make the library's destruction hang,
+ * so every message is registered here until its user releases it.
  *
- * Called by consumer, by the main thread.
+ * By the main thread alone.  Called by consumer, and for headers by apply.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -22,7 +22,7 @@ struct rd_kafka_message_s;
 typedef struct SiHeldSlot
 {
 	struct rd_kafka_message_s *rkmessage;	/* NULL if the slot is free */
-	SiHeader   *headers;		/* NULL until they are asked for */
+	SiHeader   *headers;		/* NULL until they are read */
 	int			nheaders;
 	char	   *words;			/* of an error */
 	int			next_free;		/* -1 ends the list */
@@ -38,7 +38,7 @@ typedef struct SiHeld
 
 extern void si_held_init(SiHeld *held);
 
-/* Give back all messages, and the memory. */
+/* Release all messages, and the memory. */
 extern void si_held_destroy(SiHeld *held);
 
 /*
@@ -47,22 +47,22 @@ extern void si_held_destroy(SiHeld *held);
  */
 extern void si_held_reserve(SiHeld *held, int n);
 
-/* Keep a message, for which there is room; returns its SiMessage.handle. */
+/* Hold a message, for which there is room; returns its SiMessage.handle. */
 extern void *si_held_keep(SiHeld *held, struct rd_kafka_message_s *rkmessage);
 
 /*
- * Fill in the headers of a message that is kept; valid until it is
- * released.  False when out of memory.
+ * Fill in the headers of a message that is held, if the consumer was opened
+ * without want_headers; valid until it is released.  False when out of memory.
  */
 extern bool si_held_read_headers(SiHeld *held, SiMessage *message);
 
 /*
- * Keep words about a message, as text of ours, until it is released.  Never
+ * Copy words about a message, made printable; valid until it is released.  Never
  * NULL.
  */
 extern const char *si_held_words(SiHeld *held, void *handle, const char *words);
 
-/* Give one back to the library. */
+/* Release a message to the library. */
 extern void si_held_release(SiHeld *held, void *handle);
 
 #endif							/* SI_HELD_H */

@@ -3,18 +3,18 @@
  * helper.c
  *	  The helper thread of a consumer.
  *
- * It knows no server function but atomics: no palloc, no elog.  Everything it
- * touches is malloc'd, and it runs with all signals blocked.
+ * The thread calls no server function but atomics: no palloc, no elog.  All that
+ * it touches is malloc'd, and it runs with all signals blocked.
  *
- * The lock guards what main and helper thread share.  Nobody holds it during a
+ * The lock guards what main and helper thread share.  Neither holds it during a
  * library call, so a library that is stuck can delay neither si_helper_watch
- * nor si_helper_end: whatever the helper brings home, it looks under the lock
- * whether that is still wanted.
+ * nor si_helper_end: after each call the helper checks under the lock whether
+ * the result is still wanted.
  *
- * Ending while the helper sits in a call is safe because the helper destroys
- * the handle itself, after its call; up to 2.0.2 that hangs for ever once a
- * consumed topic was deleted, and nothing can interrupt it.  If it takes too
- * long, the closer walks away and the thread owns its struct from then on.
+ * Ending during a call of the helper is safe because the helper destroys the
+ * handle itself, after the call; up to 2.0.2 that hangs forever once a consumed
+ * topic was deleted, and nothing can interrupt it.  If it takes too long, the
+ * main thread abandons the helper, which then owns its struct.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -26,7 +26,6 @@
 #include <pthread.h>
 #include <sys/time.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <librdkafka/rdkafka.h>
 
@@ -37,26 +36,25 @@
 #include "datatype/timestamp.h"
 
 /*
- * The longest that a request may take.  One that takes longer makes the library
- * give up the connection; so where a quota holds back answers, which is for
- * 11 s at most by default, there is more patience.
+ * Timeouts of a request.  A timeout makes the library close the connection, so
+ * it is longer where a quota delays responses (11 s at most by default).
  */
 #define REQUEST_MS				3000
 #define THROTTLED_REQUEST_MS	15000
 
 struct SiHelper
 {
-	/* constant once it runs, but for the timeout, which the helper sets */
+	/* constant once it runs, except the timeout, which the helper sets */
 	SiLookup	lookup;
 	int			fd;
 	pthread_t	thread;
 
-	SiTroubleBox troubles;		/* has a lock of its own, below this one */
+	SiBrokerErrors broker_errors;	/* has a lock of its own, below this one */
 
 	/* what follows is guarded by the lock */
 	pthread_mutex_t lock;
-	pthread_cond_t work;		/* for the helper: something to do */
-	pthread_cond_t end;			/* for the closer: the helper has ended */
+	pthread_cond_t work;		/* for the helper: there is work */
+	pthread_cond_t end;			/* for si_helper_await(): it has ended */
 	bool		closing;
 	bool		ended;
 	bool		abandoned;		/* the helper frees this struct */
@@ -67,7 +65,7 @@ struct SiHelper
 
 	bool		topics_asked;
 	bool		topics_answered;
-	SiTopicList topic_list;		/* written by the helper between the two */
+	SiTopicList topic_list;		/* the helper's from asked to answered */
 
 	SiOffsetQuery *offsets_asked;	/* NULL if nothing is asked */
 	int			noffsets_asked;
@@ -78,21 +76,12 @@ struct SiHelper
 	int			nsinks;
 	uint64		watch_generation;
 	int			watch_interval;
-	int64_t		watch_due;		/* in now_ms() */
+	int64_t		watch_due;		/* by si_client_now_ms() */
 };
 
-/* Helpers that were left alone and have not ended yet, in this process. */
+/* The abandoned helpers of this process that have not ended yet. */
 static pthread_mutex_t abandoned_lock = PTHREAD_MUTEX_INITIALIZER;
 static int	abandoned_helpers = 0;
-
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* GetCurrentTimestamp() for threads. */
 static int64
@@ -106,7 +95,7 @@ now_timestamptz(void)
 		USECS_PER_SEC + now.tv_usec;
 }
 
-/* A moment of now_ms() as the condition variables want it. */
+/* A time of si_client_now_ms() as the condition variables take it. */
 static struct timespec
 deadline(int64_t at_ms)
 {
@@ -119,7 +108,7 @@ deadline(int64_t at_ms)
 
 /* ---- the thread: no server function from here on, but atomics ---- */
 
-/* Change the number of helpers left alone; returns it. */
+/* Change the number of abandoned helpers; returns it. */
 static int
 count_abandoned(int change)
 {
@@ -131,7 +120,7 @@ count_abandoned(int change)
 	return n;
 }
 
-/* Sleep, with the lock given up, until there may be something to do. */
+/* Sleep, without the lock, until there may be something to do. */
 static void
 wait_for_work(SiHelper *helper)
 {
@@ -146,17 +135,7 @@ wait_for_work(SiHelper *helper)
 		pthread_cond_wait(&helper->work, &helper->lock);
 }
 
-/* Make the descriptor readable.  The caller sees to it that it is open. */
-static void
-notify(SiHelper *helper)
-{
-	uint64		one = 1;
-
-	/* it can only fail when it is readable anyhow */
-	while (write(helper->fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-}
-
+/* SiLookup.cancelled */
 static bool
 is_closing(void *arg)
 {
@@ -169,7 +148,10 @@ is_closing(void *arg)
 	return closing;
 }
 
-/* Called, and returns, with the lock held. */
+/*
+ * Look the topic up.  Called, and returns, with the lock held, as the functions
+ * below; all release it during the lookup.
+ */
 static void
 answer_topic(SiHelper *helper)
 {
@@ -180,15 +162,15 @@ answer_topic(SiHelper *helper)
 	si_lookup_topic(&helper->lookup, &info);
 	pthread_mutex_lock(&helper->lock);
 
-	/* asked again meanwhile, this answer is too old */
+	/* asked again meanwhile: this answer is outdated */
 	if (helper->topic_asked || helper->closing)
 		return;
 	helper->topic_info = info;
 	helper->topic_answered = true;
-	notify(helper);
+	si_client_wake_fd(helper->fd);
 }
 
-/* Called, and returns, with the lock held. */
+/* List the topics of the cluster. */
 static void
 answer_topics(SiHelper *helper)
 {
@@ -199,7 +181,7 @@ answer_topics(SiHelper *helper)
 	si_lookup_topics(&helper->lookup, &list);
 	pthread_mutex_lock(&helper->lock);
 
-	/* asked again meanwhile, this answer is too old */
+	/* asked again meanwhile: this answer is outdated */
 	if (helper->topics_asked || helper->closing)
 	{
 		free(list.topics);
@@ -208,10 +190,10 @@ answer_topics(SiHelper *helper)
 	free(helper->topic_list.topics);
 	helper->topic_list = list;
 	helper->topics_answered = true;
-	notify(helper);
+	si_client_wake_fd(helper->fd);
 }
 
-/* Called, and returns, with the lock held. */
+/* Look up the offsets asked for. */
 static void
 answer_offsets(SiHelper *helper)
 {
@@ -230,10 +212,10 @@ answer_offsets(SiHelper *helper)
 	}
 	helper->offsets_answered = queries;
 	helper->noffsets_answered = n;
-	notify(helper);
+	si_client_wake_fd(helper->fd);
 }
 
-/* With the lock held, and the lists in the order of the sinks. */
+/* The caller holds the lock; the lists are in the order of the sinks. */
 static void
 store_watermarks(SiHelper *helper,
 				 const rd_kafka_topic_partition_list_t *low,
@@ -247,7 +229,7 @@ store_watermarks(SiHelper *helper,
 
 		if (low->elems[i].err || low->elems[i].offset < 0 ||
 			high->elems[i].err || high->elems[i].offset < 0)
-			continue;			/* what is there grows old, as asked_at says */
+			continue;			/* asked_at shows that the old ones are old */
 		pg_atomic_write_u64(sink->low, low->elems[i].offset);
 		pg_atomic_write_u64(sink->high, high->elems[i].offset);
 		pg_write_barrier();
@@ -255,7 +237,7 @@ store_watermarks(SiHelper *helper,
 	}
 }
 
-/* Called, and returns, with the lock held. */
+/* Ask for all watermarks, and write them to their sinks. */
 static void
 write_watermarks(SiHelper *helper)
 {
@@ -264,7 +246,7 @@ write_watermarks(SiHelper *helper)
 	rd_kafka_topic_partition_list_t *low;
 	rd_kafka_topic_partition_list_t *high;
 	rd_kafka_resp_err_t err;
-	SiTrouble	trouble = {SI_TROUBLE_NONE};
+	SiBrokerError broker_error = {SI_BROKER_ERROR_NONE};
 	int64		asked_at;
 	int			i;
 
@@ -272,7 +254,7 @@ write_watermarks(SiHelper *helper)
 	for (i = 0; i < n; i++)
 		rd_kafka_topic_partition_list_add(low, helper->lookup.topic,
 										  helper->sinks[i].partition);
-	helper->watch_due = now_ms() + helper->watch_interval;
+	helper->watch_due = si_client_now_ms() + helper->watch_interval;
 	pthread_mutex_unlock(&helper->lock);
 
 	high = rd_kafka_topic_partition_list_copy(low);
@@ -287,14 +269,14 @@ write_watermarks(SiHelper *helper)
 		err = si_lookup_list(&helper->lookup, high);
 	for (i = 0; i < n && err == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
 		err = high->elems[i].err;
-	si_lookup_explain(&helper->lookup, err, &trouble);
+	si_lookup_explain(&helper->lookup, err, &broker_error);
 
 	pthread_mutex_lock(&helper->lock);
 	if (generation == helper->watch_generation && !helper->closing)
 	{
 		store_watermarks(helper, low, high, asked_at);
-		if (si_trouble_note_graver(&helper->troubles, &trouble))
-			notify(helper);
+		if (si_broker_error_note_graver(&helper->broker_errors, &broker_error))
+			si_client_wake_fd(helper->fd);
 	}
 	rd_kafka_topic_partition_list_destroy(low);
 	rd_kafka_topic_partition_list_destroy(high);
@@ -306,7 +288,7 @@ si_helper_free(SiHelper *helper)
 	pthread_cond_destroy(&helper->work);
 	pthread_cond_destroy(&helper->end);
 	pthread_mutex_destroy(&helper->lock);
-	si_trouble_destroy(&helper->troubles);
+	si_broker_error_destroy(&helper->broker_errors);
 	free(helper->offsets_asked);
 	free(helper->offsets_answered);
 	free(helper->topic_list.topics);
@@ -315,6 +297,7 @@ si_helper_free(SiHelper *helper)
 	free(helper);
 }
 
+/* The thread: answer questions until told to end, then destroy the handle. */
 static void *
 helper_main(void *arg)
 {
@@ -324,7 +307,7 @@ helper_main(void *arg)
 	pthread_mutex_lock(&helper->lock);
 	while (!helper->closing)
 	{
-		helper->lookup.timeout_ms = si_trouble_throttled(&helper->troubles) ?
+		helper->lookup.timeout_ms = si_broker_error_throttled(&helper->broker_errors) ?
 			THROTTLED_REQUEST_MS : REQUEST_MS;
 		if (helper->topic_asked)
 			answer_topic(helper);
@@ -332,7 +315,7 @@ helper_main(void *arg)
 			answer_topics(helper);
 		else if (helper->offsets_asked != NULL)
 			answer_offsets(helper);
-		else if (helper->nsinks > 0 && now_ms() >= helper->watch_due)
+		else if (helper->nsinks > 0 && si_client_now_ms() >= helper->watch_due)
 			write_watermarks(helper);
 		else
 			wait_for_work(helper);
@@ -356,7 +339,7 @@ helper_main(void *arg)
 
 /* ---- the main thread: begin and end ---- */
 
-/* Locks of default kind; deadlines are by the clock that never jumps. */
+/* Deadlines are by the monotonic clock. */
 static void
 init_synchronization(SiHelper *helper)
 {
@@ -368,7 +351,7 @@ init_synchronization(SiHelper *helper)
 	pthread_cond_init(&helper->work, &attributes);
 	pthread_cond_init(&helper->end, &attributes);
 	pthread_condattr_destroy(&attributes);
-	si_trouble_init(&helper->troubles);
+	si_broker_error_init(&helper->broker_errors);
 }
 
 SiHelper *
@@ -389,10 +372,10 @@ si_helper_create(const char *topic, int fd)
 	return NULL;
 }
 
-SiTroubleBox *
-si_helper_troubles(SiHelper *helper)
+SiBrokerErrors *
+si_helper_broker_errors(SiHelper *helper)
 {
-	return &helper->troubles;
+	return &helper->broker_errors;
 }
 
 int
@@ -411,14 +394,10 @@ si_helper_end(SiHelper *helper)
 	pthread_mutex_unlock(&helper->lock);
 }
 
-/*
- * Wait until the helper has destroyed the library's handle, or leave it alone
- * with that.  The struct belongs to somebody else afterwards.
- */
 bool
 si_helper_await(SiHelper *helper, int timeout_ms)
 {
-	struct timespec until = deadline(now_ms() + timeout_ms);
+	struct timespec until = deadline(si_client_now_ms() + timeout_ms);
 	pthread_t	thread = helper->thread;
 	bool		ended;
 	int			rc = 0;
@@ -442,15 +421,15 @@ si_helper_await(SiHelper *helper, int timeout_ms)
 	return true;
 }
 
-/* There is nothing to be woken by that outlives a helper, so look again. */
+/* No condition variable outlives a helper, hence polling. */
 bool
 si_helper_await_abandoned(int timeout_ms)
 {
-	int64_t		until = now_ms() + timeout_ms;
+	int64_t		until = si_client_now_ms() + timeout_ms;
 
 	while (count_abandoned(0) > 0)
 	{
-		if (now_ms() >= until)
+		if (si_client_now_ms() >= until)
 			return false;
 		pg_usleep(10 * 1000L);
 	}
@@ -479,7 +458,7 @@ si_helper_topic_answer(SiHelper *helper, SiTopicInfo *info)
 	if (answered)
 	{
 		*info = helper->topic_info;
-		si_trouble_explain(&helper->troubles, &info->trouble);
+		si_broker_error_explain(&helper->broker_errors, &info->broker_error);
 	}
 	helper->topic_answered = false;
 	pthread_mutex_unlock(&helper->lock);
@@ -504,7 +483,7 @@ si_helper_topics_answer(SiHelper *helper)
 	pthread_mutex_lock(&helper->lock);
 	answered = helper->topics_answered;
 	if (answered)
-		si_trouble_explain(&helper->troubles, &helper->topic_list.trouble);
+		si_broker_error_explain(&helper->broker_errors, &helper->topic_list.broker_error);
 	pthread_mutex_unlock(&helper->lock);
 	return answered ? &helper->topic_list : NULL;
 }
@@ -573,7 +552,7 @@ si_helper_watch(SiHelper *helper, const SiWatermarkSink *sinks, int n,
 	helper->nsinks = n;
 	helper->watch_generation++;
 	helper->watch_interval = interval_ms;
-	helper->watch_due = now_ms();
+	helper->watch_due = si_client_now_ms();
 	pthread_cond_signal(&helper->work);
 	pthread_mutex_unlock(&helper->lock);
 	free(former);

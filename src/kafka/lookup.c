@@ -13,17 +13,17 @@
 
 #include "common/compat.h"
 #include "common/words.h"
+#include "kafka/broker_error.h"
 #include "kafka/lookup.h"
-#include "kafka/trouble.h"
 
-/* A question about an offset, as the library understands it. */
+/* A question about an offset, as the library takes it. */
 typedef struct Question
 {
 	int32_t		partition;
 	int64_t		at;
-	int64_t		answer;			/* -1 if nothing is that new */
+	int64_t		answer;			/* -1 if no message is that new */
 	rd_kafka_resp_err_t err;
-	int			index;			/* in the list of the running round, or -1 */
+	int			index;			/* in the list of the current round, or -1 */
 	bool		done;
 } Question;
 
@@ -31,8 +31,8 @@ typedef struct Question
 
 #ifdef SI_RDKAFKA_HAS_TOPIC_ID
 /*
- * Is the controller that the answer names one of its brokers?  While none is
- * elected it is not, and the embedded broker names one that it does not have.
+ * Does the answer list the controller that it names among its brokers?  It does
+ * not while none is elected; and the library's mock broker never does.
  */
 static bool
 has_controller(const SiLookup *lookup, const struct rd_kafka_metadata *metadata)
@@ -48,7 +48,7 @@ has_controller(const SiLookup *lookup, const struct rd_kafka_metadata *metadata)
 	return false;
 }
 
-/* The library asks the controller, and would wait for one that is not there. */
+/* Read the topic's id.  The library asks the controller, and waits for one. */
 static void
 read_topic_id(const SiLookup *lookup, const struct rd_kafka_metadata *metadata,
 			  SiTopicInfo *info)
@@ -85,14 +85,14 @@ read_topic_id(const SiLookup *lookup, const struct rd_kafka_metadata *metadata,
 }
 #endif
 
-/* Which cluster, and which of the topics that ever had this name. */
+/* Fill in the ids of cluster and topic: a topic may be recreated by its name. */
 static void
 identify_topic(const SiLookup *lookup, const struct rd_kafka_metadata *metadata,
 			   SiTopicInfo *info)
 {
 	char	   *cluster_id;
 
-	/* known since the metadata came, so this does not wait */
+	/* known with the metadata, so this does not wait */
 	cluster_id = rd_kafka_clusterid(lookup->rk, lookup->timeout_ms);
 	if (cluster_id != NULL)
 	{
@@ -114,7 +114,7 @@ si_lookup_topic(const SiLookup *lookup, SiTopicInfo *info)
 
 	memset(info, 0, sizeof(SiTopicInfo));
 
-	/* naming the one topic; it is not made by that */
+	/* for metadata of this topic alone; this does not create it */
 	topic = rd_kafka_topic_new(lookup->rk, lookup->topic, NULL);
 	if (topic == NULL)
 		err = rd_kafka_last_error();
@@ -141,17 +141,17 @@ si_lookup_topic(const SiLookup *lookup, SiTopicInfo *info)
 	}
 	else
 	{
-		info->trouble.kind = err == RD_KAFKA_RESP_ERR__TIMED_OUT ?
-			SI_TROUBLE_SILENCE : si_trouble_kind(err);
-		snprintf(info->trouble.words, sizeof(info->trouble.words), "%s%s",
-				 info->trouble.kind <= SI_TROUBLE_BROKER ? "no broker answered: " : "",
+		info->broker_error.kind = err == RD_KAFKA_RESP_ERR__TIMED_OUT ?
+			SI_BROKER_ERROR_TIMEOUT : si_broker_error_kind(err);
+		snprintf(info->broker_error.words, sizeof(info->broker_error.words), "%s%s",
+				 info->broker_error.kind <= SI_BROKER_ERROR_CONNECTION ? "no broker answered: " : "",
 				 rd_kafka_err2str(err));
 	}
 	if (metadata != NULL)
 		rd_kafka_metadata_destroy(metadata);
 }
 
-/* False if there is no memory for them. */
+/* Copy the names of the topics; false when out of memory. */
 static bool
 copy_topics(const struct rd_kafka_metadata *metadata, SiTopicList *list)
 {
@@ -187,8 +187,8 @@ si_lookup_topics(const SiLookup *lookup, SiTopicList *list)
 	list->valid = (err == RD_KAFKA_RESP_ERR_NO_ERROR);
 	if (list->valid)
 		return;
-	list->trouble.kind = si_trouble_kind(err);
-	si_words_copy(list->trouble.words, sizeof(list->trouble.words), rd_kafka_err2str(err));
+	list->broker_error.kind = si_broker_error_kind(err);
+	si_words_copy(list->broker_error.words, sizeof(list->broker_error.words), rd_kafka_err2str(err));
 }
 
 /* ---- offsets ---- */
@@ -251,9 +251,9 @@ look_up(const SiLookup *lookup, Question *questions, int n)
 }
 
 /*
- * A question for a time is preceded by one for the end: where nothing is that
- * new, the end as it was *before* is the answer, so that what arrives between
- * the two questions is not passed over.
+ * A question for a time is preceded by one for the end: where no message is that
+ * new, the end as it was *before* is the answer, so that messages that arrive
+ * between the two questions are not skipped.
  */
 void
 si_lookup_offsets(const SiLookup *lookup, SiOffsetQuery *queries, int n)
@@ -299,22 +299,22 @@ si_lookup_offsets(const SiLookup *lookup, SiOffsetQuery *queries, int n)
 /* ---- errors ---- */
 
 void
-si_lookup_explain(const SiLookup *lookup, int err, SiTrouble *trouble)
+si_lookup_explain(const SiLookup *lookup, int err, SiBrokerError *broker_error)
 {
-	SiTroubleKind kind = si_trouble_kind(err);
+	SiBrokerErrorKind kind = si_broker_error_kind(err);
 	SiTopicInfo info;
 
-	if (err == RD_KAFKA_RESP_ERR_NO_ERROR || kind == SI_TROUBLE_BROKER)
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR || kind == SI_BROKER_ERROR_CONNECTION)
 		return;
-	if (kind == SI_TROUBLE_TOPIC && !lookup->cancelled(lookup->arg))
+	if (kind == SI_BROKER_ERROR_TOPIC && !lookup->cancelled(lookup->arg))
 	{
 		si_lookup_topic(lookup, &info);
-		if (!info.valid && info.trouble.kind > SI_TROUBLE_BROKER)
+		if (!info.valid && info.broker_error.kind > SI_BROKER_ERROR_CONNECTION)
 		{
-			*trouble = info.trouble;
+			*broker_error = info.broker_error;
 			return;
 		}
 	}
-	trouble->kind = kind;
-	si_words_copy(trouble->words, sizeof(trouble->words), rd_kafka_err2str(err));
+	broker_error->kind = kind;
+	si_words_copy(broker_error->words, sizeof(broker_error->words), rd_kafka_err2str(err));
 }

@@ -3,8 +3,8 @@
  * lookup.h
  *	  Questions to brokers that the library answers by blocking.
  *
- * For a consumer's helper thread: no server function is called, no palloc, no
- * ereport, and what a struct points to is malloc'd.  Each call may take a few
+ * For a consumer's helper thread: it calls no server function, no palloc, no
+ * ereport, and all memory is malloc'd.  Each call may take a few
  * seconds (three at most for each request it makes).
  *
  * Called by helper.
@@ -21,20 +21,20 @@
 struct rd_kafka_s;
 struct rd_kafka_topic_partition_list_s;
 
-/* Whom to ask, about which topic. */
+/* The handle to use, and the topic to ask about. */
 typedef struct SiLookup
 {
 	struct rd_kafka_s *rk;
 	const char *topic;
 	int			timeout_ms;		/* of a request */
-	bool		(*cancelled) (void *arg);	/* asked between two requests */
+	bool		(*cancelled) (void *arg);	/* called between two requests */
 	void	   *arg;
 } SiLookup;
 
-/* What the brokers say of the topic. */
+/* Describe the topic. */
 extern void si_lookup_topic(const SiLookup *lookup, SiTopicInfo *info);
 
-/* All topics of the cluster. */
+/* List all topics of the cluster. */
 extern void si_lookup_topics(const SiLookup *lookup, SiTopicList *list);
 
 /* Answer the queries, each with its own error if need be. */
@@ -48,11 +48,11 @@ extern int	si_lookup_list(const SiLookup *lookup,
 						   struct rd_kafka_topic_partition_list_s *list);
 
 /*
- * What an error code of si_lookup_list means.  That a topic may not be read is
- * told nowhere but in the answer to a question for just this, which is asked
- * here; elsewhere the library finds its partitions unknown.  None for what
- * concerns brokers: that comes as an event, with better words.
+ * What an error code of si_lookup_list means.  For a topic that may not be read
+ * the library reports unknown partitions; only a request for its metadata, which
+ * is made here, tells the cause.  Sets nothing for an error of a connection:
+ * that comes as an event, with better words.
  */
-extern void si_lookup_explain(const SiLookup *lookup, int err, SiTrouble *trouble);
+extern void si_lookup_explain(const SiLookup *lookup, int err, SiBrokerError *broker_error);
 
 #endif							/* SI_LOOKUP_H */

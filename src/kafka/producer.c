@@ -6,16 +6,16 @@
  * The library's threads run none of our code: delivery reports, errors and
  * logs are events of one queue, which the main thread empties with a timeout
  * of zero when the descriptor says so.  The library copies every message, so
- * no memory of the server is known to it.
+ * it knows no memory of the server.
  *
  * A producer that has failed is not used again.  After a purge an idempotent
- * producer has holes in its sequence numbers, and what was on its way when a
- * transaction gave up could still arrive; a new connection costs milliseconds.
+ * producer has holes in its sequence numbers, and what was under way when a
+ * transaction aborted could still arrive; a new connection costs milliseconds.
  *
- * rd_kafka_destroy() can take long, so a thread of its own does that.  Until
- * that thread has ended the process must not (a library thread that meets
- * OpenSSL's exit handlers crashes, which would restart the whole server),
- * but nor will it wait for ever.
+ * rd_kafka_destroy() can take long, so a thread of its own calls it.  The process
+ * waits for that thread before it exits, since a library thread that meets
+ * OpenSSL's exit handlers crashes, which would restart the whole server; but it
+ * does not wait forever.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -24,7 +24,6 @@
 #include "postgres.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include <librdkafka/rdkafka.h>
 
@@ -36,30 +35,30 @@
 #include "storage/ipc.h"
 #include "utils/timestamp.h"
 
-/* how long the process's end may wait for all producers together */
+/* how long the process waits for all producers together when it exits */
 #define SHUTDOWN_MS			2000
 
 /* Our defaults; the caller's properties may replace them. */
 static const SiSetting default_settings[] = {
-	/* how long a COMMIT waits for brokers that are away */
+	/* how long a COMMIT waits for unavailable brokers */
 	{"message.timeout.ms", "30000", false},
-	/* a topic that is just being made by this very message is not unknown */
+	/* a topic that this very message creates does not count as unknown */
 	{"topic.metadata.propagation.max.ms", "3000", false},
 	/* the same partition for a key as Java's clients choose */
 	{"partitioner", "murmur2_random", false},
 };
 
-/* What this module relies on; nobody may change it. */
+/* What this module relies on; properties cannot change it. */
 static const SiSetting fixed_settings[] = {
-	/* each message once and in its place, on all replicas in sync */
+	/* each message once and in order, on all replicas in sync */
 	{"enable.idempotence", "true", false},
 	{"acks", "all", false},
-	/* a COMMIT waits for each; many gather while requests are on their way */
+	/* a COMMIT waits for each; many gather while requests are under way */
 	{"linger.ms", "0", false},
-	/* bounds of what the library holds at a time, more than one message */
+	/* what the library buffers at most: more than one message */
 	{"queue.buffering.max.messages", "100000", false},
 	{"queue.buffering.max.kbytes", "131072", false},
-	/* the broker is to say what is too large, but Kafka's limit is not ours */
+	/* brokers decide what is too large; this is Kafka's limit, not ours */
 	{"message.max.bytes", "100000000", false},
 };
 
@@ -72,8 +71,8 @@ struct SiProducer
 
 	bool		failed;			/* never to be used again */
 	SiProducerFailure failure;	/* the first one of the round */
-	char		trouble[256];	/* newest words about a broker, until a
-								 * message is acknowledged */
+	char		broker_error[256];	/* newest words about a broker, until a
+									 * message is acknowledged */
 
 	bool		closing;
 	bool		has_closer;		/* the thread was started, and not joined */
@@ -89,7 +88,7 @@ static void shut_down(int code, Datum arg);
 
 /* ---- opening ---- */
 
-/* Free those whose end has come. */
+/* Free the producers whose closing thread has ended. */
 static void
 reap_producers(void)
 {
@@ -109,6 +108,7 @@ reap_producers(void)
 	}
 }
 
+/* Create the library's handle and its queue; false, and why, on failure. */
 static bool
 create_handle(SiProducer *producer, const SiProperty *properties, int nproperties,
 			  const char *client_id, SiClientFailure *failure)
@@ -134,7 +134,7 @@ create_handle(SiProducer *producer, const SiProperty *properties, int npropertie
 		return false;
 	}
 
-	/* whatever came before the descriptor is found by the first serve */
+	/* the first serve_events() finds events from before the descriptor */
 	producer->events = rd_kafka_queue_get_main(producer->rk);
 	rd_kafka_queue_io_event_enable(producer->events, producer->fd, &one, sizeof(one));
 	rd_kafka_set_log_queue(producer->rk, producer->events);
@@ -188,9 +188,9 @@ si_producer_fd(const SiProducer *producer)
 /* ---- failures ---- */
 
 /*
- * What a message alone can be the reason for has the code of a data error;
- * brokers that are away (08) and brokers that refuse the topic (58) are
- * troubles that pass, to whoever tries again by the code's class.
+ * An error that the message itself can cause has the code of a data error.
+ * Unavailable brokers (08) and brokers that refuse the topic (58) are passing
+ * errors for a caller that retries by the code's class.
  */
 static int
 failure_sqlstate(rd_kafka_resp_err_t err)
@@ -224,7 +224,7 @@ failure_sqlstate(rd_kafka_resp_err_t err)
 }
 
 /*
- * Remember the first.  The words are always the library's for the code:
+ * Keep the first failure.  The words are always the library's for the code:
  * rd_kafka_message_errstr() gives the payload of a message that was sent.
  */
 static void
@@ -240,21 +240,21 @@ note_failure(SiProducer *producer, rd_kafka_resp_err_t err, const char *topic, c
 	si_words_copy(failure->words, sizeof(failure->words), words ? words : rd_kafka_err2str(err));
 }
 
-/* For the main thread's caller: with what was heard of the brokers. */
+/* The failure for the caller, with the newest broker error as its detail. */
 static void
-tell_failure(const SiProducer *producer, SiProducerFailure *failure)
+report_failure(const SiProducer *producer, SiProducerFailure *failure)
 {
 	*failure = producer->failure;
 	failure->detail[0] = '\0';
-	/* what a broker said of the message needs no more explanation */
+	/* a broker's own error about the message needs no more explanation */
 	if (strncmp(failure->words, "Broker:", strlen("Broker:")) != 0 &&
-		strcmp(failure->words, producer->trouble) != 0)
-		strlcpy(failure->detail, producer->trouble, sizeof(failure->detail));
+		strcmp(failure->words, producer->broker_error) != 0)
+		strlcpy(failure->detail, producer->broker_error, sizeof(failure->detail));
 }
 
 /*
- * Connections come back by themselves and only explain why messages time out,
- * but nobody should wait for that when the password is wrong.
+ * The library reconnects by itself, so an error of a connection only explains
+ * why messages time out; but with a wrong password waiting is of no use.
  */
 static void
 note_error(SiProducer *producer, rd_kafka_event_t *event)
@@ -272,13 +272,14 @@ note_error(SiProducer *producer, rd_kafka_event_t *event)
 	if (failure_sqlstate(err) == ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION)
 		note_failure(producer, err, NULL, words);
 
-	/* "1/1 brokers are down" says less than what came just before */
-	if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || producer->trouble[0] == '\0')
-		si_words_copy(producer->trouble, sizeof(producer->trouble), words);
+	/* "1/1 brokers are down" says less than the error just before */
+	if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || producer->broker_error[0] == '\0')
+		si_words_copy(producer->broker_error, sizeof(producer->broker_error), words);
 }
 
 /* ---- sending ---- */
 
+/* Count acknowledged messages, and keep the first failure. */
 static void
 note_reports(SiProducer *producer, rd_kafka_event_t *event)
 {
@@ -290,19 +291,17 @@ note_reports(SiProducer *producer, rd_kafka_event_t *event)
 		if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
 			note_failure(producer, message->err, rd_kafka_topic_name(message->rkt), NULL);
 		else
-			producer->trouble[0] = '\0';
+			producer->broker_error[0] = '\0';
 	}
 }
 
-/* Take up all events.  (Logs say nothing that does not come as an error.) */
+/* Take up all events.  (All that logs tell comes as an error, too.) */
 static void
 serve_events(SiProducer *producer)
 {
 	rd_kafka_event_t *event;
-	uint64		count;
 
-	while (read(producer->fd, &count, sizeof(count)) < 0 && errno == EINTR)
-		;
+	si_client_drain_fd(producer->fd);
 	while ((event = rd_kafka_queue_poll(producer->events, 0)) != NULL)
 	{
 		if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR)
@@ -326,7 +325,7 @@ si_producer_serve(SiProducer *producer, SiProducerFailure *failure)
 	serve_events(producer);
 	if (!producer->failed)
 		return producer->outstanding;
-	tell_failure(producer, failure);
+	report_failure(producer, failure);
 	return -1;
 }
 
@@ -347,15 +346,15 @@ make_headers(const SiOutgoing *message)
 }
 
 /*
- * A topic that rd_kafka_producev() meets first by its name is looked up when
- * the library's next second begins; made like this, at once.
+ * rd_kafka_producev() looks a new topic up only when the library's next second
+ * begins; rd_kafka_topic_new() does it at once.
  */
 void
 si_producer_need_topic(SiProducer *producer, const char *topic)
 {
 	rd_kafka_topic_t *handle = rd_kafka_topic_new(producer->rk, topic, NULL);
 
-	/* the library keeps what it knows */
+	/* the library keeps the topic */
 	if (handle != NULL)
 		rd_kafka_topic_destroy(handle);
 }
@@ -366,7 +365,7 @@ si_producer_send(SiProducer *producer, const SiOutgoing *message, SiProducerFail
 	rd_kafka_headers_t *headers = make_headers(message);
 	rd_kafka_resp_err_t err;
 
-	/* the library copies what it takes as not const */
+	/* the library copies the value, which it takes as not const */
 	si_producer_need_topic(producer, message->topic);
 	err = rd_kafka_producev(producer->rk,
 							RD_KAFKA_V_TOPIC(message->topic),
@@ -386,11 +385,11 @@ si_producer_send(SiProducer *producer, const SiOutgoing *message, SiProducerFail
 	if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL)
 		return SI_SEND_FULL;
 	note_failure(producer, err, message->topic, NULL);
-	tell_failure(producer, failure);
+	report_failure(producer, failure);
 	return SI_SEND_FAILED;
 }
 
-/* ---- the end ---- */
+/* ---- closing ---- */
 
 void
 si_producer_discard(SiProducer *producer)
@@ -408,12 +407,12 @@ si_producer_discard(SiProducer *producer)
 	si_client_close_fd(producer->fd);
 	producer->fd = -1;
 
-	/* without a thread the handle is left: better than to hang in the end */
+	/* without a thread the handle leaks, which is better than hanging */
 	producer->has_closer = (si_client_start_thread(&producer->closer, closer_main,
 												   producer->rk) == 0);
 }
 
-/* No server function here. */
+/* A thread: it calls no server function. */
 static void *
 closer_main(void *arg)
 {
@@ -422,8 +421,8 @@ closer_main(void *arg)
 }
 
 /*
- * before_shmem_exit callback.  The transaction may still be aborted after this
- * and discard its producer then, so none that was open is freed.
+ * before_shmem_exit callback.  The transaction may be aborted, and discard its
+ * producer, only after this, so no open producer is freed.
  */
 static void
 shut_down(int code, Datum arg)

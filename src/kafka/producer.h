@@ -4,10 +4,12 @@
  *	  Writing to Kafka: the only door to librdkafka's producer.
  *
  * A producer outlives transactions.  A round is what one transaction sends:
- * either all of it is acknowledged, or the producer is discarded with what has
- * not gone out yet.  Nothing here blocks; the caller waits on the descriptor.
+ * either all of it is acknowledged, or the producer is discarded with all that
+ * is not sent yet.  Nothing here blocks; the caller waits on the descriptor.
  *
- * At the process's end all producers are closed, within a bound.
+ * When the process exits, all producers are closed, in bounded time.
+ *
+ * Called by the functions that produce.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -19,12 +21,12 @@
 #include "common/message.h"
 #include "kafka/client.h"
 
-/* What one message may have, headers included; Kafka itself allows little more. */
+/* The size of a message at most, with headers; Kafka's own limit is not higher by much. */
 #define SI_PRODUCER_MAX_BYTES	100000000
 
 typedef struct SiProducer SiProducer;
 
-/* A message on its way out, in UTF-8. */
+/* A message to be sent, in UTF-8. */
 typedef struct SiOutgoing
 {
 	const char *topic;
@@ -43,29 +45,28 @@ typedef struct SiProducerFailure
 	int			sqlstate;
 	char		topic[256];		/* empty: it concerns all messages */
 	char		words[256];		/* the broker's, or librdkafka's */
-	char		detail[256];	/* what else was heard of the brokers, or
-								 * empty */
+	char		detail[256];	/* the newest broker error, or empty */
 } SiProducerFailure;
 
 typedef enum SiSendResult
 {
 	SI_SEND_DONE,				/* the library has its own copy */
-	SI_SEND_FULL,				/* serve, wait, and try again */
+	SI_SEND_FULL,				/* serve, wait, and retry */
 	SI_SEND_FAILED
 } SiSendResult;
 
 /*
- * Open a producer; it connects in its own threads.  The properties come on top
- * of our own settings.  Errors: 22023 when librdkafka refuses a property, 53000
- * when a descriptor cannot be had.
+ * Open a producer; it connects in its own threads.  The properties override
+ * our own defaults.  Errors: 22023 when librdkafka refuses a property, 53000
+ * when a descriptor cannot be created.
  */
 extern SiProducer *si_producer_open(const SiProperty *properties, int nproperties,
 									const char *client_id);
 
-/* Can it still be used, as far as one knows? */
+/* Can it still be used, as far as is known? */
 extern bool si_producer_usable(SiProducer *producer);
 
-/* Let it learn about a topic, so that this need not be done at the commit. */
+/* Have it look up a topic now, so that the commit need not wait for that. */
 extern void si_producer_need_topic(SiProducer *producer, const char *topic);
 
 /* Hand over a message of the current round. */
@@ -73,7 +74,7 @@ extern SiSendResult si_producer_send(SiProducer *producer, const SiOutgoing *mes
 									 SiProducerFailure *failure);
 
 /*
- * Take up what came meanwhile; returns how many messages are not acknowledged
+ * Take up the library's events; returns how many messages are not acknowledged
  * yet, or -1 if one failed.
  */
 extern int64 si_producer_serve(SiProducer *producer, SiProducerFailure *failure);
@@ -82,8 +83,8 @@ extern int64 si_producer_serve(SiProducer *producer, SiProducerFailure *failure)
 extern int	si_producer_fd(const SiProducer *producer);
 
 /*
- * Throw away what has not gone out, and begin the producer's end; returns at
- * once, and never fails.
+ * Drop all that is not sent, and start closing the producer; returns at once,
+ * and never fails.
  */
 extern void si_producer_discard(SiProducer *producer);
 

@@ -3,14 +3,14 @@
  * document.h
  *	  JSON documents of jansson's, tied to memory contexts.
  *
- * jansson's memory does not belong to a memory context: an error on the way
- * would leak a document.  So one is held by an SiDocument until it is given to
- * another or released.
+ * jansson's memory does not belong to a memory context: an error
+ * would leak a document.  So an SiDocument holds it until it is added to another
+ * document or released.
  *
- * Two things to mind where jansson.h is included.  The server exports a function
- * json_object() of its own, which wins over jansson's, so objects are made with
- * json_pack("{}"); and utils/builtins.h declares the server's, so it cannot be
- * included beside.  Called by options and option_types.
+ * Beware in files that include jansson.h: the server exports a function
+ * json_object() of its own, which hides jansson's, so objects are created by
+ * json_pack("{}"); and utils/builtins.h declares the server's, so a file cannot
+ * include both.  Called by options, option_types and option_positions.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -32,24 +32,24 @@ typedef struct SiDocument
 } SiDocument;
 
 /*
- * Make a holder for a document, to be set in its member json as soon as there
- * is one.  It is released with the current memory context at the latest.
+ * Make a holder for a document; the caller sets its member json.  It is released
+ * with the current memory context at the latest.
  */
 extern SiDocument *si_document_make(void);
 
 /* Release the holder and its document. */
 extern void si_document_release(SiDocument *document);
 
-/* Release the holder, but not its document, which is the caller's then. */
+/* Release the holder, but not its document, which the caller then owns. */
 extern json_t *si_document_take(SiDocument *document);
 
-/* What jansson made, or error 53200: it returns NULL when there is no memory. */
+/* Pass a new document on, or throw 53200 if jansson had no memory for it. */
 extern json_t *si_document_require(json_t *json);
 
 /* The text of any JSON value, palloc'd, in the server's encoding. */
 extern char *si_document_text(json_t *json);
 
-/* A string's text in the server's encoding, palloc'd; NULL if it is no string. */
+/* A string's text in the server's encoding, palloc'd; NULL if it is not a string. */
 extern char *si_document_string(json_t *value);
 
 /* A new JSON string from a text in the server's encoding. */

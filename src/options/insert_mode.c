@@ -18,13 +18,13 @@ const SiInsertMode si_insert_modes[SI_NMODES] = {
 	[SI_IGNORE] = {SI_IGNORE, "ignore", false, true, false},
 };
 
-const SiInsertMode *
-si_insert_mode_find(const char *name)
+SiInsertModeId
+si_insert_mode_parse(const char *name)
 {
 	for (int i = 0; i < SI_NMODES; i++)
 	{
 		if (strcmp(si_insert_modes[i].name, name) == 0)
-			return &si_insert_modes[i];
+			return si_insert_modes[i].id;
 	}
-	return NULL;
+	return SI_MODE_UNKNOWN;
 }

@@ -3,7 +3,7 @@
  * insert_mode.h
  *	  The insert modes, and what differs between them.
  *
- * A mode is one line of a table; the statement of each is in apply/statement.c.
+ * A mode is one line of a table; apply/statement.c builds the statement of each.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -17,7 +17,8 @@ typedef enum SiInsertModeId
 	SI_INSERT,
 	SI_UPSERT,
 	SI_IGNORE,
-	SI_NMODES
+	SI_NMODES,
+	SI_MODE_UNKNOWN = SI_NMODES /* what is stored names no mode of ours */
 } SiInsertModeId;
 
 typedef struct SiInsertMode
@@ -35,14 +36,14 @@ typedef struct SiInsertMode
 	/* The argument key_columns may be given also where nothing is deleted. */
 	bool		takes_key;
 
-	/* A row that fails is the one that was being written. */
+	/* A statement fails at the row that it is writing. */
 	bool		in_order;
 } SiInsertMode;
 
 /* All modes, by their SiInsertModeId. */
 extern const SiInsertMode si_insert_modes[SI_NMODES];
 
-/* The mode of that name, or NULL. */
-extern const SiInsertMode *si_insert_mode_find(const char *name);
+/* The mode of that name, or SI_MODE_UNKNOWN. */
+extern SiInsertModeId si_insert_mode_parse(const char *name);
 
 #endif							/* SI_INSERT_MODE_H */

@@ -3,7 +3,7 @@
  * option_positions.c
  *	  The options "start", "stop_at" and "partitions".
  *
- * What seek() takes is read here, too.
+ * Also parses the positions that seek() takes.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -25,8 +25,8 @@
 /* ---- positions ---- */
 
 /*
- * Read a position: "earliest", "latest" or a timestamp.  If it is none, say
- * why in a sentence.
+ * Read a position: "earliest", "latest" or a timestamp.  If it is none, false,
+ * and the reason as a sentence.
  */
 static bool
 read_position(const char *given, SiStart *start, const char **reason)
@@ -155,8 +155,8 @@ compare_starts(const void *a, const void *b)
 
 /*
  * Read an object of positions by partition, with room for one more entry.
- * offsets_only: a partition that is not named means "latest", so there is no
- * other way to say that.
+ * With offsets_only, "latest" is not valid: a partition that is not named has
+ * that meaning.
  */
 static SiStart *
 read_positions(const SiOption *option, json_t *value, bool offsets_only, int *n)
@@ -223,6 +223,7 @@ positions_document(const SiStart *starts, int n)
 
 /* ---- start ---- */
 
+/* One position for all partitions, or an object of positions by partition. */
 static void
 parse_start(const SiOption *option, json_t *value, SiOptions *options)
 {
@@ -278,6 +279,7 @@ si_options_start(const SiOptions *options, int32 partition)
 
 /* ---- stop_at ---- */
 
+/* "latest", or an object of offsets by partition. */
 static void
 parse_stop_at(const SiOption *option, json_t *value, SiOptions *options)
 {
@@ -355,6 +357,7 @@ read_range(const char **position, SiPartitionRange *range)
 	return *p == ',' || *p == '\0';
 }
 
+/* A list of numbers and ranges, such as "0-7,12"; they must not overlap. */
 static void
 parse_partitions(const SiOption *option, json_t *value, SiOptions *options)
 {
@@ -369,7 +372,7 @@ parse_partitions(const SiOption *option, json_t *value, SiOptions *options)
 	if (given == NULL)
 		si_option_refuse(option, value, NULL);
 
-	/* each range takes two characters of the text or more, but the last */
+	/* each range but the last takes at least two characters of the text */
 	ranges = palloc(sizeof(SiPartitionRange) * (strlen(given) / 2 + 1));
 	for (;;)
 	{

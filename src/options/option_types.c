@@ -18,8 +18,6 @@
 
 #include "options/option_types.h"
 
-#define MS_PER_HOUR		INT64CONST(3600000)
-
 void
 si_option_refuse(const SiOption *option, json_t *value, const char *reason)
 {
@@ -122,7 +120,7 @@ read_interval(const SiOption *option, json_t *value, char *given)
 	const char *reason = NULL;
 	Interval   *span;
 
-	/* an interval's bare number is seconds, and a JSON number milliseconds */
+	/* a bare number is seconds in an interval, but milliseconds in JSON */
 	if (given[0] != '\0' && given[strspn(given, " +-.0123456789")] == '\0')
 		si_option_refuse(option, value, "The text has no unit.");
 
@@ -136,6 +134,7 @@ read_interval(const SiOption *option, json_t *value, char *given)
 		span->time / 1000 + (span->time % 1000 > 0 ? 1 : 0);
 }
 
+/* A number of milliseconds, or an interval. */
 static void
 parse_duration(const SiOption *option, json_t *value, SiOptions *options)
 {
@@ -182,6 +181,7 @@ describe_duration(const SiOption *option)
 
 const SiOptionType si_option_duration = {parse_duration, show_duration, describe_duration};
 
+/* A number of bytes, or a number with a unit as in postgresql.conf. */
 static void
 parse_size(const SiOption *option, json_t *value, SiOptions *options)
 {
@@ -228,6 +228,7 @@ describe_size(const SiOption *option)
 
 const SiOptionType si_option_size = {parse_size, show_size, describe_size};
 
+/* A JSON boolean, or one of the strings "true", "on", "false" and "off". */
 static void
 parse_boolean(const SiOption *option, json_t *value, SiOptions *options)
 {
@@ -259,7 +260,7 @@ describe_boolean(const SiOption *option)
 
 const SiOptionType si_option_boolean = {parse_boolean, show_boolean, describe_boolean};
 
-/* Find the word that a value is; throws if it is none. */
+/* The keyword that a value names; throws if it names none. */
 static const SiKeyword *
 read_keyword(const SiOption *option, json_t *value)
 {
@@ -282,14 +283,14 @@ parse_keyword(const SiOption *option, json_t *value, SiOptions *options)
 	SI_OPTION_MEMBER(options, option, int) = read_keyword(option, value)->value;
 }
 
-/* A word that is handed on to a setting of the server by its name. */
+/* A keyword that is the value of a setting of the server. */
 static void
 parse_setting(const SiOption *option, json_t *value, SiOptions *options)
 {
 	SI_OPTION_MEMBER(options, option, char *) = pstrdup(read_keyword(option, value)->name);
 }
 
-/* The first word is what there is for most targets where none is set. */
+/* Where none is set, the first keyword applies to most targets. */
 static json_t *
 show_setting(const SiOption *option, const SiOptions *options)
 {
@@ -350,7 +351,7 @@ describe_text(const SiOption *option)
 
 const SiOptionType si_option_text = {parse_text, show_text, describe_text};
 
-/* As a text, but of one line; COPY asks the same of its options. */
+/* As a text, but of one line; COPY requires the same of its options. */
 static void
 parse_line(const SiOption *option, json_t *value, SiOptions *options)
 {
@@ -369,6 +370,7 @@ describe_line(const SiOption *option)
 
 const SiOptionType si_option_line = {parse_line, show_text, describe_line};
 
+/* An array of distinct column names. */
 static void
 parse_names(const SiOption *option, json_t *value, SiOptions *options)
 {
@@ -421,6 +423,7 @@ describe_names(const SiOption *option)
 
 const SiOptionType si_option_names = {parse_names, show_names, describe_names};
 
+/* One of the server's names of encodings. */
 static void
 parse_encoding(const SiOption *option, json_t *value, SiOptions *options)
 {

@@ -3,8 +3,8 @@
  * option_types.h
  *	  How values of options are read, printed and described.
  *
- * A type reads what a user may write, prints the effective value in a form that
- * it reads in turn, and says what values there are.  Called by options alone,
+ * A type parses what a user may write, prints the effective value in a form that
+ * it also parses, and describes the valid values.  Called by options alone,
  * whose table has a row per option.
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -57,6 +57,8 @@ struct SiOption
 /* How much of a value an error message quotes. */
 #define SI_OPTION_QUOTED	64
 
+#define MS_PER_HOUR		INT64CONST(3600000)
+
 /* member: int */
 extern const SiOptionType si_option_integer;
 extern const SiOptionType si_option_duration;	/* in milliseconds */
@@ -70,8 +72,7 @@ extern const SiOptionType si_option_size;	/* in bytes */
 extern const SiOptionType si_option_boolean;
 
 /* member: char * */
-extern const SiOptionType si_option_setting;	/* a keyword, handed on by
-												 * name */
+extern const SiOptionType si_option_setting;	/* a keyword, kept by name */
 extern const SiOptionType si_option_text;
 extern const SiOptionType si_option_line;
 
@@ -89,15 +90,15 @@ extern const SiOptionType si_option_partitions;
 
 /*
  * Report a value that an option cannot have (22023).  The reason is a sentence,
- * or NULL where the valid values say it all.
+ * or NULL where the list of valid values suffices.
  */
 extern void si_option_refuse(const SiOption *option, json_t *value,
 							 const char *reason) __attribute__((noreturn));
 
 /*
- * Run a type's input function.  What it says of the text becomes a reason, so
- * that the error can name the option.  An error is always thrown then, so
- * nothing goes on in a transaction whose error was caught.
+ * Run a type's input function.  Its error becomes a reason, so that the option's
+ * error can name the option.  The caller must then throw that error, since the
+ * transaction may not continue after one that was caught.
  */
 extern Datum si_option_input(Oid function, char *given, const char **reason);
 

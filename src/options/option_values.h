@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * option_values.h
- *	  A subscription's options, checked: the values that everybody reads.
+ *	  A subscription's options, checked: the values that other folders read.
  *
- * Made by options alone.
+ * Set by options alone.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -43,7 +43,7 @@ typedef enum SiUnknownFields
 
 typedef enum SiEpochUnit
 {
-	SI_EPOCH_NONE,				/* a bare number is no date: an error */
+	SI_EPOCH_NONE,				/* a bare number is not a date: an error */
 	SI_EPOCH_SECONDS,
 	SI_EPOCH_MILLISECONDS,
 	SI_EPOCH_MICROSECONDS

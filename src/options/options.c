@@ -3,10 +3,9 @@
  * options.c
  *	  A subscription's options: JSON in, a checked struct out.
  *
- * Every option is one row of the table below.  Its default is written there as
- * a user would write it and goes through the same parser, and the effective
- * values are printed in the form that the parser takes, so the three cannot
- * drift apart.
+ * Every option is one row of the table below.  Its default stands there as a
+ * user would write it and passes the same parser, and the effective values are
+ * printed in the form that the parser takes, so that the three always agree.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -14,16 +13,14 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
-#include "utils/resowner.h"
 
+#include "common/subtransaction.h"
+#include "options/nearest.h"
 #include "options/option_types.h"
 #include "options/options.h"
-#include "options/server_options.h"
-
-#define MS_PER_HOUR		INT64CONST(3600000)
+#include "options/property.h"
 
 /* Values of the server's setting, in its own order. */
 static const SiKeyword synchronous_commit_keywords[] = {
@@ -113,7 +110,7 @@ static const SiOption option_table[] = {
 	{"max_message_bytes", &si_option_size, AT(max_message_bytes), "64MB", 1024, 256 * 1024 * 1024},
 };
 
-/* What people put among the options, though it is an argument beside them. */
+/* Arguments that users mistake for options. */
 static const char *const argument_names[] = {
 	"name", "server", "topic", "target", "apply", "format", "fields",
 	"mapping", "insert_mode", "key_columns", "enabled", "if_not_exists"
@@ -121,7 +118,7 @@ static const char *const argument_names[] = {
 
 /*
  * Read the text of a JSON object.  jansson's own words are not used: they
- * quote the text, in which somebody may have put a password by mistake.
+ * quote the text, which may contain a password by mistake.
  */
 static SiDocument *
 load_object(const char *given)
@@ -166,13 +163,13 @@ find_option(const char *key)
 	return NULL;
 }
 
-/* Report a name that is no option, with the nearest one as a hint. */
+/* Report an unknown option, with the nearest name as a hint. */
 static void
 report_unknown(const char *key)
 {
 	char	   *name = pg_any_to_server(key, strlen(key), PG_UTF8);
 	int			n;
-	const char **properties = si_server_subscription_properties(&n);
+	const char **properties = si_property_subscription_names(&n);
 	const char **candidates = palloc(sizeof(char *) * (n + lengthof(option_table)));
 	const char *nearest;
 	const char *hint;
@@ -185,7 +182,7 @@ report_unknown(const char *key)
 		candidates[n++] = option_table[i].name;
 		appendStringInfo(&all, "%s%s", all.len > 0 ? ", " : "", option_table[i].name);
 	}
-	nearest = si_server_nearest(name, candidates, n);
+	nearest = si_nearest_name(name, candidates, n);
 
 	if (nearest != NULL)
 		hint = psprintf("Perhaps you meant \"%s\".", nearest);
@@ -216,8 +213,8 @@ canonical_name(const char *key)
 		return option->name;
 	if (strchr(key, '.') == NULL)
 		report_unknown(key);
-	return si_server_check_subscription_property(pg_any_to_server(key, strlen(key), PG_UTF8),
-												 NULL);
+	return si_property_check_subscription(pg_any_to_server(key, strlen(key), PG_UTF8),
+										  NULL);
 }
 
 /* Set every member to the default that the table names. */
@@ -255,7 +252,7 @@ parse_property(const char *key, json_t *value, SiOptions *options)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for option \"%s\"", name),
 				 errdetail("The value must be a string, an integer or a boolean.")));
-	(void) si_server_check_subscription_property(name, given);
+	(void) si_property_check_subscription(name, given);
 
 	for (int i = 0; i < options->nproperties; i++)
 	{
@@ -297,7 +294,7 @@ si_options_parse(const char *json)
 	return options;
 }
 
-/* Is this an error that says nothing of what was being read? */
+/* Is this an error of the server, rather than of the options? */
 static bool
 is_of_the_server(int sqlerrcode)
 {
@@ -306,42 +303,36 @@ is_of_the_server(int sqlerrcode)
 		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_SYSTEM_ERROR;
 }
 
+/* Reading a stored document, and what it gives. */
+typedef struct StoredOptions
+{
+	const char *json;
+	SiOptions  *options;
+} StoredOptions;
+
+/* The work of si_subtransaction_run. */
+static void
+parse_stored(void *arg)
+{
+	StoredOptions *stored = arg;
+
+	stored->options = si_options_parse(stored->json);
+}
+
 SiOptions *
 si_options_parse_stored(const char *json, char **why)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	SiOptions  *options = NULL;
+	StoredOptions stored = {json};
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
+	/* an error in one subscription's options must not affect the others */
+	ErrorData  *error = si_subtransaction_run(parse_stored, &stored, true);
 
-	/* one subscription's error must not be all others' */
-	PG_TRY();
-	{
-		options = si_options_parse(json);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (is_of_the_server(error->sqlerrcode))
-			ReThrowError(error);
-		*why = error->message;
-		options = NULL;
-	}
-	PG_END_TRY();
-
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return options;
+	if (error == NULL)
+		return stored.options;
+	if (is_of_the_server(error->sqlerrcode))
+		ReThrowError(error);
+	*why = error->message;
+	return NULL;
 }
 
 char *
@@ -386,7 +377,7 @@ si_options_merge(const char *options, const char *changes)
 	seen->json = si_document_require(json_pack("{}"));
 	json_object_foreach(given->json, key, value)
 	{
-		/* what another version has stored can be taken away */
+		/* options that another version has stored can be removed */
 		const char *name = json_is_null(value) && json_object_get(merged->json, key) != NULL
 			? key : canonical_name(key);
 		const SiOption *option = find_option(key);
@@ -436,18 +427,14 @@ char *
 si_options_group_id(const char *options)
 {
 	SiDocument *given = si_document_make();
-	json_t	   *value;
-	char	   *result = NULL;
+	char	   *result;
 
-	/* another subscription's options, which are none of the caller's business */
+	/*
+	 * not load_object(): an error must not quote another subscription's
+	 * options
+	 */
 	given->json = json_loads(pg_server_to_any(options, strlen(options), PG_UTF8), 0, NULL);
-	value = json_object_get(given->json, "group_id");
-	if (json_is_string(value))
-	{
-		const char *text = json_string_value(value);
-
-		result = pstrdup(pg_any_to_server(text, strlen(text), PG_UTF8));
-	}
+	result = si_document_string(json_object_get(given->json, "group_id"));
 	si_document_release(given);
 	return result;
 }

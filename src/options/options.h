@@ -24,8 +24,8 @@
 extern SiOptions *si_options_parse(const char *json);
 
 /*
- * The same of stored options, which may be another version's: NULL if they do
- * not parse, and why.  In a subtransaction.  Passing errors are thrown.
+ * The same for stored options, which may be another version's: NULL if they are
+ * not valid, and why.  In a subtransaction.  Errors of the server are thrown.
  */
 extern SiOptions *si_options_parse_stored(const char *json, char **why);
 
@@ -38,8 +38,8 @@ extern char *si_options_effective(const SiOptions *options);
 /*
  * Merge changes into options as alter_subscription does: a key given as null
  * is reset, '{}' resets all; both are texts of JSON objects, and so is the
- * result.  create_subscription merges into '{}'.  What is stored should come
- * from here: names of properties are made librdkafka's own, and a timestamp in
+ * result.  create_subscription merges into '{}'.  Only its result may be stored:
+ * names of properties are replaced by librdkafka's own, and a timestamp in
  * "start" (or 'now') is resolved in this session, since the worker that reads
  * it has another time zone and a later clock.  Errors as for si_options_parse
  * for the names; the values are checked by parsing the result.
@@ -47,8 +47,7 @@ extern char *si_options_effective(const SiOptions *options);
 extern char *si_options_merge(const char *options, const char *changes);
 
 /*
- * Do changes, as si_options_merge takes them, say anything of the option of
- * this name?  '{}' resets all of them.
+ * Do changes, as si_options_merge takes them, name this option?  '{}' resets all of them.
  */
 extern bool si_options_names(const char *changes, const char *name);
 
@@ -67,7 +66,7 @@ extern bool si_options_takes(const SiOptions *options, int32 partition);
 extern SiStart si_options_start(const SiOptions *options, int32 partition);
 
 /*
- * Where a run ends in this partition, given that it ends at all (nstops): an
+ * Where a run ends in this partition, if it ends at all (nstops): an
  * offset, or "latest", which is also that of a partition without an entry.
  */
 extern SiStart si_options_stop(const SiOptions *options, int32 partition);

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * server_options.h
- *	  What may be said about a Kafka cluster: the wrapper's validator, and the
- *	  librdkafka properties of a server and a user mapping.
+ *	  The options of servers and user mappings: the wrapper's validator, and
+ *	  the librdkafka properties that follow from them.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -46,21 +46,5 @@ extern bool si_server_is_topic(const char *topic);
 
 /* Error 22023 unless Kafka could have a topic of that name. */
 extern void si_server_check_topic(const char *topic);
-
-/*
- * Check one property against the subscription's allow-list and librdkafka;
- * with value NULL only its name.  Returns the property's own name (dots, and
- * the first of several names); errors 22023 / 42501 with the reason.
- */
-extern const char *si_server_check_subscription_property(const char *name, const char *value);
-
-/* The names of the subscription's allow-list, for hints; palloc'd. */
-extern const char **si_server_subscription_properties(int *n);
-
-/*
- * The candidate with the smallest edit distance to name, or NULL if none is
- * near.  It stands here because options use this module and not the reverse.
- */
-extern const char *si_server_nearest(const char *name, const char *const *candidates, int n);
 
 #endif							/* SI_SERVER_OPTIONS_H */

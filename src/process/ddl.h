@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * ddl.h
- *	  What other people's transactions mean to us.
+ *	  What a transaction has changed of subscriptions, for its commit.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -10,7 +10,7 @@
 #ifndef SI_DDL_H
 #define SI_DDL_H
 
-/* Install the hooks; called by _PG_init while preloading. */
+/* Register the callback; called by _PG_init while preloading. */
 extern void si_ddl_init(void);
 
 /*
@@ -18,5 +18,8 @@ extern void si_ddl_init(void);
  * transaction commits.  Such a transaction cannot be prepared (0A000).
  */
 extern void si_ddl_scan_at_commit(void);
+
+/* The same for another database, of which this transaction can name one. */
+extern void si_ddl_scan_database_at_commit(Oid database);
 
 #endif							/* SI_DDL_H */

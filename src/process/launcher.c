@@ -77,6 +77,7 @@ detach_launcher(int code, Datum arg)
 	si_slots_unlock();
 }
 
+/* Wait until the next turn is due or the latch is set, and take what came meanwhile. */
 static void
 wait_for_next_turn(void)
 {
@@ -92,6 +93,7 @@ wait_for_next_turn(void)
 	}
 }
 
+/* Take the request to scan all databases, if there is one. */
 static bool
 take_scan_all(void)
 {

@@ -144,7 +144,7 @@ next_database(void)
 		int			i = (last + n) % SI_MAX_DATABASES;
 		SiDatabaseSlot *slot = &si_shared->databases[i];
 
-		if (!OidIsValid(slot->database) || slot->suspended_by != 0)
+		if (!OidIsValid(slot->database) || slot->suspensions > 0)
 			continue;
 		if (slot->requested > slot->scanned)
 		{
@@ -237,6 +237,7 @@ scanner_is_running(void)
 	return false;
 }
 
+/* Describe a scanner's process to the postmaster. */
 static void
 fill_scanner(BackgroundWorker *scanner, Oid database)
 {

@@ -50,7 +50,7 @@ database_is_suspended(Oid database)
 {
 	SiDatabaseSlot *slot = si_slots_find_database(database, false);
 
-	return slot != NULL && slot->suspended_by != 0;
+	return slot != NULL && slot->suspensions > 0;
 }
 
 /* Is this worker one that its subscription wants, as it is now? */
@@ -219,6 +219,7 @@ next_subscription(int *number)
 	return NULL;
 }
 
+/* A place that no worker holds, or NULL. */
 static SiWorkerSlot *
 free_worker_slot(void)
 {
@@ -290,6 +291,7 @@ si_launcher_assign_places(void)
 	si_slots_unlock();
 }
 
+/* Describe a worker's process to the postmaster.  Lock held. */
 static void
 fill_registration(BackgroundWorker *registration, int index, const SiWorkerSlot *worker)
 {
@@ -369,6 +371,34 @@ begin_starting(SiWorkerSlot *worker, int team)
 }
 
 /*
+ * May the process of a place start now, for a team of this size?  If not, the next
+ * turn comes when it may.  Lock held.
+ */
+static bool
+may_start(SiWorkerSlot *worker, int team)
+{
+	if (former_team_runs(worker, team))
+	{
+		/* the last of them wakes us, or time passes */
+		si_turn_within(FORMER_TEAM_MS);
+		return false;
+	}
+
+	/* what failed was an older state of the subscription */
+	if (has_older_epoch(worker))
+	{
+		worker->failures = 0;
+		worker->start_after = 0;
+	}
+	if (worker->start_after > GetCurrentTimestamp())
+	{
+		si_turn_no_later(worker->start_after);
+		return false;
+	}
+	return true;
+}
+
+/*
  * Start the process of a place that has none, if the server has room.  False
  * if the server has no background worker left.
  */
@@ -388,23 +418,8 @@ launch(int index, bool room)
 		return true;
 	}
 	team = si_slots_find_subscription(worker->database, worker->subscription)->granted;
-	if (former_team_runs(worker, team))
+	if (!may_start(worker, team))
 	{
-		/* the last of them wakes us, or time passes */
-		si_turn_within(FORMER_TEAM_MS);
-		si_slots_unlock();
-		return true;
-	}
-
-	/* what failed was an older state of the subscription */
-	if (has_older_epoch(worker))
-	{
-		worker->failures = 0;
-		worker->start_after = 0;
-	}
-	if (worker->start_after > GetCurrentTimestamp())
-	{
-		si_turn_no_later(worker->start_after);
 		si_slots_unlock();
 		return true;
 	}

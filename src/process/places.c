@@ -61,7 +61,7 @@ is_open(Oid database)
 {
 	SiDatabaseSlot *slot = si_slots_find_database(database, false);
 
-	return si_guc_enabled && (slot == NULL || slot->suspended_by == 0);
+	return si_guc_enabled && (slot == NULL || slot->suspensions == 0);
 }
 
 /* Find the subscriptions that want workers; returns how many they want. */

@@ -13,7 +13,7 @@
 /*
  * Set "granted" of all subscriptions, from what they want and what runs (lock
  * held, exclusive).  Called by the launcher in each of its turns; the same
- * wishes give the same answer again.
+ * demand gives the same answer again.
  */
 extern void si_places_allot(void);
 

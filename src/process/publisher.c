@@ -103,7 +103,7 @@ si_publisher_send(SiPublisher *publisher)
 		publisher->look_at = TimestampTzPlusMilliseconds(now, DURABLE_MS);
 		return;
 	}
-	si_consumer_publish(publisher->consumer, publisher->partitions, publisher->offsets,
+	si_committer_commit(&publisher->consumer->committer, publisher->partitions, publisher->offsets,
 						publisher->n);
 	publisher->n = 0;
 	publisher->sent = true;

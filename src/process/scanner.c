@@ -105,6 +105,7 @@ server_obstacle(const SiSubscription *s)
 	return NULL;
 }
 
+/* Find out the state of a subscription, and how many workers it wants. */
 static void
 examine(Finding *finding, Oid extension)
 {
@@ -177,6 +178,7 @@ read_database(bool *has_extension, int *n)
 	return findings;
 }
 
+/* When to scan again for an obstacle that has existed since then. */
 static TimestampTz
 next_recheck(TimestampTz since)
 {
@@ -234,6 +236,7 @@ publish_finding(Finding *finding)
 	return true;
 }
 
+/* Write the findings of a scan to shared memory. */
 static void
 publish(Finding *findings, int n, bool has_extension, uint64 request)
 {
@@ -304,12 +307,12 @@ current_request(Oid database)
 	return request;
 }
 
+static emit_log_hook_type prev_emit_log_hook = NULL;
+
 /*
  * Show in status what ends a scanner early: that no connection is allowed, or
  * that a lock was not available.
  */
-static emit_log_hook_type prev_emit_log_hook = NULL;
-
 static void
 note_error(ErrorData *edata)
 {

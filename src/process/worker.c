@@ -15,9 +15,10 @@
  *
  * As in core's apply worker, an error ends the process: it is shown in status,
  * and the launcher starts another.  The one exception is what a batch throws,
- * whose transaction takes back all that it did; see worker_apply.c.  Whatever
- * changes the ground (the subscription, the server's options, partitions, an
- * offset that is gone) ends the process, too: there is no half-changed state.
+ * whose transaction takes back all that it did; see worker_apply.c.  A change
+ * of what the worker is based on (the subscription, the server's options, the
+ * partitions, an offset that is gone) ends the process, too: there is no
+ * half-changed state.
  * What must survive: SIGTERM anywhere (die), SIGSTOP anywhere (the fence in
  * progress), brokers gone for any time.
  *
@@ -40,7 +41,6 @@
 #endif
 
 #include "access/xact.h"
-#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -49,21 +49,13 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
-#include "utils/acl.h"
-#include "utils/guc.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "apply/apply.h"
-#include "apply/writer.h"
 #include "catalog/session.h"
-#include "catalog/transaction.h"
 #include "common/compat.h"
 #include "common/words.h"
-#include "options/server_options.h"
-#include "process/publisher.h"
 #include "process/worker.h"
 #include "process/worker_internal.h"
 
@@ -83,7 +75,10 @@ static bool not_permitted = false;
 
 /* ---- the slot ---- */
 
-/* Last thing of all: the process is gone, its locks and transaction too. */
+/*
+ * Give the slot back, as the last of the exit callbacks: the transaction has ended
+ * by then, and its locks are released.
+ */
 static void
 detach_slot(int code, Datum arg)
 {
@@ -124,7 +119,7 @@ close_consumer(int code, Datum arg)
 						NameStr(my_worker->subscription->name))));
 }
 
-/* ---- errors ---- */
+/* ---- the loop ---- */
 
 static void
 run_phase(SiWorker *worker)
@@ -159,6 +154,8 @@ run(SiWorker *worker)
 		si_worker_take_requests(worker);
 	}
 }
+
+/* ---- errors ---- */
 
 /*
  * A lock that is needed to start could not be had.  That is no failure: another
@@ -264,12 +261,12 @@ keep_memory(void)
 #endif
 }
 
-/*
- * An error while connecting leaves its reason in the slot.  What the scanner
- * would have refused has changed since it looked: it shall look again.
- */
 static emit_log_hook_type prev_emit_log_hook = NULL;
 
+/*
+ * Show an error while connecting in the slot.  If the owner may not connect, that
+ * has changed since the scanner looked, so it is asked to look again.
+ */
 static void
 note_fatal(ErrorData *edata)
 {
@@ -291,6 +288,7 @@ note_fatal(ErrorData *edata)
 		prev_emit_log_hook(edata);
 }
 
+/* Connect as the owner of the subscription. */
 static void
 connect_database(Oid database, Oid owner)
 {
@@ -298,6 +296,20 @@ connect_database(Oid database, Oid owner)
 	emit_log_hook = note_fatal;
 	BackgroundWorkerInitializeConnectionByOid(database, owner, worker_connect_flags_compat());
 	emit_log_hook = prev_emit_log_hook;
+}
+
+/* Create the worker's memory contexts, which live as long as the process. */
+static void
+create_contexts(SiWorker *worker)
+{
+	worker->context = AllocSetContextCreate(TopMemoryContext, "stream_ingest worker",
+											ALLOCSET_DEFAULT_SIZES);
+	worker->plan_context = AllocSetContextCreate(worker->context, "stream_ingest worker plan",
+												 ALLOCSET_DEFAULT_SIZES);
+	worker->intake.refusal_context = AllocSetContextCreate(worker->context, "stream_ingest worker refusal",
+														   ALLOCSET_SMALL_SIZES);
+	worker->scratch = AllocSetContextCreate(worker->context, "stream_ingest worker scratch",
+											ALLOCSET_DEFAULT_SIZES);
 }
 
 void
@@ -333,15 +345,7 @@ si_worker_main(Datum arg)
 	si_session_limit_lock_waits(START_LOCK_TIMEOUT_MS);
 	keep_memory();
 	si_worker_init_waits();
-
-	worker->context = AllocSetContextCreate(TopMemoryContext, "stream_ingest worker",
-											ALLOCSET_DEFAULT_SIZES);
-	worker->plan_context = AllocSetContextCreate(worker->context, "stream_ingest worker plan",
-												 ALLOCSET_DEFAULT_SIZES);
-	worker->intake.refusal_context = AllocSetContextCreate(worker->context, "stream_ingest worker refusal",
-														   ALLOCSET_SMALL_SIZES);
-	worker->scratch = AllocSetContextCreate(worker->context, "stream_ingest worker scratch",
-											ALLOCSET_DEFAULT_SIZES);
+	create_contexts(worker);
 	worker->rate.since = worker->rate.tokens_at = GetCurrentTimestamp();
 	ereport(LOG,
 			(errmsg("worker %d of subscription \"%s\" has started", worker->number,

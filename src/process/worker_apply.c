@@ -134,7 +134,8 @@ report_batch(SiWorker *worker, int messages, instr_time duration)
 	si_slots_worker(si_worker_my_slot)->batch_messages = messages;
 	si_slots_worker(si_worker_my_slot)->batch_ms = INSTR_TIME_GET_MILLISEC(duration);
 	si_slots_unlock();
-	si_worker_update_rate(worker, messages);
+	si_worker_show_write_path(worker);
+	si_worker_update_rate(&worker->rate, messages);
 	si_worker_show_offsets(worker);
 	ConditionVariableBroadcast(si_slots_bell(MyDatabaseId, worker->subscription->id));
 
@@ -433,7 +434,8 @@ si_worker_batch_due(SiWorker *worker, bool drained, long *wait_ms)
 		}
 		return false;
 	}
-	worker->rate.allowed = si_worker_allowed_messages(worker);
+	worker->rate.allowed = si_worker_allowed_messages(&worker->rate, worker->options->rate_limit,
+													  worker->team);
 	if (worker->rate.allowed == 0)
 	{
 		*wait_ms = 1 + 1000L * worker->team / worker->options->rate_limit;

@@ -29,11 +29,11 @@ static bool
 ask_topic(SiWorker *worker, SiTopicInfo *info)
 {
 	worker->wait = SI_WAIT_FETCH;
-	si_consumer_ask_topic(worker->consumer);
+	si_helper_ask_topic(worker->consumer->helper);
 	while (!si_consumer_topic_answer(worker->consumer, info))
 		si_worker_wait(worker, -1);
 	if (!info->valid)
-		si_worker_report_trouble(worker, &info->trouble);
+		si_worker_report_broker_error(worker, &info->broker_error);
 	return info->valid;
 }
 
@@ -41,26 +41,27 @@ ask_topic(SiWorker *worker, SiTopicInfo *info)
 static bool
 ask_offsets(SiWorker *worker, SiPositionQuestions *questions)
 {
-	si_consumer_ask_offsets(worker->consumer, questions->queries, questions->nqueries);
-	while (!si_consumer_offsets_answer(worker->consumer, questions->queries, questions->nqueries))
+	si_helper_ask_offsets(worker->consumer->helper, questions->queries, questions->nqueries);
+	while (!si_helper_offsets_answer(worker->consumer->helper, questions->queries, questions->nqueries))
 		si_worker_wait(worker, -1);
 	for (int i = 0; i < questions->nqueries; i++)
 	{
 		SiOffsetQuery *query = &questions->queries[i];
-		SiTrouble	trouble = {SI_TROUBLE_BROKER};
+		SiBrokerError broker_error = {SI_BROKER_ERROR_CONNECTION};
 
 		if (query->offset != SI_OFFSET_UNKNOWN)
 			continue;
-		snprintf(trouble.words, sizeof(trouble.words),
+		snprintf(broker_error.words, sizeof(broker_error.words),
 				 "could not get offsets of topic \"%s\", partition %d: %s",
 				 worker->subscription->topic, query->partition, query->error);
-		si_consumer_explain(worker->consumer, &trouble);
-		si_worker_report_trouble(worker, &trouble);
+		si_consumer_explain(worker->consumer, &broker_error);
+		si_worker_report_broker_error(worker, &broker_error);
 		return false;
 	}
 	return true;
 }
 
+/* What the brokers have to be asked to find the positions; in the scratch context. */
 static SiPositionQuestions *
 make_questions(SiWorker *worker, const SiTopicInfo *info)
 {
@@ -143,6 +144,7 @@ load_partitions(SiWorker *worker, int topic_partitions)
 	si_transaction_commit(caller);
 }
 
+/* Have the consumer read our partitions from their stored offsets. */
 static void
 assign_partitions(SiWorker *worker)
 {
@@ -178,6 +180,7 @@ si_worker_contact(SiWorker *worker)
 	SiTopicInfo info;
 	SiPositionQuestions *questions;
 
+	Assert(CurrentMemoryContext == worker->scratch);
 	if (!worker->contact.failing)
 		si_worker_set_state(worker, SI_STATE_CONNECTING, NULL);
 	if (!ask_topic(worker, &info))

@@ -193,6 +193,9 @@ extern void si_worker_show_failure(SiWorker *worker, const SiFailure *failure, c
  */
 extern bool si_worker_show_own_failure(SiWorker *worker, SiFailure *failure);
 
+/* Show by which path rows are written. */
+extern void si_worker_show_write_path(SiWorker *worker);
+
 /* Show when the next try is; 0: there is none to wait for. */
 extern void si_worker_set_retry_at(TimestampTz at);
 
@@ -200,7 +203,7 @@ extern void si_worker_set_retry_at(TimestampTz at);
 extern void si_worker_leave(SiSuccessor successor);
 
 /* Show that brokers or topic are not as they should be. */
-extern void si_worker_report_trouble(SiWorker *worker, const SiTrouble *trouble);
+extern void si_worker_report_broker_error(SiWorker *worker, const SiBrokerError *broker_error);
 
 /*
  * Leave if the subscription has changed or is gone.  Called before a retry: the
@@ -248,10 +251,10 @@ extern void si_worker_publish_offsets(SiWorker *worker);
  * How many messages rate_limit allows now: each worker has its share, and what
  * it does not use within a second is lost.
  */
-extern int	si_worker_allowed_messages(SiWorker *worker);
+extern int	si_worker_allowed_messages(SiRate *rate, int rate_limit, int team);
 
 /* Count messages, and show their rate about once a second. */
-extern void si_worker_update_rate(SiWorker *worker, int64 messages);
+extern void si_worker_update_rate(SiRate *rate, int64 messages);
 
 /* ---- worker_wait.c ---- */
 

@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-
 #include "process/worker_internal.h"
 
 /* A reject limit in percent is of this many messages. */
@@ -56,25 +55,25 @@ count_runs(SiWorker *worker, const SiBatch *batch, int *at)
  * at any time among the last REJECT_WINDOW messages or so.
  */
 static int
-count_window(SiWorker *worker, const SiBatch *batch)
+count_window(SiRejects *rejects, const SiBatch *batch)
 {
 	int			total = 0,
 				most = 0;
 
 	for (int i = 0; i < SI_REJECT_WINDOW_PARTS; i++)
-		total += worker->rejects.refused[i];
+		total += rejects->refused[i];
 	for (int i = 0; i < batch->done; i++)
 	{
-		if (worker->rejects.messages++ == REJECT_WINDOW / SI_REJECT_WINDOW_PARTS)
+		if (rejects->messages++ == REJECT_WINDOW / SI_REJECT_WINDOW_PARTS)
 		{
-			worker->rejects.messages = 1;
-			worker->rejects.part = (worker->rejects.part + 1) % SI_REJECT_WINDOW_PARTS;
-			total -= worker->rejects.refused[worker->rejects.part];
-			worker->rejects.refused[worker->rejects.part] = 0;
+			rejects->messages = 1;
+			rejects->part = (rejects->part + 1) % SI_REJECT_WINDOW_PARTS;
+			total -= rejects->refused[rejects->part];
+			rejects->refused[rejects->part] = 0;
 		}
 		if (batch->entries[i].failure == NULL || batch->entries[i].already_dead)
 			continue;
-		worker->rejects.refused[worker->rejects.part]++;
+		rejects->refused[rejects->part]++;
 		total++;
 		most = Max(most, total);
 	}
@@ -86,7 +85,7 @@ static bool
 limit_reached(SiWorker *worker, const SiBatch *batch, char **why)
 {
 	const SiRejectLimit *limit = &worker->options->reject_limit;
-	int			recent = count_window(worker, batch);
+	int			recent = count_window(&worker->rejects, batch);
 
 	if (limit->count > 0 && batch->rejected >= limit->count)
 	{

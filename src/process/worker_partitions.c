@@ -125,7 +125,7 @@ si_worker_watch_watermarks(SiWorker *worker)
 		n++;
 	}
 	si_slots_unlock();
-	si_consumer_watch(worker->consumer, sinks, n, SI_WATERMARK_MS);
+	si_helper_watch(worker->consumer->helper, sinks, n, SI_WATERMARK_MS);
 	pfree(sinks);
 }
 

@@ -30,6 +30,7 @@ leave_for_scan(void)
 	si_worker_leave(SI_SUCCESSOR_DELAYED);
 }
 
+/* Open the consumer, and make what the worker waits for of its descriptor. */
 static void
 open_consumer(SiWorker *worker)
 {
@@ -60,7 +61,7 @@ open_consumer(SiWorker *worker)
 	worker->events = create_wait_event_set_compat(worker->context, 3);
 	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	AddWaitEventToSet(worker->events, WL_SOCKET_READABLE, si_consumer_fd(worker->consumer),
+	AddWaitEventToSet(worker->events, WL_SOCKET_READABLE, worker->consumer->fd,
 					  NULL, NULL);
 }
 
@@ -109,12 +110,14 @@ si_worker_prepare(SiWorker *worker)
 	MemoryContext caller = si_transaction_begin();
 	MemoryContext old;
 
+	Assert(caller == worker->scratch);
 	read_subscription(worker);
 	set_synchronous_commit(worker);
 	old = MemoryContextSwitchTo(worker->plan_context);
-	worker->plan = si_plan_create(worker->subscription, worker->options);
+	worker->plan = si_plan_create(worker->subscription, worker->options, true);
 	MemoryContextSwitchTo(old);
 	si_plan_check(worker->plan);
+	si_worker_show_write_path(worker);
 	open_consumer(worker);
 	si_transaction_commit(caller);
 

@@ -14,33 +14,33 @@
 #include "process/worker_internal.h"
 
 int
-si_worker_allowed_messages(SiWorker *worker)
+si_worker_allowed_messages(SiRate *rate, int rate_limit, int team)
 {
-	double		share = (double) worker->options->rate_limit / worker->team;
+	double		share = (double) rate_limit / team;
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (worker->options->rate_limit == 0)
+	if (rate_limit == 0)
 		return INT_MAX;
-	worker->rate.tokens += share * (now - worker->rate.tokens_at) / USECS_PER_SEC;
-	worker->rate.tokens = Min(worker->rate.tokens, Max(share, 1));
-	worker->rate.tokens_at = now;
-	return Max((int) worker->rate.tokens, 0);
+	rate->tokens += share * (now - rate->tokens_at) / USECS_PER_SEC;
+	rate->tokens = Min(rate->tokens, Max(share, 1));
+	rate->tokens_at = now;
+	return Max((int) rate->tokens, 0);
 }
 
 void
-si_worker_update_rate(SiWorker *worker, int64 messages)
+si_worker_update_rate(SiRate *rate, int64 messages)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	long		ms = TimestampDifferenceMilliseconds(worker->rate.since, now);
+	long		ms = TimestampDifferenceMilliseconds(rate->since, now);
 
-	worker->rate.messages += messages;
+	rate->messages += messages;
 	if (ms < 1000)
 		return;
-	worker->rate.per_second = worker->rate.messages * 1000.0 / ms;
-	worker->rate.messages = 0;
-	worker->rate.since = now;
+	rate->per_second = rate->messages * 1000.0 / ms;
+	rate->messages = 0;
+	rate->since = now;
 	si_slots_lock(LW_EXCLUSIVE);
-	si_slots_worker(si_worker_my_slot)->messages_per_second = worker->rate.per_second;
+	si_slots_worker(si_worker_my_slot)->messages_per_second = rate->per_second;
 	si_slots_worker(si_worker_my_slot)->rate_at = now;
 	si_slots_unlock();
 }

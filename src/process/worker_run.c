@@ -100,13 +100,10 @@ end_run(SiWorker *worker)
 							"the run has ended in the partitions of this worker, and continues in others");
 }
 
-/*
- * What is to be done about the end of the run when there is nothing to apply.
- * How long until there is more of it, or -1, goes to *wait_ms.
- */
 void
 si_worker_check_run(SiWorker *worker, long *wait_ms)
 {
+	Assert(CurrentMemoryContext == worker->scratch);
 	*wait_ms = -1;
 	if (worker->run.checked || !has_arrived(worker))
 		return;

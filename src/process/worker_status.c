@@ -141,6 +141,14 @@ si_worker_show_own_failure(SiWorker *worker, SiFailure *failure)
 }
 
 void
+si_worker_show_write_path(SiWorker *worker)
+{
+	si_slots_lock(LW_EXCLUSIVE);
+	si_slots_worker(si_worker_my_slot)->direct = (worker->plan->writer->direct != NULL);
+	si_slots_unlock();
+}
+
+void
 si_worker_set_retry_at(TimestampTz at)
 {
 	si_slots_lock(LW_EXCLUSIVE);
@@ -157,17 +165,17 @@ si_worker_leave(SiSuccessor successor)
 	proc_exit(0);
 }
 
-/* The SQLSTATE under which a trouble is shown. */
+/* The SQLSTATE under which a broker error is shown. */
 static int
-trouble_sqlstate(SiTroubleKind kind)
+broker_error_sqlstate(SiBrokerErrorKind kind)
 {
 	switch (kind)
 	{
-		case SI_TROUBLE_AUTHENTICATION:
+		case SI_BROKER_ERROR_AUTHENTICATION:
 			return ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
-		case SI_TROUBLE_AUTHORIZATION:
+		case SI_BROKER_ERROR_AUTHORIZATION:
 			return ERRCODE_INSUFFICIENT_PRIVILEGE;
-		case SI_TROUBLE_TOPIC:
+		case SI_BROKER_ERROR_TOPIC:
 			return ERRCODE_UNDEFINED_OBJECT;
 		default:
 			return ERRCODE_CONNECTION_FAILURE;
@@ -176,16 +184,16 @@ trouble_sqlstate(SiTroubleKind kind)
 
 /* The sentence in which it is told, with what to do. */
 static SiReason
-trouble_reason(SiWorker *worker, SiTroubleKind kind)
+broker_error_reason(SiWorker *worker, SiBrokerErrorKind kind)
 {
 	switch (kind)
 	{
-		case SI_TROUBLE_AUTHENTICATION:
+		case SI_BROKER_ERROR_AUTHENTICATION:
 			return si_consumer_hint(worker->consumer, kind) ? SI_REASON_SCRAM
 				: SI_REASON_AUTHENTICATION;
-		case SI_TROUBLE_AUTHORIZATION:
+		case SI_BROKER_ERROR_AUTHORIZATION:
 			return SI_REASON_AUTHORIZATION;
-		case SI_TROUBLE_TOPIC:
+		case SI_BROKER_ERROR_TOPIC:
 			return SI_REASON_TOPIC;
 		default:
 			return SI_REASON_BROKER;
@@ -210,20 +218,20 @@ names_topic(const char *words, const char *topic)
 
 /* Brokers or topic are not as they should be. */
 void
-si_worker_report_trouble(SiWorker *worker, const SiTrouble *trouble)
+si_worker_report_broker_error(SiWorker *worker, const SiBrokerError *broker_error)
 {
-	bool		about_topic = trouble->kind == SI_TROUBLE_TOPIC ||
-		trouble->kind == SI_TROUBLE_AUTHORIZATION;
-	const char *text = trouble->words;
+	bool		about_topic = broker_error->kind == SI_BROKER_ERROR_TOPIC ||
+		broker_error->kind == SI_BROKER_ERROR_AUTHORIZATION;
+	const char *text = broker_error->words;
 
 	/* of a topic, the library does not always say which */
 	if (about_topic && !names_topic(text, worker->subscription->topic))
-		text = psprintf("topic \"%s\": %s", worker->subscription->topic, trouble->words);
+		text = psprintf("topic \"%s\": %s", worker->subscription->topic, broker_error->words);
 
 	worker->contact.failing = true;
-	si_worker_set_error(trouble_sqlstate(trouble->kind), text);
+	si_worker_set_error(broker_error_sqlstate(broker_error->kind), text);
 	si_worker_set_state(worker, about_topic ? SI_STATE_STOPPED : SI_STATE_RETRYING,
-						si_reason(trouble_reason(worker, trouble->kind), text));
+						si_reason(broker_error_reason(worker, broker_error->kind), text));
 }
 
 /*

@@ -35,8 +35,8 @@ take_topic_info(SiWorker *worker)
 	if (!info.valid)
 	{
 		/* one that holds back its answers because of a quota is not away */
-		if (info.trouble.kind != SI_TROUBLE_SILENCE || !si_consumer_throttled(worker->consumer))
-			si_worker_report_trouble(worker, &info.trouble);
+		if (info.broker_error.kind != SI_BROKER_ERROR_TIMEOUT || !si_consumer_throttled(worker->consumer))
+			si_worker_report_broker_error(worker, &info.broker_error);
 		return;
 	}
 	if (info.partitions != worker->contact.partitions)
@@ -52,24 +52,24 @@ take_topic_info(SiWorker *worker)
 static void
 check_brokers(SiWorker *worker)
 {
-	SiTrouble	trouble;
+	SiBrokerError broker_error;
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (si_consumer_trouble(worker->consumer, &trouble) && !worker->contact.failing)
+	if (si_consumer_broker_error(worker->consumer, &broker_error) && !worker->contact.failing)
 	{
 		/* is it one broker, or all? */
 		worker->contact.next_check = now;
-		if (trouble.kind == SI_TROUBLE_FATAL)
+		if (broker_error.kind == SI_BROKER_ERROR_FATAL)
 		{
-			si_worker_report_trouble(worker, &trouble);
+			si_worker_report_broker_error(worker, &broker_error);
 			si_worker_leave(SI_SUCCESSOR_DELAYED);
 		}
-		si_worker_set_error(ERRCODE_CONNECTION_FAILURE, trouble.words);
+		si_worker_set_error(ERRCODE_CONNECTION_FAILURE, broker_error.words);
 	}
 	take_topic_info(worker);
 	if (!worker->contact.asked && now >= worker->contact.next_check)
 	{
-		si_consumer_ask_topic(worker->consumer);
+		si_helper_ask_topic(worker->consumer->helper);
 		worker->contact.asked = true;
 	}
 }
@@ -112,6 +112,7 @@ si_worker_stream(SiWorker *worker)
 	long		batch_ms,
 				run_ms;
 
+	Assert(CurrentMemoryContext == worker->scratch);
 	check_brokers(worker);
 	si_worker_retry_orphans(worker);
 	si_worker_publish_offsets(worker);
@@ -129,7 +130,7 @@ si_worker_stream(SiWorker *worker)
 	si_worker_check_run(worker, &run_ms);
 	if (!worker->contact.failing && !worker->run.arrived && si_worker_all_at_end(worker) && worker->npartitions > 0)
 		si_worker_set_state(worker, SI_STATE_STREAMING, NULL);
-	si_worker_update_rate(worker, 0);
+	si_worker_update_rate(&worker->rate, 0);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	si_worker_wait(worker, idle_ms(worker, run_ms >= 0 ? run_ms : batch_ms));
 }

@@ -130,7 +130,7 @@ si_worker_wait(SiWorker *worker, long timeout_ms)
 						 wait_events[worker->wait]);
 	if (n > 0)
 		ResetLatch(MyLatch);
-	si_consumer_drain_fd(worker->consumer);
+	si_client_drain_fd(worker->consumer->fd);
 
 	si_worker_check_interrupts();
 	if (ConfigReloadPending)

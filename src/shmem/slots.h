@@ -79,8 +79,8 @@ typedef struct SiDatabaseSlot
 								 * slot */
 	uint64		freed_seen;		/* si_shared->freed when that was found */
 	bool		has_extension;
-	int			suspended_by;	/* pid of the backend that wants this database
-								 * without workers until its transaction ends */
+	int			suspensions;	/* sessions that want this database without
+								 * our processes now: see suspension.c */
 } SiDatabaseSlot;
 
 /*
@@ -145,6 +145,7 @@ typedef struct SiWorkerSlot
 	TimestampTz rate_at;		/* when that was found out */
 	int64		batch_messages; /* size of the last batch */
 	double		batch_ms;		/* and what it took */
+	bool		direct;			/* was it written by the direct path? */
 	bool		refresh_watermarks; /* a session waits for fresh ones */
 } SiWorkerSlot;
 

@@ -102,7 +102,7 @@ sub start
 sub stop { my ($self) = @_; $self->_kafka_sh('stop'); return; }
 sub kill9 { my ($self) = @_; $self->_kafka_sh('kill'); return; }
 
-# Stops the broker in its tracks, with all connections open, and lets it go on.
+# Suspends the broker, with all connections open, and resumes it.
 sub pause { my ($self) = @_; $self->_signal('STOP'); return; }
 sub resume { my ($self) = @_; $self->_signal('CONT'); return; }
 
@@ -389,6 +389,33 @@ sub _segment_in_use
 	return 0;
 }
 
+# Libraries in this order for shared_preload_libraries, without those that are
+# not installed: others have the same hooks as we.
+sub installed
+{
+	my $dir = _run('pg_config', '--pkglibdir');
+
+	return join(', ', grep { -e "$dir/$_.so" } @_);
+}
+
+# Takes a foreign server away in a way that no command does, which would ask
+# about its subscriptions: as one that was dropped while create_subscription ran.
+sub lose_server
+{
+	my ($node, $name) = @_;
+
+	$node->safe_psql('postgres', qq{
+		SET allow_system_table_mods = on;
+		CREATE TEMP TABLE lost AS SELECT oid, 'pg_foreign_server'::regclass AS class FROM pg_foreign_server WHERE srvname = '$name';
+		INSERT INTO lost SELECT u.oid, 'pg_user_mapping'::regclass FROM pg_user_mapping u JOIN lost l ON l.oid = u.umserver;
+		DELETE FROM pg_depend d USING lost l WHERE (d.classid, d.objid) = (l.class, l.oid) OR (d.refclassid, d.refobjid) = (l.class, l.oid);
+		DELETE FROM pg_shdepend d USING lost l WHERE (d.classid, d.objid) = (l.class, l.oid)
+			AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database());
+		DELETE FROM pg_user_mapping WHERE oid IN (SELECT oid FROM lost);
+		DELETE FROM pg_foreign_server WHERE oid IN (SELECT oid FROM lost)});
+	return;
+}
+
 # Asks until the answer is the expected one; returns whether it came within
 # the limit, and says what came instead.  Errors count as another answer: the
 # server may be restarting.
@@ -413,7 +440,7 @@ sub poll_until
 	return 0;
 }
 
-# What one wants to know when a test has waited in vain.
+# Diagnostics for a test whose wait has timed out.
 sub _say_why
 {
 	my ($node, $text) = @_;

@@ -48,7 +48,7 @@ cache_dir()
 			dir=/var/tmp/stream_ingest-cache-$(id -u)
 			mkdir -p -m 700 "$dir"
 			# a name that others can guess must not be a directory of theirs
-			[ -O "$dir" ] || die "$dir belongs to somebody else; set STREAM_INGEST_CACHE"
+			[ -O "$dir" ] || die "$dir belongs to another user; set STREAM_INGEST_CACHE"
 		fi
 	fi
 	printf '%s\n' "$dir"
@@ -102,7 +102,7 @@ port_is_free()
 }
 
 # Prints a port on which nobody listens, below the range from which the kernel
-# takes ports for outgoing connections.  Somebody else may still be quicker:
+# takes ports for outgoing connections.  Another process may still take it first:
 # callers try again with another one.
 free_port()
 {

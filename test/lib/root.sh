@@ -36,6 +36,21 @@ leave_root()
 	root_pid=
 }
 
+# make_work NAME: sets work to a new directory NAME.* in /var/tmp (or TMPDIR),
+# with the pid of this script in it, and removes those of scripts that were
+# killed.
+make_work()
+{
+	local file
+
+	for file in "${TMPDIR:-/var/tmp}/$1".*/pid; do
+		[ ! -e "$file" ] || kill -0 "$(cat "$file")" 2>/dev/null || rm -rf --one-file-system "${file%/pid}"
+	done
+	work=$(mktemp -d "${TMPDIR:-/var/tmp}/$1.XXXXXX")
+	echo $$ >"$work/pid"
+	chmod 755 "$work"
+}
+
 # root_sources SUITE: the lines of sources.list, from this machine's mirrors of
 # Debian.  A suite that is not released needs no updates.
 root_sources()

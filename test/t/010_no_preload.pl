@@ -122,7 +122,7 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM pg_database WHERE datname 
 	0, 'it is gone');
 
 #
-# A restored dump is a copy: it reads nothing until somebody says so.
+# A restored dump is a copy: it reads nothing until enable is called.
 #
 my $dump = "$PostgreSQL::Test::Utils::tmp_check/dump.sql";
 $node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'pg_dump');

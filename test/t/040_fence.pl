@@ -5,7 +5,7 @@
 # and the worker set free.  The places:
 #
 #	idle			between transactions, with nothing to do
-#	in hand			between transactions, with fetched messages
+#	fetched			between transactions, with fetched messages
 #	at the target	in its transaction, before its rows of progress are locked
 #	in the batch	in its transaction, writing rows: what it has begun may
 #					still commit, but then the function waits for it
@@ -227,7 +227,7 @@ my %place = (
 		freeze($pid);
 		return $pid;
 	},
-	'in hand' => sub {
+	'fetched' => sub {
 		sql(q{SELECT stream_ingest.alter_subscription('s', options => '{"batch_interval": "5 s"}')});
 		settle();
 		my $pid = random_worker();

@@ -1,5 +1,5 @@
 # Logs as Kafka really has them: holes, transactions, huge messages; and logs
-# that are gone, cut, made anew, or grow while we read.
+# that are gone, truncated, recreated, or grow while we read.
 
 use strict;
 use warnings;
@@ -210,7 +210,7 @@ ok( poll(
 note(sql("SELECT state, reason FROM stream_ingest.status WHERE name = 'again'"));
 $kafka->create_topic('again', 2);
 $kafka->produce('again', count => 20, first => 1000, round_robin => 2);
-stops('again', 'recreated.*topic "again".*enable', 'topic made anew');
+stops('again', 'recreated.*topic "again".*enable', 'topic recreated');
 is(sql("SELECT partition, from_offset, to_offset FROM stream_ingest.gaps WHERE name = 'again' ORDER BY partition"),
 	"0|50|\n1|50|", 'again: gaps without an end are recorded');
 is(sql('SELECT count(*) FROM again'), 100, 'again: nothing of the new log was read, whatever on_gap says');
@@ -225,7 +225,7 @@ $kafka->delete_topic('again');
 $kafka->create_topic('again', 1);
 $kafka->produce('again', count => 5, first => 2000, partition => 0);
 # not for as long as there is no topic, when there is nothing to begin with
-stops('again', 'topic "again".*enable', 'topic made anew with fewer partitions');
+stops('again', 'topic "again".*enable', 'topic recreated with fewer partitions');
 sql("SELECT stream_ingest.enable('again')");
 ok(poll('SELECT count(*) FROM again WHERE id >= 2000', 5), 'again: enable() begins with the one partition');
 caught_up('again');

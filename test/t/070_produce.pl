@@ -589,7 +589,7 @@ send_sql($session, "SET ROLE bob; SELECT stream_ingest.produce('sasl', 'mapped',
 (undef, $err) = answer_of($session);
 like($err, qr/08004: could not send messages to Kafka: .*[Aa]uthentication/, 'a wrong password');
 unlike($err, qr/secret/, 'which nobody quotes');
-cmp_ok(time() - $began, '<', 2.5, 'is said before anything times out');
+cmp_ok(time() - $began, '<', 2.5, 'is reported before anything times out');
 $node->safe_psql('postgres', "ALTER USER MAPPING FOR bob SERVER sasl OPTIONS (SET sasl_password 'b-secret')");
 send_sql($session, "SELECT stream_ingest.produce('sasl', 'mapped', 'bob');");
 is((answer_of($session))[1], '', 'the corrected mapping is used at once');

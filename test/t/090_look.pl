@@ -96,7 +96,7 @@ like(answer("SELECT * FROM stream_ingest.peek('kafka', 'nothing')"),
 
 my $wrong = answer("SELECT * FROM stream_ingest.topics('plain')");
 like($wrong, qr/08004: Kafka server "plain" does not accept the connection: .*[Aa]uthentication/,
-	'a wrong password is said at once');
+	'a wrong password is reported at once');
 unlike($wrong, qr/sesame/, 'and does not appear');
 is(answer("SELECT count(*) FROM stream_ingest.topics('plain') WHERE topic = 'a'",
 		extra_params => [ '-U', 'reader' ]),

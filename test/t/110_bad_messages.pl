@@ -2,8 +2,8 @@
 #
 # A topic of which three in a hundred messages are broken, in twenty ways:
 # exactly the good ones must be in the table, and exactly the broken ones dead
-# letters with the right SQLSTATE; after the table is mended a retry brings in
-# those that can be mended.  Then the same while workers and server are killed.
+# letters with the right SQLSTATE; after the table is fixed a retry brings in
+# those that can be fixed.  Then the same while workers and server are killed.
 #
 # Message i of the topic has id i, and lies in partition i % 3 at offset i / 3.
 # It is broken if i % 33 = 5, in the way (i / 33) % 20.
@@ -29,7 +29,7 @@ my $partitions = 3;
 srand($seed);
 note("SEED=$seed MESSAGES=$messages ROUNDS=$rounds");
 
-# Ways to break a message: the fields, the SQLSTATE, can it be mended?
+# Ways to break a message: the fields, the SQLSTATE, can it be fixed?
 my @ways = (
 	[ 'not JSON',           undef,                                            '22P02', 0 ],
 	[ 'wrong type',         '"small": "seven"',                               '22P02', 0 ],
@@ -151,17 +151,17 @@ sub is_done
 }
 
 # Which rows and dead letters there are, against which there should be; of the
-# broken ways these are mended.
+# broken ways these are fixed.
 sub check
 {
-	my ($schema, $what, @mended) = @_;
-	my $mended = join ', ', @mended, -1;
+	my ($schema, $what, @fixed) = @_;
+	my $fixed = join ', ', @fixed, -1;
 	my $states = join ', ', map { "'$_->[2]'" } @ways;
 
 	# of what differs, a few
 	is( sql("
 			WITH want AS (SELECT i FROM generate_series(0, $messages - 1) i
-				WHERE NOT ($is_broken) OR $way_of IN ($mended)),
+				WHERE NOT ($is_broken) OR $way_of IN ($fixed)),
 			have AS (SELECT id FROM $schema.t WHERE id >= 0)
 			SELECT coalesce(string_agg(d, ' '), 'none') FROM (
 				(SELECT 'lacks ' || i FROM (TABLE want EXCEPT ALL TABLE have) a LIMIT 5) UNION ALL
@@ -169,7 +169,7 @@ sub check
 		'none', "$what: exactly the good ones are in the table");
 	is( sql("
 			WITH want AS (SELECT i::bigint, (ARRAY[$states])[$way_of + 1] FROM generate_series(0, $messages - 1) i
-				WHERE $is_broken AND $way_of NOT IN ($mended)),
+				WHERE $is_broken AND $way_of NOT IN ($fixed)),
 			have AS (SELECT message_offset * $partitions + partition, sqlstate FROM stream_ingest.dead_letters
 				WHERE name = '$schema')
 			SELECT coalesce(string_agg(d, ', '), 'none') FROM (
@@ -203,7 +203,7 @@ is( $kafka->produce(
 
 # ---- in peace ----
 
-my @mendable = grep { $ways[$_][3] } 0 .. $#ways;
+my @fixable = grep { $ways[$_][3] } 0 .. $#ways;
 
 make_table('calm');
 subscribe('calm');
@@ -211,7 +211,7 @@ is_done('calm', 'in peace');
 check('calm', 'in peace');
 mend_table('calm');
 sql("SELECT stream_ingest.retry_dead_letters('calm')");
-check('calm', 'mended', @mendable);
+check('calm', 'fixed', @fixable);
 
 # a message stays whole, and comes back as it was sent
 my ($five_mb) = grep { $_ % 33 == 5 && int($_ / 33) % 20 == 18 } 0 .. $messages - 1;
@@ -257,7 +257,7 @@ is_done('wild', 'killed');
 check('wild', 'killed');
 mend_table('wild');
 sql("SELECT stream_ingest.retry_dead_letters('wild')");
-check('wild', 'killed and mended', @mendable);
+check('wild', 'killed and fixed', @fixable);
 
 $node->stop;
 done_testing();

@@ -38,7 +38,7 @@ sql('
 	CREATE TABLE s.parted_1 PARTITION OF s.parted FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 	CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
 	CREATE TYPE mood AS ENUM (\'sad\');
-	CREATE ROLE somebody');
+	CREATE ROLE other_role');
 # small batches, so that most changes meet one at work; a breaker would stop a
 # subscription whose partition is away
 sql("SELECT stream_ingest.create_subscription('$_', 'kafka', 't', 's.$_',
@@ -72,9 +72,9 @@ my @changes = (
 	'VACUUM FULL s.plain',
 	'ALTER TABLE s.plain SET UNLOGGED',
 	'ALTER TABLE s.plain SET LOGGED',
-	'ALTER TABLE s.plain OWNER TO somebody',
-	'GRANT USAGE ON SCHEMA s TO somebody',
-	'ALTER TABLE s.plain OWNER TO CURRENT_USER; REVOKE USAGE ON SCHEMA s FROM somebody',
+	'ALTER TABLE s.plain OWNER TO other_role',
+	'GRANT USAGE ON SCHEMA s TO other_role',
+	'ALTER TABLE s.plain OWNER TO CURRENT_USER; REVOKE USAGE ON SCHEMA s FROM other_role',
 	'ALTER TABLE s.plain RENAME TO renamed',
 	'ALTER TABLE s.renamed RENAME TO plain',
 	# another table takes its name

@@ -120,7 +120,7 @@ is(quietly('SELECT applied, dead_letters FROM stream_ingest.counts'), @good . '|
 is(quietly("SELECT count(*) FROM t WHERE k ~ '$part' AND h::text ~ '$part' AND a ~ '$part'"), scalar @good, 'the rows have what is secret');
 
 # retrying and discarding, in a caller's session
-is(sql('SELECT stream_ingest.retry_dead_letters($$t$$)'), 0, 'nothing can be mended');
+is(sql('SELECT stream_ingest.retry_dead_letters($$t$$)'), 0, 'nothing can be applied');
 sql('SELECT stream_ingest.seek($$t$$, 0, 0)');
 ok(StreamIngest::poll_until($node, 'SELECT max(attempts) >= 3 FROM stream_ingest.dead_letters'),
 	'all messages once more');

@@ -64,7 +64,7 @@ sub await
 	return;
 }
 
-# Lets whoever writes to the table wait; returns what ends that.
+# Makes writers to the table wait; returns a function that ends that.
 sub lock_table
 {
 	my ($table) = @_;
@@ -79,7 +79,7 @@ sub lock_table
 	return sub { eval { $session->kill_kill; }; };
 }
 
-# Lets whoever wants something of the broker wait; returns what ends that.
+# Makes clients of the broker wait; returns a function that ends that.
 sub freeze_broker
 {
 	my $pid = slurp_file("$kafka->{dir}/pid");

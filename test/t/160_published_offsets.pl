@@ -15,7 +15,7 @@ use Time::HiRes qw(time);
 
 my $limit = 60;
 
-# whoever comes by the first door may do everything, by the second what he is allowed
+# clients of the first listener may do everything, those of the second what they are allowed
 my $kafka = StreamIngest::start_kafka(
 	config => [
 		'authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer',
@@ -155,7 +155,7 @@ sql('TRUNCATE t');
 sql("SELECT stream_ingest.create_subscription('r', 'plain', 't', 't', options => '{\"partitions\": \"2\"}')");
 ok(StreamIngest::poll_until($node, 'SELECT count(*) FROM t', 21), 'rows come without rights on the group');
 my $refusal = 'could not publish offsets to Kafka: .*[Gg]roup authorization failed';
-comes(sub { log_lines($refusal) }, 1, 'that nothing is published is said');
+comes(sub { log_lines($refusal) }, 1, 'that nothing is published is logged');
 ok( StreamIngest::poll_until(
 		$node,
 		"SELECT state, reason, pid IS NOT NULL FROM stream_ingest.status"

@@ -290,10 +290,10 @@ ok( StreamIngest::poll_until(
 sql("SELECT stream_ingest.alter_subscription('alter', options => '{\"stop_at\": \"latest\"}')");
 ok( StreamIngest::poll_until(
 		$node, "SELECT p.stop_offset FROM stream_ingest.progress p WHERE p.topic = 'alter'", 7000),
-	'alter: said anew, it is the end as it is now');
+	'alter: given again, it is the end as it is now');
 sql("SELECT stream_ingest.alter_subscription('alter', options => '{\"stop_at\": {\"0\": 6500}, \"rate_limit\": null}')");
 has_finished('alter', 'alter');
-is(positions('alter'), '0:6500:6500', 'alter: said anew, as an offset');
+is(positions('alter'), '0:6500:6500', 'alter: given again, as an offset');
 is_exact('alter', 'alter');
 sql("SELECT stream_ingest.alter_subscription('alter', options => '{\"stop_at\": {\"0\": 100}}');
 	SELECT stream_ingest.enable('alter')");
@@ -301,7 +301,7 @@ has_finished('alter', 'alter, to what is behind');
 is(positions('alter'), '0:6500:100', 'alter: what is behind is reached already');
 is_exact('alter', 'alter, to what is behind');
 
-# ---- what the broker has deleted, or made anew ----
+# ---- what the broker has deleted, or recreated ----
 
 $kafka->create_topic('gap', 2);
 $kafka->produce('gap', count => 20, round_robin => 2);
@@ -323,16 +323,16 @@ sql("SELECT stream_ingest.enable('gap')");
 has_finished('gap', 'gap accepted');
 is(positions('gap'), '0:20:20 1:100:100', 'gap: accepted, and the run goes to its end');
 
-$kafka->create_topic('anew', 1);
-$kafka->produce('anew', count => 10, partition => 0);
-subscribe('anew', '{"stop_at": "latest"}');
-has_finished('anew', 'anew');
-$kafka->delete_topic('anew');
-$kafka->create_topic('anew', 1);
-$kafka->produce('anew', count => 3, partition => 0);
-sql("TRUNCATE anew; SELECT stream_ingest.seek('anew', 'earliest')");
-has_finished('anew', 'a seek in a topic that was made anew');
-is(positions('anew'), '0:3:3', 'goes to the end that it has now');
-is(sql('SELECT count(*) FROM anew'), 3, 'with its messages');
+$kafka->create_topic('again', 1);
+$kafka->produce('again', count => 10, partition => 0);
+subscribe('again', '{"stop_at": "latest"}');
+has_finished('again', 'again');
+$kafka->delete_topic('again');
+$kafka->create_topic('again', 1);
+$kafka->produce('again', count => 3, partition => 0);
+sql("TRUNCATE again; SELECT stream_ingest.seek('again', 'earliest')");
+has_finished('again', 'a seek in a topic that was recreated');
+is(positions('again'), '0:3:3', 'goes to the end that it has now');
+is(sql('SELECT count(*) FROM again'), 3, 'with its messages');
 
 done_testing();

@@ -124,7 +124,7 @@ is(sql('SELECT count(*) FROM stream_ingest.gaps'), '0', 'no gap');
 
 # ---- decode() in a session ----
 
-# An allocation that fails is an error, and no message's; and whoever catches it
+# An allocation that fails is an error, and no message's; and a caller that catches it
 # finds the transaction as it was.
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 my $pid = $session->query('SELECT pg_backend_pid()');

@@ -89,7 +89,7 @@ sub close_session
 	return;
 }
 
-# Waits until somebody waits for a lock of this kind.
+# Waits until a session waits for a lock of this kind.
 sub is_waiting
 {
 	my ($who, $event, $what) = @_;
@@ -228,7 +228,7 @@ ok(!ended($user, 0.5), 'a retry waits for a change that is open');
 query($changer, 'COMMIT');
 ok(ended($user, $limit), 'and goes on when that has ended');
 is(sql('SELECT (SELECT count(*) FROM children WHERE id = 1), (SELECT count(*) FROM others)'),
-	'1|0', 'by what is said then');
+	'1|0', 'by the settings of that time');
 query($user, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
 sql(q{SELECT stream_ingest.alter_subscription('o', target => 'others')});
 is(query($user, q{SELECT stream_ingest.retry_dead_letters('o')}), '', 'a snapshot from before a change');
@@ -281,7 +281,7 @@ sql(<<'SQL');
 SELECT stream_ingest.disable('moved');
 SELECT stream_ingest.alter_subscription('moved', topic => 'new');
 SQL
-is(sql(q{SELECT counts_of('moved')}), 'messages=2 dead_letters=2', 'another topic: counts begin anew, but for the dead letters');
+is(sql(q{SELECT counts_of('moved')}), 'messages=2 dead_letters=2', 'another topic: counts restart, except the dead letters');
 sql(q{SELECT stream_ingest.enable('moved')});
 is_soon(q{SELECT counts_of('moved')}, 'messages=6 applied=3 dead_letters=3', 'and those of the new topic come to them');
 is( sql(q{SELECT string_agg(topic || ' ' || message_offset, ', ' ORDER BY topic DESC, message_offset) FROM stream_ingest.dead_letters}),
@@ -297,7 +297,7 @@ is(sql(q{SELECT counts_of('moved')}), 'messages=6 applied=6', 'and none is left'
 is(sql(q{SELECT string_agg(id, ' ' ORDER BY id) FROM children}), '0 1 10 11 13 x y', 'all rows are there once');
 sql(q{SELECT stream_ingest.drop_subscription('moved')});
 
-# A topic made anew: what lies at the offset of a dead letter is another message.
+# A recreated topic: what lies at the offset of a dead letter is another message.
 sql('CREATE TABLE ids (id int)');
 $kafka->produce('cut', [ map { qq({"id": "old $_"}) } 0 .. 9 ], partition => 0);
 sql(q{SELECT stream_ingest.create_subscription('cut', 'kafka', 'cut', 'ids', options => '{"breaker": 0}')});

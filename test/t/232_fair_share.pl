@@ -86,7 +86,7 @@ ok(poll(q{SELECT count(*) FROM stream_ingest.status WHERE state = 'streaming'}, 
 $session->quit;
 
 # what the owner of a database can lock: our tables, by VACUUM FULL behind a
-# transaction of his own that reads a view
+# transaction of its own that reads a view
 sql('CREATE DATABASE mallorys OWNER mallory');
 sql('CREATE EXTENSION stream_ingest', 'mallorys');
 $session = hold('SELECT count(*) FROM stream_ingest.status', 'mallorys');
@@ -101,7 +101,7 @@ $session->quit;
 $vacuum->quit;
 $asker->quit;
 
-# what a scanner waits for in vain is said; it comes back
+# the lock that a scanner could not get is reported; it retries
 sql(q{SELECT stream_ingest.disable('locked_out')});
 ok(poll('SELECT count(*) FROM stream_ingest.status WHERE pid IS NOT NULL', 0), 'the worker is gone');
 my $reader = $node->background_psql('postgres', on_error_stop => 1);
@@ -114,7 +114,7 @@ until ($reason =~ /another session holds a lock/ || time() > $deadline)
 {
 	$reason = $reader->query_safe(q{SELECT pg_sleep(0.1); SELECT state || ': ' || reason FROM stream_ingest.status WHERE name = 'locked_out'});
 }
-like($reason, qr/starting: the launcher could not read the subscriptions of this database: another session holds a lock .*; it is tried again by itself/, 'status says that the scanner could not have a lock');
+like($reason, qr/starting: the launcher could not read the subscriptions of this database: another session holds a lock .*; it is retried automatically/, 'status says that the scanner could not have a lock');
 $session->quit;
 ok(poll(q{SELECT state FROM stream_ingest.status WHERE name = 'locked_out'}, 'streaming'), 'and it is tried again');
 $reader->quit;

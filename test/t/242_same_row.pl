@@ -1,4 +1,4 @@
-# The same message gives the same row, whoever applies it: a worker, which is a
+# The same message gives the same row, whichever process applies it: a worker, which is a
 # session of the subscription's owner, or retry_dead_letters and preview in
 # sessions with settings of their own.
 

@@ -1,0 +1,533 @@
+/*-------------------------------------------------------------------------
+ *
+ * direct.c
+ *	  Inserting the rows of a batch without a statement.
+ *
+ * Rows are formed as tuples of the target when they are added, and kept until
+ * the batch ends: a write that fails is repeated with parts of them.  A write
+ * first routes all its rows, and then inserts partition by partition, up to
+ * MAX_BUFFERED rows at a time; so rows of one partition keep the messages'
+ * order.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "commands/trigger.h"
+#include "executor/execPartition.h"
+#include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
+#include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "apply/column_default.h"
+#include "apply/direct.h"
+#include "apply/direct_target.h"
+#include "common/compat.h"
+
+/* Rows inserted by one call of the access method, as in COPY. */
+#define MAX_BUFFERED	1000
+
+/* A column whose value may come from its default. */
+typedef struct ColumnDefault
+{
+	AttrNumber	attnum;
+	int			absent_bit;		/* that says the message lacks it; -1: always */
+	Expr	   *expression;
+	ExprState  *state;			/* of the batch */
+} ColumnDefault;
+
+struct SiDirect
+{
+	Oid			target;
+	const SiMapping *mapping;
+	TupleDesc	desc;			/* of the target */
+	Datum	   *values;			/* of one row, by attribute */
+	bool	   *nulls;
+	ColumnDefault *defaults;
+	int			ndefaults;
+
+	/* the batch */
+	MemoryContext context;
+	ExprContext *econtext;		/* NULL until a default is wanted */
+	HeapTuple  *tuples;
+	int			ntuples;
+	int			row;			/* at which a write is; -1 if not known */
+};
+
+/* The rows of a write that go to the same table: a list by row number. */
+typedef struct Share
+{
+	ResultRelInfo *relation;
+	int			first;
+	int			last;
+	int			nrows;
+} Share;
+
+/* A write: n rows from `from` on. */
+typedef struct Write
+{
+	SiDirect   *direct;
+	EState	   *estate;
+	ResultRelInfo *root;
+	ModifyTableState *mtstate;	/* NULL unless partitioned */
+	PartitionTupleRouting *routing;
+	TupleTableSlot *root_slot;
+	int			from;
+	int			n;
+	int		   *next;			/* by row - from: the next of its share, or -1 */
+	List	   *shares;
+	CommandId	cid;
+	int64		inserted;
+} Write;
+
+SiDirect *
+si_direct_create(Relation target, const SiMapping *mapping)
+{
+	SiDirect   *direct = palloc0(sizeof(SiDirect));
+	int			natts = RelationGetDescr(target)->natts;
+
+	direct->target = RelationGetRelid(target);
+	direct->mapping = mapping;
+	direct->desc = CreateTupleDescCopy(RelationGetDescr(target));
+	direct->values = palloc0(sizeof(Datum) * Max(natts, 1));
+	direct->nulls = palloc(sizeof(bool) * Max(natts, 1));
+	memset(direct->nulls, true, natts);
+	direct->defaults = palloc0(sizeof(ColumnDefault) * Max(natts, 1));
+	for (int i = 0; i < natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(direct->desc, i);
+		const SiColumn *column = si_direct_column(mapping, attribute->attnum);
+		Node	   *expression;
+
+		if (!si_direct_wants_default(mapping, TupleDescAttr(RelationGetDescr(target), i)))
+			continue;
+		expression = si_column_default(target, attribute->attnum);
+		if (expression == NULL)
+			continue;
+		direct->defaults[direct->ndefaults].attnum = attribute->attnum;
+		direct->defaults[direct->ndefaults].absent_bit = column ? column->absent_bit : -1;
+		direct->defaults[direct->ndefaults++].expression = expression_planner((Expr *) expression);
+	}
+	return direct;
+}
+
+/* ---- rows ---- */
+
+void
+si_direct_begin(SiDirect *direct, int capacity)
+{
+	direct->context = CurrentMemoryContext;
+	direct->econtext = NULL;
+	direct->ntuples = 0;
+	direct->tuples = palloc(sizeof(HeapTuple) * Max(capacity, 1));
+	direct->row = -1;
+}
+
+/* Once per batch, since it checks the privileges on the defaults' functions. */
+static void
+prepare_defaults(SiDirect *direct)
+{
+	MemoryContext old = MemoryContextSwitchTo(direct->context);
+
+	direct->econtext = CreateStandaloneExprContext();
+	for (int i = 0; i < direct->ndefaults; i++)
+		direct->defaults[i].state = ExecInitExpr(direct->defaults[i].expression, NULL);
+	MemoryContextSwitchTo(old);
+}
+
+static bool
+is_absent(const Datum *words, int bit)
+{
+	return (DatumGetInt64(words[bit / SI_ABSENT_BITS]) >> (bit % SI_ABSENT_BITS)) & 1;
+}
+
+static void
+fill_defaults(SiDirect *direct, const Datum *words)
+{
+	ResetExprContext(direct->econtext);
+	for (int i = 0; i < direct->ndefaults; i++)
+	{
+		const ColumnDefault *def = &direct->defaults[i];
+
+		if (def->absent_bit >= 0 && !is_absent(words, def->absent_bit))
+			continue;
+		direct->values[def->attnum - 1] =
+			ExecEvalExprSwitchContext(def->state, direct->econtext,
+									  &direct->nulls[def->attnum - 1]);
+	}
+}
+
+void
+si_direct_put(SiDirect *direct, const Datum *values, const bool *nulls)
+{
+	const SiMapping *mapping = direct->mapping;
+	MemoryContext old;
+
+	for (int i = 0; i < mapping->ncolumns; i++)
+	{
+		int			attribute = mapping->columns[i].attnum - 1;
+
+		direct->values[attribute] = values[i];
+		direct->nulls[attribute] = nulls[i];
+	}
+	if (direct->ndefaults > 0)
+	{
+		if (direct->econtext == NULL)
+			prepare_defaults(direct);
+		fill_defaults(direct, values + mapping->ncolumns);
+	}
+
+	old = MemoryContextSwitchTo(direct->context);
+	direct->tuples[direct->ntuples] = heap_form_tuple(direct->desc, direct->values, direct->nulls);
+	direct->ntuples++;
+	MemoryContextSwitchTo(old);
+}
+
+/* ---- routing ---- */
+
+/*
+ * The table that a row goes to.  A partition attached since the plan was made
+ * can be a foreign table, whose rows the statement has to write.
+ */
+static ResultRelInfo *
+route_row(Write *write, int row)
+{
+	ResultRelInfo *relation = write->root;
+
+	if (write->routing == NULL)
+		return relation;
+	write->direct->row = row;
+	ExecStoreHeapTuple(write->direct->tuples[row], write->root_slot, false);
+	ResetPerTupleExprContext(write->estate);
+	relation = ExecFindPartition(write->mtstate, write->root, write->routing,
+								 write->root_slot, write->estate);
+	if (relation->ri_FdwRoutine != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("a foreign table was attached to the target while a batch was being applied")));
+	return relation;
+}
+
+/*
+ * The share of a table, found by the pointer that the executor keeps there for
+ * COPY, which does not run in this executor state.
+ */
+static Share *
+share_of(Write *write, ResultRelInfo *relation)
+{
+	Share	   *share = (Share *) relation->ri_CopyMultiInsertBuffer;
+
+	if (share != NULL)
+		return share;
+	share = palloc0(sizeof(Share));
+	share->relation = relation;
+	share->first = share->last = -1;
+	relation->ri_CopyMultiInsertBuffer = (struct CopyMultiInsertBuffer *) share;
+	write->shares = lappend(write->shares, share);
+	return share;
+}
+
+static void
+share_rows(Write *write)
+{
+	write->next = palloc(sizeof(int) * Max(write->n, 1));
+	for (int i = 0; i < write->n; i++)
+	{
+		Share	   *share;
+
+		if (i % 256 == 0)
+			CHECK_FOR_INTERRUPTS();
+		share = share_of(write, route_row(write, write->from + i));
+		write->next[i] = -1;
+		if (share->nrows++ == 0)
+			share->first = i;
+		else
+			write->next[share->last] = i;
+		share->last = i;
+	}
+}
+
+/* ---- inserting ---- */
+
+/* A row as a tuple of the table that it goes to, with its generated columns. */
+static void
+store_row(Write *write, ResultRelInfo *relation, int row, TupleTableSlot *slot)
+{
+	TupleConversionMap *map = write->routing ? root_to_partition_map_compat(relation, write->estate)
+		: NULL;
+	TupleConstr *constraints = RelationGetDescr(relation->ri_RelationDesc)->constr;
+
+	if (map == NULL)
+		ExecStoreHeapTuple(write->direct->tuples[row], slot, false);
+	else
+	{
+		ExecStoreHeapTuple(write->direct->tuples[row], write->root_slot, false);
+		execute_attr_map_slot(map->attrMap, write->root_slot, slot);
+	}
+	slot->tts_tableOid = RelationGetRelid(relation->ri_RelationDesc);
+	if (constraints != NULL && constraints->has_generated_stored)
+		ExecComputeStoredGenerated(relation, write->estate, slot, CMD_INSERT);
+}
+
+/*
+ * Check a row.  The executor has found the partition by the row, so that its
+ * bounds need no check unless a trigger has changed the row since, or the
+ * target itself is a partition.
+ */
+static void
+check_row(Write *write, ResultRelInfo *relation, TupleTableSlot *slot, bool changed)
+{
+	if (RelationGetDescr(relation->ri_RelationDesc)->constr != NULL)
+		ExecConstraints(relation, slot, write->estate);
+	if (relation->ri_RelationDesc->rd_rel->relispartition && (write->routing == NULL || changed))
+		ExecPartitionCheck(relation, slot, write->estate, true);
+}
+
+/* After a row was inserted: its index entries, and its triggers. */
+static void
+finish_row(Write *write, ResultRelInfo *relation, TupleTableSlot *slot)
+{
+	List	   *recheck = NIL;
+
+	if (relation->ri_NumIndices > 0)
+		recheck = insert_index_tuples_compat(relation, slot, write->estate);
+	ExecARInsertTriggers(write->estate, relation, slot, recheck, NULL);
+	list_free(recheck);
+}
+
+/*
+ * Insert buffered rows by one call.  A heap copies a tuple that its slot does
+ * not own; the slots own theirs for as long as it takes.  Nothing is freed by
+ * that: the batch may need the tuples again.
+ */
+static void
+insert_buffered(Write *write, ResultRelInfo *relation, TupleTableSlot **slots, const int *rows,
+				int n)
+{
+	bool		borrowed[MAX_BUFFERED];
+	MemoryContext old;
+
+	for (int i = 0; i < n; i++)
+	{
+		borrowed[i] = TTS_IS_HEAPTUPLE(slots[i]) && !TTS_SHOULDFREE(slots[i]) &&
+			((HeapTupleTableSlot *) slots[i])->tuple != NULL;
+		if (borrowed[i])
+			slots[i]->tts_flags |= TTS_FLAG_SHOULDFREE;
+	}
+	write->direct->row = -1;
+	old = MemoryContextSwitchTo(GetPerTupleMemoryContext(write->estate));
+	table_multi_insert(relation->ri_RelationDesc, slots, n, write->cid, 0, NULL);
+	MemoryContextSwitchTo(old);
+	for (int i = 0; i < n; i++)
+	{
+		if (borrowed[i])
+			slots[i]->tts_flags &= ~TTS_FLAG_SHOULDFREE;
+		if (relation->ri_NumIndices > 0 || relation->ri_TrigDesc != NULL)
+		{
+			ResetPerTupleExprContext(write->estate);
+			write->direct->row = rows[i];
+			finish_row(write, relation, slots[i]);
+		}
+	}
+	ResetPerTupleExprContext(write->estate);
+	write->inserted += n;
+}
+
+/* Insert one row of a partition that has triggers before each row. */
+static void
+insert_single(Write *write, ResultRelInfo *relation, TupleTableSlot *slot, int row)
+{
+	TupleConstr *constraints = RelationGetDescr(relation->ri_RelationDesc)->constr;
+
+	store_row(write, relation, row, slot);
+	if (!ExecBRInsertTriggers(write->estate, relation, slot))
+		return;
+	if (constraints != NULL && constraints->has_generated_stored)
+		ExecComputeStoredGenerated(relation, write->estate, slot, CMD_INSERT);
+	check_row(write, relation, slot, true);
+	table_tuple_insert(relation->ri_RelationDesc, slot, write->cid, 0, NULL);
+	finish_row(write, relation, slot);
+	write->inserted++;
+}
+
+/*
+ * Slots for rows of a table.  They share a copy of its row type that is not
+ * counted: the resource owner would have to remember each slot's reference.
+ */
+static TupleTableSlot **
+make_slots(Relation relation, int n)
+{
+	TupleTableSlot **slots = palloc(sizeof(TupleTableSlot *) * n);
+	TupleDesc	desc = CreateTupleDescCopyConstr(RelationGetDescr(relation));
+
+	for (int i = 0; i < n; i++)
+		slots[i] = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	return slots;
+}
+
+/* Insert the rows of one table. */
+static void
+insert_share(Write *write, const Share *share)
+{
+	ResultRelInfo *relation = share->relation;
+	bool		single = relation->ri_TrigDesc && relation->ri_TrigDesc->trig_insert_before_row;
+	int			nslots = single ? 1 : Min(share->nrows, MAX_BUFFERED);
+	TupleTableSlot **slots = make_slots(relation->ri_RelationDesc, nslots);
+	int			rows[MAX_BUFFERED];
+	int			n = 0;
+
+	if (relation->ri_IndexRelationDescs == NULL && relation->ri_RelationDesc->rd_rel->relhasindex)
+		ExecOpenIndices(relation, false);
+	for (int i = share->first; i >= 0; i = write->next[i])
+	{
+		int			row = write->from + i;
+
+		if (i % 256 == 0)
+			CHECK_FOR_INTERRUPTS();
+		write->direct->row = row;
+		ResetPerTupleExprContext(write->estate);
+		if (single)
+		{
+			insert_single(write, relation, slots[0], row);
+			continue;
+		}
+		store_row(write, relation, row, slots[n]);
+		check_row(write, relation, slots[n], false);
+		rows[n++] = row;
+		if (n == nslots)
+		{
+			insert_buffered(write, relation, slots, rows, n);
+			n = 0;
+		}
+	}
+	if (n > 0)
+		insert_buffered(write, relation, slots, rows, n);
+	for (int i = 0; i < nslots; i++)
+		ExecDropSingleTupleTableSlot(slots[i]);
+	pfree(slots);
+}
+
+/* ---- a write ---- */
+
+/* May the current user insert into the mapping's columns? */
+static void
+check_privileges(const SiDirect *direct, Relation target)
+{
+	const SiMapping *mapping = direct->mapping;
+	AclResult	result = pg_class_aclcheck(direct->target, GetUserId(), ACL_INSERT);
+
+	if (result == ACLCHECK_OK)
+		return;
+	if (mapping->ncolumns == 0)
+		result = pg_attribute_aclcheck_all(direct->target, GetUserId(), ACL_INSERT, ACLMASK_ANY);
+	for (int i = 0; i < mapping->ncolumns; i++)
+	{
+		result = pg_attribute_aclcheck(direct->target, mapping->columns[i].attnum, GetUserId(),
+									   ACL_INSERT);
+		if (result != ACLCHECK_OK)
+			break;
+	}
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, get_relkind_objtype(target->rd_rel->relkind),
+					   RelationGetRelationName(target));
+}
+
+/* The columns that the rows have values for, as a range table has them. */
+static Bitmapset *
+inserted_columns(const SiMapping *mapping)
+{
+	Bitmapset  *columns = NULL;
+
+	for (int i = 0; i < mapping->ncolumns; i++)
+		columns = bms_add_member(columns, mapping->columns[i].attnum -
+								 FirstLowInvalidHeapAttributeNumber);
+	return columns;
+}
+
+/* What the executor keeps of a partitioned target. */
+static void
+begin_routing(Write *write, Relation target)
+{
+	ModifyTableState *mtstate = makeNode(ModifyTableState);
+
+	mtstate->ps.plan = NULL;
+	mtstate->ps.state = write->estate;
+	mtstate->operation = CMD_INSERT;
+	mtstate->mt_nrels = 1;
+	mtstate->resultRelInfo = write->root;
+	mtstate->rootResultRelInfo = write->root;
+	write->mtstate = mtstate;
+	write->routing = ExecSetupPartitionTupleRouting(write->estate, target);
+	write->root_slot = ExecInitExtraTupleSlot(write->estate, RelationGetDescr(target),
+											  &TTSOpsHeapTuple);
+}
+
+static void
+begin_write(Write *write, Relation target)
+{
+	write->estate = CreateExecutorState();
+	write->cid = GetCurrentCommandId(true);
+	write->estate->es_output_cid = write->cid;
+	init_insert_range_table_compat(write->estate, target, inserted_columns(write->direct->mapping));
+	write->root = makeNode(ResultRelInfo);
+	ExecInitResultRelation(write->estate, write->root, 1);
+	AfterTriggerBeginQuery();
+	if (target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		begin_routing(write, target);
+}
+
+static void
+end_write(Write *write)
+{
+	AfterTriggerEndQuery(write->estate);
+	if (write->routing != NULL)
+		ExecCleanupTupleRouting(write->mtstate, write->routing);
+	ExecResetTupleTable(write->estate->es_tupleTable, false);
+	ExecCloseResultRelations(write->estate);
+	ExecCloseRangeTableRelations(write->estate);
+	FreeExecutorState(write->estate);
+}
+
+int64
+si_direct_write(SiDirect *direct, int from, int n)
+{
+	Relation	target = table_open(direct->target, NoLock);
+	Write		write = {.direct = direct,.from = from,.n = n};
+	ListCell   *lc;
+	MemoryContext old;
+
+	PreventCommandIfReadOnly("INSERT");
+	check_privileges(direct, target);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	direct->row = -1;
+	begin_write(&write, target);
+	old = MemoryContextSwitchTo(write.estate->es_query_cxt);
+	ExecBSInsertTriggers(write.estate, write.root);
+	share_rows(&write);
+	foreach(lc, write.shares)
+		insert_share(&write, lfirst(lc));
+	direct->row = -1;
+	ExecASInsertTriggers(write.estate, write.root, NULL);
+	MemoryContextSwitchTo(old);
+	end_write(&write);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+	table_close(target, NoLock);
+	return write.inserted;
+}
+
+int
+si_direct_row(const SiDirect *direct)
+{
+	return direct->row;
+}
