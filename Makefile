@@ -21,12 +21,13 @@ OBJS_options = document insert_mode nearest option_positions option_schema \
 	option_types options property property_table server_options
 OBJS_shmem = lock_wait slots
 OBJS_catalog = count_changes dead_letter event fixed_sql position \
-	position_judge progress session settings subscriptions transaction unlogged
+	position_judge progress session settings subscription_columns subscriptions \
+	transaction unlogged
 OBJS_apply = apply column_default convert convert_batch datum datum_failure \
-	decoded_value direct direct_target fast_input format isolate jsonb_push \
-	key mapping mapping_source \
-	other_index outcome plan protect reduce retry row_notes rows show statement \
-	statement_text tombstone typed_datum unix_time user_sql write writer
+	decoded_value direct direct_target fast_input format isolate jsonb_push key \
+	mapping mapping_source other_index outcome plan protect reduce retry \
+	row_notes rows show statement statement_text tombstone typed_datum unix_time \
+	user_sql write writer
 OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \
 	object_ddl places publisher scanner suspension turn utility worker \
 	worker_apply worker_contact worker_fetch worker_limits worker_partitions \

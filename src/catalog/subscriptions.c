@@ -14,7 +14,6 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 
@@ -22,65 +21,18 @@
 #include "catalog/dead_letter.h"
 #include "catalog/fixed_sql.h"
 #include "catalog/progress.h"
+#include "catalog/subscription_columns.h"
 #include "catalog/subscriptions.h"
 #include "format/decoder.h"
 #include "options/server_options.h"
 
-#define COLUMNS \
-	"s.id, s.name, s.owner, s.owner_name, s.server, s.topic, s.target, s.target_name, " \
-	"s.apply, s.format, s.fields, s.mapping, s.insert_mode, s.key_columns, s.options, " \
-	"s.pinned, s.enabled, s.epoch, s.stop_state, s.stop_reason, s.pending_position, " \
-	"s.first_partitions, s.adopt_log, s.system_identifier, s.database, s.extension, s.stop_sqlstate, " \
-	"s.run_since, s.server_oid"
-
-static SiFixedSql get_sql = {
-	"SELECT " COLUMNS " FROM stream_ingest.subscription s WHERE s.id = $1",
-	1, {INT4OID}
-};
-
-static SiFixedSql find_sql = {
-	"SELECT " COLUMNS " FROM stream_ingest.subscription s WHERE s.name = $1",
-	1, {NAMEOID}
-};
-
-static SiFixedSql find_locked_sql = {
-	"SELECT " COLUMNS " FROM stream_ingest.subscription s WHERE s.name = $1 FOR UPDATE",
-	1, {NAMEOID}
-};
-
-static SiFixedSql list_sql = {
-	"SELECT " COLUMNS " FROM stream_ingest.subscription s ORDER BY s.id",
-	0
-};
-
-static SiFixedSql insert_sql = {
-	"INSERT INTO stream_ingest.subscription AS s (name, owner, owner_name, server, topic, "
-	" target, target_name, apply, format, fields, mapping, insert_mode, key_columns, options, "
-	" pinned, enabled, stop_state, stop_reason, pending_position, first_partitions, adopt_log, "
-	" system_identifier, database, extension, server_oid) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12, $13, $14::jsonb, $15, "
-	" $16, $17, $18, $19, $20, $21, $22, $23, $24, $25) "
-	"ON CONFLICT (name) DO NOTHING RETURNING s.id",
-	25, {NAMEOID, OIDOID, NAMEOID, NAMEOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID,
-		TEXTOID, TEXTOID, TEXTOID, NAMEARRAYOID, TEXTOID, TEXTARRAYOID, BOOLOID, TEXTOID,
-	TEXTOID, TEXTOID, INT4OID, BOOLOID, INT8OID, OIDOID, OIDOID, OIDOID}
-};
-
-static SiFixedSql update_sql = {
-	"UPDATE stream_ingest.subscription s SET owner = $2, owner_name = $3, server = $4, "
-	" topic = $5, target = $6, target_name = $7, apply = $8, format = $9, fields = $10, "
-	" mapping = $11::jsonb, insert_mode = $12, key_columns = $13, options = $14::jsonb, "
-	" pinned = $15, enabled = $16, stop_state = $17, stop_reason = $18, "
-	" stop_sqlstate = CASE WHEN $17 IS NOT NULL THEN s.stop_sqlstate END, "
-	" stopped_at = CASE WHEN $17 IS NOT NULL THEN s.stopped_at END, "
-	" pending_position = $19, first_partitions = $20, adopt_log = $21, "
-	" system_identifier = $22, database = $23, extension = $24, server_oid = $25, "
-	" epoch = s.epoch + 1 "
-	"WHERE s.name = $1 RETURNING s.epoch",
-	25, {NAMEOID, OIDOID, NAMEOID, NAMEOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID,
-		TEXTOID, TEXTOID, TEXTOID, NAMEARRAYOID, TEXTOID, TEXTARRAYOID, BOOLOID, TEXTOID,
-	TEXTOID, TEXTOID, INT4OID, BOOLOID, INT8OID, OIDOID, OIDOID, OIDOID}
-};
+/* Completed by subscription_columns.c when they are first used. */
+static SiFixedSql get_sql = {NULL, 1, {INT4OID}};
+static SiFixedSql find_sql = {NULL, 1, {NAMEOID}};
+static SiFixedSql find_locked_sql = {NULL, 1, {NAMEOID}};
+static SiFixedSql list_sql = {NULL, 0};
+static SiFixedSql insert_sql;
+static SiFixedSql update_sql;
 
 static SiFixedSql delete_sql = {
 	"DELETE FROM stream_ingest.subscription s WHERE s.id = $1",
@@ -180,34 +132,6 @@ si_catalog_lock_extension(void)
 	return si_catalog_extension();
 }
 
-/*
- * The pinned settings.  Missing ones are empty, so that nobody who only moves
- * the row about stumbles over them.
- */
-static void
-read_pinned(SiSubscription *s, uint64 row)
-{
-	bool		isnull;
-	Datum		pinned = si_fixed_sql_datum(row, 16, &isnull);
-	Datum	   *elements = NULL;
-	bool	   *nulls = NULL;
-	int			n = 0;
-
-	if (!isnull)
-		deconstruct_array(DatumGetArrayTypeP(pinned), TEXTOID, -1, false, TYPALIGN_INT,
-						  &elements, &nulls, &n);
-	s->pinned_lost = (n != SI_NPINNED);
-	for (int i = 0; i < SI_NPINNED; i++)
-	{
-		char	   *value = (i >= n || nulls[i]) ? "" : TextDatumGetCString(elements[i]);
-
-		/* only a search_path can be empty */
-		s->pinned_lost |= (value[0] == '\0' && i != SI_PINNED_SEARCH_PATH);
-		s->pinned[i] = SPI_palloc(strlen(value) + 1);
-		strcpy(s->pinned[i], value);
-	}
-}
-
 /* What no subscription that we have stored can look like, or NULL. */
 static const char *
 find_damage(const SiSubscription *s)
@@ -236,49 +160,14 @@ si_catalog_check_damage(const SiSubscription *subscription)
 				 errhint("Use stream_ingest.alter_subscription to correct it.")));
 }
 
-/* Make a struct of a row that COLUMNS selected. */
+/* Make a struct of a row with all columns. */
 static SiSubscription *
 read_row(uint64 row)
 {
 	SiSubscription *s = SPI_palloc(sizeof(SiSubscription));
-	bool		isnull;
-	Datum		run_since;
 
 	memset(s, 0, sizeof(SiSubscription));
-	s->id = si_fixed_sql_int(row, 1, 0);
-	namestrcpy(&s->name, si_fixed_sql_text(row, 2));
-	s->owner = si_fixed_sql_int(row, 3, 0);
-	s->owner_name = si_fixed_sql_text(row, 4);
-	s->server = si_fixed_sql_text(row, 5);
-	s->topic = si_fixed_sql_text(row, 6);
-	s->target = si_fixed_sql_int(row, 7, InvalidOid);
-	s->target_name = si_fixed_sql_text(row, 8);
-	s->apply = si_fixed_sql_text(row, 9);
-	s->format = si_fixed_sql_text(row, 10);
-	s->fields = si_fixed_sql_text(row, 11);
-	s->mapping = si_fixed_sql_text(row, 12);
-	s->unknown_mode = si_fixed_sql_text(row, 13);
-	s->insert_mode = si_insert_mode_parse(s->unknown_mode);
-	s->key_columns = si_fixed_sql_datum(row, 14, &isnull);
-	if (isnull)
-		s->key_columns = (Datum) 0;
-	s->options_text = si_fixed_sql_text(row, 15);
-
-	read_pinned(s, row);
-	s->enabled = si_fixed_sql_int(row, 17, 0);
-	s->epoch = si_fixed_sql_int(row, 18, 0);
-	s->stop_state = si_fixed_sql_text(row, 19);
-	s->stop_reason = si_fixed_sql_text(row, 20);
-	s->pending_position = si_fixed_sql_text(row, 21);
-	s->first_partitions = si_fixed_sql_int(row, 22, -1);
-	s->adopt_log = si_fixed_sql_int(row, 23, 0);
-	s->system_identifier = si_fixed_sql_int(row, 24, 0);
-	s->database = si_fixed_sql_int(row, 25, 0);
-	s->extension = si_fixed_sql_int(row, 26, 0);
-	s->stop_sqlstate = si_fixed_sql_text(row, 27);
-	run_since = si_fixed_sql_datum(row, 28, &isnull);
-	s->run_since = isnull ? 0 : DatumGetTimestampTz(run_since);
-	s->server_oid = si_fixed_sql_int(row, 29, InvalidOid);
+	si_subscription_read(s, row);
 	s->damage = find_damage(s);
 	return s;
 }
@@ -302,6 +191,7 @@ read_one(SiFixedSql *statement, Datum argument, bool read_only)
 SiSubscription *
 si_catalog_get(int32 id)
 {
+	si_subscription_select(&get_sql, "WHERE s.id = $1");
 	return read_one(&get_sql, Int32GetDatum(id), true);
 }
 
@@ -311,6 +201,8 @@ si_catalog_find(const char *name, bool lock)
 	NameData	value;
 
 	namestrcpy(&value, name);
+	si_subscription_select(&find_sql, "WHERE s.name = $1");
+	si_subscription_select(&find_locked_sql, "WHERE s.name = $1 FOR UPDATE");
 	return read_one(lock ? &find_locked_sql : &find_sql, NameGetDatum(&value), !lock);
 }
 
@@ -321,6 +213,7 @@ si_catalog_list(void)
 	MemoryContext context = CurrentMemoryContext;
 	uint64		n;
 
+	si_subscription_select(&list_sql, "ORDER BY s.id");
 	si_fixed_sql_begin();
 	n = si_fixed_sql_read(&list_sql, NULL, NULL);
 	for (uint64 i = 0; i < n; i++)
@@ -356,53 +249,6 @@ text_or_null(const char *value, char *null)
 	return (value == NULL) ? (Datum) 0 : CStringGetTextDatum(value);
 }
 
-/* Arguments of insert_sql and update_sql, which are the same. */
-static void
-fill_arguments(SiSubscription *s, Datum *values, char *nulls)
-{
-	NameData   *owner_name = palloc(sizeof(NameData));
-	NameData   *server = palloc(sizeof(NameData));
-	Datum		pinned[SI_NPINNED];
-
-	for (int i = 0; i < SI_NPINNED; i++)
-		pinned[i] = CStringGetTextDatum(s->pinned[i]);
-	namestrcpy(owner_name, s->owner_name);
-	namestrcpy(server, s->server);
-
-	memset(nulls, ' ', SI_FIXED_SQL_MAX_ARGS);
-	values[0] = NameGetDatum(&s->name);
-	values[1] = ObjectIdGetDatum(s->owner);
-	values[2] = NameGetDatum(owner_name);
-	values[3] = NameGetDatum(server);
-	values[4] = CStringGetTextDatum(s->topic);
-	values[5] = ObjectIdGetDatum(s->target);
-	nulls[5] = OidIsValid(s->target) ? ' ' : 'n';
-	values[6] = text_or_null(s->target_name, &nulls[6]);
-	values[7] = text_or_null(s->apply, &nulls[7]);
-	values[8] = CStringGetTextDatum(s->format);
-	values[9] = text_or_null(s->fields, &nulls[9]);
-	values[10] = text_or_null(s->mapping, &nulls[10]);
-	values[11] = CStringGetTextDatum(s->insert_mode == SI_MODE_UNKNOWN ? s->unknown_mode
-									 : si_insert_modes[s->insert_mode].name);
-	values[12] = s->key_columns;
-	nulls[12] = (s->key_columns == (Datum) 0) ? 'n' : ' ';
-	values[13] = CStringGetTextDatum(s->options_text);
-	values[14] = PointerGetDatum(construct_array(pinned, SI_NPINNED, TEXTOID, -1, false,
-												 TYPALIGN_INT));
-	values[15] = BoolGetDatum(s->enabled);
-	values[16] = text_or_null(s->stop_state, &nulls[16]);
-	values[17] = text_or_null(s->stop_reason, &nulls[17]);
-	values[18] = text_or_null(s->pending_position, &nulls[18]);
-	values[19] = Int32GetDatum(s->first_partitions);
-	nulls[19] = (s->first_partitions < 0) ? 'n' : ' ';
-	values[20] = BoolGetDatum(s->adopt_log);
-	values[21] = Int64GetDatum(s->system_identifier);
-	values[22] = ObjectIdGetDatum(s->database);
-	values[23] = ObjectIdGetDatum(s->extension);
-	values[24] = ObjectIdGetDatum(s->server_oid);
-	nulls[24] = OidIsValid(s->server_oid) ? ' ' : 'n';
-}
-
 void
 si_catalog_insert(SiSubscription *subscription)
 {
@@ -410,7 +256,8 @@ si_catalog_insert(SiSubscription *subscription)
 	char		nulls[SI_FIXED_SQL_MAX_ARGS];
 	uint64		n;
 
-	fill_arguments(subscription, values, nulls);
+	si_subscription_insert(&insert_sql);
+	si_subscription_arguments(subscription, values, nulls);
 	si_fixed_sql_begin();
 	n = si_fixed_sql_run(&insert_sql, values, nulls);
 	if (n > 0)
@@ -429,7 +276,8 @@ si_catalog_update(SiSubscription *subscription)
 	Datum		values[SI_FIXED_SQL_MAX_ARGS];
 	char		nulls[SI_FIXED_SQL_MAX_ARGS];
 
-	fill_arguments(subscription, values, nulls);
+	si_subscription_update(&update_sql);
+	si_subscription_arguments(subscription, values, nulls);
 	si_fixed_sql_begin();
 	if (si_fixed_sql_run(&update_sql, values, nulls) != 1)
 		elog(ERROR, "subscription %d is not locked", subscription->id);
