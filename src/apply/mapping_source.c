@@ -179,7 +179,7 @@ find_special(const SourceReader *reader, size_t len)
 	}
 
 	nearest = si_nearest_name(pnstrdup(reader->utf8, len), words,
-								lengthof(words));
+							  lengthof(words));
 	hint = "A field whose name begins with \"$\" is written as an array of keys, such as [\"$id\"].";
 	if (nearest)
 		hint = psprintf("Perhaps you meant \"%s\". %s", nearest, hint);
