@@ -12,8 +12,8 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes failure guc kafka_time message reason subtransaction \
 	words
-OBJS_format = decode_json decode_raw decode_text decoder json_scan \
-	json_unescape path_tree transcode
+OBJS_format = decode_json decode_raw decode_text decoder json_rest json_scan \
+	json_unescape json_verdict path_tree text_rest transcode
 OBJS_kafka = broker_error client committer consumer consumer_events \
 	consumer_fetch held helper lookup producer
 OBJS_options = document insert_mode nearest option_positions option_types \
@@ -139,7 +139,7 @@ test/fast_input_test.so: test/fast_input_test.c src/apply/fast_input.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # The decoders need no server, so this one runs under the sanitizers.
-test/decoder_test: test/decoder_test.c $(addprefix src/format/,decoder.c json_scan.c json_unescape.c path_tree.c decode_json.c decode_text.c decode_raw.c)
+test/decoder_test: test/decoder_test.c $(addprefix src/format/,$(addsuffix .c,$(filter-out transcode,$(OBJS_format))))
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -I$(top)/src -o $@ $^ $(shell $(PKG_CONFIG) --cflags --libs jansson)
 

@@ -9,7 +9,8 @@
  * figure is the best of several rounds: the machine may be shared.
  *
  *	  cc -O2 -Isrc test/bench/json_scan_bench.c src/format/decode*.c \
- *		src/format/json_*.c src/format/path_tree.c -ljansson -o json_scan_bench
+ *		src/format/json_*.c src/format/path_tree.c src/format/text_rest.c \
+ *		-ljansson -o json_scan_bench
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
