@@ -15,24 +15,9 @@
 #define SI_MAPPING_H
 
 #include "access/tupdesc.h"
+#include "apply/source_kind.h"
 #include "format/decoder.h"
 #include "options/option_values.h"
-
-/* Where a column's value comes from. */
-typedef enum SiSourceKind
-{
-	SI_SOURCE_FIELD,			/* the decoder's field number `field` */
-	SI_SOURCE_VALUE,			/* $value: all of the value, as it came */
-	SI_SOURCE_KEY,				/* $key: all of the key, as it came */
-	SI_SOURCE_TOPIC,
-	SI_SOURCE_PARTITION,
-	SI_SOURCE_OFFSET,
-	SI_SOURCE_TIMESTAMP,
-	SI_SOURCE_HEADERS,			/* $headers: a JSON object, the last of equal
-								 * names winning */
-	SI_SOURCE_HEADER,			/* $headers.name */
-	SI_SOURCE_DELETED			/* _deleted of apply's batch */
-} SiSourceKind;
 
 typedef struct SiColumn
 {
