@@ -9,8 +9,7 @@
  * decoded too: names that begin with y_ must be accepted, n_ refused, i_ only
  * survived.
  *
- *	  cc -g -fsanitize=address,undefined -Isrc test/decoder_test.c \
- *		src/format/decode*.c src/format/json_*.c src/format/path_tree.c -ljansson -o decoder_test
+ *	  make test/decoder_test
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -511,7 +510,7 @@ test_escapes(void)
 
 	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 	{
-		SiValue		value = {SI_VALUE_STRING, good[i][1], strlen(good[i][1])};
+		SiValue		value = {SI_VALUE_STRING,.data = good[i][1],.len = strlen(good[i][1])};
 		char		expected[256] = "";
 
 		snprintf(text, sizeof(text), "{\"a\":\"%s\"}", good[i][0]);

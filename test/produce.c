@@ -16,6 +16,7 @@
  *	-f FILE			read from there
  *	-K SEPARATOR	a line is key, separator, value
  *	-Z				an empty value is a null value (a tombstone)
+ *	-x				values are written in hexadecimal
  *	-H NAME=VALUE	a header of every message (repeatable); NAME alone: a null one
  *	-M MS			the time of every message, in milliseconds since 1970
  *	-T HOW			in one transaction, which is then committed ("commit"),
@@ -62,6 +63,7 @@ typedef struct Options
 	int			partition;
 	int			round_robin;
 	bool		empty_is_null;
+	bool		hex;
 	bool		acknowledge;
 	long long	count;
 	long long	first;
@@ -97,7 +99,7 @@ usage(void)
 {
 	fprintf(stderr, "usage: produce [-b BOOTSTRAP] -t TOPIC "
 			"[-p PARTITION | -r N] [-f FILE | -n COUNT [-i FIRST] [-s BYTES]]\n"
-			"       [-K SEPARATOR] [-Z] [-A] [-H NAME[=VALUE]]... "
+			"       [-K SEPARATOR] [-Z] [-x] [-A] [-H NAME[=VALUE]]... "
 			"[-M MS] [-T commit|abort|open] [-c CODEC] [-X NAME=VALUE]...\n");
 	exit(2);
 }
@@ -169,7 +171,7 @@ parse_options(int argc, char **argv, rd_kafka_conf_t *conf)
 	char	   *value;
 	int			option;
 
-	while ((option = getopt(argc, argv, "b:t:p:r:f:K:ZAH:M:T:n:i:s:c:X:")) != -1)
+	while ((option = getopt(argc, argv, "b:t:p:r:f:K:ZxAH:M:T:n:i:s:c:X:")) != -1)
 	{
 		switch (option)
 		{
@@ -193,6 +195,9 @@ parse_options(int argc, char **argv, rd_kafka_conf_t *conf)
 				break;
 			case 'Z':
 				opt.empty_is_null = true;
+				break;
+			case 'x':
+				opt.hex = true;
 				break;
 			case 'A':
 				opt.acknowledge = true;
@@ -327,6 +332,22 @@ send_message(const Message *m)
 		rd_kafka_poll(rk, FULL_QUEUE_POLL_MS);
 }
 
+/* Make bytes of their hexadecimal digits, in place. */
+static void
+decode_hex(char *digits, size_t *len)
+{
+	unsigned int byte;
+	size_t		i;
+
+	for (i = 0; i < *len / 2; i++)
+	{
+		if (sscanf(digits + 2 * i, "%2x", &byte) != 1)
+			die("no hexadecimal digits in line", digits);
+		digits[i] = (char) byte;
+	}
+	*len /= 2;
+}
+
 static void
 send_line(char *line, size_t len)
 {
@@ -346,6 +367,8 @@ send_line(char *line, size_t len)
 	}
 	if (opt.empty_is_null && m.value_len == 0)
 		m.value = NULL;
+	else if (opt.hex)
+		decode_hex((char *) m.value, &m.value_len);
 	send_message(&m);
 }
 

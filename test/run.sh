@@ -2,7 +2,7 @@
 # All tests.  What CI calls and the README names.
 #
 #   run.sh                  everything
-#   run.sh unit             the decoders, without a server
+#   run.sh unit             the decoders, without a server; Avro beside fastavro
 #   run.sh fuzz             the decoders under libFuzzer and sanitizers
 #   run.sh regress          the SQL tests, on the embedded broker
 #   run.sh tap [FILE...]    the TAP tests of test/t, on real brokers
@@ -19,6 +19,7 @@
 # and all ran.  PG_CONFIG chooses the server.  KEEP=1 keeps the scratch
 # directory when something failed.  TEST_TIMEOUT limits a TAP file, and
 # FUZZ_SECONDS is how long each decoder is fuzzed (60), in seconds.
+# AVRO_MESSAGES is how many random Avro messages are compared (20000).
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
@@ -26,6 +27,11 @@ passed=0
 failed=0
 fuzz_pids=()
 test_timeout=${TEST_TIMEOUT:-900}
+
+# What reads Avro beside us.  With a Python that the server's user can run, too.
+fastavro_version=1.13.1
+python=/usr/bin/python3
+[ -x "$python" ] || python=$(command -v python3 || echo python3)
 
 # count PASSED FAILED
 count()
@@ -172,12 +178,31 @@ run_unit()
 	report_tap "$log" decoder_test "$status" "$began"
 }
 
+fetch_fastavro()
+{
+	"$python" -m venv "$1" &&
+		nice "$1/bin/python" -m pip install -q --no-compile --disable-pip-version-check "fastavro==$fastavro_version"
+}
+
+run_avro_cases()
+{
+	local log=$scratch/log.avro_cases began=$SECONDS status=0 venv
+
+	venv=$(cached "fastavro-$fastavro_version" fetch_fastavro)
+	{
+		as_server_user nice make -C "$tree" -s MAINTAINER=1 test/avro_dump &&
+			as_server_user timeout -k 10 "$test_timeout" \
+				"$venv/bin/python" "$tree/test/avro_cases.py" "$tree/test/avro_dump" "${AVRO_MESSAGES:-20000}"
+	} >"$log" 2>&1 || status=$?
+	report_tap "$log" avro_cases "$status" "$began"
+}
+
 # start_fuzz, finish_fuzz: in the background, while other tests run.
 start_fuzz()
 {
 	local format
 
-	for format in json text; do
+	for format in json text avro; do
 		(cd "$tree" && as_server_user env TMPDIR="$scratch/fuzz" CLANG="$(find_clang)" \
 			sh test/fuzz/run.sh "${FUZZ_SECONDS:-60}" "$format") >"$scratch/log.fuzz_$format" 2>&1 &
 		fuzz_pids+=($!)
@@ -188,7 +213,7 @@ finish_fuzz()
 {
 	local format began=$SECONDS status
 
-	for format in json text; do
+	for format in json text avro; do
 		status=0
 		wait "${fuzz_pids[0]}" || status=1
 		fuzz_pids=("${fuzz_pids[@]:1}")
@@ -244,6 +269,7 @@ get_packages()
 		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
 	case $part in all | tap) get_neighbour; [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
 	case $part in all | fuzz) get_fuzzer ;; esac
+	case $part in all | unit) need_packages "python3-venv: $python -c 'import ensurepip'" ;; esac
 }
 
 # libFuzzer and the sanitizers of the compiler that there is.
@@ -315,7 +341,7 @@ private_server "$scratch/server"
 
 if step 'build with gcc' build_extension "$tree" MAINTAINER=1; then
 	case $part in all | lint) run_lint ;; esac
-	case $part in all | unit) run_unit ;; esac
+	case $part in all | unit) run_unit; run_avro_cases ;; esac
 	case $part in all | fuzz) start_fuzz ;; esac
 	case $part in all | regress) run_regress ;; esac
 	case $part in all | fuzz) finish_fuzz ;; esac

@@ -337,6 +337,9 @@ take_field(SiConverter *converter, ColumnState *state, Datum *result,
 		return take_null(converter, state, result, isnull);
 
 	*isnull = false;
+	if (si_value_is_typed(value) && state->datum.typed != NULL &&
+		state->datum.typed(value, result))
+		return true;
 
 	return state->datum.convert(&converter->maker, &state->datum, value, result);
 }
@@ -399,7 +402,7 @@ take_metadata(SiConverter *converter, ColumnState *state, Datum *result,
 	SiSourceKind source = state->datum.column->source;
 	bool		deleted = converter->record->op == SI_OP_DELETE;
 	char		number[24];
-	SiValue		value = {SI_VALUE_NUMBER, number};
+	SiValue		value = {SI_VALUE_NUMBER,.data = number};
 
 	*isnull = false;
 

@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "apply/datum.h"
+#include "apply/jsonb_push.h"
 #include "apply/unix_time.h"
 #include "common/bytes.h"
 #include "format/json_scan.h"
@@ -168,6 +169,8 @@ si_datum_init_column(SiDatumColumn *state, const SiColumn *column)
 	state->time_of_day = base_type == TIMEOID || base_type == TIMETZOID;
 	state->checks_null = !state->input.fn_strict;
 	state->fast_input = si_fast_input_find(column->type, column->typmod);
+	state->typed = si_typed_find(column->type, column->typmod);
+	state->push_jsonb = column->type == JSONBOID && GetDatabaseEncoding() == PG_UTF8;
 	state->convert = choose_conversion(column, base_type);
 	if (state->convert == convert_nested)
 		init_nested(state);
@@ -257,15 +260,23 @@ convert_bytea(SiDatumMaker *maker, SiDatumColumn *state,
 	return si_datum_from_text(maker, state, maker->scratch.data, result);
 }
 
-/* A field's text becomes a JSON string; all else is JSON as it is written. */
+/*
+ * A field's text becomes a JSON string, and so does a date or time; all else is
+ * JSON as it is written.
+ */
 static bool
 convert_json(SiDatumMaker *maker, SiDatumColumn *state,
 			 const SiValue *value, Datum *result)
 {
+	if (state->push_jsonb &&
+		(value->kind == SI_VALUE_OBJECT || value->kind == SI_VALUE_ARRAY) &&
+		si_jsonb_push(value->data, value->len, result))
+		return true;
 	if (!value_to_scratch(maker, state, value))
 		return false;
 
-	if (value->kind != SI_VALUE_STRING)
+	if (value->kind != SI_VALUE_STRING &&
+		!(si_value_is_typed(value) && si_value_is_quoted(value)))
 		return si_datum_from_text(maker, state, maker->scratch.data, result);
 
 	resetStringInfo(&maker->document);
@@ -284,7 +295,17 @@ convert_datetime(SiDatumMaker *maker, SiDatumColumn *state,
 {
 	const SiColumn *column = state->column;
 	SiEpochUnit unit = maker->mapping->epoch_unit;
+	SiValue		number = {SI_VALUE_NUMBER,.data = maker->typed};
 	int64		usecs;
+
+	if (value->kind == SI_VALUE_INSTANT)
+		return si_datum_from_usecs(maker, state, value->integer, result);
+	if (value->kind == SI_VALUE_INTEGER ||
+		(value->kind == SI_VALUE_REAL && !si_value_is_quoted(value)))
+	{
+		number.len = si_value_text(value, maker->typed);
+		value = &number;
+	}
 
 	/* a number in CSV is one only if "epoch_unit" is set */
 	if (value->kind != SI_VALUE_NUMBER &&
@@ -389,7 +410,7 @@ si_datum_from_timestamptz(SiDatumMaker *maker, SiDatumColumn *state,
 	int			tz;
 	const char *tzn;
 	char		iso[MAXDATELEN + 1];
-	SiValue		value = {SI_VALUE_STRING, iso};
+	SiValue		value = {SI_VALUE_STRING,.data = iso};
 
 	if (column->type == TIMESTAMPTZOID && column->typmod < 0)
 	{
@@ -451,6 +472,12 @@ value_text(SiDatumMaker *maker, SiDatumColumn *state, const SiValue *value,
 	SiDecodeError error;
 	SiFailure  *refusal;
 
+	if (si_value_is_typed(value))
+	{
+		*len = si_value_text(value, maker->typed);
+		*text = maker->typed;
+		return true;
+	}
 	*text = value->data;
 	*len = value->len;
 

@@ -25,9 +25,11 @@
 
 #include "apply/fast_input.h"
 #include "apply/mapping.h"
+#include "apply/typed_datum.h"
 #include "common/compat.h"
 #include "common/failure.h"
 #include "format/transcode.h"
+#include "format/value_text.h"
 
 typedef struct SiDatumMaker
 {
@@ -46,6 +48,7 @@ typedef struct SiDatumMaker
 	StringInfoData scratch;		/* a NUL-terminated copy of a value's text */
 	StringInfoData document;	/* a JSON text that is put together */
 	StringInfoData converted;	/* a text in the database's encoding */
+	char		typed[SI_VALUE_TEXT_ROOM];	/* the text of a typed value */
 } SiDatumMaker;
 
 typedef struct SiDatumColumn SiDatumColumn;
@@ -61,6 +64,8 @@ struct SiDatumColumn
 	bool		time_of_day;	/* a time without a date */
 	bool		checks_null;	/* the input function wants to see NULLs */
 	si_fast_input_routine fast_input;	/* tried before it; or NULL */
+	si_typed_routine typed;		/* tried first of typed values; or NULL */
+	bool		push_jsonb;		/* objects and arrays need no input function */
 	FmgrInfo	input;
 	Oid			typioparam;
 

@@ -18,7 +18,6 @@
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "executor/execPartition.h"
 #include "executor/executor.h"
@@ -28,11 +27,11 @@
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rls.h"
 #include "utils/snapmgr.h"
 
 #include "apply/column_default.h"
 #include "apply/direct.h"
+#include "apply/direct_target.h"
 #include "common/compat.h"
 
 /* Rows inserted by one call of the access method, as in COPY. */
@@ -91,104 +90,6 @@ typedef struct Write
 	int64		inserted;
 } Write;
 
-/* ---- is it possible? ---- */
-
-/* Is the plan one INSERT into one table, as it was written? */
-static bool
-is_plain_insert(const PlannedStmt *plan)
-{
-	const ModifyTable *modify;
-
-	if (plan == NULL || plan->commandType != CMD_INSERT || plan->utilityStmt != NULL ||
-		!IsA(plan->planTree, ModifyTable))
-		return false;
-	modify = (const ModifyTable *) plan->planTree;
-	return modify->operation == CMD_INSERT && list_length(modify->resultRelations) == 1 &&
-		modify->withCheckOptionLists == NIL && modify->onConflictAction == ONCONFLICT_NONE;
-}
-
-static bool
-has_foreign_partition(Relation target)
-{
-	ListCell   *lc;
-
-	if (target->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-		return false;
-	foreach(lc, find_all_inheritors(RelationGetRelid(target), NoLock, NULL))
-	{
-		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
-			return true;
-	}
-	return false;
-}
-
-static bool
-has_special_trigger(Relation target)
-{
-	const TriggerDesc *triggers = target->trigdesc;
-
-	return triggers != NULL &&
-		(triggers->trig_insert_before_row || triggers->trig_insert_instead_row ||
-		 triggers->trig_insert_new_table);
-}
-
-static const SiColumn *
-column_of(const SiMapping *mapping, AttrNumber attnum)
-{
-	for (int i = 0; i < mapping->ncolumns; i++)
-	{
-		if (mapping->columns[i].attnum == attnum)
-			return &mapping->columns[i];
-	}
-	return NULL;
-}
-
-/* Columns that the row has no value for; generated ones are computed later. */
-static bool
-wants_default(const SiMapping *mapping, Form_pg_attribute attribute)
-{
-	const SiColumn *column = column_of(mapping, attribute->attnum);
-
-	if (attribute->attisdropped || attribute->attgenerated != '\0')
-		return false;
-	return column == NULL || column->absent_bit >= 0;
-}
-
-static bool
-are_defaults_simple(Relation target, const SiMapping *mapping)
-{
-	TupleDesc	desc = RelationGetDescr(target);
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-		Node	   *expression;
-
-		if (!wants_default(mapping, attribute))
-			continue;
-		expression = si_column_default(target, attribute->attnum);
-		if (expression != NULL && contain_volatile_functions_not_nextval(expression))
-			return false;
-		if (expression == NULL && get_typtype(attribute->atttypid) == TYPTYPE_DOMAIN)
-			return false;
-	}
-	return true;
-}
-
-bool
-si_direct_possible(Relation target, const SiMapping *mapping, const PlannedStmt *insert)
-{
-	char		relkind = target->rd_rel->relkind;
-
-	return (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE) &&
-		is_plain_insert(insert) &&
-		check_enable_rls(RelationGetRelid(target), InvalidOid, true) == RLS_NONE &&
-		target->rd_rules == NULL &&
-		!has_special_trigger(target) &&
-		!has_foreign_partition(target) &&
-		are_defaults_simple(target, mapping);
-}
-
 SiDirect *
 si_direct_create(Relation target, const SiMapping *mapping)
 {
@@ -205,10 +106,10 @@ si_direct_create(Relation target, const SiMapping *mapping)
 	for (int i = 0; i < natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(direct->desc, i);
-		const SiColumn *column = column_of(mapping, attribute->attnum);
+		const SiColumn *column = si_direct_column(mapping, attribute->attnum);
 		Node	   *expression;
 
-		if (!wants_default(mapping, TupleDescAttr(RelationGetDescr(target), i)))
+		if (!si_direct_wants_default(mapping, TupleDescAttr(RelationGetDescr(target), i)))
 			continue;
 		expression = si_column_default(target, attribute->attnum);
 		if (expression == NULL)

@@ -7,7 +7,7 @@
  * their partitions, computes generated columns, checks constraints, inserts many
  * rows by one call of the table access method, then adds their index entries and
  * fires triggers.  It gives exactly what the INSERT of the statement path gives,
- * and serves only targets of which that is certain (si_direct_possible).
+ * and serves only targets of which that is certain (direct_target.h).
  *
  * Called by writer, as the identity that runs the batch.
  *
@@ -19,28 +19,9 @@
 #define SI_DIRECT_H
 
 #include "apply/mapping.h"
-#include "nodes/plannodes.h"
 #include "utils/rel.h"
 
 typedef struct SiDirect SiDirect;
-
-/*
- * Can rows with this mapping go into the target directly?  insert: the plan of
- * the INSERT that would do the same.  False for what the direct path leaves to
- * the executor:
- *
- * - a plan that is not one ModifyTable node of the table: another extension's
- *	 planner hook has replaced it (a distributed table);
- * - rules;
- * - views and foreign tables, also as partitions;
- * - row-level security;
- * - triggers before each row, which may look at the rows before theirs, and
- *	 triggers with transition tables;
- * - a column outside the mapping whose default is volatile (nextval() apart),
- *	 or whose type is a domain without a default.
- */
-extern bool si_direct_possible(Relation target, const SiMapping *mapping,
-							   const PlannedStmt *insert);
 
 /* For such a target, in the current memory context. */
 extern SiDirect *si_direct_create(Relation target, const SiMapping *mapping);

@@ -16,6 +16,7 @@
 #include "mb/pg_wchar.h"
 
 #include "apply/format.h"
+#include "common/failure.h"
 
 /* ---- options of another format ---- */
 
@@ -55,6 +56,7 @@ check_options(const SiDecoderRoutine *routine, const SiOptions *options)
 		{"null", SI_FORMAT_DELIMITER, options->null_text != NULL},
 		{"header_columns", SI_FORMAT_COLUMNS, options->nheader_columns > 0},
 		{"encoding", SI_FORMAT_ENCODING, options->encoding != PG_UTF8},
+		{"schema", SI_FORMAT_SCHEMA, options->schema != NULL},
 	};
 
 	for (int i = 0; i < lengthof(given); i++)
@@ -272,6 +274,22 @@ check_sources(const SiDecoderRoutine *routine, const SiMapping *mapping,
 			 errhint("The columns that the option \"header_columns\" names are none of its own; use \"mapping\" to say which column takes which.")));
 }
 
+/* What the format itself wants of its options, such as a schema that it can read. */
+static void
+check_contents(const SiDecoderRoutine *routine, const SiFormatOptions *result)
+{
+	SiDecodeError error;
+	SiFailure  *refusal;
+
+	if (routine->check == NULL || routine->check(result, &error))
+		return;
+	refusal = si_failure_from_decode(&error);
+	ereport(ERROR,
+			(errcode(refusal->sqlerrcode),
+			 errmsg("%s", refusal->message),
+			 refusal->detail != NULL ? errdetail("%s", refusal->detail) : 0));
+}
+
 void
 si_format_options(const char *format, const SiMapping *mapping, const char *relname,
 				  const SiOptions *options, SiFormatOptions *result)
@@ -280,6 +298,9 @@ si_format_options(const char *format, const SiMapping *mapping, const char *reln
 
 	memset(result, 0, sizeof(SiFormatOptions));
 	check_options(routine, options);
+	if (options->schema != NULL)
+		result->schema = pg_server_to_any(options->schema, strlen(options->schema), PG_UTF8);
+	check_contents(routine, result);
 	if (routine->fields == SI_FIELDS_NAMED)
 		return;
 	if ((routine->options & SI_FORMAT_DELIMITER) != 0)

@@ -18,7 +18,9 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "apply/decoded_value.h"
 #include "apply/direct.h"
+#include "apply/direct_target.h"
 #include "apply/reduce.h"
 #include "apply/user_sql.h"
 #include "apply/writer.h"
@@ -159,6 +161,7 @@ plan_target(SiWriter *writer, Relation target, bool direct)
 
 	writer->mapping = si_mapping_build(RelationGetDescr(target), RelationGetRelationName(target),
 									   s->mapping, writer->options, track_absent, NULL);
+	si_decoded_value_take(writer->mapping, s->format);
 	spec->target = target;
 	spec->mapping = writer->mapping;
 	spec->filter = writer->options->filter;
@@ -186,6 +189,7 @@ whole_type(SiFormatValue value)
 	switch (value)
 	{
 		case SI_WHOLE_JSON:
+		case SI_WHOLE_DECODED:
 			return JSONBOID;
 		case SI_WHOLE_TEXT:
 			return TEXTOID;
@@ -281,6 +285,7 @@ plan_apply(SiWriter *writer)
 
 	all = si_mapping_build_apply(desc, whole, s->mapping, writer->options, NULL);
 	writer->mapping = si_mapping_build_apply(desc, whole, s->mapping, writer->options, skip);
+	si_decoded_value_take(writer->mapping, s->format);
 	writer->desc = si_rows_desc(writer->mapping, false);
 	writer->mapping->needs_field = all->needs_field;
 	if (all->needs_field && writer->mapping->decode.nfields < all->decode.nfields)

@@ -12,6 +12,7 @@
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -160,6 +161,7 @@ Oid
 si_catalog_lock_extension(void)
 {
 	Oid			extension = si_catalog_extension();
+	LOCKTAG		tag;
 
 	if (!OidIsValid(extension))
 		return InvalidOid;
@@ -169,10 +171,12 @@ si_catalog_lock_extension(void)
 	 * role can lock it: by ALTER FUNCTION ... DEPENDS ON EXTENSION, in a
 	 * transaction that it leaves open.  So this does not wait.  Without the
 	 * lock an extension that is being dropped makes the caller's next
-	 * statement wait for its tables, and fail when they are gone.
+	 * statement wait for its tables, and fail when they are gone.  (Older minor
+	 * releases have no ConditionalLockDatabaseObject().)
 	 */
-	if (!ConditionalLockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock))
-		AcceptInvalidationMessages();
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, extension, 0);
+	(void) LockAcquire(&tag, AccessShareLock, false, true);
+	AcceptInvalidationMessages();
 	return si_catalog_extension();
 }
 

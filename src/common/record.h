@@ -38,16 +38,40 @@ typedef enum SiValueKind
 	SI_VALUE_BYTES,				/* data: bytes without an encoding */
 	SI_VALUE_TEXT,				/* data: text in the notation of whatever type
 								 * takes it, as COPY has it */
-	SI_VALUE_WRITTEN			/* data: a JSON string as it is written, with
+	SI_VALUE_WRITTEN,			/* data: a JSON string as it is written, with
 								 * its quotes */
+
+	/* typed values, of formats that are not text; see si_value_is_typed */
+	SI_VALUE_INTEGER,			/* integer / 10^scale */
+	SI_VALUE_REAL,				/* real */
+	SI_VALUE_DATE,				/* integer: days since 1970 */
+	SI_VALUE_TIME,				/* integer: microseconds since midnight */
+	SI_VALUE_TIMESTAMP,			/* integer: microseconds since 1970, no zone */
+	SI_VALUE_INSTANT			/* integer: microseconds since 1970, UTC */
 } SiValueKind;
+
+/* The greatest scale of an INTEGER; a NUMBER holds what is beyond it. */
+#define SI_VALUE_MAX_SCALE	18
 
 typedef struct SiValue
 {
 	SiValueKind kind;
-	const char *data;
-	size_t		len;
+	int32_t		scale;
+	union
+	{
+		const char *data;
+		int64_t		integer;
+		double		real;
+	};
+	size_t		len;			/* of data */
 } SiValue;
+
+/* Does the value lie in the struct itself, and not in data? */
+static inline bool
+si_value_is_typed(const SiValue *value)
+{
+	return value->kind >= SI_VALUE_INTEGER;
+}
 
 typedef struct SiRecord
 {

@@ -83,6 +83,7 @@ const SiDecoderRoutine *const si_decoder_routines[] = {
 	&si_decoder_csv,
 	&si_decoder_text,
 	&si_decoder_raw,
+	&si_decoder_avro,
 	NULL
 };
 

@@ -81,6 +81,8 @@ typedef struct SiFormatOptions
 	 */
 	int			ncolumns;
 	const char *const *columns;
+
+	const char *schema;			/* avro: of all messages; NULL for none */
 } SiFormatOptions;
 
 /*
@@ -98,6 +100,7 @@ extern bool si_decoder_fail(SiDecodeError *error, const char *sqlstate,
 #define SI_FORMAT_QUOTE			0x02	/* also "escape" */
 #define SI_FORMAT_COLUMNS		0x04	/* "header_columns" */
 #define SI_FORMAT_ENCODING		0x08
+#define SI_FORMAT_SCHEMA		0x10
 
 /* Which fields a message has, and where their names come from. */
 typedef enum SiFormatFields
@@ -115,7 +118,9 @@ typedef enum SiFormatValue
 {
 	SI_WHOLE_JSON,
 	SI_WHOLE_TEXT,
-	SI_WHOLE_BYTES
+	SI_WHOLE_BYTES,
+	SI_WHOLE_DECODED			/* no text: the decoder makes JSON of it, and
+								 * only bytea takes it as it came */
 } SiFormatValue;
 
 /* All that the extension knows of a format; one file each. */
@@ -127,6 +132,13 @@ typedef struct SiDecoderRoutine
 	SiFormatOptions initial;	/* what options are that were not given */
 	SiFormatFields fields;
 	SiFormatValue value;
+
+	/*
+	 * Check what the options hold, such as a schema, before a decoder is made
+	 * with them: false with *error filled.  NULL where there is nothing to
+	 * check.
+	 */
+	bool		(*check) (const SiFormatOptions *options, SiDecodeError *error);
 
 	/*
 	 * Make a decoder for this plan, which must outlive it, as must all that
@@ -181,5 +193,6 @@ extern const SiDecoderRoutine si_decoder_json;
 extern const SiDecoderRoutine si_decoder_text;
 extern const SiDecoderRoutine si_decoder_csv;
 extern const SiDecoderRoutine si_decoder_raw;
+extern const SiDecoderRoutine si_decoder_avro;
 
 #endif							/* SI_DECODER_H */

@@ -33,6 +33,7 @@
 #include "common/subtransaction.h"
 #include "common/words.h"
 #include "format/transcode.h"
+#include "format/value_text.h"
 #include "functions/arguments.h"
 #include "options/options.h"
 
@@ -51,6 +52,16 @@ static const SiWantedField whole_value = {false, 0, NULL};
 static const SiWantedField whole_key = {true, 0, NULL};
 
 /* ---- the fields as JSON ---- */
+
+static void
+append_typed(StringInfo out, const SiValue *value)
+{
+	const char *quote = si_value_is_quoted(value) ? "\"" : "";
+	char		written[SI_VALUE_TEXT_ROOM];
+
+	(void) si_value_text(value, written);
+	appendStringInfo(out, "%s%s%s", quote, written, quote);
+}
 
 static void
 append_value(StringInfo out, const SiValue *value)
@@ -82,6 +93,9 @@ append_value(StringInfo out, const SiValue *value)
 		case SI_VALUE_NULL:
 		case SI_VALUE_ABSENT:
 			appendStringInfoString(out, "null");
+			break;
+		default:
+			append_typed(out, value);
 			break;
 	}
 }
@@ -218,7 +232,7 @@ make_plan(const SiDecoderRoutine *routine, bool tombstone, SiDecodePlan *plan)
 	plan->rest_field = -1;
 
 	/* where the value is no document, its fields are those that nobody takes */
-	if (!tombstone && routine->value != SI_WHOLE_JSON && routine->fields != SI_FIELDS_ONE)
+	if (!tombstone && routine->fields != SI_FIELDS_NAMED && routine->fields != SI_FIELDS_ONE)
 		plan->rest_field = 0;
 }
 

@@ -373,6 +373,11 @@ si_infer_create(const char *format)
 	HASHCTL		control = {0};
 
 	inference->routine = si_decoder_find(format);
+	if (inference->routine->value == SI_WHOLE_DECODED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("infer_table does not read format \"%s\"", format),
+				 errhint("The schema of the messages says which columns a table needs.")));
 	inference->json = inference->routine->value == SI_WHOLE_JSON;
 	if (!inference->json && inference->routine->fields != SI_FIELDS_ONE)
 		create_decoder(inference);
@@ -464,7 +469,8 @@ si_infer_add(SiInference *inference, const SiMessage *message)
 static const char *const value_types[] = {
 	[SI_WHOLE_JSON] = "jsonb",
 	[SI_WHOLE_TEXT] = "text",
-	[SI_WHOLE_BYTES] = "bytea"
+	[SI_WHOLE_BYTES] = "bytea",
+	[SI_WHOLE_DECODED] = "jsonb"
 };
 
 static const char *

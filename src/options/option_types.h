@@ -76,6 +76,9 @@ extern const SiOptionType si_option_setting;	/* a keyword, kept by name */
 extern const SiOptionType si_option_text;
 extern const SiOptionType si_option_line;
 
+/* defined in option_schema.c */
+extern const SiOptionType si_option_schema;
+
 /* members of their own */
 extern const SiOptionType si_option_names;
 extern const SiOptionType si_option_reject_limit;

@@ -54,6 +54,32 @@ cache_dir()
 	printf '%s\n' "$dir"
 }
 
+# cached NAME COMMAND...: prints a directory of the cache that the command has
+# filled, whose last argument it is.  It appears complete, by a rename.
+cached()
+{
+	local dir new status=0
+
+	dir=$(cache_dir)/$1
+	shift
+	if [ ! -d "$dir" ]; then
+		say "fetching $(basename "$dir") ..."
+		new=$(mktemp -d "$(cache_dir)/new.XXXXXX")
+		# in the background, where "set -e" holds although the result is tested
+		(set -e; "$@" "$new") >"$new/log" 2>&1 &
+		wait $! || status=$?
+		if [ "$status" -ne 0 ]; then
+			cat "$new/log" >&2
+			rm -rf "$new"
+			die "failed: $*"
+		fi
+		chmod -R a+rX "$new"
+		mv -T "$new" "$dir" 2>/dev/null || [ -d "$dir" ]
+		rm -rf "$new"
+	fi
+	printf '%s\n' "$dir"
+}
+
 # process_gone PID: no such process, or only its exit status is left.
 process_gone()
 {

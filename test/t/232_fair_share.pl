@@ -122,7 +122,7 @@ $reader->quit;
 # a worker that starts waits for no lock for ever, and says so
 $session = hold('LOCK TABLE locked_out');
 sql(q{SELECT pg_terminate_backend(pid) FROM stream_ingest.status WHERE name = 'locked_out'});
-ok(poll(q{SELECT last_error_sqlstate, last_error ~ 'another session holds a lock without which the worker cannot start' FROM stream_ingest.status WHERE name = 'locked_out'}, '55P03|t'),
+ok(poll(q{SELECT last_error_sqlstate, last_error ~ 'another session holds a lock that the worker needs to start' FROM stream_ingest.status WHERE name = 'locked_out'}, '55P03|t'),
 	'a worker that starts does not wait for ever for its target');
 $session->quit;
 ok(poll(q{SELECT state FROM stream_ingest.status WHERE name = 'locked_out'}, 'streaming'), 'it starts when the lock is free');
