@@ -32,8 +32,8 @@ typedef struct SiColumn
 	const char *source_text;	/* as the user wrote it, for messages */
 	int			field;			/* SI_SOURCE_FIELD */
 	const char *header;			/* SI_SOURCE_HEADER */
-	int			absent_bit;		/* bit that says the message lacks this field,
-								 * -1 where nobody needs to know */
+	int			absent_bit;		/* bit that is set if the message lacks it, -1
+								 * where the statement need not know */
 } SiColumn;
 
 typedef struct SiMapping
@@ -100,7 +100,7 @@ extern void si_mapping_add_metadata(TupleDesc desc, int first);
 
 /*
  * Build the mapping of apply's batch, whose last columns are those.  whole: its
- * first column takes $value unless the mapping says otherwise.  No column has a
+ * first column takes $value unless the mapping gives another source.  No column has a
  * default, so there are no absent bits.  Otherwise as si_mapping_build.
  */
 extern SiMapping *si_mapping_build_apply(TupleDesc desc, bool whole, const char *json,

@@ -25,7 +25,7 @@ typedef struct SiStatement SiStatement;
 
 /*
  * Write and prepare a statement; a batch of its row type must be on offer.  In
- * the current memory context.  Throws whatever parse analysis has to say.
+ * the current memory context.  Throws the errors of parse analysis.
  *
  * insert: by the spec's mode; upserts take records that lack no field.  partial:
  * upserts of records that do.  delete: the rows that have the batch's keys.
@@ -44,7 +44,7 @@ extern SiStatement *si_statement_apply(const char *apply);
 extern void si_statement_check_privileges(const SiStatement *statement);
 
 /*
- * What the server made of it, if it is one statement, else NULL.  Palloc'd; wants
+ * The server's plan of it, if it is one statement, else NULL.  Palloc'd; wants
  * the SPI connection in which it was prepared.
  */
 extern const PlannedStmt *si_statement_planned(const SiStatement *statement);

@@ -6,7 +6,7 @@
  * The plan's paths become a tree of names, one for the value and one for the
  * key of a message, and a message is read once, front to back, by walking text
  * and tree together: a member that is in the tree is taken or entered, any
- * other is passed over, which checks it all the same.  Members mostly come in
+ * other is skipped, which checks it too.  Members mostly come in
  * the order of the message before, so each is first compared, quotes and all,
  * with the one that followed last time; only where that fails is its name read
  * and looked up.

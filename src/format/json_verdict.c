@@ -21,8 +21,8 @@
  * - Depth: the scanner ends at 1,000, jansson at 2,048.  Its reading of a
  *	 document between the two is scanned in turn, and refused for its depth.
  *
- * So where jansson objects to something that the scanner does not mind, while
- * the scanner objects to something else, the scanner's words are used.
+ * So where jansson refuses something that the scanner accepts, while the scanner
+ * refuses something else, the scanner's words are used.
  *
  * jansson's function json_object() must not be called: the server exports a
  * function of that name, which would be run instead.
