@@ -82,7 +82,6 @@ static bool bind_fields(RowDecoder *decoder);
 static bool read_row(Reader *reader, SiValue *values, int *n);
 static bool scan_text(Reader *reader, Slice *slice);
 static bool scan_csv(Reader *reader, Slice *slice);
-static int	digit_value(char c, int base);
 static bool make_value(Reader *reader, const Slice *slice, SiValue *value);
 
 /* ---- the routines ---- */
@@ -334,13 +333,8 @@ fail(Reader *reader, const char *words)
 static bool
 finish_line(Reader *reader)
 {
-	if (reader->p < reader->end && *reader->p == '\r')
-	{
-		reader->p++;
-		if (reader->p < reader->end && *reader->p == '\n')
-			reader->p++;
-	}
-	else if (reader->p < reader->end)
+	if (reader->p < reader->end && *reader->p++ == '\r' &&
+		reader->p < reader->end && *reader->p == '\n')
 		reader->p++;
 	if (reader->p < reader->end)
 		return fail(reader, "message has more than one line");
@@ -381,6 +375,21 @@ read_row(Reader *reader, SiValue *values, int *n)
 							   "missing data for column \"%s\"",
 							   decoder->columns[*n]);
 	return true;
+}
+
+/* The value of a digit; negative if it is none in that base. */
+static int
+digit_value(char c, int base)
+{
+	int			value = -1;
+
+	if (c >= '0' && c <= '9')
+		value = c - '0';
+	else if (c >= 'a' && c <= 'f')
+		value = c - 'a' + 10;
+	else if (c >= 'A' && c <= 'F')
+		value = c - 'A' + 10;
+	return value < base ? value : -1;
 }
 
 /* A delimiter that is a hex digit is one of the number's first. */
@@ -463,20 +472,6 @@ scan_csv(Reader *reader, Slice *slice)
 }
 
 /* ---- escapes and quotes ---- */
-
-static int
-digit_value(char c, int base)
-{
-	int			value = -1;
-
-	if (c >= '0' && c <= '9')
-		value = c - '0';
-	else if (c >= 'a' && c <= 'f')
-		value = c - 'a' + 10;
-	else if (c >= 'A' && c <= 'F')
-		value = c - 'A' + 10;
-	return value < base ? value : -1;
-}
 
 /* Read up to so many digits from p on, and go to the last one of them. */
 static char
