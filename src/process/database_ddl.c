@@ -85,7 +85,7 @@ get_facts(Oid database, DatabaseFacts *facts)
 
 /* The last option of this name, or NULL. */
 static DefElem *
-find_option(List *options, const char *name)
+find_defelem(List *options, const char *name)
 {
 	DefElem    *result = NULL;
 	ListCell   *lc;
@@ -242,7 +242,7 @@ si_database_ddl_drop(const DropdbStmt *stmt, bool is_top_level)
 	{
 		if (!lock_database(database, stmt->dbname, AccessExclusiveLock))
 			return;
-		if (find_option(stmt->options, "force") == NULL)
+		if (find_defelem(stmt->options, "force") == NULL)
 			wait_for_others(database, in_use_message(stmt->dbname));
 		else if (!can_end_others(database))
 			return;
@@ -284,7 +284,7 @@ can_use_tablespace(const DefElem *option)
 static const char *
 template_name(const CreatedbStmt *stmt)
 {
-	DefElem    *option = find_option(stmt->options, "template");
+	DefElem    *option = find_defelem(stmt->options, "template");
 
 	return option != NULL && option->arg != NULL ? defGetString(option) : "template1";
 }
@@ -298,8 +298,8 @@ si_database_ddl_create(const CreatedbStmt *stmt, bool is_top_level)
 
 	if (IsInTransactionBlock(is_top_level) || !OidIsValid(source) ||
 		OidIsValid(get_database_oid(stmt->dbname, true)) ||
-		!can_create_for(find_option(stmt->options, "owner")) ||
-		!can_use_tablespace(find_option(stmt->options, "tablespace")) ||
+		!can_create_for(find_defelem(stmt->options, "owner")) ||
+		!can_use_tablespace(find_defelem(stmt->options, "tablespace")) ||
 		!get_facts(source, &facts) ||
 		(!facts.is_template && !owns_database_compat(source, GetUserId())))
 		return;
@@ -345,7 +345,7 @@ si_database_ddl_rename(const RenameStmt *stmt)
 void
 si_database_ddl_alter(const AlterDatabaseStmt *stmt, bool is_top_level)
 {
-	DefElem    *tablespace = find_option(stmt->options, "tablespace");
+	DefElem    *tablespace = find_defelem(stmt->options, "tablespace");
 	Oid			database = get_database_oid(stmt->dbname, true);
 	DatabaseFacts facts;
 
@@ -361,7 +361,7 @@ si_database_ddl_alter(const AlterDatabaseStmt *stmt, bool is_top_level)
 void
 si_database_ddl_altered(const AlterDatabaseStmt *stmt)
 {
-	DefElem    *allow = find_option(stmt->options, "allow_connections");
+	DefElem    *allow = find_defelem(stmt->options, "allow_connections");
 
 	if (allow != NULL && defGetBoolean(allow))
 		si_ddl_scan_database_at_commit(get_database_oid(stmt->dbname, true));
