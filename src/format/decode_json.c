@@ -6,10 +6,9 @@
  * The plan's paths become a tree of names, one for the value and one for the
  * key of a message, and a message is read once, front to back, by walking text
  * and tree together: a member that is in the tree is taken or entered, any
- * other is skipped, which checks it too.  Members mostly come in
- * the order of the message before, so each is first compared, quotes and all,
- * with the one that followed last time; only where that fails is its name read
- * and looked up.
+ * other is skipped, which checks it too.  Members mostly come in the order of
+ * the message before, so each is first compared, quotes and all, with the one
+ * that followed last time; only where that fails is its name read and looked up.
  *
  * Of equal keys the last wins, with all that is in it: entering a member again
  * first forgets everything that was taken from its predecessor.
@@ -63,7 +62,6 @@ static bool decode_document(SiPathTree *tree, const char *data, size_t len,
 							SiDecodeError *error);
 static const char *walk_branch(Walk *walk, SiPathNode *node, const char *p,
 							   SiJsonToken *token);
-static bool finish_walk(Walk *walk, SiDecodeError *error);
 
 /* ---- the routine ---- */
 
