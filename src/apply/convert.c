@@ -282,8 +282,8 @@ si_convert_column(const SiConverter *converter)
 /* ---- where values come from ---- */
 
 /*
- * NULL, which a domain may refuse.  The domain's check does not run later: in the
- * batch the value has the domain's type already.
+ * NULL, which a domain may refuse.  The domain's check does not run later: in
+ * the batch the value has the domain's type already.
  */
 static bool
 take_null(SiConverter *converter, ColumnState *state, Datum *result,

@@ -100,8 +100,8 @@ extern void si_mapping_add_metadata(TupleDesc desc, int first);
 
 /*
  * Build the mapping of apply's batch, whose last columns are those.  whole: its
- * first column takes $value unless the mapping gives another source.  No column has a
- * default, so there are no absent bits.  Otherwise as si_mapping_build.
+ * first column takes $value unless the mapping gives another source.  No column
+ * has a default, so there are no absent bits.  Otherwise as si_mapping_build.
  */
 extern SiMapping *si_mapping_build_apply(TupleDesc desc, bool whole, const char *json,
 										 const SiOptions *options, const bool *skip);
