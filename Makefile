@@ -13,8 +13,8 @@ FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes failure guc kafka_time message reason subtransaction \
 	words
 OBJS_format = avro_decimal avro_document avro_meaning avro_read avro_schema \
-	decode_avro decode_json decode_raw decode_text decoder json_scan \
-	json_unescape path_tree transcode value_text
+	decode_avro decode_json decode_raw decode_text decoder json_rest json_scan \
+	json_unescape json_verdict path_tree text_rest transcode value_text
 OBJS_kafka = broker_error client committer consumer consumer_events \
 	consumer_fetch held helper lookup producer
 OBJS_options = document insert_mode nearest option_positions option_schema \
@@ -147,9 +147,7 @@ test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_in
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # The decoders need no server, so these run under the sanitizers.
-PURE_SOURCES = $(addprefix src/format/,avro_decimal.c avro_document.c avro_meaning.c avro_read.c avro_schema.c \
-	decode_avro.c decode_json.c decode_raw.c decode_text.c decoder.c json_scan.c json_unescape.c \
-	path_tree.c value_text.c)
+PURE_SOURCES = $(patsubst %,src/format/%.c,$(filter-out transcode,$(OBJS_format)))
 test/decoder_test test/avro_dump: %: %.c $(PURE_SOURCES)
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -I$(top)/src -o $@ $^ \

@@ -133,7 +133,7 @@ INSERT INTO kinds (id, late) VALUES (1000, 77);
 SELECT stream_ingest.retry_dead_letters('kinds');
 ROLLBACK;
 
--- a passing error is the caller's, in words that quote nothing
+-- a temporary error is the caller's, in words that quote nothing
 CREATE FUNCTION always_passing() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the secret is %', NEW USING ERRCODE = '40001';
@@ -481,7 +481,7 @@ SELECT counts_of('at_commit'), letters_of('at_commit');
 SELECT stream_ingest.drop_subscription('at_commit');
 
 --
--- a passing error while the statement is tried over nothing: the batch is
+-- a temporary error while the statement is tried over nothing: the batch is
 -- applied again, and not retried without effect
 --
 CREATE TABLE tried (id int);

@@ -9,8 +9,7 @@
  * decoded too: names that begin with y_ must be accepted, n_ refused, i_ only
  * survived.
  *
- *	  cc -g -fsanitize=address,undefined -Isrc test/decoder_test.c \
- *		src/format/decode*.c src/format/json_*.c src/format/path_tree.c -ljansson -o decoder_test
+ *	  make test/decoder_test
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

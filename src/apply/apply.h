@@ -5,7 +5,7 @@
  *
  * What a user wrote runs in subtransactions, as the identity that the
  * subscription gives.  A message that is at fault is refused and harms no other;
- * what concerns the whole batch (passing errors, and what makes the plan itself
+ * what concerns the whole batch (temporary errors, and what makes the plan itself
  * impossible) is thrown.
  *
  * One batch is one transaction.  The path of a message through it:
@@ -44,7 +44,7 @@
 /*
  * Apply a batch in a transaction of its own and commit it, for the worker.  The
  * outcome stands in the batch (batch->end says whether there is one) and its
- * entries; batch->progress is then up to date.  Throws passing errors, and what
+ * entries; batch->progress is then up to date.  Throws temporary errors, and what
  * makes the plan itself or the commit impossible; the caller then aborts the
  * transaction, and nothing has happened.
  */

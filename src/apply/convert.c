@@ -4,7 +4,7 @@
  *	  Records to rows: where each column's value comes from.
  *
  * For each column one routine, chosen once, finds the value: a field of the
- * record, or metadata of the message.  What it becomes is datum's to say.
+ * record, or metadata of the message.  datum converts the value.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -51,7 +51,7 @@ struct SiConverter
 	int			nabsent_words;
 	FmgrInfo	jsonb_input;	/* for $headers */
 
-	/* the row at hand */
+	/* the row that is converted */
 	const SiMessage *message;
 	const SiRecord *record;
 	const SiColumn *current;	/* NULL between columns */
@@ -282,8 +282,8 @@ si_convert_column(const SiConverter *converter)
 /* ---- where values come from ---- */
 
 /*
- * NULL, which a domain may refuse.  Nobody asks it later: in the batch the
- * value has the domain's type already.
+ * NULL, which a domain may refuse.  The domain's check does not run later: in
+ * the batch the value has the domain's type already.
  */
 static bool
 take_null(SiConverter *converter, ColumnState *state, Datum *result,
@@ -452,7 +452,7 @@ take_timestamp(SiConverter *converter, ColumnState *state, Datum *result,
 	return si_datum_from_timestamptz(&converter->maker, &state->datum, timestamp, result);
 }
 
-/* "$headers": jsonb itself sees to it that the last of equal names wins. */
+/* "$headers": of equal names jsonb itself keeps the last. */
 static bool
 take_headers(SiConverter *converter, ColumnState *state, Datum *result,
 			 bool *isnull)

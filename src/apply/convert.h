@@ -6,7 +6,7 @@
  * Where the server has soft errors (16 and later) a value that a type refuses
  * is a return value; elsewhere, and for types without soft errors, it is an
  * ERROR that the caller catches around its conversion loop (in a
- * subtransaction) and asks si_convert_column about.  Called by convert_batch.
+ * subtransaction); si_convert_column gives its column.  Called by convert_batch.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -24,7 +24,7 @@ typedef struct SiConverter SiConverter;
  * Look up the types' functions.  topic is what $topic gives.  The mapping must
  * outlive the converter, which lives in the current memory context.  Errors:
  * 42804 for a column whose type can never take its metadata (a number that
- * takes $timestamp); who creates a subscription calls this too, to hear of it.
+ * takes $timestamp); the check of a new subscription calls this for that error.
  */
 extern SiConverter *si_convert_create(const SiMapping *mapping, const char *topic);
 

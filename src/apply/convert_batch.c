@@ -43,11 +43,11 @@ decode_message(SiPlan *plan, SiDecoder *decoder, const SiMessage *message, SiRec
 	return si_decoder_decode(decoder, message, plan->arena, record, error);
 }
 
-/* Copy a failure that may be in the row context; thrown if it is passing. */
+/* Copy a failure that may be in the row context; thrown if it is temporary. */
 static SiFailure *
 keep_failure(SiPlan *plan, const SiFailure *failure)
 {
-	si_failure_throw_if_passing(failure->sqlerrcode, failure->message);
+	si_failure_throw_if_temporary(failure->sqlerrcode, failure->message);
 	return si_failure_copy(failure, plan->batch_context);
 }
 

@@ -18,7 +18,7 @@
 /*
  * Convert batch->reach messages into batch->rows; those that cannot be
  * converted have their failure set.  Where what comes behind a message is left
- * to another batch, batch->reach is lowered.  Throws passing errors.
+ * to another batch, batch->reach is lowered.  Throws temporary errors.
  */
 extern void si_convert_batch(SiPlan *plan, SiBatch *batch);
 

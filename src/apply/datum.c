@@ -286,8 +286,8 @@ convert_json(SiDatumMaker *maker, SiDatumColumn *state,
 }
 
 /*
- * A number says nothing about its unit, and the input functions would read
- * some as dates (20260131, for one): without "epoch_unit" it is an error.
+ * The unit of a number is unknown without "epoch_unit", and the input functions
+ * would read some numbers as dates (20260131, for one): it is an error then.
  */
 static bool
 convert_datetime(SiDatumMaker *maker, SiDatumColumn *state,
@@ -325,7 +325,7 @@ convert_datetime(SiDatumMaker *maker, SiDatumColumn *state,
 				  format_type_be(column->type));
 	if (!state->time_of_day)
 		maker->failure->hint =
-			pstrdup("What a bare number counts is said by the option \"epoch_unit\".");
+			pstrdup("Set the option \"epoch_unit\" to the unit of the number.");
 
 	return false;
 }
@@ -397,8 +397,8 @@ si_datum_from_usecs(SiDatumMaker *maker, SiDatumColumn *state, int64 usecs,
 }
 
 /*
- * A time into a column: as it is where that is a timestamptz, else by its ISO
- * text, which loses nothing whatever DateStyle says.
+ * Convert a time: as it is where the column is a timestamptz, else by its ISO
+ * text, which loses nothing whatever DateStyle is.
  */
 bool
 si_datum_from_timestamptz(SiDatumMaker *maker, SiDatumColumn *state,

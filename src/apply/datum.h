@@ -3,10 +3,10 @@
  * datum.h
  *	  Values to Datums: what a value becomes, by its column's type.
  *
- * What happens to a column's values is decided once, by its type.  The rules
- * are those of a reader of JSON who knows COPY: a type's input function gets
- * the text that the message holds, and only where JSON itself has more to say
- * (null, booleans, json columns, arrays and composite types) is it asked.
+ * How a column's values are converted is decided once, by its type.  The rules
+ * follow COPY: a type's input function gets the text that the message holds.
+ * Only where JSON has a form of its own (null, booleans, json columns, arrays
+ * and composite types) are the rules those of JSON.
  *
  * Datums, and whatever an input function leaves behind, are in the current
  * memory context.  Nothing else is allocated per value: texts pass through
@@ -84,7 +84,7 @@ extern void si_datum_init(SiDatumMaker *maker, const SiMapping *mapping);
 /* Look up a column's functions, and choose how its values are converted. */
 extern void si_datum_init_column(SiDatumColumn *state, const SiColumn *column);
 
-/* A value of this column threw an ERROR: forget what may be half made. */
+/* A value of this column threw an ERROR: discard what may be half built. */
 extern void si_datum_recover(SiDatumColumn *state);
 
 /* By the type's input function: a text in the database's encoding, or NULL. */
@@ -109,10 +109,10 @@ extern bool si_datum_to_server(SiDatumMaker *maker, const char **data, size_t *l
 extern bool si_datum_fail(SiDatumMaker *maker, const SiColumn *column, int sqlerrcode,
 						  const char *format,...) __attribute__((format(printf, 4, 5)));
 
-/* The same from what an input function said softly. */
+/* Fill in the failure from an input function's soft error.  Returns false. */
 extern bool si_datum_fail_soft(SiDatumMaker *maker, const SiColumn *column);
 
-/* The same for a point in time. */
+/* Fill in the failure for a point in time out of range.  Returns false. */
 extern bool si_datum_out_of_range(SiDatumMaker *maker, const SiColumn *column);
 
 #endif							/* SI_DATUM_H */

@@ -48,7 +48,7 @@ si_datum_fail(SiDatumMaker *maker, const SiColumn *column, int sqlerrcode,
 	return false;
 }
 
-/* Fill in the failure from what an input function said softly. */
+/* Fill in the failure from an input function's soft error. */
 bool
 si_datum_fail_soft(SiDatumMaker *maker, const SiColumn *column)
 {

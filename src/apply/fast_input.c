@@ -143,7 +143,7 @@ read_decimal(const char *text, size_t len, Decimal *number)
  * A mantissa and a power of ten that the type holds exactly: then one division
  * is rounded once, as strtod() and strtof() round.  (Clinger, How to Read
  * Floating Point Numbers Accurately, 1990.)  It takes arithmetic in the type
- * itself, which FLT_EVAL_METHOD tells of.
+ * itself, which FLT_EVAL_METHOD guarantees.
  */
 static bool
 fast_float8(const char *text, size_t len, int32 typmod, Datum *result)

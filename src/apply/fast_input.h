@@ -4,7 +4,7 @@
  *	  Values of common types in their usual form, read without the type's
  *	  input function.
  *
- * A routine reads only forms about which the input function has no choice
+ * A routine reads only forms that the input function reads in one way
  * whatever the session's settings are, and gives bit for bit what that
  * function gives; whatever else it is handed (other forms, and all that is
  * wrong) it leaves to the input function, which also words the error.

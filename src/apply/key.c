@@ -134,7 +134,7 @@ open_base(KeySearch *search)
 	search->attnums = attnums;
 }
 
-/* The columns that the user named, in his order. */
+/* Read the columns that the user named, in the user's order. */
 static void
 read_names(KeySearch *search, Datum names)
 {
@@ -273,7 +273,7 @@ key_of_index(const KeySearch *search, Relation index)
 
 /*
  * The key of a foreign table: no index of it is known here, so the columns that
- * the user names are believed, with their types' own equality.
+ * the user names are taken as the key, with their types' own equality.
  */
 static SiKey *
 key_without_index(const KeySearch *search)

@@ -3,12 +3,12 @@
  * mapping.c
  *	  Which field of a message goes to which column.
  *
- * First every attribute of the row type gets its source: what "mapping" says
- * of it, else the field of its own name.  Only then are columns, absent bits
+ * First every attribute of the row type gets its source: the one that "mapping"
+ * gives, else the field of its own name.  Only then are columns, absent bits
  * and the decoder's fields numbered, so that all of them follow the order of
- * the row type and a path that two columns want is decoded once.
+ * the row type and a path that two columns take is decoded once.
  *
- * "mapping" is read in UTF-8, which is what jansson and the messages speak;
+ * "mapping" is read in UTF-8, the encoding of jansson and of the messages;
  * names are turned into the database's encoding where they meet the catalogs
  * or a reader.  This file can include neither utils/builtins.h nor
  * utils/fmgrprotos.h: they clash with jansson.h.
@@ -104,7 +104,7 @@ si_mapping_build(TupleDesc desc, const char *relname, const char *json,
 	return build(&builder, json);
 }
 
-/* The same of apply's batch; see mapping.h. */
+/* Build the mapping of apply's batch; see mapping.h. */
 SiMapping *
 si_mapping_build_apply(TupleDesc desc, bool whole, const char *json,
 					   const SiOptions *options, const bool *skip)
@@ -141,7 +141,7 @@ si_mapping_add_metadata(TupleDesc desc, int first)
 	}
 }
 
-/* Build what the builder was told. */
+/* Build the mapping that the builder describes. */
 static SiMapping *
 build(MappingBuilder *builder, const char *json)
 {
@@ -494,8 +494,8 @@ add_skipped_fields(MappingBuilder *builder)
 }
 
 /*
- * Must a message have one of the fields?  Not if nobody asks for any, nor if
- * some column takes whatever comes.
+ * Must a message have one of the fields?  Not if no column takes one, nor if
+ * some column takes a whole value.
  */
 static bool
 needs_field(const SiMapping *mapping)

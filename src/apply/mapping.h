@@ -15,24 +15,9 @@
 #define SI_MAPPING_H
 
 #include "access/tupdesc.h"
+#include "apply/source_kind.h"
 #include "format/decoder.h"
 #include "options/option_values.h"
-
-/* Where a column's value comes from. */
-typedef enum SiSourceKind
-{
-	SI_SOURCE_FIELD,			/* the decoder's field number `field` */
-	SI_SOURCE_VALUE,			/* $value: all of the value, as it came */
-	SI_SOURCE_KEY,				/* $key: all of the key, as it came */
-	SI_SOURCE_TOPIC,
-	SI_SOURCE_PARTITION,
-	SI_SOURCE_OFFSET,
-	SI_SOURCE_TIMESTAMP,
-	SI_SOURCE_HEADERS,			/* $headers: a JSON object, the last of equal
-								 * names winning */
-	SI_SOURCE_HEADER,			/* $headers.name */
-	SI_SOURCE_DELETED			/* _deleted of apply's batch */
-} SiSourceKind;
 
 typedef struct SiColumn
 {
@@ -47,8 +32,8 @@ typedef struct SiColumn
 	const char *source_text;	/* as the user wrote it, for messages */
 	int			field;			/* SI_SOURCE_FIELD */
 	const char *header;			/* SI_SOURCE_HEADER */
-	int			absent_bit;		/* bit that says the message lacks this field,
-								 * -1 where nobody needs to know */
+	int			absent_bit;		/* bit that is set if the message lacks it, -1
+								 * where the statement need not know */
 } SiColumn;
 
 typedef struct SiMapping
@@ -115,8 +100,8 @@ extern void si_mapping_add_metadata(TupleDesc desc, int first);
 
 /*
  * Build the mapping of apply's batch, whose last columns are those.  whole: its
- * first column takes $value unless the mapping says otherwise.  No column has a
- * default, so there are no absent bits.  Otherwise as si_mapping_build.
+ * first column takes $value unless the mapping gives another source.  No column
+ * has a default, so there are no absent bits.  Otherwise as si_mapping_build.
  */
 extern SiMapping *si_mapping_build_apply(TupleDesc desc, bool whole, const char *json,
 										 const SiOptions *options, const bool *skip);

@@ -72,7 +72,7 @@ static void bad_source(const SourceReader *reader, const char *detail,
 			__attribute__((noreturn));
 static const char *to_server(const char *text);
 
-/* Read what "mapping" says of one column. */
+/* Read the source that "mapping" gives for one column. */
 void
 si_mapping_source_read(SiMappingSource *source, const char *column, json_t *json)
 {
@@ -100,12 +100,12 @@ static const char *
 dump_json(json_t *json)
 {
 	size_t		size = json_dumpb(json, NULL, 0, JSON_ENCODE_ANY);
-	char	   *text = palloc(size + 1);
+	char	   *dump = palloc(size + 1);
 
-	json_dumpb(json, text, size, JSON_ENCODE_ANY);
-	text[		size] = '\0';
+	json_dumpb(json, dump, size, JSON_ENCODE_ANY);
+	dump[size] = '\0';
 
-	return to_server(text);
+	return to_server(dump);
 }
 
 static void

@@ -15,7 +15,8 @@
 
 #include <jansson.h>
 
-#include "apply/mapping.h"
+#include "apply/source_kind.h"
+#include "format/decoder.h"
 
 /* What is known of an attribute's source. */
 typedef enum SiSourceState

@@ -108,8 +108,8 @@ has_serial_number(const Comparison *comparison, Relation index, Relation table)
 }
 
 /*
- * Can an index refuse a row at once?  One that is deferrable speaks at the end
- * of the batch.
+ * Can an index refuse a row at once?  One that is deferrable is checked at the
+ * end of the batch.
  */
 static bool
 may_refuse(const Comparison *comparison, Oid oid, Relation table)
@@ -128,7 +128,7 @@ may_refuse(const Comparison *comparison, Oid oid, Relation table)
 }
 
 /*
- * No locks on partitions are kept: there may be thousands, and who changes one
+ * No locks on partitions are kept: there may be thousands, and a change of one
  * makes the plan stale.
  */
 bool

@@ -44,7 +44,7 @@ run_protected(SiPlan *plan, SiProtectedWork work, void *arg, bool keep)
 
 	if (edata == NULL)
 		return NULL;
-	if (si_failure_kind(edata->sqlerrcode) == SI_ERROR_PASSING)
+	if (si_failure_kind(edata->sqlerrcode) == SI_ERROR_TEMPORARY)
 		ReThrowError(edata);
 	old_context = MemoryContextSwitchTo(plan->batch_context);
 	failure = si_failure_from_error(edata);

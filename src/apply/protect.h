@@ -23,7 +23,7 @@ typedef void (*SiProtectedWork) (SiPlan *plan, void *arg);
 /*
  * Run work in a subtransaction, as the plan's identity and with its settings.
  * Returns NULL, or why it failed, in the batch context, after the
- * subtransaction was rolled back.  Passing errors are thrown: they concern the
+ * subtransaction was rolled back.  Temporary errors are thrown: they concern the
  * whole batch.
  */
 extern SiFailure *si_protect_run(SiPlan *plan, SiProtectedWork work, void *arg);

@@ -218,7 +218,7 @@ read_entry(SiReducer *reducer, TupleTableSlot *slot, Entry *entry, Datum *keys, 
 /* ---- one stretch of rows whose keys are known ---- */
 
 /*
- * Say of each entry into which wave it goes, from first_wave on; returns the
+ * Assign each entry to a wave, from first_wave on; returns the
  * first one after them.
  */
 static int
@@ -314,7 +314,7 @@ add_upsert(SiReducer *reducer, Chain *chain, Entry *entry, int first_wave)
 		{
 			int			order;
 
-			/* what the row has then, only the statement will see */
+			/* only the statement can read what the row has then */
 			if (entry->version_absent || last->version_absent)
 				break;
 			order = ApplySortComparator(entry->version, entry->version_null, last->version,
@@ -353,10 +353,10 @@ covers(const SiReducer *reducer, const Entry *later, const Entry *earlier)
 	return true;
 }
 
-/* ---- where other indexes have a say ---- */
+/* ---- where other indexes can refuse a row ---- */
 
 /*
- * Say of each entry into which wave it goes: a wave is a run of messages of one
+ * Assign each entry to a wave: a wave is a run of messages of one
  * kind, in upsert mode with no key twice.  A statement writes such a run row by
  * row, in this order.  Partial writes are updates first and inserts then, so
  * they go one by one.  Returns the number of waves; sorted is put in the order

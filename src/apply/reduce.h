@@ -17,7 +17,7 @@
  * What is left of a key goes into consecutive waves.  In the other modes writes
  * are never left out; a wave ends for a key where deletes and writes change.
  * A record that lacks a field of the key, which may have a default, is a wave
- * for itself: nobody knows its key before it is written.
+ * of its own: its key is unknown before it is written.
  *
  * All that is so where the key alone decides whether a row is refused.  Where
  * another unique index does too, a row may be refused or not depending on what

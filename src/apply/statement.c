@@ -129,7 +129,7 @@ si_statement_insert(const SiStatementSpec *spec)
 		si_statement_text_on_conflict(&sql, spec, false);
 		return prepare(STATEMENT_UPSERT, sql.data);
 	}
-	if (spec->mode->id == SI_IGNORE)
+	if (spec->mode->skips_conflicts)
 	{
 		if (spec->key != NULL)
 			si_statement_text_arbiter(&rest, spec->key);

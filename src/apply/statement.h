@@ -17,33 +17,20 @@
 #ifndef SI_STATEMENT_H
 #define SI_STATEMENT_H
 
-#include "apply/rows.h"
-#include "apply/key.h"
+#include "apply/statement_spec.h"
 #include "catalog/counts.h"
 #include "nodes/plannodes.h"
-#include "options/insert_mode.h"
-#include "utils/rel.h"
 
 typedef struct SiStatement SiStatement;
 
-/* What a target is written with. */
-typedef struct SiStatementSpec
-{
-	Relation	target;
-	const SiMapping *mapping;
-	const SiInsertMode *mode;
-	const SiKey *key;			/* NULL: none (never in upsert mode) */
-	int			version_column; /* in the mapping, -1 for none */
-	const char *filter;			/* of inserts; NULL for none */
-} SiStatementSpec;
-
 /*
  * Write and prepare a statement; a batch of its row type must be on offer.  In
- * the current memory context.  Throws whatever parse analysis has to say.
+ * the current memory context.  Throws the errors of parse analysis.
  *
  * insert: by the spec's mode; upserts take records that lack no field.  partial:
- * upserts of records that do.  delete: the rows that have the batch's keys.  filter: the numbers of the rows
- * that pass (si_statement_rows).  apply: what the user wrote.
+ * upserts of records that do.  delete: the rows that have the batch's keys.
+ * filter: the numbers of the rows that pass (si_statement_rows).  apply: what
+ * the user wrote.
  */
 extern SiStatement *si_statement_insert(const SiStatementSpec *spec);
 extern SiStatement *si_statement_partial(const SiStatementSpec *spec);
@@ -57,7 +44,7 @@ extern SiStatement *si_statement_apply(const char *apply);
 extern void si_statement_check_privileges(const SiStatement *statement);
 
 /*
- * What the server made of it, if it is one statement, else NULL.  Palloc'd; wants
+ * The server's plan of it, if it is one statement, else NULL.  Palloc'd; wants
  * the SPI connection in which it was prepared.
  */
 extern const PlannedStmt *si_statement_planned(const SiStatement *statement);

@@ -14,7 +14,7 @@
 #ifndef SI_STATEMENT_TEXT_H
 #define SI_STATEMENT_TEXT_H
 
-#include "apply/statement.h"
+#include "apply/statement_spec.h"
 #include "lib/stringinfo.h"
 
 /* The target's qualified name, quoted. */

@@ -206,8 +206,8 @@ decode_with(SiTombstone *tombstone, SiDecoder *decoder, const SiDecodePlan *plan
 }
 
 /*
- * Take a key that is no JSON object: a JSON string for what it says, all else
- * as it stands there.  False if it is an object.
+ * Take a key that is no JSON object: a JSON string without its quotes and
+ * escapes, anything else as it is written.  False if it is an object.
  */
 static bool
 take_plain_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,

@@ -292,7 +292,7 @@ check_relation(const SiRelationNeeds *needs)
 					   get_rel_name(relid));
 }
 
-/* The same of all relations of a query, but not of its sub-queries. */
+/* Check all relations of a query, but not those of its sub-queries. */
 static void
 check_relations(Query *query)
 {

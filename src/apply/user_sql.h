@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * user_sql.h
- *	  SQL that a user wrote as an argument or option: read with the server's
- *	  parser and held to its place.
+ *	  SQL that a user wrote as an argument or option: parsed with the server's
+ *	  parser, and confined to its place in a statement.
  *
  * Nothing of it runs here.  Errors have the position in the user's own text.
  * Called by statement and writer.
@@ -45,7 +45,7 @@ extern void si_user_sql_check_apply(const char *apply);
 /*
  * The column definitions of "fields" as a row type with room for more columns
  * behind them; types are looked up in the search_path.  Errors: 42601 for
- * anything but plain definitions, and what the types' lookup says.
+ * anything but plain definitions, and those of the types' lookup.
  */
 extern TupleDesc si_user_sql_columns(const char *fields, int room);
 

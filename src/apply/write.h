@@ -18,7 +18,7 @@
 /*
  * Write batch->rows, with the failures of those refused set in their entries,
  * and add up batch->counts.  Sets batch->done: how many entries are dealt with.
- * Throws passing errors, and what the statement throws over no rows: that is
+ * Throws temporary errors, and what the statement throws over no rows: that is
  * the plan's fault.
  */
 extern void si_write_batch(SiPlan *plan, SiBatch *batch);

@@ -123,8 +123,8 @@ si_catalog_lock_extension(void)
 	 * role can lock it: by ALTER FUNCTION ... DEPENDS ON EXTENSION, in a
 	 * transaction that it leaves open.  So this does not wait.  Without the
 	 * lock an extension that is being dropped makes the caller's next
-	 * statement wait for its tables, and fail when they are gone.  (Older minor
-	 * releases have no ConditionalLockDatabaseObject().)
+	 * statement wait for its tables, and fail when they are gone.  (Older
+	 * minor releases have no ConditionalLockDatabaseObject().)
 	 */
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, extension, 0);
 	(void) LockAcquire(&tag, AccessShareLock, false, true);

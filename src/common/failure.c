@@ -3,7 +3,7 @@
  * failure.c
  *	  What went wrong with a message or a batch, and what kind of error it is.
  *
- * The list of passing errors is closed: an error that is not in it counts as
+ * The list of temporary errors is closed: an error that is not in it counts as
  * the message's own as soon as isolation shows it, whatever its code.  So what
  * is missing here costs a dead letter, which can be retried, while a code too
  * many could make one bad message block its stream forever.
@@ -31,8 +31,8 @@ const SiFailure si_failure_skipped = {
 	.safe = true
 };
 
-/* Whole classes that are passing: they tell the server's or a network's state. */
-static const int passing_classes[] = {
+/* Whole classes that are temporary: they come from the server's or a network's state. */
+static const int temporary_classes[] = {
 	MAKE_SQLSTATE('0', '8', '0', '0', '0'), /* connection exception */
 	MAKE_SQLSTATE('4', '0', '0', '0', '0'), /* transaction rollback */
 	MAKE_SQLSTATE('5', '3', '0', '0', '0'), /* insufficient resources */
@@ -41,8 +41,8 @@ static const int passing_classes[] = {
 	MAKE_SQLSTATE('5', '8', '0', '0', '0')	/* system error */
 };
 
-/* Single codes of classes that are not passing as a whole. */
-static const int passing_codes[] = {
+/* Single codes of classes that are not temporary as a whole. */
+static const int temporary_codes[] = {
 	ERRCODE_LOCK_NOT_AVAILABLE,
 	ERRCODE_READ_ONLY_SQL_TRANSACTION
 };
@@ -139,13 +139,13 @@ si_failure_from_decode(const SiDecodeError *error)
 }
 
 /*
- * A passing error must reach the caller, which retries.  As a message's failure
+ * A temporary error must reach the caller, which retries.  As a message's failure
  * it would make a dead letter of a good message.
  */
 void
-si_failure_throw_if_passing(int sqlerrcode, const char *message)
+si_failure_throw_if_temporary(int sqlerrcode, const char *message)
 {
-	if (si_failure_kind(sqlerrcode) == SI_ERROR_PASSING)
+	if (si_failure_kind(sqlerrcode) == SI_ERROR_TEMPORARY)
 		ereport(ERROR,
 				(errcode(sqlerrcode),
 				 errmsg("%s", message)));
@@ -154,7 +154,7 @@ si_failure_throw_if_passing(int sqlerrcode, const char *message)
 void
 si_failure_check_decode(const SiDecodeError *error)
 {
-	si_failure_throw_if_passing(decode_sqlstate(error), error->message);
+	si_failure_throw_if_temporary(decode_sqlstate(error), error->message);
 }
 
 char *
@@ -191,16 +191,16 @@ si_failure_copy(const SiFailure *failure, MemoryContext context)
 SiErrorKind
 si_failure_kind(int sqlerrcode)
 {
-	for (int i = 0; i < lengthof(passing_classes); i++)
+	for (int i = 0; i < lengthof(temporary_classes); i++)
 	{
-		if (ERRCODE_TO_CATEGORY(sqlerrcode) == passing_classes[i])
-			return SI_ERROR_PASSING;
+		if (ERRCODE_TO_CATEGORY(sqlerrcode) == temporary_classes[i])
+			return SI_ERROR_TEMPORARY;
 	}
 
-	for (int i = 0; i < lengthof(passing_codes); i++)
+	for (int i = 0; i < lengthof(temporary_codes); i++)
 	{
-		if (sqlerrcode == passing_codes[i])
-			return SI_ERROR_PASSING;
+		if (sqlerrcode == temporary_codes[i])
+			return SI_ERROR_TEMPORARY;
 	}
 
 	return SI_ERROR_DATA;

@@ -20,7 +20,7 @@
 
 typedef enum SiErrorKind
 {
-	SI_ERROR_PASSING,			/* retry the same batch */
+	SI_ERROR_TEMPORARY,			/* retry the same batch */
 	SI_ERROR_DATA				/* a message's fault, if isolation shows it */
 } SiErrorKind;
 
@@ -51,20 +51,20 @@ extern char *si_failure_type_name(Oid type);
 extern SiFailure *si_failure_from_error(const ErrorData *edata);
 
 /*
- * Make a failure of a decoder's error, in the current memory context.  A passing
+ * Make a failure of a decoder's error, in the current memory context.  A temporary
  * error is thrown: no message is at fault then.
  */
 extern SiFailure *si_failure_from_decode(const SiDecodeError *error);
 
-/* Throw an error if it is passing. */
-extern void si_failure_throw_if_passing(int sqlerrcode, const char *message);
+/* Throw an error if it is temporary. */
+extern void si_failure_throw_if_temporary(int sqlerrcode, const char *message);
 
 /* The same for a decoder's error. */
 extern void si_failure_check_decode(const SiDecodeError *error);
 
 extern SiFailure *si_failure_copy(const SiFailure *failure, MemoryContext context);
 
-/* Passing or data?  By SQLSTATE, from the table. */
+/* Temporary or data?  By SQLSTATE, from the table. */
 extern SiErrorKind si_failure_kind(int sqlerrcode);
 
 /*

@@ -80,7 +80,7 @@ static const char *const sentences[SI_NREASONS] = {
 	"another session holds a lock that the worker needs to start (see pg_locks); it is retried automatically",
 	[SI_REASON_STANDBY_CONFIRMS] =
 	"waiting for a synchronous standby to confirm the commit; see synchronous_standby_names",
-	[SI_REASON_PASSING] =
+	[SI_REASON_TEMPORARY] =
 	"%s; it is retried automatically",
 	[SI_REASON_PRIVILEGE] =
 	"%s; grant the missing privilege, and it resumes automatically",

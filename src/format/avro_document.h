@@ -4,8 +4,8 @@
  *	  Avro values as JSON text.
  *
  * Records and maps are objects, bytes are in bytea's hex form, and what is typed
- * is written as in value_text.  Of equal keys of a map all are written: whoever
- * reads the text takes the last.
+ * is written as in value_text.  Of equal keys of a map all are written: the
+ * reader of the text takes the last.
  *
  * Pure C, no server.  Called by decode_avro.
  *

@@ -17,9 +17,9 @@
 #include "format/avro_types.h"
 
 /*
- * Set what the values of a type mean, where the attributes of its definition say
- * so; a logical type that is not known, or does not fit, is ignored.  False for
- * a decimal with a scale that no numeric has.
+ * Set what the values of a type mean, where the attributes of its definition
+ * define it; a logical type that is not known, or does not fit, is ignored.
+ * False for a decimal with a scale that no numeric has.
  */
 extern bool si_avro_set_meaning(const json_t *definition, SiAvroType *type);
 

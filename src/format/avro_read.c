@@ -146,7 +146,7 @@ read_length(SiAvroReader *reader, const char *p, size_t *len)
 	return p;
 }
 
-/* Pass bytes of a size that the schema knows. */
+/* Pass bytes of a size that the schema gives. */
 static inline const char *
 pass_bytes(SiAvroReader *reader, const char *p, size_t len)
 {
@@ -440,7 +440,7 @@ si_avro_read_block(SiAvroReader *reader, const char *p, SiAvroBlock *block)
 	return p;
 }
 
-/* ---- values that nobody takes ---- */
+/* ---- values that no field takes ---- */
 
 /* The items of an array; with keys those of a map. */
 static const char *

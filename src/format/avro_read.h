@@ -69,7 +69,7 @@ typedef struct SiAvroReader
 typedef struct SiAvroBlock
 {
 	uint64_t	count;			/* items in this block; 0 ends the array */
-	const char *end;			/* where the block ends, if it says so */
+	const char *end;			/* where the block ends, if that is given */
 } SiAvroBlock;
 
 /* Begin with a message; returns where to read. */
@@ -107,7 +107,7 @@ extern const char *si_avro_read_branch(SiAvroReader *reader, const SiAvroType *t
 extern const char *si_avro_read_block(SiAvroReader *reader, const char *p,
 									  SiAvroBlock *block);
 
-/* After a block's items: do they end where it said? */
+/* After a block's items: do they end where its size puts the end? */
 static inline const char *
 si_avro_end_block(SiAvroReader *reader, const char *p, const SiAvroBlock *block)
 {
@@ -136,8 +136,8 @@ si_avro_leave(SiAvroReader *reader)
 }
 
 /*
- * Pass a value that nobody takes.  Its bounds are checked, and whatever says
- * where it ends; its text and its enums' numbers are not.
+ * Skip a value that no field takes.  Its bounds are checked, and whatever gives
+ * its end; its text and its enums' numbers are not.
  */
 extern const char *si_avro_skip(SiAvroReader *reader, const SiAvroType *type,
 								const char *p);

@@ -4,11 +4,11 @@
  *	  Avro schemas: JSON text in, a graph of types out.
  *
  * Where the specification lets a writer be sloppy, or where writers are so
- * without harm to the reader, this reader does not mind: a logical type that is
+ * without harm to the reader, the schema is accepted: a logical type that is
  * not known or does not fit is ignored, an attribute that is not known too, and
  * names need only be there.
  *
- * jansson's function json_object() must not be called: see decode_json.c.
+ * jansson's function json_object() must not be called: see json_verdict.c.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -125,7 +125,7 @@ leave(Parser *parser, size_t before)
 	parser->place[before] = '\0';
 }
 
-/* Read the type that is a part of the one at hand. */
+/* Read the type that is a part of the one being parsed. */
 static const SiAvroType *
 parse_part(Parser *parser, const json_t *json, const char *namespace,
 		   const char *part, int index)
@@ -296,7 +296,7 @@ compare_names(const void *left, const void *right)
 	return strcmp(a->data, b->data);
 }
 
-/* Two fields of one name could not be told apart. */
+/* Two fields of one name could not be distinguished. */
 static bool
 check_field_names(Parser *parser, const SiAvroType *record)
 {

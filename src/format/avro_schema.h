@@ -5,7 +5,7 @@
  *
  * The schema is the writer's, and nothing is resolved against another one:
  * fields go to columns by name.  So defaults, aliases, orders and documentation
- * are passed over.  A named type is one node, wherever and however often its
+ * are skipped.  A named type is one node, wherever and however often its
  * name is used; a record that contains itself is a circle of pointers.
  *
  * Pure C, no server.  A schema is a stranger's text: it may be wrong, large and

@@ -6,7 +6,7 @@
  * Schema and plan are compiled once into a program: a node for each place where
  * a type of the schema meets a node of the plan's tree of paths.  A message is
  * then read once, front to back: what a node takes goes straight into the
- * record's fields, and whatever no node takes is passed over.  A path enters
+ * record's fields, and whatever no node takes is skipped.  A path enters
  * records by field, maps by key and arrays by index; a union is entered without
  * a step, by whichever branch the message has.
  *
@@ -41,8 +41,8 @@ struct Node
 								 * it is; or -1 */
 
 	/*
-	 * Of a record by field, NULL where nobody takes it; of a union by branch;
-	 * of an array by element and of a map by member of the tree.
+	 * Of a record by field, NULL where no field takes it; of a union by
+	 * branch; of an array by element and of a map by member of the tree.
 	 */
 	Node	  **children;
 	Node	   *next;			/* of the same type */
@@ -103,7 +103,7 @@ count_children(const Node *node)
 
 /*
  * The type and the tree's node that a child stands for; the node is NULL where
- * nobody takes the child.
+ * no field takes the child.
  */
 static SiPathNode *
 describe_child(AvroDecoder *decoder, const Node *node, int i, const SiAvroType **type)

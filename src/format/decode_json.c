@@ -6,37 +6,17 @@
  * The plan's paths become a tree of names, one for the value and one for the
  * key of a message, and a message is read once, front to back, by walking text
  * and tree together: a member that is in the tree is taken or entered, any
- * other is passed over, which checks it all the same.  Members mostly come in
- * the order of the message before, so each is first compared, quotes and all,
- * with the one that followed last time; only where that fails is its name read
- * and looked up.
+ * other is skipped, which checks it too.  Members mostly come in the order of
+ * the message before, so each is first compared, quotes and all, with the one
+ * that followed last time; only where that fails is its name read and looked up.
  *
  * Of equal keys the last wins, with all that is in it: entering a member again
  * first forgets everything that was taken from its predecessor.
  *
- * No message is called bad on the scanner's word alone.  What it refuses is
- * given to jansson: its verdict words the error, and if it accepts the
- * document, its reading counts.  Where the two are known to differ:
+ * A document that the scanner refuses is given to jansson (json_verdict).  If
+ * jansson accepts it, the document is walked again, as jansson writes it.
  *
- * - Integers beyond 64 bits and numbers beyond double (1e400): the scanner
- *	 accepts them, digit for digit; jansson refuses the document, which is
- *	 therefore only asked about what the scanner refused.
- * - \u0000: accepted by both, but jansson refuses it in a key.  Where a string
- *	 that holds it is taken as a text it is an error (22P05), for no text can
- *	 hold it.  In a value that nobody takes it does no harm.  In a string, an
- *	 object or an array that is taken as JSON it is left to the type that reads
- *	 it: json takes it, jsonb does not.
- * - A NUL byte behind a number or a word: jansson (2.14) overlooks it, so that
- *	 "1<NUL>" is 1 to it.  No JSON has NUL bytes, nor could the server take
- *	 them: where the scanner meets one, jansson is not asked.
- * - Depth: the scanner ends at 1,000, jansson at 2,048.  Its reading of a
- *	 document between the two is scanned in turn, and refused for its depth.
- *
- * So where jansson objects to something that the scanner does not mind, while
- * the scanner objects to something else, the scanner's words are used.
- *
- * jansson's function json_object() must not be called: the server exports a
- * function of that name, which would be run instead.
+ * Called through si_decoder_json, by decoder.c.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -50,10 +30,11 @@
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
-#include <jansson.h>
 
 #include "format/decoder.h"
+#include "format/json_rest.h"
 #include "format/json_scan.h"
+#include "format/json_verdict.h"
 #include "format/path_tree.h"
 
 typedef struct JsonDecoder
@@ -64,16 +45,6 @@ typedef struct JsonDecoder
 
 /* ---- one reading of a document ---- */
 
-/* A top-level member for $rest. */
-typedef struct RestMember
-{
-	const char *key;			/* escapes resolved */
-	size_t		key_len;
-	const char *written;		/* key, colon and value */
-	size_t		written_len;
-	bool		superseded;		/* by a later one of the same key */
-} RestMember;
-
 typedef struct Walk
 {
 	SiJsonScan	scan;
@@ -83,9 +54,7 @@ typedef struct Walk
 	SiValueKind top_kind;
 	bool		out_of_memory;
 	bool		nul_taken;		/* was a string with \u0000 taken? */
-	RestMember *rest;
-	size_t		nrest;
-	size_t		rest_room;
+	SiJsonRest	rest;			/* members for "$rest" */
 } Walk;
 
 static bool decode_document(SiPathTree *tree, const char *data, size_t len,
@@ -93,8 +62,6 @@ static bool decode_document(SiPathTree *tree, const char *data, size_t len,
 							SiDecodeError *error);
 static const char *walk_branch(Walk *walk, SiPathNode *node, const char *p,
 							   SiJsonToken *token);
-static bool finish_walk(Walk *walk, SiDecodeError *error);
-static bool ask_jansson(Walk *walk, SiDecodeError *error);
 
 /* ---- the routine ---- */
 
@@ -240,7 +207,7 @@ take_value(Walk *walk, const SiPathNode *node, const SiJsonToken *token)
 
 /* Forget what was taken at a node and below it. */
 static void
-forget_values(Walk *walk, const SiPathNode *node)
+forget_values(const Walk *walk, const SiPathNode *node)
 {
 	int			i;
 
@@ -311,8 +278,9 @@ pass_key(Walk *walk, const SiPathNode *node, const char *p, int *guess, int *fou
 static bool
 take_unclaimed(Walk *walk, const SiJsonToken *key, const char *p)
 {
-	RestMember *member;
 	SiValue    *unknown = &walk->record->unknown;
+	const char *name;
+	size_t		len;
 
 	if (walk->tree->find_unknown)
 	{
@@ -320,30 +288,19 @@ take_unclaimed(Walk *walk, const SiJsonToken *key, const char *p)
 			return true;
 		unknown->kind = SI_VALUE_STRING;
 
-		/* a name that no text can hold is told as it was written */
+		/* a name that no text can hold is reported as it was written */
 		if (!key->nul)
 			return resolve(walk, key, &unknown->data, &unknown->len);
 		unknown->data = key->data;
 		unknown->len = key->len;
 		return true;
 	}
-	if (walk->nrest == walk->rest_room)
-	{
-		size_t		room = walk->rest_room > 0 ? walk->rest_room * 2 : 16;
-		RestMember *larger = walk_alloc(walk, room * sizeof(RestMember));
-
-		if (larger == NULL)
-			return false;
-		if (walk->nrest > 0)
-			memcpy(larger, walk->rest, walk->nrest * sizeof(RestMember));
-		walk->rest = larger;
-		walk->rest_room = room;
-	}
-	member = &walk->rest[walk->nrest++];
-	member->written = key->data - 1;
-	member->written_len = (size_t) (p - member->written);
-	member->superseded = false;
-	return resolve(walk, key, &member->key, &member->key_len);
+	if (!resolve(walk, key, &name, &len))
+		return false;
+	if (si_json_rest_add(&walk->rest, walk->arena, name, len, key->data - 1, p))
+		return true;
+	walk->out_of_memory = true;
+	return false;
 }
 
 /*
@@ -509,81 +466,6 @@ walk_document(Walk *walk, const char *p)
 
 /* ---- what is left when a document is read ---- */
 
-/* By key, and equal ones in the order of the document. */
-static int
-compare_rest(const void *left, const void *right)
-{
-	const RestMember *a = *(RestMember *const *) left;
-	const RestMember *b = *(RestMember *const *) right;
-	int			result;
-
-	if (a->key_len != b->key_len)
-		return a->key_len > b->key_len ? 1 : -1;
-	result = memcmp(a->key, b->key, a->key_len);
-	if (result != 0)
-		return result;
-	return (a->written > b->written) - (a->written < b->written);
-}
-
-/* Mark the members that a later one of the same key replaces. */
-static bool
-mark_superseded(Walk *walk)
-{
-	RestMember **sorted;
-	size_t		i;
-
-	if (walk->nrest < 2)
-		return true;
-	sorted = walk_alloc(walk, walk->nrest * sizeof(RestMember *));
-	if (sorted == NULL)
-		return false;
-	for (i = 0; i < walk->nrest; i++)
-		sorted[i] = &walk->rest[i];
-	qsort(sorted, walk->nrest, sizeof(RestMember *), compare_rest);
-	for (i = 1; i < walk->nrest; i++)
-	{
-		if (sorted[i - 1]->key_len == sorted[i]->key_len &&
-			memcmp(sorted[i - 1]->key, sorted[i]->key,
-				   sorted[i]->key_len) == 0)
-			sorted[i - 1]->superseded = true;
-	}
-	return true;
-}
-
-/* Make the object that "$rest" is. */
-static bool
-make_rest(Walk *walk)
-{
-	SiValue    *value = &walk->record->fields[walk->tree->rest_field];
-	size_t		size = 2;
-	char	   *begin;
-	char	   *out;
-	size_t		i;
-
-	if (!mark_superseded(walk))
-		return false;
-	for (i = 0; i < walk->nrest; i++)
-		size += walk->rest[i].written_len + 1;
-	begin = out = walk_alloc(walk, size);
-	if (begin == NULL)
-		return false;
-	*out++ = '{';
-	for (i = 0; i < walk->nrest; i++)
-	{
-		if (walk->rest[i].superseded)
-			continue;
-		if (out > begin + 1)
-			*out++ = ',';
-		memcpy(out, walk->rest[i].written, walk->rest[i].written_len);
-		out += walk->rest[i].written_len;
-	}
-	*out++ = '}';
-	value->kind = SI_VALUE_OBJECT;
-	value->data = begin;
-	value->len = (size_t) (out - begin);
-	return true;
-}
-
 static const char *
 kind_name(SiValueKind kind)
 {
@@ -649,7 +531,9 @@ finish_walk(Walk *walk, SiDecodeError *error)
 							   walk->tree->prefix, kind_name(walk->top_kind));
 	if (!check_nul(walk, error))
 		return false;
-	if (walk->tree->rest_field >= 0 && !make_rest(walk))
+	if (walk->tree->rest_field >= 0 &&
+		!si_json_rest_make(&walk->rest, walk->arena,
+						   &walk->record->fields[walk->tree->rest_field]))
 		return si_decoder_fail(error, "53200", "out of memory");
 	return true;
 }
@@ -664,10 +548,36 @@ begin_walk(Walk *walk, SiPathTree *tree, const char *data, size_t len,
 	walk->record = record;
 	walk->out_of_memory = false;
 	walk->nul_taken = false;
-	walk->rest = NULL;
-	walk->nrest = 0;
-	walk->rest_room = 0;
+	memset(&walk->rest, 0, sizeof(walk->rest));
 	return si_json_begin(&walk->scan, data, len);
+}
+
+/*
+ * Decide about a document that the scanner refused: if jansson accepts it,
+ * walk through what jansson read.
+ */
+static bool
+walk_again(const Walk *walk, SiDecodeError *error)
+{
+	Walk		again;
+	const char *document;
+	const char *p;
+	size_t		len;
+
+	if (!si_json_verdict(&walk->scan, walk->tree->prefix, walk->arena,
+						 &document, &len, error))
+		return false;
+
+	forget_values(walk, walk->tree->nodes);
+	memset(&walk->record->unknown, 0, sizeof(SiValue));
+	p = begin_walk(&again, walk->tree, document, len, walk->arena, walk->record);
+	if (walk_document(&again, p))
+		return finish_walk(&again, error);
+	if (again.out_of_memory)
+		return si_decoder_fail(error, "53200", "out of memory");
+
+	/* positions are those of the message, not of jansson's text */
+	return si_json_refuse_document(&walk->scan, walk->tree->prefix, error);
 }
 
 static bool
@@ -681,147 +591,5 @@ decode_document(SiPathTree *tree, const char *data, size_t len, SiArena *arena,
 		return finish_walk(&walk, error);
 	if (walk.out_of_memory)
 		return si_decoder_fail(error, "53200", "out of memory");
-	return ask_jansson(&walk, error);
-}
-
-/* ---- the second opinion ---- */
-
-static bool
-refuse_document(const SiPathTree *tree, SiJsonFault fault, size_t line,
-				size_t column, SiDecodeError *error)
-{
-	const char *sqlstate = "22P02";
-	const char *words = "invalid JSON";
-
-	switch (fault)
-	{
-		case SI_JSON_INCOMPLETE:
-			words = "incomplete JSON";
-			break;
-		case SI_JSON_BAD_UTF8:
-			sqlstate = "22021";
-			words = "invalid UTF-8 in JSON";
-			break;
-		case SI_JSON_TOO_DEEP:
-			sqlstate = "54001";
-			words = "JSON is nested too deeply";
-			break;
-		default:
-			break;
-	}
-	si_decoder_fail(error, sqlstate, "%s%s at line %zu, column %zu",
-					tree->prefix, words, line, column);
-	if (fault == SI_JSON_TOO_DEEP)
-		snprintf(error->detail, sizeof(error->detail),
-				 "At most %d levels are supported.", SI_JSON_MAX_DEPTH);
-	return false;
-}
-
-/* Refuse a document in the words of the scanner. */
-static bool
-refuse_as_scanned(const Walk *walk, SiDecodeError *error)
-{
-	size_t		line;
-	size_t		column;
-
-	si_json_locate(&walk->scan, walk->scan.fault_pos, &line, &column);
-	return refuse_document(walk->tree, walk->scan.fault, line, column, error);
-}
-
-/*
- * Refuse a document with jansson's verdict.  Its text quotes the document, so
- * that it may only be the detail.
- */
-static bool
-refuse_as_judged(const Walk *walk, const json_error_t *verdict,
-				 SiDecodeError *error)
-{
-	SiJsonFault fault;
-	size_t		column;
-
-	/* without a word, it is memory that jansson lacked */
-	if (verdict->text[0] == '\0')
-		return si_decoder_fail(error, "53200", "out of memory");
-	switch (json_error_code(verdict))
-	{
-		case json_error_out_of_memory:
-			return si_decoder_fail(error, "53200", "out of memory");
-		case json_error_premature_end_of_input:
-			fault = SI_JSON_INCOMPLETE;
-			break;
-		case json_error_invalid_utf8:
-			fault = SI_JSON_BAD_UTF8;
-			break;
-		case json_error_stack_overflow:
-			fault = SI_JSON_TOO_DEEP;
-			break;
-		case json_error_invalid_syntax:
-		case json_error_end_of_input_expected:
-			fault = SI_JSON_BAD_SYNTAX;
-			break;
-		default:
-
-			/* such as a large number, which the scanner accepted */
-			return refuse_as_scanned(walk, error);
-	}
-
-	/* jansson counts the characters that it has read */
-	column = verdict->column > 0 ? (size_t) verdict->column : 1;
-	refuse_document(walk->tree, fault, (size_t) verdict->line, column, error);
-	snprintf(error->detail, sizeof(error->detail),
-			 "The JSON library says: %s.", verdict->text);
-	return false;
-}
-
-/* A document of jansson's as text in the arena; NULL when out of memory. */
-static char *
-canonical_text(const json_t *json, SiArena *arena, size_t *len)
-{
-	const size_t flags = JSON_ENCODE_ANY | JSON_COMPACT |
-		JSON_REAL_PRECISION(17);
-	char	   *document;
-
-	*len = json_dumpb(json, NULL, 0, flags);
-	if (*len == 0)
-		return NULL;
-	document = si_arena_alloc(arena, *len);
-	if (document != NULL && json_dumpb(json, document, *len, flags) != *len)
-		return NULL;
-	return document;
-}
-
-/* Decide about a document that the scanner refused. */
-static bool
-ask_jansson(Walk *walk, SiDecodeError *error)
-{
-	Walk		again;
-	json_error_t verdict;
-	json_t	   *json;
-	char	   *document;
-	const char *p;
-	size_t		len;
-
-	if (walk->scan.fault_pos < walk->scan.end &&
-		*walk->scan.fault_pos == '\0')
-		return refuse_as_scanned(walk, error);
-	json = json_loadb(walk->scan.start,
-					  (size_t) (walk->scan.end - walk->scan.start),
-					  JSON_DECODE_ANY | JSON_ALLOW_NUL, &verdict);
-	if (json == NULL)
-		return refuse_as_judged(walk, &verdict, error);
-	document = canonical_text(json, walk->arena, &len);
-	json_decref(json);
-	if (document == NULL)
-		return si_decoder_fail(error, "53200", "out of memory");
-
-	forget_values(walk, walk->tree->nodes);
-	memset(&walk->record->unknown, 0, sizeof(SiValue));
-	p = begin_walk(&again, walk->tree, document, len, walk->arena, walk->record);
-	if (walk_document(&again, p))
-		return finish_walk(&again, error);
-	if (again.out_of_memory)
-		return si_decoder_fail(error, "53200", "out of memory");
-
-	/* positions are those of the message, not of jansson's text */
-	return refuse_as_scanned(walk, error);
+	return walk_again(&walk, error);
 }

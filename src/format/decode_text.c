@@ -27,12 +27,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "format/decoder.h"
 #include "format/json_scan.h"
+#include "format/text_rest.h"
 
 #define BAD_FORMAT		"22P04"
 #define BAD_CHARACTER	"22021"
@@ -82,10 +82,7 @@ static bool bind_fields(RowDecoder *decoder);
 static bool read_row(Reader *reader, SiValue *values, int *n);
 static bool scan_text(Reader *reader, Slice *slice);
 static bool scan_csv(Reader *reader, Slice *slice);
-static int	digit_value(char c, int base);
 static bool make_value(Reader *reader, const Slice *slice, SiValue *value);
-static bool make_rest(Reader *reader, const SiValue *values, int n,
-					  SiValue *rest);
 
 /* ---- the routines ---- */
 
@@ -239,8 +236,11 @@ row_decode(void *state, const SiMessage *given, SiArena *arena,
 		return false;
 
 	fill_record(decoder, message, values, n, record);
-	return rest_field < 0 ||
-		make_rest(&reader, values, n, &record->fields[rest_field]);
+	if (rest_field >= 0 &&
+		!si_text_rest_make(decoder->columns, decoder->ncolumns, decoder->taken,
+						   values, n, arena, &record->fields[rest_field]))
+		return si_decoder_fail(error, "53200", "out of memory");
+	return true;
 }
 
 const SiDecoderRoutine si_decoder_text = {
@@ -333,20 +333,15 @@ fail(Reader *reader, const char *words)
 static bool
 finish_line(Reader *reader)
 {
-	if (reader->p < reader->end && *reader->p == '\r')
-	{
-		reader->p++;
-		if (reader->p < reader->end && *reader->p == '\n')
-			reader->p++;
-	}
-	else if (reader->p < reader->end)
+	if (reader->p < reader->end && *reader->p++ == '\r' &&
+		reader->p < reader->end && *reader->p == '\n')
 		reader->p++;
 	if (reader->p < reader->end)
 		return fail(reader, "message has more than one line");
 	return true;
 }
 
-/* Read the columns into values; *n tells how many there are. */
+/* Read the columns into values, and set *n to their number. */
 static bool
 read_row(Reader *reader, SiValue *values, int *n)
 {
@@ -363,7 +358,7 @@ read_row(Reader *reader, SiValue *values, int *n)
 		if (decoder->ncolumns > 0 && *n == decoder->ncolumns)
 			return fail(reader, "extra data after last expected column");
 
-		/* the escapes of what nobody takes are checked all the same */
+		/* the escapes of a column that no field takes are checked too */
 		if (decoder->ncolumns > 0)
 			taken |= decoder->taken[*n];
 		if ((taken || slice.special) && !make_value(reader, &slice, &values[*n]))
@@ -380,6 +375,21 @@ read_row(Reader *reader, SiValue *values, int *n)
 							   "missing data for column \"%s\"",
 							   decoder->columns[*n]);
 	return true;
+}
+
+/* The value of a digit; negative if it is none in that base. */
+static int
+digit_value(char c, int base)
+{
+	int			value = -1;
+
+	if (c >= '0' && c <= '9')
+		value = c - '0';
+	else if (c >= 'a' && c <= 'f')
+		value = c - 'a' + 10;
+	else if (c >= 'A' && c <= 'F')
+		value = c - 'A' + 10;
+	return value < base ? value : -1;
 }
 
 /* A delimiter that is a hex digit is one of the number's first. */
@@ -462,20 +472,6 @@ scan_csv(Reader *reader, Slice *slice)
 }
 
 /* ---- escapes and quotes ---- */
-
-static int
-digit_value(char c, int base)
-{
-	int			value = -1;
-
-	if (c >= '0' && c <= '9')
-		value = c - '0';
-	else if (c >= 'a' && c <= 'f')
-		value = c - 'a' + 10;
-	else if (c >= 'A' && c <= 'F')
-		value = c - 'A' + 10;
-	return value < base ? value : -1;
-}
 
 /* Read up to so many digits from p on, and go to the last one of them. */
 static char
@@ -604,81 +600,5 @@ make_value(Reader *reader, const Slice *slice, SiValue *value)
 	if (!decoder->csv)
 		return unescape(reader, slice, resolved, &value->len);
 	unquote(decoder, slice, resolved, &value->len);
-	return true;
-}
-
-/* ---- the columns that no field takes, as an object ---- */
-
-static const char *
-column_name(const RowDecoder *decoder, int i, char *buffer, size_t size)
-{
-	if (decoder->ncolumns > 0)
-		return decoder->columns[i];
-	snprintf(buffer, size, "column%d", i + 1);
-	return buffer;
-}
-
-/* Write a JSON string; six bytes for one are the most it takes. */
-static char *
-put_string(char *out, const char *data, size_t len)
-{
-	size_t		i;
-
-	*out++ = '"';
-	for (i = 0; i < len; i++)
-	{
-		if ((unsigned char) data[i] < ' ')
-			out += sprintf(out, "\\u%04x", (unsigned char) data[i]);
-		else
-		{
-			if (data[i] == '"' || data[i] == '\\')
-				*out++ = '\\';
-			*out++ = data[i];
-		}
-	}
-	*out++ = '"';
-	return out;
-}
-
-/* Make the object that "$rest" is. */
-static bool
-make_rest(Reader *reader, const SiValue *values, int n, SiValue *rest)
-{
-	const RowDecoder *decoder = reader->decoder;
-	size_t		size = 2;
-	char		buffer[32];
-	char	   *begin;
-	char	   *out;
-	int			i;
-
-	for (i = 0; i < n; i++)
-		size += 6 * (strlen(column_name(decoder, i, buffer, sizeof(buffer))) +
-					 values[i].len) + 10;
-	begin = out = si_arena_alloc(reader->arena, size);
-	if (begin == NULL)
-		return si_decoder_fail(reader->error, "53200", "out of memory");
-	*out++ = '{';
-	for (i = 0; i < n; i++)
-	{
-		const char *name = column_name(decoder, i, buffer, sizeof(buffer));
-
-		if (decoder->ncolumns > 0 && decoder->taken[i])
-			continue;
-		if (out > begin + 1)
-			*out++ = ',';
-		out = put_string(out, name, strlen(name));
-		*out++ = ':';
-		if (values[i].kind == SI_VALUE_NULL)
-		{
-			memcpy(out, "null", 4);
-			out += 4;
-		}
-		else
-			out = put_string(out, values[i].data, values[i].len);
-	}
-	*out++ = '}';
-	rest->kind = SI_VALUE_OBJECT;
-	rest->data = begin;
-	rest->len = (size_t) (out - begin);
 	return true;
 }

@@ -4,9 +4,9 @@
  *	  The formats by name, what is common to all of them, and the arena that
  *	  decoded values live in.
  *
- * A tombstone is no format's business: it is answered here, with what the key
- * says.  A field of the key is a field of a JSON key whatever the format of
- * the value is, unless the format has its own reading of keys.
+ * No format decodes a tombstone: its record is made here, of the key's fields.
+ * A field of the key is a field of a JSON key whatever the format of the value
+ * is, unless the format decodes keys itself.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

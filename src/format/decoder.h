@@ -60,7 +60,8 @@ typedef struct SiDecodePlan
 	const SiWantedField *fields;
 	int			rest_field;		/* field that takes "$rest", or -1; its entry
 								 * in fields has no steps and is not looked at */
-	bool		find_unknown;	/* report a top-level field that nobody takes */
+	bool		find_unknown;	/* report a top-level field that no column
+								 * takes */
 } SiDecodePlan;
 
 /*

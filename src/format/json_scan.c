@@ -5,9 +5,9 @@
  *
  * Most bytes of a message are the ordinary bytes of strings: they are passed
  * sixteen at a time where there is SSE2 (always on x86-64), else eight at a
- * time.  Containers that nobody looks into are passed without recursion, the
- * kinds of the open ones kept as bits, so that a document of any depth needs a
- * few hundred bytes of stack.
+ * time.  Containers that the caller does not enter are skipped without
+ * recursion, the kinds of the open ones kept as bits, so that a document of any
+ * depth needs a few hundred bytes of stack.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -205,7 +205,7 @@ read_string(SiJsonScan *scan, const char *p, SiJsonToken *token)
 	return p + 1;
 }
 
-/* Go on with a string at a byte that may be anything. */
+/* Continue a string at a byte that may be anything. */
 static const char *
 read_odd_string(SiJsonScan *scan, const char *p, SiJsonToken *token)
 {

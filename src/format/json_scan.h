@@ -4,8 +4,8 @@
  *	  A strict scanner of JSON text (RFC 8259) that hands out raw slices.
  *
  * It builds no tree and allocates nothing: the caller walks through a document,
- * enters the containers that matter and has the others skipped, which checks
- * them all the same.  The text needs no terminating NUL, and no
+ * enters the containers that matter and skips the others, which are checked
+ * too.  The text needs no terminating NUL, and no
  * byte beyond its end is read.
  *
  * What is checked: grammar, UTF-8 (no overlong form, no surrogate, nothing

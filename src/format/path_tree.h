@@ -82,8 +82,8 @@ typedef struct SiPathTree
 	SiPathMember *members;
 	SiPathElement *elements;
 	int			rest_field;		/* the plan's, -1 in a key's tree */
-	bool		watch;			/* are top-level members that nobody takes of
-								 * interest? */
+	bool		watch;			/* must the decoder report or collect
+								 * top-level members that no field takes? */
 	bool		find_unknown;
 	bool		by_name;		/* is anything asked for by name? */
 	uint64_t	readings;		/* documents read so far */

@@ -98,7 +98,7 @@ transcode_part(SiTranscoder *transcoder, const char **text, size_t *len,
 	return true;
 }
 
-/* A key that nobody looks into may be anything. */
+/* Does a field look into the key?  Else the key may be anything. */
 static bool
 reads_key(const SiDecodePlan *plan)
 {

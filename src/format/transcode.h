@@ -21,7 +21,7 @@ typedef struct SiTranscoder SiTranscoder;
 
 /*
  * A transcoder, in the current memory context; NULL where messages need none
- * (UTF8, and SQL_ASCII, which says nothing).  Error: 42883 if the server
+ * (UTF8, and SQL_ASCII, which names no encoding).  Error: 42883 if the server
  * cannot convert this encoding.
  */
 extern SiTranscoder *si_transcode_create(int encoding);

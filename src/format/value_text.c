@@ -43,7 +43,7 @@ floor_divide(int64_t value, int64_t by, int64_t *remainder)
  * Write the date that is so many days from 1970-01-01 in the Gregorian
  * calendar.  The count is by eras of 400 years that begin with March, so that a
  * leap day is the last one of its year.  Returns whether the year is before our
- * era, which the caller says behind the time of day.
+ * era, which the caller writes behind the time of day.
  */
 static bool
 write_date(int64_t days, char *out, size_t *len)

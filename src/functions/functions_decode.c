@@ -152,7 +152,7 @@ make_jsonb(char *json, Decoded *decoded)
 
 	if (error == NULL)
 		return;
-	if (si_failure_kind(error->sqlerrcode) == SI_ERROR_PASSING)
+	if (si_failure_kind(error->sqlerrcode) == SI_ERROR_TEMPORARY)
 		ReThrowError(error);
 	decoded->error = error_text(unpack_sql_state(error->sqlerrcode), error->message);
 }

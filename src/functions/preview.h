@@ -31,7 +31,7 @@ typedef struct SiPreviewed
  * Try up to max_messages as a worker would, in subtransactions of the current
  * transaction that are rolled back.  The result is in the current memory
  * context, by partition and offset.  Throws what makes the plan impossible,
- * passing errors, and what si_upcoming_read does.
+ * temporary errors, and what si_upcoming_read does.
  */
 extern SiPreviewed *si_preview(const SiSubscription *subscription, const SiOptions *options,
 							   int max_messages, int *n);

@@ -189,7 +189,7 @@ si_producer_fd(const SiProducer *producer)
 
 /*
  * An error that the message itself can cause has the code of a data error.
- * Unavailable brokers (08) and brokers that refuse the topic (58) are passing
+ * Unavailable brokers (08) and brokers that refuse the topic (58) are temporary
  * errors for a caller that retries by the code's class.
  */
 static int

@@ -12,10 +12,10 @@
 #include "options/insert_mode.h"
 
 const SiInsertMode si_insert_modes[SI_NMODES] = {
-	/* id, name, updates, takes_key, in_order */
-	[SI_INSERT] = {SI_INSERT, "insert", false, false, true},
-	[SI_UPSERT] = {SI_UPSERT, "upsert", true, true, false},
-	[SI_IGNORE] = {SI_IGNORE, "ignore", false, true, false},
+	/* id, name, updates, takes_key, in_order, skips_conflicts */
+	[SI_INSERT] = {SI_INSERT, "insert", false, false, true, false},
+	[SI_UPSERT] = {SI_UPSERT, "upsert", true, true, false, false},
+	[SI_IGNORE] = {SI_IGNORE, "ignore", false, true, false, true},
 };
 
 SiInsertModeId

@@ -38,6 +38,9 @@ typedef struct SiInsertMode
 
 	/* A statement fails at the row that it is writing. */
 	bool		in_order;
+
+	/* A row that conflicts with an existing one is left out (DO NOTHING). */
+	bool		skips_conflicts;
 } SiInsertMode;
 
 /* All modes, by their SiInsertModeId. */

@@ -207,7 +207,7 @@ leave_after_error(SiWorker *worker)
 		if (worker->phase != SI_PHASE_STREAM)
 			si_worker_show_failure(worker, failure, words);
 		else
-			si_worker_set_state(worker, SI_STATE_RETRYING, si_reason(SI_REASON_PASSING, words));
+			si_worker_set_state(worker, SI_STATE_RETRYING, si_reason(SI_REASON_TEMPORARY, words));
 	}
 	si_worker_announce_state(worker);
 	si_worker_leave(SI_SUCCESSOR_DELAYED);
@@ -275,7 +275,7 @@ note_fatal(ErrorData *edata)
 	{
 		bool		lock = edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
 		const char *reason = lock ? si_reason_fixed(SI_REASON_LOCK_TIMEOUT)
-			: si_reason(SI_REASON_PASSING, edata->message);
+			: si_reason(SI_REASON_TEMPORARY, edata->message);
 
 		si_worker_set_error(edata->sqlerrcode, lock ? reason : edata->message);
 		si_slots_lock(LW_EXCLUSIVE);

@@ -207,7 +207,7 @@ split_batch(SiWorker *worker, const SiFailure *failure, int n)
  * A batch of n messages was undone by an error that is no message's.  Its
  * messages are kept, and it is tried again: by halves if it is too large for
  * the server, at once if another transaction was in the way, else after a
- * while.  Of a passing error the text is not shown: it may come from a user's
+ * while.  Of a temporary error the text is not shown: it may come from a user's
  * function and quote a payload.
  */
 static void
@@ -250,7 +250,7 @@ handle_failure(SiWorker *worker, SiFailure *failure, int n)
 		si_worker_back_off(worker, RETRY_MAX_MS);
 		si_worker_leave_if_changed(worker);
 	}
-	else if (si_failure_kind(failure->sqlerrcode) == SI_ERROR_PASSING ||
+	else if (si_failure_kind(failure->sqlerrcode) == SI_ERROR_TEMPORARY ||
 			 worker->plan->at_fault)
 		retry_batch(worker, failure, n);
 	else if (worker->plan->committing && n > 0)

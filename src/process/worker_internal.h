@@ -187,7 +187,7 @@ extern void si_worker_set_error(int sqlerrcode, const char *text);
 extern void si_worker_show_failure(SiWorker *worker, const SiFailure *failure, const char *words);
 
 /*
- * If a statement on our own tables threw the error, and it is no passing one, show
+ * If a statement on our own tables threw the error, and it is no temporary one, show
  * that and return true: no message is at fault then.  Once, after the transaction
  * was undone.
  */
@@ -311,7 +311,7 @@ extern void si_worker_retry_orphans(SiWorker *worker);
 /*
  * Apply the next batch of the fetched messages, as one transaction, or wait for the
  * session that is changing the subscription.  A batch that is undone by a
- * passing error is retried later; any other error ends the worker.
+ * temporary error is retried later; any other error ends the worker.
  */
 extern void si_worker_apply(SiWorker *worker);
 

@@ -106,8 +106,8 @@ si_worker_set_error(int sqlerrcode, const char *text)
 static SiReason
 failure_reason(SiWorker *worker, int sqlerrcode)
 {
-	if (si_failure_kind(sqlerrcode) == SI_ERROR_PASSING)
-		return SI_REASON_PASSING;
+	if (si_failure_kind(sqlerrcode) == SI_ERROR_TEMPORARY)
+		return SI_REASON_TEMPORARY;
 	if (sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		return SI_REASON_PRIVILEGE;
 	if (sqlerrcode == ERRCODE_UNDEFINED_TABLE && worker->subscription->apply == NULL)
@@ -118,9 +118,9 @@ failure_reason(SiWorker *worker, int sqlerrcode)
 void
 si_worker_show_failure(SiWorker *worker, const SiFailure *failure, const char *words)
 {
-	bool		passing = (si_failure_kind(failure->sqlerrcode) == SI_ERROR_PASSING);
+	bool		temporary = (si_failure_kind(failure->sqlerrcode) == SI_ERROR_TEMPORARY);
 
-	si_worker_set_state(worker, passing ? SI_STATE_RETRYING : SI_STATE_STOPPED,
+	si_worker_set_state(worker, temporary ? SI_STATE_RETRYING : SI_STATE_STOPPED,
 						si_reason(failure_reason(worker, failure->sqlerrcode), words));
 }
 
@@ -131,7 +131,7 @@ si_worker_show_own_failure(SiWorker *worker, SiFailure *failure)
 	char	   *words;
 
 	if (own == SI_FIXED_SQL_DID_NOT_FAIL ||
-		si_failure_kind(failure->sqlerrcode) == SI_ERROR_PASSING)
+		si_failure_kind(failure->sqlerrcode) == SI_ERROR_TEMPORARY)
 		return false;
 	failure->safe = (own == SI_FIXED_SQL_FAILED);
 	words = si_failure_words(failure);

@@ -1,6 +1,6 @@
 # Errors that are no message's fault.
 #
-# Passing ones, provoked for real: a deadlock, a lock that does not come, a
+# Temporary ones, provoked for real: a deadlock, a lock that does not come, a
 # cancelled batch, a full disk, brokers that are away.  Lasting ones: a table
 # that refuses everything, a privilege or the server taken away.  Whatever it
 # is: no message becomes a dead letter, the reason says what is wrong, and when
@@ -103,7 +103,7 @@ sql("
 send_more();
 is_right('at first');
 
-# ---- passing ----
+# ---- temporary ----
 
 # The other session has the longer patience, so that the worker is the victim.
 my $session = start_session("

@@ -125,18 +125,18 @@ sql('SELECT stream_ingest.seek($$t$$, 0, 0)');
 ok(StreamIngest::poll_until($node, 'SELECT max(attempts) >= 3 FROM stream_ingest.dead_letters'),
 	'all messages once more');
 
-# passing: the worker's and the caller's
+# temporary errors: the worker's and the caller's
 quietly(q(CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
 		RAISE EXCEPTION 'no %', NEW USING DETAIL = NEW::text, HINT = NEW::text, ERRCODE = '40001';
 	END $$;
 	ALTER TABLE t DROP CONSTRAINT t_n_check));
 sql('SELECT stream_ingest.retry_dead_letters($$t$$)');
-like($answers, qr/40001/, 'a passing error of a retry is told');
+like($answers, qr/40001/, 'a temporary error of a retry is told');
 sql("DO \$\$ BEGIN PERFORM stream_ingest.retry_dead_letters('t'); END \$\$");
 $kafka->produce('t', [ map { "$marker#$_" } @good ], partition => 0, key_separator => '#', @headers);
 ok(StreamIngest::poll_until($node, "SELECT state = 'retrying' AND last_error_sqlstate = '40001' FROM stream_ingest.status"),
-	'a passing error of a batch is told');
+	'a temporary error of a batch is told');
 leaks('status', quietly('SELECT * FROM stream_ingest.status'));
 
 # lasting: everything is refused alike, the statement itself
