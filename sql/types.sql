@@ -205,8 +205,8 @@ SELECT * FROM named ORDER BY n;
 SELECT dead('named');
 -- the mapping's other sources are no columns of the messages
 CREATE TABLE stamped (a int, at timestamptz, b text, ignored text, n bigint);
-SELECT new_subscription('stamped', 'csv', '{}', '{"at": "$timestamp", "n": "$offset", "ignored": null, "a": "b", "b": "a"}');
 \! test/mock_broker -c create stamped 1
+SELECT new_subscription('stamped', 'csv', '{}', '{"at": "$timestamp", "n": "$offset", "ignored": null, "a": "b", "b": "a"}');
 \! printf '%s\n' 'x,1' 'y,2' 'z,3,4' | test/produce -t stamped -p 0 >/dev/null
 SELECT wait_done('stamped', 3);
 SELECT a, b, ignored, n, at > '2026-01-01' FROM stamped ORDER BY n;

@@ -161,7 +161,7 @@ si_subscription_select(SiFixedSql *statement, const char *rest)
 {
 	StringInfoData sql;
 
-	if (statement->text != NULL)
+	if (statement->text !=NULL)
 		return;
 	initStringInfo(&sql);
 	for (int i = 0; i < lengthof(columns); i++)
@@ -176,7 +176,7 @@ si_subscription_insert(SiFixedSql *statement)
 	StringInfoData sql;
 	const char *separator = "";
 
-	if (statement->text != NULL)
+	if (statement->text !=NULL)
 		return;
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "INSERT INTO stream_ingest.subscription AS s (");
@@ -208,7 +208,7 @@ si_subscription_update(SiFixedSql *statement)
 	int			stop = argument_of("stop_state");
 	StringInfoData sql;
 
-	if (statement->text != NULL)
+	if (statement->text !=NULL)
 		return;
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "UPDATE stream_ingest.subscription s SET epoch = s.epoch + 1");

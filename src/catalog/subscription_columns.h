@@ -16,7 +16,7 @@
 #define SI_SUBSCRIPTION_COLUMNS_H
 
 #include "catalog/fixed_sql.h"
-#include "catalog/subscriptions.h"
+#include "catalog/subscription_data.h"
 
 /*
  * Complete a statement whose text is NULL: SELECT all columns, INSERT or UPDATE
