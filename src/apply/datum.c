@@ -461,6 +461,34 @@ skip_mark(const SiDatumColumn *state, const char **data, size_t *len)
 	*len -= mark;
 }
 
+/* Bytes as the text of a value, in the messages' encoding; false if they are none. */
+static bool
+bytes_text(SiDatumMaker *maker, SiDatumColumn *state, const char **text, size_t *len)
+{
+	SiDecodeError error;
+	SiFailure  *refusal;
+
+	if (state->column->source != SI_SOURCE_HEADER && maker->transcoder != NULL)
+	{
+		if (!si_transcode_text(maker->transcoder, text, len, &error))
+		{
+			refusal = si_failure_from_decode(&error);
+			return si_datum_fail(maker, state->column, refusal->sqlerrcode,
+								 "%s", refusal->message);
+		}
+		skip_mark(state, text, len);
+		return true;
+	}
+	skip_mark(state, text, len);
+	if (valid_bytes(maker, *text, *len))
+		return true;
+	return si_datum_fail(maker, state->column,
+						 ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+						 "column \"%s\" takes bytes that are not valid in encoding \"%s\"",
+						 state->column->name,
+						 pg_encoding_to_char(maker->verify_encoding));
+}
+
 /*
  * The text of a value, in the database's encoding; not NUL-terminated, and
  * gone with the next value.
@@ -469,9 +497,6 @@ static bool
 value_text(SiDatumMaker *maker, SiDatumColumn *state, const SiValue *value,
 		   const char **text, size_t *len)
 {
-	SiDecodeError error;
-	SiFailure  *refusal;
-
 	if (si_value_is_typed(value))
 	{
 		*len = si_value_text(value, maker->typed);
@@ -501,26 +526,9 @@ value_text(SiDatumMaker *maker, SiDatumColumn *state, const SiValue *value,
 								 "column \"%s\" takes a text with the character U+0000, which a text cannot hold",
 								 state->column->name);
 		case SI_VALUE_BYTES:
-			if (state->column->source != SI_SOURCE_HEADER &&
-				maker->transcoder != NULL)
-			{
-				if (si_transcode_text(maker->transcoder, text, len, &error))
-				{
-					skip_mark(state, text, len);
-					break;
-				}
-				refusal = si_failure_from_decode(&error);
-				return si_datum_fail(maker, state->column, refusal->sqlerrcode,
-									 "%s", refusal->message);
-			}
-			skip_mark(state, text, len);
-			if (valid_bytes(maker, *text, *len))
-				break;
-			return si_datum_fail(maker, state->column,
-								 ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
-								 "column \"%s\" takes bytes that are not valid in encoding \"%s\"",
-								 state->column->name,
-								 pg_encoding_to_char(maker->verify_encoding));
+			if (!bytes_text(maker, state, text, len))
+				return false;
+			break;
 		default:
 			break;
 	}

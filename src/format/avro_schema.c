@@ -3,10 +3,9 @@
  * avro_schema.c
  *	  Avro schemas: JSON text in, a graph of types out.
  *
- * Where the specification lets a writer be sloppy, or where writers are so
- * without harm to the reader, the schema is accepted: a logical type that is
- * not known or does not fit is ignored, an attribute that is not known too, and
- * names need only be there.
+ * A schema that breaks the specification without harm to the reader is accepted:
+ * unknown attributes, and logical types that are unknown or do not fit, are
+ * ignored, and names need only be present.
  *
  * jansson's function json_object() must not be called: see json_verdict.c.
  *

@@ -27,10 +27,8 @@
 #include "format/path_tree.h"
 #include "format/value_text.h"
 
-typedef struct Node Node;
-
 /* A type of the schema where it meets a node of the tree. */
-struct Node
+typedef struct Node
 {
 	const SiAvroType *type;
 	SiPathNode *paths;
@@ -44,9 +42,9 @@ struct Node
 	 * Of a record by field, NULL where no field takes it; of a union by
 	 * branch; of an array by element and of a map by member of the tree.
 	 */
-	Node	  **children;
-	Node	   *next;			/* of the same type */
-};
+	struct Node **children;
+	struct Node *next;			/* of the same type */
+} Node;
 
 typedef struct AvroDecoder
 {

@@ -14,14 +14,10 @@
  *	 the very end is dropped.  \. would end the input there and is an error
  *	 here; in CSV it is data, as it is for COPY since version 18.
  *
- * What differs: a bare column of format text, if the plan names only one, is
- * the whole message as it came, so that a line of a log needs no escapes.
- * A byte order mark before the message is skipped, which COPY takes for data.
- * Escapes such as \303 are bytes of UTF-8 whatever the messages' encoding is,
- * because messages were converted before they came here.
- *
- * The server's input functions read the columns later.  As these know nothing
- * of JSON, a column's value is SI_VALUE_TEXT and no JSON string.
+ * What differs: the only column of a plan for format text is the whole message
+ * as it came, so that a line of a log needs no escapes.  A byte order mark before
+ * the message, which is data for COPY, is skipped.  Escapes such as \303 are bytes
+ * of UTF-8 in any encoding, because messages were converted before.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
