@@ -5,7 +5,7 @@
  *
  * Rows are formed as tuples of the target when they are added, and kept until
  * the batch ends: a write that fails is repeated with parts of them.  A write
- * first routes all its rows, and then inserts partition by partition, up to
+ * first evaluates defaults, if there are any, and routes all its rows, and then inserts partition by partition, up to
  * MAX_BUFFERED rows at a time; so rows of one partition keep the messages'
  * order.
  *
@@ -43,7 +43,6 @@ typedef struct ColumnDefault
 	AttrNumber	attnum;
 	int			absent_bit;		/* that says the message lacks it; -1: always */
 	Expr	   *expression;
-	ExprState  *state;			/* of the batch */
 } ColumnDefault;
 
 struct SiDirect
@@ -58,8 +57,8 @@ struct SiDirect
 
 	/* the batch */
 	MemoryContext context;
-	ExprContext *econtext;		/* NULL until a default is wanted */
-	HeapTuple  *tuples;
+	HeapTuple  *tuples;			/* without what defaults give */
+	int64	   *absent;			/* by row: the words of absent bits */
 	int			ntuples;
 	int			row;			/* at which a write is; -1 if not known */
 };
@@ -84,6 +83,7 @@ typedef struct Write
 	TupleTableSlot *root_slot;
 	int			from;
 	int			n;
+	HeapTuple  *tuples;			/* by row - from */
 	int		   *next;			/* by row - from: the next of its share, or -1 */
 	List	   *shares;
 	CommandId	cid;
@@ -116,7 +116,7 @@ si_direct_create(Relation target, const SiMapping *mapping)
 			continue;
 		direct->defaults[direct->ndefaults].attnum = attribute->attnum;
 		direct->defaults[direct->ndefaults].absent_bit = column ? column->absent_bit : -1;
-		direct->defaults[direct->ndefaults++].expression = expression_planner((Expr *) expression);
+		direct->defaults[direct->ndefaults++].expression = (Expr *) expression;
 	}
 	return direct;
 }
@@ -126,51 +126,20 @@ si_direct_create(Relation target, const SiMapping *mapping)
 void
 si_direct_begin(SiDirect *direct, int capacity)
 {
+	int			nwords = SI_MAPPING_ABSENT_WORDS(direct->mapping);
+
 	direct->context = CurrentMemoryContext;
-	direct->econtext = NULL;
 	direct->ntuples = 0;
 	direct->tuples = palloc(sizeof(HeapTuple) * Max(capacity, 1));
+	direct->absent = palloc(sizeof(int64) * Max(capacity * nwords, 1));
 	direct->row = -1;
-}
-
-/* Once per batch, since it checks the privileges on the defaults' functions. */
-static void
-prepare_defaults(SiDirect *direct)
-{
-	MemoryContext old = MemoryContextSwitchTo(direct->context);
-
-	direct->econtext = CreateStandaloneExprContext();
-	for (int i = 0; i < direct->ndefaults; i++)
-		direct->defaults[i].state = ExecInitExpr(direct->defaults[i].expression, NULL);
-	MemoryContextSwitchTo(old);
-}
-
-static bool
-is_absent(const Datum *words, int bit)
-{
-	return (DatumGetInt64(words[bit / SI_ABSENT_BITS]) >> (bit % SI_ABSENT_BITS)) & 1;
-}
-
-static void
-fill_defaults(SiDirect *direct, const Datum *words)
-{
-	ResetExprContext(direct->econtext);
-	for (int i = 0; i < direct->ndefaults; i++)
-	{
-		const ColumnDefault *def = &direct->defaults[i];
-
-		if (def->absent_bit >= 0 && !is_absent(words, def->absent_bit))
-			continue;
-		direct->values[def->attnum - 1] =
-			ExecEvalExprSwitchContext(def->state, direct->econtext,
-									  &direct->nulls[def->attnum - 1]);
-	}
 }
 
 void
 si_direct_put(SiDirect *direct, const Datum *values, const bool *nulls)
 {
 	const SiMapping *mapping = direct->mapping;
+	int			nwords = SI_MAPPING_ABSENT_WORDS(mapping);
 	MemoryContext old;
 
 	for (int i = 0; i < mapping->ncolumns; i++)
@@ -180,17 +149,76 @@ si_direct_put(SiDirect *direct, const Datum *values, const bool *nulls)
 		direct->values[attribute] = values[i];
 		direct->nulls[attribute] = nulls[i];
 	}
-	if (direct->ndefaults > 0)
-	{
-		if (direct->econtext == NULL)
-			prepare_defaults(direct);
-		fill_defaults(direct, values + mapping->ncolumns);
-	}
+	for (int i = 0; i < nwords; i++)
+		direct->absent[direct->ntuples * nwords + i] = DatumGetInt64(values[mapping->ncolumns + i]);
 
 	old = MemoryContextSwitchTo(direct->context);
 	direct->tuples[direct->ntuples] = heap_form_tuple(direct->desc, direct->values, direct->nulls);
 	direct->ntuples++;
 	MemoryContextSwitchTo(old);
+}
+
+/* ---- defaults ---- */
+
+static bool
+is_absent(const int64 *words, int bit)
+{
+	return (words[bit / SI_ABSENT_BITS] >> (bit % SI_ABSENT_BITS)) & 1;
+}
+
+/* A row with its defaults, in the executor state's memory. */
+static HeapTuple
+complete_row(Write *write, ExprState **states, int row)
+{
+	SiDirect   *direct = write->direct;
+	const int64 *words = direct->absent + row * SI_MAPPING_ABSENT_WORDS(direct->mapping);
+	Datum	   *values = palloc(sizeof(Datum) * direct->desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * direct->desc->natts);
+	HeapTuple	tuple;
+
+	ResetPerTupleExprContext(write->estate);
+	heap_deform_tuple(direct->tuples[row], direct->desc, values, nulls);
+	for (int i = 0; i < direct->ndefaults; i++)
+	{
+		const ColumnDefault *def = &direct->defaults[i];
+
+		if (def->absent_bit >= 0 && !is_absent(words, def->absent_bit))
+			continue;
+		values[def->attnum - 1] =
+			ExecEvalExprSwitchContext(states[i], GetPerTupleExprContext(write->estate),
+									  &nulls[def->attnum - 1]);
+	}
+	tuple = heap_form_tuple(direct->desc, values, nulls);
+	pfree(values);
+	pfree(nulls);
+	return tuple;
+}
+
+/*
+ * The tuples of a write.  Defaults are evaluated here, once for each row, and not
+ * when the row was added: what they throw must be found as what a statement over
+ * the rows throws, and prepared even if there are no rows.
+ */
+static void
+complete_rows(Write *write)
+{
+	SiDirect   *direct = write->direct;
+	ExprState **states;
+
+	write->tuples = direct->tuples + write->from;
+	if (direct->ndefaults == 0)
+		return;
+	states = palloc(sizeof(ExprState *) * direct->ndefaults);
+	for (int i = 0; i < direct->ndefaults; i++)
+		states[i] = ExecPrepareExpr(direct->defaults[i].expression, write->estate);
+	write->tuples = palloc(sizeof(HeapTuple) * Max(write->n, 1));
+	for (int i = 0; i < write->n; i++)
+	{
+		if (i % 256 == 0)
+			CHECK_FOR_INTERRUPTS();
+		direct->row = write->from + i;
+		write->tuples[i] = complete_row(write, states, direct->row);
+	}
 }
 
 /* ---- routing ---- */
@@ -207,7 +235,7 @@ route_row(Write *write, int row)
 	if (write->routing == NULL)
 		return relation;
 	write->direct->row = row;
-	ExecStoreHeapTuple(write->direct->tuples[row], write->root_slot, false);
+	ExecStoreHeapTuple(write->tuples[row - write->from], write->root_slot, false);
 	ResetPerTupleExprContext(write->estate);
 	relation = ExecFindPartition(write->mtstate, write->root, write->routing,
 								 write->root_slot, write->estate);
@@ -268,10 +296,10 @@ store_row(Write *write, ResultRelInfo *relation, int row, TupleTableSlot *slot)
 	TupleConstr *constraints = RelationGetDescr(relation->ri_RelationDesc)->constr;
 
 	if (map == NULL)
-		ExecStoreHeapTuple(write->direct->tuples[row], slot, false);
+		ExecStoreHeapTuple(write->tuples[row - write->from], slot, false);
 	else
 	{
-		ExecStoreHeapTuple(write->direct->tuples[row], write->root_slot, false);
+		ExecStoreHeapTuple(write->tuples[row - write->from], write->root_slot, false);
 		execute_attr_map_slot(map->attrMap, write->root_slot, slot);
 	}
 	slot->tts_tableOid = RelationGetRelid(relation->ri_RelationDesc);
@@ -513,6 +541,7 @@ si_direct_write(SiDirect *direct, int from, int n)
 	begin_write(&write, target);
 	old = MemoryContextSwitchTo(write.estate->es_query_cxt);
 	ExecBSInsertTriggers(write.estate, write.root);
+	complete_rows(&write);
 	share_rows(&write);
 	foreach(lc, write.shares)
 		insert_share(&write, lfirst(lc));

@@ -34,8 +34,7 @@ extern void si_direct_begin(SiDirect *direct, int capacity);
 
 /*
  * Add a row.  values and nulls are those of the mapping's columns, then of the
- * words of absent bits.  Evaluates defaults, so it can throw what these throw;
- * then the row was not added.
+ * words of absent bits.
  */
 extern void si_direct_put(SiDirect *direct, const Datum *values, const bool *nulls);
 

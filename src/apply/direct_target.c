@@ -79,7 +79,7 @@ si_direct_wants_default(const SiMapping *mapping, Form_pg_attribute attribute)
 	return column == NULL || column->absent_bit >= 0;
 }
 
-/* Can the defaults be evaluated before the rows are written? */
+/* Can the defaults be evaluated for all rows before any is written? */
 static bool
 are_defaults_simple(Relation target, const SiMapping *mapping)
 {

@@ -236,4 +236,25 @@ ok( poll("SELECT state FROM stream_ingest.status WHERE name = 'direct_plain'", '
 sql("GRANT INSERT (id, n, s, d) ON direct_plain.t TO writer");
 ok(poll("SELECT count(*) FROM direct_plain.t WHERE id = -1", 1), 'and resumes with that of its columns');
 
+# Defaults are the statement's, and so are their errors: of a row, or of the plan.
+$kafka->create_topic('called', 1);
+sql("SET ROLE writer; CREATE SCHEMA called; SET search_path = called;
+	CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS
+		'BEGIN RETURN 1 / (SELECT count(*) FROM divisors); END';
+	CREATE TABLE divisors (n int);
+	CREATE TABLE t (id bigint, n int DEFAULT f())");
+sql("ALTER FUNCTION called.f() OWNER TO CURRENT_USER; GRANT SELECT ON called.divisors TO PUBLIC;
+	SET ROLE writer; SELECT stream_ingest.create_subscription('called', 'kafka', 'called', 'called.t')");
+$kafka->produce('called', [ '{"id": 1, "n": 5}', '{"id": 2}', '{"id": 3, "n": 5}' ], partition => 0);
+ok(poll("SELECT count(*) FROM called.t", 2), 'rows that need no default are written');
+is( sql("SELECT message_offset, sqlstate, column_name FROM stream_ingest.dead_letters WHERE name = 'called'"), '1|22012|',
+	'the row whose default fails is a dead letter');
+is(sql("SELECT DISTINCT write_path FROM stream_ingest.status WHERE name = 'called'"), 'direct', 'by the direct path');
+sql("INSERT INTO called.divisors VALUES (1); REVOKE EXECUTE ON FUNCTION called.f() FROM PUBLIC, writer");
+$kafka->produce('called', ['{"id": 4}'], partition => 0);
+ok( poll("SELECT state, last_error_sqlstate FROM stream_ingest.status WHERE name = 'called'", 'stopped|42501'),
+	'without the right to call its function the subscription stops');
+sql('GRANT EXECUTE ON FUNCTION called.f() TO writer');
+ok(poll("SELECT n FROM called.t WHERE id = 4", 1), 'and resumes with it');
+
 done_testing();
