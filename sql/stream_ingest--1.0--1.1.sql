@@ -311,6 +311,9 @@ SELECT s.id, s.name, w.worker, w.pid,
 COMMENT ON COLUMN stream_ingest.status.write_path IS
 'how rows are written: direct means as COPY does, statement by one SQL statement for each batch';
 
+COMMENT ON FUNCTION stream_ingest.infer_table(name, text, text, text, integer) IS
+'a CREATE TABLE that fits the topic''s newest messages, to be reviewed, corrected and run';
+
 --
 -- Rights: last, so that nothing is missed that was made above
 --

@@ -366,7 +366,7 @@ RETURNS text
 AS 'MODULE_PATHNAME', 'si_sql_infer_table'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.infer_table(name, text, text, text, integer) IS
-'a CREATE TABLE that fits the topic''s newest messages, to be read, mended and run';
+'a CREATE TABLE that fits the topic''s newest messages, to be reviewed, corrected and run';
 
 --
 -- What one can see

@@ -293,7 +293,13 @@ si_dead_letter_store(int32 subscription, const char *topic, const SiDeadLetter *
 	si_fixed_sql_begin();
 	if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "SPI_register_relation failed");
-	(void) si_fixed_sql_run(&store_sql, values, NULL);
+	if (si_fixed_sql_run(&store_sql, values, NULL) != n)
+	{
+		si_fixed_sql_forget(&store_sql);
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("a trigger or rule on stream_ingest.dead_letter has suppressed rows")));
+	}
 	si_fixed_sql_end();
 	tuplestore_end(store);
 }

@@ -132,6 +132,14 @@ si_fixed_sql_run(SiFixedSql *statement, Datum *values, const char *nulls)
 	return run(statement, values, nulls, false);
 }
 
+void
+si_fixed_sql_forget(SiFixedSql *statement)
+{
+	if (statement->plan != NULL)
+		SPI_freeplan(statement->plan);
+	statement->plan = NULL;
+}
+
 uint64
 si_fixed_sql_execute(SiFixedSql *statement, Datum *values, const char *nulls)
 {

@@ -59,6 +59,13 @@ extern SiFixedSqlFailure si_fixed_sql_take_failure(void);
 extern uint64 si_fixed_sql_run(SiFixedSql *statement, Datum *values, const char *nulls);
 extern uint64 si_fixed_sql_read(SiFixedSql *statement, Datum *values, const char *nulls);
 
+/*
+ * Prepare a statement again when it is next used.  The plan of one that a rule
+ * has replaced by nothing depends on no table, so that dropping the rule would
+ * never make it stale.
+ */
+extern void si_fixed_sql_forget(SiFixedSql *statement);
+
 /* Begin, run and end, for a statement of which only that number is wanted. */
 extern uint64 si_fixed_sql_execute(SiFixedSql *statement, Datum *values, const char *nulls);
 

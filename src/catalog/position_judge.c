@@ -199,7 +199,7 @@ judge_stored(const SiPositionContext *context, const SiProgress *row, int64 low,
 		judgement->offset = low;
 		judgement->reason =
 			psprintf("messages " INT64_FORMAT " to " INT64_FORMAT " of topic \"%s\", partition %d "
-					 "were deleted at the broker before they were read; enable the subscription to go on behind them",
+					 "were deleted at the broker before they were read; enable the subscription to continue after them",
 					 row->next_offset, low - 1, topic, row->partition);
 	}
 }
@@ -241,7 +241,7 @@ si_position_gone(const SiPositionContext *context, const SiProgress *row)
 	if (row->seek_position == NULL && (row->next_offset == 0 || run_is_over(context, row)))
 		return NULL;
 	return psprintf("topic recreated: topic \"%s\" has no partition %d any more, of which offset "
-					INT64_FORMAT " was next: it has %d; enable the subscription to go on without it",
+					INT64_FORMAT " was next: it has %d; enable the subscription to continue without it",
 					context->subscription->topic, row->partition, row->next_offset,
 					context->info->partitions);
 }

@@ -134,7 +134,7 @@ change_source(SiSubscription *s, FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot change the %s of an enabled subscription",
 						strcmp(topic, s->topic) == 0 ? "server" : "topic"),
-				 errhint("Use stream_ingest.disable first; the subscription then begins anew there.")));
+				 errhint("Use stream_ingest.disable first; the subscription then starts as a new one does.")));
 	s->server = pstrdup(server);
 	s->topic = topic;
 	s->first_partitions = -1;

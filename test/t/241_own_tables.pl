@@ -247,6 +247,22 @@ produce('identity', 10);
 reason('identity', 'progress is unlogged', 'an unlogged table of ours is told as such');
 sql('ALTER TABLE stream_ingest.progress SET LOGGED');
 arrived('identity', 'it continues when that is repaired');
+
+# a rule that takes dead letters
+sql('CREATE RULE taken AS ON INSERT TO stream_ingest.dead_letter DO INSTEAD NOTHING');
+$kafka->produce('identity', ['{"id": -1}'], partition => 0);
+reason('identity', 'tables of stream_ingest itself.*27000', 'a rule on the dead letters loses none');
+sql('DROP RULE taken ON stream_ingest.dead_letter');
+ok(poll("SELECT dead_letters FROM stream_ingest.counts WHERE name = 'identity'", 1), 'identity: without it the message is a dead letter');
+
+# and a trigger that does
+sql(q{CREATE FUNCTION public.take() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+	CREATE TRIGGER take BEFORE INSERT ON stream_ingest.dead_letter FOR EACH ROW EXECUTE FUNCTION public.take();
+	SELECT stream_ingest.discard_dead_letters('identity')});
+$kafka->produce('identity', ['{"id": -1}'], partition => 0);
+reason('identity', 'tables of stream_ingest itself.*27000', 'a trigger that suppresses dead letters loses none');
+sql('DROP TRIGGER take ON stream_ingest.dead_letter');
+ok(poll("SELECT dead_letters FROM stream_ingest.counts WHERE name = 'identity'", 1), 'identity: without it the message is a dead letter, too');
 sql("SELECT stream_ingest.drop_subscription('identity')");
 
 is(sql('SELECT count(*) FROM stream_ingest.progress'), 0, 'nothing is left behind');
