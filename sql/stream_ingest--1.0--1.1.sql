@@ -313,6 +313,10 @@ COMMENT ON COLUMN stream_ingest.status.write_path IS
 
 COMMENT ON FUNCTION stream_ingest.infer_table(name, text, text, text, integer) IS
 'a CREATE TABLE that fits the topic''s newest messages, to be reviewed, corrected and run';
+COMMENT ON FUNCTION stream_ingest.skip(name, integer, bigint) IS
+'sends one message to the dead letters without decoding it, and continues';
+COMMENT ON VIEW stream_ingest.dead_letters IS
+'messages that could not be applied, kept whole: fix the cause, then retry_dead_letters or discard_dead_letters';
 
 --
 -- Rights: last, so that nothing is missed that was made above

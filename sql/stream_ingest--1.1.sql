@@ -270,7 +270,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'si_sql_skip'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.skip(name, integer, bigint) IS
-'sends one message to the dead letters unseen, and goes on';
+'sends one message to the dead letters without decoding it, and continues';
 
 CREATE FUNCTION stream_ingest.wait_until_caught_up(name name, timeout interval DEFAULT '1 min')
 RETURNS boolean
@@ -721,7 +721,7 @@ COMMENT ON COLUMN stream_ingest.counts.since IS
 'when counting began';
 
 COMMENT ON VIEW stream_ingest.dead_letters IS
-'messages that could not be applied, kept whole: mend what is wrong, then retry_dead_letters or discard_dead_letters';
+'messages that could not be applied, kept whole: fix the cause, then retry_dead_letters or discard_dead_letters';
 COMMENT ON COLUMN stream_ingest.dead_letters.id IS
 'number of the dead letter';
 COMMENT ON COLUMN stream_ingest.dead_letters.name IS
