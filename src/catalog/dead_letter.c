@@ -84,6 +84,14 @@ static SiFixedSql remove_sql = {
 	5, {INT4OID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}, 0, true
 };
 
+/* Whether one of them is still there; the arguments are the same. */
+static SiFixedSql left_sql = {
+	"SELECT FROM stream_ingest.dead_letter d, unnest($3, $4, $5) AS u(partition, message_offset, former_log) "
+	"WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = u.partition "
+	" AND d.message_offset = u.message_offset AND d.former_log = u.former_log LIMIT 1",
+	5, {INT4OID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}
+};
+
 /*
  * Where the stream will be when it has carried out what it was told.  An offset
  * from there on is met again: applied before, it would be applied twice.
@@ -294,12 +302,7 @@ si_dead_letter_store(int32 subscription, const char *topic, const SiDeadLetter *
 	if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "SPI_register_relation failed");
 	if (si_fixed_sql_run(&store_sql, values, NULL) != n)
-	{
-		si_fixed_sql_forget(&store_sql);
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 errmsg("a trigger or rule on stream_ingest.dead_letter has suppressed rows")));
-	}
+		si_fixed_sql_suppressed(&store_sql, "dead_letter");
 	si_fixed_sql_end();
 	tuplestore_end(store);
 }
@@ -361,6 +364,7 @@ uint64
 si_dead_letter_remove(int32 subscription, const char *topic, const SiPlace *places, int n)
 {
 	Datum		values[5];
+	uint64		removed;
 
 	if (n == 0)
 		return 0;
@@ -368,7 +372,18 @@ si_dead_letter_remove(int32 subscription, const char *topic, const SiPlace *plac
 	values[1] = CStringGetTextDatum(topic);
 	place_arrays(places, n, &values[2]);
 
-	return si_fixed_sql_execute(&remove_sql, values, NULL);
+	si_fixed_sql_begin();
+	removed = si_fixed_sql_run(&remove_sql, values, NULL);
+
+	/*
+	 * Fewer is no error where the batch's own triggers discarded some.  But a
+	 * letter that stays although its message was applied would be applied
+	 * again.
+	 */
+	if (removed < n && si_fixed_sql_run(&left_sql, values, NULL) > 0)
+		si_fixed_sql_suppressed(&remove_sql, "dead_letter");
+	si_fixed_sql_end();
+	return removed;
 }
 
 /* The arguments of FILTER; nulls has room for those of the statement. */

@@ -133,11 +133,23 @@ si_fixed_sql_run(SiFixedSql *statement, Datum *values, const char *nulls)
 }
 
 void
-si_fixed_sql_forget(SiFixedSql *statement)
+si_fixed_sql_suppressed(SiFixedSql *statement, const char *table)
 {
-	if (statement->plan != NULL)
+	/*
+	 * Prepare it again when it is next used: the plan of a statement that a
+	 * rule has replaced by nothing depends on no table, so that dropping the
+	 * rule would never make it stale.  Nested, an outer call may be running
+	 * it.
+	 */
+	if (nsections == 1)
 		SPI_freeplan(statement->plan);
 	statement->plan = NULL;
+
+	/* this text quotes no message, whatever the statement handled */
+	sections[nsections - 1].has_payload = false;
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("a trigger or rule on stream_ingest.%s has suppressed rows", table)));
 }
 
 uint64

@@ -60,11 +60,10 @@ extern uint64 si_fixed_sql_run(SiFixedSql *statement, Datum *values, const char 
 extern uint64 si_fixed_sql_read(SiFixedSql *statement, Datum *values, const char *nulls);
 
 /*
- * Prepare a statement again when it is next used.  The plan of one that a rule
- * has replaced by nothing depends on no table, so that dropping the rule would
- * never make it stale.
+ * Throw, between begin and end, because a statement did not write or delete
+ * what it had to: a trigger or a rule on that table of ours suppressed it.
  */
-extern void si_fixed_sql_forget(SiFixedSql *statement);
+extern void si_fixed_sql_suppressed(SiFixedSql *statement, const char *table) pg_attribute_noreturn();
 
 /* Begin, run and end, for a statement of which only that number is wanted. */
 extern uint64 si_fixed_sql_execute(SiFixedSql *statement, Datum *values, const char *nulls);

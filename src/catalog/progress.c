@@ -190,6 +190,13 @@ static SiFixedSql delete_sql = {
 	1, {INT4OID}
 };
 
+/* Rows that a fence or, with $2 null, a deletion left as they were. */
+static SiFixedSql left_sql = {
+	"SELECT FROM stream_ingest.progress p "
+	"WHERE p.subscription = $1 AND p.epoch IS DISTINCT FROM $2 LIMIT 1",
+	2, {INT4OID, INT8OID}
+};
+
 /*
  * An unlogged table is empty after a crash, and what is read again then would be
  * applied twice.
@@ -583,16 +590,32 @@ si_progress_add_skip(int32 subscription, const char *topic, int32 partition, int
 	return si_fixed_sql_execute(&skip_sql, values, NULL) > 0;
 }
 
+/*
+ * Fence or delete all rows.  One that stayed as it was would let a batch of the
+ * former definition be committed, or give another server former offsets.
+ */
+static void
+change_all(SiFixedSql *statement, Datum *values, const char *nulls)
+{
+	si_fixed_sql_begin();
+	(void) si_fixed_sql_run(statement, values, nulls);
+	if (si_fixed_sql_run(&left_sql, values, nulls) > 0)
+		si_fixed_sql_suppressed(statement, "progress");
+	si_fixed_sql_end();
+}
+
 void
 si_progress_fence(int32 subscription, int64 epoch)
 {
 	Datum		values[2] = {Int32GetDatum(subscription), Int64GetDatum(epoch)};
 
-	(void) si_fixed_sql_execute(&fence_sql, values, NULL);
+	change_all(&fence_sql, values, NULL);
 }
 
 void
 si_progress_delete(int32 subscription)
 {
-	run_for_subscription(&delete_sql, subscription);
+	Datum		values[2] = {Int32GetDatum(subscription), (Datum) 0};
+
+	change_all(&delete_sql, values, " n");
 }

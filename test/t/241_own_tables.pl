@@ -265,6 +265,39 @@ sql('DROP TRIGGER take ON stream_ingest.dead_letter');
 ok(poll("SELECT dead_letters FROM stream_ingest.counts WHERE name = 'identity'", 1), 'identity: without it the message is a dead letter, too');
 sql("SELECT stream_ingest.drop_subscription('identity')");
 
+# ---- what suppresses a statement of ours ----
+
+sql(q{CREATE FUNCTION public.suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'});
+my $suppresses = 'a trigger or rule on stream_ingest.dead_letter has suppressed rows';
+
+subscribe('suppressed', '{}');
+produce('suppressed', 10);
+arrived('suppressed', 'the first messages are there');
+$kafka->produce('suppressed', [ '{"id": -1}', '{"id": 1}' ], partition => 0);
+ok(poll("SELECT dead_letters FROM stream_ingest.counts WHERE name = 'suppressed'", 1), 'suppressed: a bad message is a dead letter');
+
+# A letter that stayed would be applied again by the next retry.
+sql('ALTER TABLE suppressed DROP CONSTRAINT suppressed_id_check;
+	CREATE RULE suppress AS ON DELETE TO stream_ingest.dead_letter DO INSTEAD NOTHING');
+my (undef, undef, $refused) = $node->psql('postgres', "SELECT stream_ingest.retry_dead_letters('suppressed')");
+like($refused, qr/$suppresses/, 'suppressed: a retry whose letters stay is an error');
+is(sql('SELECT count(*) FROM suppressed WHERE id = -1'), 0, 'suppressed: it has applied nothing');
+sql('DROP RULE suppress ON stream_ingest.dead_letter');
+is(sql("SELECT stream_ingest.retry_dead_letters('suppressed')"), 1, 'suppressed: the next one applies it');
+is(sql('SELECT count(*) FROM suppressed WHERE id = -1'), 1, 'suppressed: once');
+
+# Without the fence, a batch of the former definition would be committed.
+foreach my $case ([ 'UPDATE', 'disable' ], [ 'DELETE', 'drop_subscription' ])
+{
+	my ($event, $function) = @$case;
+
+	sql("CREATE TRIGGER suppress BEFORE $event ON stream_ingest.progress FOR EACH ROW EXECUTE FUNCTION public.suppress()");
+	(undef, undef, $refused) = $node->psql('postgres', "SELECT stream_ingest.$function('suppressed')");
+	like($refused, qr/stream_ingest.progress has suppressed rows/, "suppressed: $function() that does not reach progress is an error");
+	sql('DROP TRIGGER suppress ON stream_ingest.progress');
+}
+sql("SELECT stream_ingest.drop_subscription('suppressed')");
+
 is(sql('SELECT count(*) FROM stream_ingest.progress'), 0, 'nothing is left behind');
 unlike(slurp_file($node->logfile), qr/was terminated by signal/, 'no process has crashed');
 done_testing();
