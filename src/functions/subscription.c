@@ -19,8 +19,10 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "commands/dbcommands.h"
+#include "common/hashfn.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -100,6 +102,21 @@ group_of(const SiSubscription *s)
 }
 
 /*
+ * Let one transaction at a time take a group, so that the check sees what the
+ * other one has stored.  The extension's OID is no catalog's: no other lock is
+ * like this one, and no group of another name waits (but for equal hashes).
+ */
+static void
+lock_group(const char *group)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, si_catalog_extension(),
+					   hash_bytes((const unsigned char *) group, strlen(group)), 0);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+/*
  * Others' groups are not for us to write in: neither those of other databases,
  * which begin with their names, nor those of other subscriptions here.
  */
@@ -119,6 +136,7 @@ check_group(const SiSubscription *s, const SiOptions *options, const SiServerPro
 				 errmsg("option \"group_id\" must begin with \"%s\"", ours),
 				 errdetail("These are the \"group_prefix\" of server \"%s\" and the database.",
 						   s->server)));
+	lock_group(group);
 	foreach(lc, si_catalog_list())
 	{
 		const SiSubscription *other = lfirst(lc);

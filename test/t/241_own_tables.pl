@@ -298,6 +298,20 @@ foreach my $case ([ 'UPDATE', 'disable' ], [ 'DELETE', 'drop_subscription' ])
 }
 sql("SELECT stream_ingest.drop_subscription('suppressed')");
 
+# ---- one group, two transactions ----
+
+my $create = q{SELECT stream_ingest.create_subscription('%s', 'kafka', 'suppressed', 'suppressed', enabled => false,
+	options => '{"group_id": "stream_ingest.postgres.shared"}')};
+my ($out, $err) = ('', '');
+my $other = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
+		'BEGIN; ' . sprintf($create, 'one') . '; SELECT pg_sleep(3); COMMIT' ], '<', \'', '>', \$out, '2>', \$err);
+ok(poll(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'}, 1), 'a transaction has taken a group');
+(undef, undef, $refused) = $node->psql('postgres', sprintf($create, 'two'));
+like($refused, qr/group "stream_ingest.postgres.shared" is another subscription's/, 'another transaction does not take it too');
+$other->finish;
+is($err, '', 'the first one has it');
+sql("SELECT stream_ingest.drop_subscription('one')");
+
 is(sql('SELECT count(*) FROM stream_ingest.progress'), 0, 'nothing is left behind');
 unlike(slurp_file($node->logfile), qr/was terminated by signal/, 'no process has crashed');
 done_testing();
