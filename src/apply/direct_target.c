@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "optimizer/optimizer.h"
 #include "utils/lsyscache.h"
@@ -30,21 +29,6 @@ is_plain_insert(const PlannedStmt *plan)
 	modify = (const ModifyTable *) plan->planTree;
 	return modify->operation == CMD_INSERT && list_length(modify->resultRelations) == 1 &&
 		modify->withCheckOptionLists == NIL && modify->onConflictAction == ONCONFLICT_NONE;
-}
-
-static bool
-has_foreign_partition(Relation target)
-{
-	ListCell   *lc;
-
-	if (target->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-		return false;
-	foreach(lc, find_all_inheritors(RelationGetRelid(target), NoLock, NULL))
-	{
-		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
-			return true;
-	}
-	return false;
 }
 
 /* Triggers that look at rows before theirs, or at all rows together. */
@@ -111,6 +95,5 @@ si_direct_possible(Relation target, const SiMapping *mapping, const PlannedStmt 
 		check_enable_rls(RelationGetRelid(target), InvalidOid, true) == RLS_NONE &&
 		target->rd_rules == NULL &&
 		!has_special_trigger(target) &&
-		!has_foreign_partition(target) &&
 		are_defaults_simple(target, mapping);
 }

@@ -24,7 +24,8 @@
  * - a plan that is not one ModifyTable node of the table: another extension's
  *	 planner hook has replaced it (a distributed table);
  * - rules;
- * - views and foreign tables, also as partitions;
+ * - views and foreign tables (the caller excludes those with foreign
+ *	 partitions);
  * - row-level security;
  * - triggers before each row, which may look at the rows before theirs, and
  *	 triggers with transition tables;

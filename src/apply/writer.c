@@ -109,6 +109,7 @@ direct_is_possible(const SiWriter *writer)
 {
 	return si_guc_direct_write && writer->spec.mode->id == SI_INSERT && !writer->by_key &&
 		writer->spec.filter == NULL &&
+		!si_writer_is_remote(RelationGetRelid(writer->spec.target)) &&
 		si_direct_possible(writer->spec.target, writer->mapping,
 						   si_statement_planned(writer->insert));
 }
