@@ -19,7 +19,7 @@ OBJS_kafka = broker_error client committer consumer consumer_events \
 	consumer_fetch held helper lookup producer
 OBJS_options = document insert_mode nearest option_positions option_schema \
 	option_types options property property_table server_options
-OBJS_shmem = lock_wait slots
+OBJS_shmem = crash_count lock_wait slots
 OBJS_catalog = count_changes dead_letter event fixed_sql position \
 	position_judge progress session settings subscription_columns subscriptions \
 	transaction unlogged

@@ -26,9 +26,8 @@
 #include "process/places.h"
 #include "process/turn.h"
 #include "process/worker.h"
+#include "shmem/crash_count.h"
 
-#define HEALTHY_MS			60000	/* a worker that ran that long has not
-									 * failed */
 #define STOP_GRACE_MS		1000	/* from the flag to SIGTERM */
 #define FORMER_TEAM_MS		3000	/* most that a worker waits for those that
 									 * shared the partitions otherwise */
@@ -131,7 +130,7 @@ note_end(SiWorkerSlot *worker)
 	int64		delay;
 
 	if (worker->left || worker->stop ||
-		TimestampDifferenceExceeds(worker->started_at, now, HEALTHY_MS))
+		TimestampDifferenceExceeds(worker->started_at, now, SI_HEALTHY_MS))
 		worker->failures = 0;
 	if (worker->left || worker->stop)
 	{
@@ -263,6 +262,24 @@ si_launcher_allot_places(void)
 	si_slots_unlock();
 }
 
+/*
+ * The worker has crashed the server: it starts after a delay that grows, so that
+ * there is time to look and to log in.  Lock held.
+ */
+static void
+delay_after_crash(SiWorkerSlot *worker, int64 epoch)
+{
+	int			crashes = si_crash_count(worker->database, worker->subscription, epoch);
+
+	if (crashes == 0)
+		return;
+	worker->state = SI_STATE_RETRYING;
+	si_reason_put(worker->reason, si_reason_fixed(SI_REASON_ENDED));
+	worker->start_after = TimestampTzPlusMilliseconds(worker->since,
+													  SI_BACK_OFF_MIN_MS << Min(crashes - 1, SI_CRASH_LIMIT));
+	worker->retry_at = worker->start_after;
+}
+
 /* Some places may still be held by workers that have to end first. */
 void
 si_launcher_assign_places(void)
@@ -287,6 +304,7 @@ si_launcher_assign_places(void)
 		worker->name = subscription->name;
 		worker->state = SI_STATE_STARTING;
 		worker->since = GetCurrentTimestamp();
+		delay_after_crash(worker, subscription->epoch);
 	}
 	si_slots_unlock();
 }
@@ -354,11 +372,12 @@ former_team_runs(const SiWorkerSlot *worker, int team)
 	return false;
 }
 
-/* Fill in a place for a process that is about to start.  Lock held. */
+/* Fill in the place of a process that is about to start.  Lock held. */
 static void
-begin_starting(SiWorkerSlot *worker, int team)
+begin_starting(SiWorkerSlot *worker, const SiSubscriptionSlot *subscription)
 {
-	worker->team = team;
+	worker->team = subscription->granted;
+	worker->epoch_at_start = subscription->epoch;
 	worker->launching = true;
 	worker->stop = false;
 	worker->epoch = 0;
@@ -407,8 +426,8 @@ launch(int index, bool room)
 {
 	SiWorkerSlot *worker;
 	BackgroundWorker registration;
+	const SiSubscriptionSlot *subscription;
 	bool		registered;
-	int			team;
 
 	si_slots_lock(LW_EXCLUSIVE);
 	worker = si_slots_worker(index);
@@ -417,8 +436,8 @@ launch(int index, bool room)
 		si_slots_unlock();
 		return true;
 	}
-	team = si_slots_find_subscription(worker->database, worker->subscription)->granted;
-	if (!may_start(worker, team))
+	subscription = si_slots_find_subscription(worker->database, worker->subscription);
+	if (!may_start(worker, subscription->granted))
 	{
 		si_slots_unlock();
 		return true;
@@ -429,7 +448,7 @@ launch(int index, bool room)
 		si_slots_unlock();
 		return false;
 	}
-	begin_starting(worker, team);
+	begin_starting(worker, subscription);
 	fill_registration(&registration, index, worker);
 	si_slots_unlock();
 

@@ -73,6 +73,9 @@ static SiWorker *my_worker = NULL;
 /* The owner could not connect. */
 static bool not_permitted = false;
 
+/* Our slot, for a signal handler, which cannot take the lock. */
+static SiWorkerSlot *volatile my_slot = NULL;
+
 /* ---- the slot ---- */
 
 /*
@@ -215,6 +218,18 @@ leave_after_error(SiWorker *worker)
 
 /* ---- the process ---- */
 
+/*
+ * SIGQUIT: another process has crashed.  The slot says so, or the postmaster would
+ * count this as a crash of ours (shmem/crash_count.h).
+ */
+static void
+quit(SIGNAL_ARGS)
+{
+	if (my_slot != NULL)
+		my_slot->told_to_quit = true;
+	SignalHandlerForCrashExit(postgres_signal_arg);
+}
+
 /* Make the slot ours, or exit: it may have been given to another worker. */
 static void
 attach_slot(int index, SiWorker *worker, Oid *database, Oid *owner)
@@ -230,6 +245,8 @@ attach_slot(int index, SiWorker *worker, Oid *database, Oid *owner)
 		si_slots_unlock();
 		proc_exit(0);
 	}
+	slot->told_to_quit = false;
+	my_slot = slot;
 	slot->pid = MyProcPid;
 	slot->launching = false;
 	slot->left = false;
@@ -324,6 +341,7 @@ si_worker_main(Datum arg)
 	worker = MemoryContextAllocZero(TopMemoryContext, sizeof(SiWorker));
 	stub = MemoryContextAllocZero(TopMemoryContext, sizeof(SiSubscription));
 	worker->stub = worker->subscription = stub;
+	pqsignal(SIGQUIT, quit);
 	attach_slot(DatumGetInt32(arg), worker, &database, &owner);
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);

@@ -385,6 +385,27 @@ show_state(SiWorker *worker, int n)
 		si_worker_set_state(worker, SI_STATE_CATCHING_UP, NULL);
 }
 
+/*
+ * Say which messages the batch has: the server logs this if the batch crashes it,
+ * and then nothing else tells.
+ */
+static void
+report_activity(const SiBatch *batch)
+{
+	const SiMessage *first = &batch->entries[0].message;
+	char		activity[128];
+
+	if (batch->n == 0)
+	{
+		pgstat_report_activity(STATE_RUNNING, "applying a batch");
+		return;
+	}
+	snprintf(activity, sizeof(activity),
+			 "applying a batch of %d messages, the first at partition %d, offset %lld",
+			 batch->n, first->partition, (long long) first->offset);
+	pgstat_report_activity(STATE_RUNNING, activity);
+}
+
 void
 si_worker_apply(SiWorker *worker)
 {
@@ -399,7 +420,7 @@ si_worker_apply(SiWorker *worker)
 	make_batch(worker, n, &batch);
 	batch.refusal = skip ? &si_failure_skipped : worker->intake.refusal;
 	batch.skip = skip;
-	pgstat_report_activity(STATE_RUNNING, "applying a batch");
+	report_activity(&batch);
 	INSTR_TIME_SET_CURRENT(start);
 	failure = try_batch(worker, apply_batch, &batch);
 	INSTR_TIME_SET_CURRENT(duration);
