@@ -73,7 +73,7 @@ static SiFixedSql known_sql = {
 	"WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = $3 "
 	" AND d.message_offset BETWEEN $4 AND $5 AND d.former_log = 0 "
 	"ORDER BY d.message_offset FOR UPDATE",
-	5, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID}
+	5, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID},.writes_later = "dead_letter"
 };
 
 static SiFixedSql remove_sql = {
@@ -127,7 +127,8 @@ static SiFixedSql read_sql = {
 	"   OVER (ORDER BY d.subscription, d.topic, d.partition, d.message_offset, d.former_log) AS bytes "
 	"  FROM stream_ingest.dead_letter d " FILTER BEHIND NOT_AHEAD " LIMIT $9) AS s "
 	" WHERE s.bytes <= 16777216)) FOR UPDATE OF d",
-	10, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID, INT4OID, INT8OID, INT8OID, INT8OID}, 0, true
+	10, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID, INT4OID, INT8OID, INT8OID, INT8OID}, 0, true,
+	.writes_later = "dead_letter"
 };
 
 static SiFixedSql discard_sql = {
@@ -158,7 +159,7 @@ static SiFixedSql topics_sql = {
 	"   WHERE d.subscription = $1 AND d.topic > t.topic ORDER BY d.subscription, d.topic LIMIT 1) "
 	"  FROM t WHERE t.topic IS NOT NULL) "
 	"SELECT t.topic FROM t WHERE t.topic IS NOT NULL",
-	1, {INT4OID}
+	1, {INT4OID},.writes_later = "dead_letter"
 };
 
 static SiFixedSql leave_log_sql = {

@@ -10,7 +10,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
 #include "catalog/fixed_sql.h"
@@ -72,6 +75,16 @@ si_fixed_sql_take_failure(void)
 /* ---- running ---- */
 
 void
+si_fixed_sql_will_write(const char *table)
+{
+	Oid			namespace = get_namespace_oid("stream_ingest", true);
+	Oid			relation = OidIsValid(namespace) ? get_relname_relid(table, namespace) : InvalidOid;
+
+	if (OidIsValid(relation))
+		LockRelationOid(relation, RowExclusiveLock);
+}
+
+void
 si_fixed_sql_begin(void)
 {
 	static bool watching = false;
@@ -108,6 +121,8 @@ run(SiFixedSql *statement, Datum *values, const char *nulls, bool read_only)
 {
 	int			rc;
 
+	if (statement->writes_later != NULL)
+		si_fixed_sql_will_write(statement->writes_later);
 	if (statement->plan == NULL)
 	{
 		SPIPlanPtr	plan = SPI_prepare_cursor(statement->text, statement->nargs,

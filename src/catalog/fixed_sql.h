@@ -30,6 +30,8 @@ typedef struct SiFixedSql
 	Oid			types[SI_FIXED_SQL_MAX_ARGS];
 	int			cursor_options; /* for the planner; mostly 0 */
 	bool		has_payload;	/* an error of it may quote a message */
+	const char *writes_later;	/* the transaction will write this table of
+								 * ours, which the statement only reads */
 	SPIPlanPtr	plan;			/* NULL until first used */
 } SiFixedSql;
 
@@ -50,6 +52,15 @@ extern void si_fixed_sql_end(void);
  * Asking forgets it.
  */
 extern SiFixedSqlFailure si_fixed_sql_take_failure(void);
+
+/*
+ * Lock a table of ours as the statements do that will write it later in this
+ * transaction.  REINDEX locks a table against writers and then its indexes
+ * against readers, so that a transaction that reads by an index first and
+ * writes afterwards would deadlock with it.  The member writes_later does this
+ * for a statement.
+ */
+extern void si_fixed_sql_will_write(const char *table);
 
 /*
  * Run a statement with the newest committed data in sight (also in a

@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog/dead_letter.h"
+#include "catalog/fixed_sql.h"
 #include "catalog/position.h"
 #include "catalog/session.h"
 #include "catalog/unlogged.h"
@@ -279,6 +280,8 @@ si_position_resolve(const SiSubscription *subscription, const SiOptions *options
 	int			nrows;
 	int32		npartitions = info->partitions;
 
+	si_fixed_sql_will_write("progress");
+	si_fixed_sql_will_write("dead_letter");
 	if (!si_catalog_hold(subscription->id, subscription->epoch))
 		return SI_POSITION_FENCED;
 

@@ -59,21 +59,21 @@ static SiFixedSql lock_sql = {
 	" AND p.next_offset = u.next_offset "
 	"ORDER BY u.n FOR NO KEY UPDATE OF p SKIP LOCKED",
 	6, {TIDARRAYOID, INT8ARRAYOID, INT4OID, INT8OID, INT4ARRAYOID, TEXTOID},
-	CURSOR_OPT_GENERIC_PLAN
+	CURSOR_OPT_GENERIC_PLAN,.writes_later = "progress"
 };
 
 static SiFixedSql lock_by_key_sql = {
 	"SELECT p.partition, p.ctid, p.next_offset, p.epoch "
 	"FROM stream_ingest.progress p WHERE p.subscription = $1 AND p.topic = $2 "
 	" AND p.partition = ANY ($3) ORDER BY p.partition FOR NO KEY UPDATE",
-	3, {INT4OID, TEXTOID, INT4ARRAYOID}
+	3, {INT4OID, TEXTOID, INT4ARRAYOID},.writes_later = "progress"
 };
 
 static SiFixedSql try_lock_by_key_sql = {
 	"SELECT p.partition, p.ctid, p.next_offset, p.epoch "
 	"FROM stream_ingest.progress p WHERE p.subscription = $1 AND p.topic = $2 "
 	" AND p.partition = ANY ($3) ORDER BY p.partition FOR NO KEY UPDATE SKIP LOCKED",
-	3, {INT4OID, TEXTOID, INT4ARRAYOID}
+	3, {INT4OID, TEXTOID, INT4ARRAYOID},.writes_later = "progress"
 };
 
 /* The counts in the two statements that add to them. */

@@ -29,7 +29,7 @@
 /* Completed by subscription_columns.c when they are first used. */
 static SiFixedSql get_sql = {NULL, 1, {INT4OID}};
 static SiFixedSql find_sql = {NULL, 1, {NAMEOID}};
-static SiFixedSql find_locked_sql = {NULL, 1, {NAMEOID}};
+static SiFixedSql find_locked_sql = {NULL, 1, {NAMEOID},.writes_later = "subscription"};
 static SiFixedSql list_sql = {NULL, 0};
 static SiFixedSql insert_sql;
 static SiFixedSql update_sql;
@@ -59,7 +59,7 @@ static SiFixedSql stop_sql = {
 static SiFixedSql hold_sql = {
 	"SELECT s.id FROM stream_ingest.subscription s WHERE s.id = $1 AND s.epoch = $2 "
 	"FOR NO KEY UPDATE",
-	2, {INT4OID, INT8OID}
+	2, {INT4OID, INT8OID},.writes_later = "subscription"
 };
 
 static SiFixedSql share_sql = {

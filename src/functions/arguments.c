@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
+#include "catalog/fixed_sql.h"
 #include "format/decoder.h"
 #include "functions/arguments.h"
 
@@ -120,6 +121,8 @@ si_arguments_subscription_if_any(FunctionCallInfo fcinfo, const char *function, 
 	si_slots_require();
 	PreventCommandIfReadOnly(function);
 	si_arguments_require(fcinfo, 0, "name");
+	if (lock)
+		si_fixed_sql_will_write("subscription");
 	s = si_catalog_find(NameStr(*PG_GETARG_NAME(0)), false);
 
 	/* others than the owner must not even wait for the lock */

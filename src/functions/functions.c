@@ -21,6 +21,7 @@
 #include "catalog/count_changes.h"
 #include "catalog/dead_letter.h"
 #include "catalog/event.h"
+#include "catalog/fixed_sql.h"
 #include "catalog/progress.h"
 #include "catalog/session.h"
 #include "catalog/subscriptions.h"
@@ -87,6 +88,7 @@ si_sql_create_subscription(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("exactly one of \"target\" and \"apply\" must be given")));
 
+	si_fixed_sql_will_write("subscription");
 	if (!PG_ARGISNULL(12) && PG_GETARG_BOOL(12) &&
 		si_catalog_find(NameStr(*PG_GETARG_NAME(0)), false) != NULL)
 	{

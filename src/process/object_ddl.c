@@ -31,6 +31,7 @@
 #include "utils/lsyscache.h"
 
 #include "catalog/event.h"
+#include "catalog/fixed_sql.h"
 #include "catalog/session.h"
 #include "catalog/subscriptions.h"
 #include "common/compat.h"
@@ -56,6 +57,7 @@ list_subscriptions(void)
 	relation = get_relname_relid("subscription", get_namespace_oid("stream_ingest", true));
 	if (!OidIsValid(relation) || get_attnum(relation, "server_oid") == InvalidAttrNumber)
 		return NIL;
+	si_fixed_sql_will_write("subscription");
 	return si_catalog_list();
 }
 

@@ -20,6 +20,7 @@ my $node = StreamIngest::new_node(
 	kafka => $kafka,
 	conf => { wal_level => 'logical', max_replication_slots => 4, max_wal_senders => 4 });
 my %sent;
+my $timeout = $PostgreSQL::Test::Utils::timeout_default;
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 
@@ -65,6 +66,30 @@ sub restart
 
 	sql("SELECT stream_ingest.disable('$name'); SELECT stream_ingest.enable('$name')");
 	return;
+}
+
+sub end_workers
+{
+	sql(q{SELECT pg_terminate_backend(pid) FROM stream_ingest.status WHERE pid IS NOT NULL});
+	return;
+}
+
+# Start statements in a session of their own; finished() returns its errors.
+sub session
+{
+	my ($out, $err) = ('', '');
+	my $run = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), map { ('-c', $_) } @_ ],
+		'<', \'', '>', \$out, '2>', \$err);
+
+	return { run => $run, err => \$err };
+}
+
+sub finished
+{
+	my ($session) = @_;
+
+	$session->{run}->finish;
+	return ${ $session->{err} };
 }
 
 sub reason
@@ -118,6 +143,36 @@ sql("SELECT stream_ingest.drop_subscription('moved')");
 # ---- rewrites under load ----
 
 subscribe('rewritten', '{"batch_size": 10, "workers": 2}');
+
+# REINDEX locks a table against writers, then its indexes against readers: it
+# would deadlock with a process that reads by an index and writes afterwards.
+ok(poll("SELECT bool_and(state = 'streaming') FROM stream_ingest.status WHERE name = 'rewritten'", 't'), 'rewritten: workers are streaming');
+foreach my $case (
+	[ 'subscription', 'a worker that starts', \&end_workers ],
+	[ 'progress', 'a worker that looks for its position', \&end_workers ],
+	[ 'progress', 'a batch', sub { produce('rewritten', 10) } ],
+	[ 'dead_letter', 'a dead letter', sub { $kafka->produce('rewritten', ['{"id": -1}'], partition => 0) } ],
+	[ 'dead_letter', 'retry_dead_letters()' ],
+	[ 'subscription', 'disable()' ],
+	[ 'progress', 'enable()' ])
+{
+	my ($table, $what, $act) = @$case;
+	my $call = $what =~ s/\(\)/('rewritten')/r;
+	my $locks = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'stream_ingest.$table'::regclass";
+	my $reindex = session(
+		"SET statement_timeout = '${timeout}s'; BEGIN; LOCK TABLE stream_ingest.$table IN SHARE MODE",
+		"DO \$\$BEGIN WHILE NOT ($locks AND NOT granted) LOOP PERFORM pg_sleep(0.01); END LOOP; END\$\$",
+		"REINDEX TABLE stream_ingest.$table; COMMIT");
+	ok(poll("$locks AND mode = 'ShareLock' AND granted", 't'), "$table is locked against writers");
+	my $session = $act ? undef : session("SELECT stream_ingest.$call");
+
+	$act->() if $act;
+	is(finished($reindex), '', "REINDEX does not deadlock with $what");
+	is(finished($session), '', "nor does $what") if $session;
+}
+produce('rewritten', 10);
+ok(poll("SELECT bool_and(state = 'streaming' AND last_error IS NULL) FROM stream_ingest.status WHERE name = 'rewritten'"), 'rewritten: no worker has met an error');
+arrived('rewritten', 'the messages are there after REINDEX');
 my $end = time() + 4;
 my $rewrites = 0;
 while (time() < $end)
@@ -302,14 +357,11 @@ sql("SELECT stream_ingest.drop_subscription('suppressed')");
 
 my $create = q{SELECT stream_ingest.create_subscription('%s', 'kafka', 'suppressed', 'suppressed', enabled => false,
 	options => '{"group_id": "stream_ingest.postgres.shared"}')};
-my ($out, $err) = ('', '');
-my $other = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
-		'BEGIN; ' . sprintf($create, 'one') . '; SELECT pg_sleep(3); COMMIT' ], '<', \'', '>', \$out, '2>', \$err);
+my $other = session('BEGIN; ' . sprintf($create, 'one') . '; SELECT pg_sleep(3); COMMIT');
 ok(poll(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'}, 1), 'a transaction has taken a group');
 (undef, undef, $refused) = $node->psql('postgres', sprintf($create, 'two'));
 like($refused, qr/group "stream_ingest.postgres.shared" is another subscription's/, 'another transaction does not take it too');
-$other->finish;
-is($err, '', 'the first one has it');
+is(finished($other), '', 'the first one has it');
 sql("SELECT stream_ingest.drop_subscription('one')");
 
 is(sql('SELECT count(*) FROM stream_ingest.progress'), 0, 'nothing is left behind');
