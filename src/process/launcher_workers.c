@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "common/clock.h"
 #include "common/compat.h"
 #include "common/guc.h"
 #include "common/words.h"
@@ -92,7 +93,7 @@ is_outdated(const SiWorkerSlot *worker)
 void
 si_launcher_stop_worker(SiWorkerSlot *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 
 	if (!worker->stop)
 	{
@@ -126,7 +127,7 @@ check_launching(SiWorkerSlot *worker, int index)
 static void
 note_end(SiWorkerSlot *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 	int64		delay;
 
 	if (worker->left || worker->stop ||
@@ -275,7 +276,7 @@ delay_after_crash(SiWorkerSlot *worker, int64 epoch)
 		return;
 	worker->state = SI_STATE_RETRYING;
 	si_reason_put(worker->reason, si_reason_fixed(SI_REASON_ENDED));
-	worker->start_after = TimestampTzPlusMilliseconds(worker->since,
+	worker->start_after = TimestampTzPlusMilliseconds(si_clock_now(),
 													  SI_BACK_OFF_MIN_MS << Min(crashes - 1, SI_CRASH_LIMIT));
 	worker->retry_at = worker->start_after;
 }
@@ -355,7 +356,7 @@ note_no_process(SiWorkerSlot *worker)
 static bool
 former_team_runs(const SiWorkerSlot *worker, int team)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 
 	for (int i = 0; i < si_guc_max_workers; i++)
 	{
@@ -381,11 +382,11 @@ begin_starting(SiWorkerSlot *worker, const SiSubscriptionSlot *subscription)
 	worker->launching = true;
 	worker->stop = false;
 	worker->epoch = 0;
-	worker->started_at = GetCurrentTimestamp();
+	worker->started_at = si_clock_now();
 	if (worker->failures > 0)
 		return;
 	if (worker->state != SI_STATE_STARTING)
-		worker->since = worker->started_at;
+		worker->since = GetCurrentTimestamp();
 	worker->state = SI_STATE_STARTING;
 }
 
@@ -409,7 +410,7 @@ may_start(SiWorkerSlot *worker, int team)
 		worker->failures = 0;
 		worker->start_after = 0;
 	}
-	if (worker->start_after > GetCurrentTimestamp())
+	if (worker->start_after > si_clock_now())
 	{
 		si_turn_no_later(worker->start_after);
 		return false;

@@ -37,6 +37,7 @@
 #include "catalog/session.h"
 #include "catalog/subscriptions.h"
 #include "catalog/transaction.h"
+#include "common/clock.h"
 #include "common/compat.h"
 #include "process/scanner.h"
 #include "shmem/crash_count.h"
@@ -216,10 +217,9 @@ read_database(bool *has_extension, int *n)
 static TimestampTz
 next_recheck(TimestampTz since)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	long		lasted = TimestampDifferenceMilliseconds(since, now);
+	long		lasted = TimestampDifferenceMilliseconds(since, GetCurrentTimestamp());
 
-	return TimestampTzPlusMilliseconds(now, Min(Max(lasted, RECHECK_MIN_MS), RECHECK_MAX_MS));
+	return TimestampTzPlusMilliseconds(si_clock_now(), Min(Max(lasted, RECHECK_MIN_MS), RECHECK_MAX_MS));
 }
 
 /* Free the slots of subscriptions that need none any more.  Lock held. */

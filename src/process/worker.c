@@ -54,6 +54,7 @@
 
 #include "apply/apply.h"
 #include "catalog/session.h"
+#include "common/clock.h"
 #include "common/compat.h"
 #include "common/words.h"
 #include "process/worker.h"
@@ -173,7 +174,7 @@ leave_for_lock(SiWorker *worker)
 	si_worker_set_state(worker, SI_STATE_RETRYING, reason);
 	si_slots_lock(LW_EXCLUSIVE);
 	si_slots_worker(si_worker_my_slot)->start_after =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOCK_RETRY_MS);
+		TimestampTzPlusMilliseconds(si_clock_now(), LOCK_RETRY_MS);
 	si_slots_unlock();
 	si_worker_leave(SI_SUCCESSOR_AT_ONCE);
 }
@@ -364,7 +365,7 @@ si_worker_main(Datum arg)
 	keep_memory();
 	si_worker_init_waits();
 	create_contexts(worker);
-	worker->rate.since = worker->rate.tokens_at = GetCurrentTimestamp();
+	worker->rate.since = worker->rate.tokens_at = si_clock_now();
 	ereport(LOG,
 			(errmsg("worker %d of subscription \"%s\" has started", worker->number,
 					NameStr(stub->name))));

@@ -21,6 +21,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "common/clock.h"
 #include "common/guc.h"
 #include "kafka/consumer.h"
 #include "shmem/crash_count.h"
@@ -105,7 +106,7 @@ children_are_aborted(void)
 static void
 note_crashes(int code, Datum arg)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 
 	if (IsUnderPostmaster || children_are_aborted())
 		return;
