@@ -93,7 +93,11 @@ rd_kafka_destroy(void *handle)
 		usleep(100000);
 	if (destroy == NULL)
 		*(void **) &destroy = dlsym(RTLD_NEXT, "rd_kafka_destroy");
-	/* librdkafka is no dependency of the program, so it comes behind RTLD_NEXT */
+
+	/*
+	 * librdkafka is no dependency of the program, so it comes behind
+	 * RTLD_NEXT
+	 */
 	if (destroy == NULL)
 		*(void **) &destroy = dlsym(dlopen("librdkafka.so.1", RTLD_LAZY | RTLD_NOLOAD), "rd_kafka_destroy");
 	destroy(handle);
