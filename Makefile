@@ -10,7 +10,7 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 # By folder, lowest floor first (src/README.md).  Listed, so that a stray file
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
-OBJS_common = bytes failure guc kafka_time message reason subtransaction \
+OBJS_common = bytes clock failure guc kafka_time message reason subtransaction \
 	words
 OBJS_format = avro_decimal avro_document avro_meaning avro_read avro_schema \
 	decode_avro decode_json decode_key decode_raw decode_text decoder json_rest \
@@ -19,7 +19,7 @@ OBJS_kafka = broker_error client committer consumer consumer_events \
 	consumer_fetch held helper lookup producer
 OBJS_options = document insert_mode nearest option_positions option_schema \
 	option_types options property property_table server_options
-OBJS_shmem = lock_wait slots
+OBJS_shmem = crash_count lock_wait slots
 OBJS_catalog = count_changes dead_letter event fixed_sql position \
 	position_judge progress session settings subscription_columns subscriptions \
 	transaction unlogged
@@ -39,7 +39,7 @@ OBJS_functions = arguments connection destination functions \
 	restored subscription topic_reader upcoming views
 OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(folder)/%.o))
 
-TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
+TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/disturb.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
 
 # pg_regress and TAP start servers and brokers of their own
 REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored

@@ -7,7 +7,7 @@
 #   long.sh tap [FILE...]     the TAP tests, or these of them
 #
 # Parts: fresh (fresh.sh with Debian 13), versions (versions.sh), packages
-# (packages.sh), fuzz, tap.
+# (packages.sh), soak (soak.sh), fuzz, tap.
 #
 # STREAM_INGEST_FULL=1 tells a test to use its full counts, such as 1,000,000
 # messages of user_sessions with one worker and with three, hours of random
@@ -34,19 +34,20 @@ run_part()
 		fresh) at_short_length "$here/fresh.sh" trixie ;;
 		versions) at_short_length "$here/versions.sh" ;;
 		packages) bash "$here/packages.sh" ;;
+		soak) at_short_length "$here/soak.sh" ;;
 		fuzz) bash "$here/run.sh" fuzz ;;
 		tap) bash "$here/run.sh" "$@" ;;
 	esac
 }
 
-[ $# -gt 0 ] || set -- fresh versions packages fuzz tap
+[ $# -gt 0 ] || set -- fresh versions packages soak fuzz tap
 if [ "$1" = tap ]; then
 	run_part "$@"
 	exit
 fi
 for part in "$@"; do
 	case $part in
-		fresh | versions | packages | fuzz | tap) ;;
+		fresh | versions | packages | soak | fuzz | tap) ;;
 		*) sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 	esac
 done

@@ -19,7 +19,8 @@
 # and all ran.  PG_CONFIG chooses the server.  KEEP=1 keeps the scratch
 # directory when something failed.  TEST_TIMEOUT limits a TAP file, and
 # FUZZ_SECONDS is how long each decoder is fuzzed (60), in seconds.
-# AVRO_MESSAGES is how many random Avro messages are compared (20000).
+# AVRO_MESSAGES is how many random Avro messages are compared (20000).  With an empty
+# MAINTAINER a warning of the compiler is no error.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
@@ -27,6 +28,7 @@ passed=0
 failed=0
 fuzz_pids=()
 test_timeout=${TEST_TIMEOUT:-900}
+maintainer=${MAINTAINER-1}
 
 # What reads Avro beside us.  With a Python that the server's user can run, too.
 fastavro_version=1.13.1
@@ -267,7 +269,7 @@ get_packages()
 		'bzip2: command -v bzip2' \
 		'python3: command -v python3' \
 		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
-	case $part in all | tap) get_neighbour; [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
+	case $part in all | tap) get_neighbours; [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
 	case $part in all | fuzz) get_fuzzer ;; esac
 	case $part in all | unit) need_packages "python3-venv: $python -c 'import ensurepip'" ;; esac
 }
@@ -295,16 +297,27 @@ get_other_extensions()
 		"postgresql-$major-hll: test -e $library/$major/lib/hll.so"
 }
 
-# An extension beside ours for test/t/240_neighbours.pl, which does without where
-# Debian has none for this server.
-get_neighbour()
+# Extensions beside ours for test/t/240_neighbours.pl, of a server of Debian's; one that
+# Debian does not have for this version is left out.
+get_neighbours()
 {
-	local library=/usr/lib/postgresql major=${PG_CONFIG#/usr/lib/postgresql/}
+	local library=/usr/lib/postgresql major=${PG_CONFIG#/usr/lib/postgresql/} entry package
+	local wanted=()
 
 	[ "$major" != "$PG_CONFIG" ] || return 0
 	major=${major%%/*}
-	need_packages "postgresql-$major-pgaudit: test -e $library/$major/lib/pgaudit.so" ||
-		say "postgresql-$major-pgaudit is not available; not tried"
+	for entry in pgaudit:pgaudit cron:pg_cron pg-stat-kcache:pg_stat_kcache pg-qualstats:pg_qualstats \
+		set-user:set_user repack:pg_repack; do
+		[ ! -e "$library/$major/lib/${entry#*:}.so" ] || continue
+		update_indexes
+		package=postgresql-$major-${entry%%:*}
+		if [ -n "$(apt-cache show "$package" 2>/dev/null)" ]; then
+			wanted+=("$package")
+		else
+			say "$package is not available; not tried"
+		fi
+	done
+	[ ${#wanted[@]} -eq 0 ] || install_packages "${wanted[@]}"
 }
 
 finish()
@@ -339,7 +352,7 @@ copy_tree "$tree"
 cp -a "$tree" "$scratch/clang"
 private_server "$scratch/server"
 
-if step 'build with gcc' build_extension "$tree" MAINTAINER=1; then
+if step 'build with gcc' build_extension "$tree" MAINTAINER="$maintainer"; then
 	case $part in all | lint) run_lint ;; esac
 	case $part in all | unit) run_unit; run_avro_cases ;; esac
 	case $part in all | fuzz) start_fuzz ;; esac

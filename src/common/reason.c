@@ -97,6 +97,8 @@ static const char *const sentences[SI_NREASONS] = {
 	"breaker: %d messages in a row were refused; %s; fix the cause and call enable(), then retry_dead_letters()",
 	[SI_REASON_REJECT_LIMIT] =
 	"reject_limit reached: %s; see the causes in dead_letters, then call enable()",
+	[SI_REASON_CRASHES] =
+	"its worker has crashed the server %d times in a row; see the server log, fix the cause and call enable(), or skip() the message",
 
 	[SI_REASON_NO_ANSWER] =
 	"the lag of %d of %d partitions is not known: the brokers have not answered for %ld seconds",

@@ -69,6 +69,7 @@ typedef enum SiReason
 	SI_REASON_BAD_MESSAGE,		/* %s: which, and why */
 	SI_REASON_BREAKER,			/* %d, %s: how many; the last of them */
 	SI_REASON_REJECT_LIMIT,		/* %s: how it was reached */
+	SI_REASON_CRASHES,			/* %d: how many in a row */
 
 	/* nothing is wrong, but the lag is not known; %d, %d: of how many */
 	SI_REASON_NO_ANSWER,		/* %ld: for how many seconds */

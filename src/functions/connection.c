@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_foreign_server.h"
+#include "common/clock.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -171,7 +172,7 @@ si_connection_check_broker_error(SiConnection *connection, const SiBrokerError *
 void
 si_connection_restart_timeout(SiConnection *connection)
 {
-	connection->last_answer = GetCurrentTimestamp();
+	connection->last_answer = si_clock_now();
 	connection->broker_error[0] = '\0';
 }
 
@@ -189,7 +190,7 @@ si_connection_wait(SiConnection *connection)
 
 	while (si_consumer_broker_error(connection->consumer, &broker_error))
 		si_connection_check_broker_error(connection, &broker_error);
-	if (TimestampDifferenceExceeds(connection->last_answer, GetCurrentTimestamp(),
+	if (TimestampDifferenceExceeds(connection->last_answer, si_clock_now(),
 								   ANSWER_TIMEOUT_MS))
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
@@ -203,11 +204,11 @@ si_connection_wait(SiConnection *connection)
 void
 si_connection_pause(SiConnection *connection)
 {
-	TimestampTz began = GetCurrentTimestamp();
+	TimestampTz began = si_clock_now();
 
 	do
 		si_connection_wait(connection);
-	while (!TimestampDifferenceExceeds(began, GetCurrentTimestamp(), SLICE_MS));
+	while (!TimestampDifferenceExceeds(began, si_clock_now(), SLICE_MS));
 }
 
 /* ---- questions ---- */

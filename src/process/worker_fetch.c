@@ -123,7 +123,7 @@ si_worker_fetch(SiWorker *worker)
 		if (n == 0)
 			return true;
 		if (worker->intake.n == 0)
-			worker->intake.oldest = GetCurrentTimestamp();
+			worker->intake.oldest = si_clock_now();
 		for (int i = 0; i < n; i++)
 		{
 			SiFetched  *item = &worker->intake.chunk[i];

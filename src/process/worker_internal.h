@@ -20,6 +20,7 @@
 
 #include "apply/apply.h"
 #include "catalog/position.h"
+#include "common/clock.h"
 #include "common/reason.h"
 #include "kafka/consumer.h"
 #include "process/publisher.h"

@@ -21,6 +21,7 @@
 #include "common/compat.h"
 #include "options/server_options.h"
 #include "process/worker_internal.h"
+#include "shmem/crash_count.h"
 
 /* Leave; the scanner finds out why we cannot work, and shows the reason. */
 static void
@@ -104,6 +105,17 @@ set_synchronous_commit(SiWorker *worker)
 	SetConfigOption("synchronous_commit", value, PGC_USERSET, PGC_S_OVERRIDE);
 }
 
+/*
+ * After a crash batches begin small and grow, so that the log of the next one tells
+ * more closely which message it was.
+ */
+static int
+first_limit(const SiWorker *worker)
+{
+	return si_crash_count(MyDatabaseId, worker->key.subscription, worker->key.epoch) > 0 ? 1
+		: worker->options->batch_size;
+}
+
 void
 si_worker_prepare(SiWorker *worker)
 {
@@ -124,7 +136,7 @@ si_worker_prepare(SiWorker *worker)
 	worker->intake.entries = MemoryContextAllocHuge(worker->context,
 													sizeof(SiEntry) * worker->options->batch_size);
 	worker->intake.chunk = MemoryContextAlloc(worker->context, sizeof(SiFetched) * SI_FETCH_CHUNK);
-	worker->intake.limit = worker->options->batch_size;
+	worker->intake.limit = first_limit(worker);
 	worker->phase = SI_PHASE_CONTACT;
 	worker->retry_ms = 0;
 }

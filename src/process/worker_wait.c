@@ -18,6 +18,8 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/pmsignal.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
@@ -62,7 +64,7 @@ static bool
 is_publishing_last(SiWorker *worker)
 {
 	return worker->run.arrived && si_publisher_is_busy(&worker->publisher) &&
-		!TimestampDifferenceExceeds(worker->run.arrived_at, GetCurrentTimestamp(),
+		!TimestampDifferenceExceeds(worker->run.arrived_at, si_clock_now(),
 									SI_LAST_PUBLICATION_MS);
 }
 
@@ -86,9 +88,12 @@ si_worker_take_requests(SiWorker *worker)
 		si_worker_watch_watermarks(worker);
 }
 
+/* A worker that has much to do waits for nothing that would tell it of the postmaster. */
 void
 si_worker_check_interrupts(void)
 {
+	if (!PostmasterIsAlive())
+		proc_exit(1);
 	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
 }
@@ -101,7 +106,7 @@ si_worker_check_interrupts(void)
 static long
 report_statistics(SiWorker *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 	bool		force = (worker->report_due != 0 && now >= worker->report_due);
 
 	if (pgstat_report_stat(force) == 0)
@@ -150,12 +155,12 @@ si_worker_back_off(SiWorker *worker, int max_ms)
 
 	worker->retry_ms = (worker->retry_ms == 0) ? SI_RETRY_MIN_MS
 		: Min(worker->retry_ms * 2, max_ms);
-	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), worker->retry_ms);
+	until = TimestampTzPlusMilliseconds(si_clock_now(), worker->retry_ms);
 	si_worker_set_retry_at(until);
 	worker->wait = SI_WAIT_RETRY;
 	for (;;)
 	{
-		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+		long		left = TimestampDifferenceMilliseconds(si_clock_now(), until);
 
 		if (left <= 0)
 			break;
