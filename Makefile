@@ -12,9 +12,12 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes failure guc kafka_time message reason subtransaction \
 	words
-OBJS_format = avro_decimal avro_document avro_meaning avro_read avro_schema \
-	decode_avro decode_json decode_raw decode_text decoder json_rest json_scan \
-	json_unescape json_verdict path_tree text_rest transcode value_text
+OBJS_format = avro_document avro_meaning avro_read avro_schema decimal \
+	decode_avro decode_json decode_protobuf decode_raw decode_text decoder \
+	json_rest json_scan json_unescape json_verdict path_tree proto_build \
+	proto_builtin proto_descriptor proto_document proto_known proto_parse \
+	proto_read proto_scalar proto_schema proto_text proto_token text_rest \
+	transcode value_text
 OBJS_kafka = broker_error client committer consumer consumer_events \
 	consumer_fetch held helper lookup producer
 OBJS_options = document insert_mode nearest option_positions option_schema \
@@ -57,7 +60,7 @@ REGRESS += $(foreach test,$(DEMANDING),$(if $(CAN_$(test)),$(test)))
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
-EXTRA_CLEAN = src/exports.map $(OBJS:.o=.d) $(TEST_PROGRAMS) test/avro_dump test/decoder_test tmp_check tmp_check_regress
+EXTRA_CLEAN = src/exports.map $(OBJS:.o=.d) $(TEST_PROGRAMS) test/decoder_dump test/decoder_test tmp_check tmp_check_regress
 
 PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
@@ -148,7 +151,7 @@ test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_in
 
 # The decoders need no server, so these run under the sanitizers.
 PURE_SOURCES = $(patsubst %,src/format/%.c,$(filter-out transcode,$(OBJS_format)))
-test/decoder_test test/avro_dump: %: %.c $(PURE_SOURCES)
+test/decoder_test test/decoder_dump: %: %.c $(PURE_SOURCES)
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -I$(top)/src -o $@ $^ \
 		$(shell $(PKG_CONFIG) --cflags --libs jansson) -lm

@@ -190,9 +190,9 @@ run_avro_cases()
 
 	venv=$(cached "fastavro-$fastavro_version" fetch_fastavro)
 	{
-		as_server_user nice make -C "$tree" -s MAINTAINER=1 test/avro_dump &&
+		as_server_user nice make -C "$tree" -s MAINTAINER=1 test/decoder_dump &&
 			as_server_user timeout -k 10 "$test_timeout" \
-				"$venv/bin/python" "$tree/test/avro_cases.py" "$tree/test/avro_dump" "${AVRO_MESSAGES:-20000}"
+				"$venv/bin/python" "$tree/test/avro_cases.py" "$tree/test/decoder_dump" "${AVRO_MESSAGES:-20000}"
 	} >"$log" 2>&1 || status=$?
 	report_tap "$log" avro_cases "$status" "$began"
 }

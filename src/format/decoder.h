@@ -83,7 +83,9 @@ typedef struct SiFormatOptions
 	int			ncolumns;
 	const char *const *columns;
 
-	const char *schema;			/* avro: of all messages; NULL for none */
+	const char *schema;			/* avro, protobuf: of all messages; NULL for
+								 * none */
+	const char *message;		/* protobuf: full name of the message, or NULL */
 } SiFormatOptions;
 
 /*
@@ -102,6 +104,7 @@ extern bool si_decoder_fail(SiDecodeError *error, const char *sqlstate,
 #define SI_FORMAT_COLUMNS		0x04	/* "header_columns" */
 #define SI_FORMAT_ENCODING		0x08
 #define SI_FORMAT_SCHEMA		0x10
+#define SI_FORMAT_MESSAGE		0x20
 
 /* Which fields a message has, and where their names come from. */
 typedef enum SiFormatFields
@@ -195,5 +198,6 @@ extern const SiDecoderRoutine si_decoder_text;
 extern const SiDecoderRoutine si_decoder_csv;
 extern const SiDecoderRoutine si_decoder_raw;
 extern const SiDecoderRoutine si_decoder_avro;
+extern const SiDecoderRoutine si_decoder_protobuf;
 
 #endif							/* SI_DECODER_H */

@@ -132,6 +132,7 @@ typedef struct SiOptions
 	char	  **header_columns;
 	int			encoding;		/* pg_enc, of the messages */
 	char	   *schema;			/* of all messages, as text; NULL = none */
+	char	   *message;		/* the schema's, of all messages; NULL = none */
 	char	   *group_id;		/* NULL = <group_prefix><database>.<name> */
 	bool		publish_offsets;
 	int64		max_message_bytes;

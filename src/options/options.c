@@ -104,6 +104,7 @@ static const SiOption option_table[] = {
 	{"header_columns", &si_option_names, AT(header_columns), NULL, 1, NAMEDATALEN - 1},
 	{"encoding", &si_option_encoding, AT(encoding), "UTF8"},
 	{"schema", &si_option_schema, AT(schema), NULL, 1, 4 * 1024 * 1024},
+	{"message", &si_option_line, AT(message), NULL, 1, 1024},
 	{"group_id", &si_option_line, AT(group_id), NULL, 1, 255},
 	{"publish_offsets", &si_option_boolean, AT(publish_offsets), "true"},
 	/* in hex, what is kept of a message must fit into a line of pg_dump's */
