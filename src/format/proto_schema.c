@@ -313,14 +313,15 @@ sort_symbols(SiProtoBuilder *builder, SiProtoEnum *values)
 {
 	int			i;
 
+	if (values->n == 0)
+		return si_proto_refuse(builder, "42P17", "an enum has no values", values->name.data,
+							   values->name.len);
 	for (i = 0; i < values->n; i++)
 		values->symbols[i].name.len = (size_t) i;
 	qsort(values->symbols, (size_t) values->n, sizeof(SiProtoSymbol), compare_symbols);
 	for (i = 0; i < values->n; i++)
 		values->symbols[i].name.len = strlen(values->symbols[i].name.data);
-	return values->n > 0 ||
-		si_proto_refuse(builder, "42P17", "an enum has no values", values->name.data,
-						values->name.len);
+	return true;
 }
 
 /* ---- the table of types ---- */
