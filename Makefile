@@ -66,7 +66,7 @@ PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
 
 # Targets that build nothing ask for no libraries.
-ifneq ($(filter-out clean distclean help indent check-indent,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean distclean dist help indent check-indent,$(or $(MAKECMDGOALS),all)),)
 # $(call need,pkg-config module,least version,Debian package)
 need = $(if $(shell $(PKG_CONFIG) --exists '$(1) >= $(2)' && echo yes),,\
 	$(error stream_ingest needs $(1) $(2) or newer: install $(3) (Debian: apt-get install $(3) pkg-config)))
@@ -165,7 +165,7 @@ installcheck: test-programs say-skipped
 say-skipped:
 	@$(foreach test,$(DEMANDING),$(if $(CAN_$(test)),,echo 'skipped $(test): $(WHY_$(test))';)) :
 
-.PHONY: help test-programs say-skipped lint indent check-indent
+.PHONY: help test-programs say-skipped lint indent check-indent dist
 .DEFAULT_GOAL := all
 
 help:
@@ -176,6 +176,7 @@ help:
 	@echo 'make lint           coding rules that no compiler checks'
 	@echo 'make indent         format the C files with pgindent'
 	@echo 'make check-indent   say which C files pgindent would change'
+	@echo 'make dist           an archive for PGXN, of what is committed'
 	@echo 'make clean'
 	@echo 'bash test/run.sh    everything, packages included, as CI does'
 
@@ -189,3 +190,8 @@ indent:
 
 check-indent:
 	bash $(top)/test/indent.sh --check
+
+# PGXN wants the files below a directory of the distribution's name.
+dist: version = $(shell sed -n 's/^   "version": "\(.*\)",/\1/p' $(top)/META.json)
+dist:
+	git -C $(top) archive --format zip --prefix $(EXTENSION)-$(version)/ -o $(abspath $(EXTENSION)-$(version).zip) HEAD

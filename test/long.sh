@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The TAP tests and the fuzzers at full length, and the tests on fresh roots
-# and with other versions of PostgreSQL.  run.sh's seeded short versions run
+# The TAP tests and the fuzzers at full length, the tests on fresh roots and
+# with other versions of PostgreSQL, and the Debian packages.  run.sh's seeded short versions run
 # the same files with smaller counts.
 #
 #   long.sh [PART...]         default: all parts
 #   long.sh tap [FILE...]     the TAP tests, or these of them
 #
-# Parts: fresh (fresh.sh with Debian 13), versions (versions.sh), fuzz, tap.
+# Parts: fresh (fresh.sh with Debian 13), versions (versions.sh), packages
+# (packages.sh), fuzz, tap.
 #
 # STREAM_INGEST_FULL=1 tells a test to use its full counts, such as 1,000,000
 # messages of user_sessions with one worker and with three, hours of random
@@ -32,19 +33,20 @@ run_part()
 	case $1 in
 		fresh) at_short_length "$here/fresh.sh" trixie ;;
 		versions) at_short_length "$here/versions.sh" ;;
+		packages) bash "$here/packages.sh" ;;
 		fuzz) bash "$here/run.sh" fuzz ;;
 		tap) bash "$here/run.sh" "$@" ;;
 	esac
 }
 
-[ $# -gt 0 ] || set -- fresh versions fuzz tap
+[ $# -gt 0 ] || set -- fresh versions packages fuzz tap
 if [ "$1" = tap ]; then
 	run_part "$@"
 	exit
 fi
 for part in "$@"; do
 	case $part in
-		fresh | versions | fuzz | tap) ;;
+		fresh | versions | packages | fuzz | tap) ;;
 		*) sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 	esac
 done

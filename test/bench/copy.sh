@@ -12,16 +12,10 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../lib/common.sh"
 . "$here/bench.sh"
+. "$here/workload.sh"
 
 count=${1:-500000}
 rounds=${2:-3}
-
-make_table()
-{
-	sql -f "$top/examples/user_sessions/schema.sql" >/dev/null
-	sql -c "ALTER TABLE streaming_layer.streaming_data SET (autovacuum_enabled = off)"
-	[ "$1" = key ] || sql -c "ALTER TABLE streaming_layer.streaming_data DROP CONSTRAINT streaming_data_pkey"
-}
 
 copy_in()
 {
@@ -34,8 +28,8 @@ bench()
 	local round worker copy
 
 	for ((round = 1; round <= rounds; round++)); do
-		sql -c "SELECT stream_ingest.drop_subscription('bench', true); DROP SCHEMA IF EXISTS streaming_layer CASCADE" 2>/dev/null >/dev/null
-		make_table "$1"
+		sql -c "SELECT stream_ingest.drop_subscription('bench', true)" >/dev/null 2>&1
+		sessions_table "$1"
 		sql -c "SELECT stream_ingest.create_subscription('bench', 'kafka', 'bench', 'streaming_layer.streaming_data', enabled => false)" >/dev/null
 		sql -c CHECKPOINT
 		worker=$(milliseconds consume bench)
@@ -45,13 +39,11 @@ bench()
 		copy=$(milliseconds copy_in)
 		printf '%-12s worker %7d/s   COPY %7d/s   ratio %s\n' "$1" \
 			$((count * 1000 / worker)) $((count * 1000 / copy)) \
-			"$(awk "BEGIN { printf \"%.2f\", $copy / $worker }")"
+			"$(ratio "$copy" "$worker")"
 	done
 }
 
 bench_setup fsync=on autovacuum=off
-topic bench 1
-python3 "$top/examples/user_sessions/generate.py" "$count" 1 |
-	"$top/test/produce" -b "$bootstrap" -t bench -p 0 >/dev/null
+sessions_topic bench 1 "$count"
 bench none
 bench key

@@ -16,50 +16,17 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../lib/common.sh"
 . "$here/bench.sh"
+. "$here/workload.sh"
 
 count=${1:-300000}
 rounds=${2:-3}
 
-# payload FIRST_AMOUNT: keys come in no order, as they do in life
-payload()
-{
-	awk -v n="$count" -v first="$1" 'BEGIN {
-		for (i = 0; i < n; i++)
-			printf "{\"id\": %d, \"customer\": \"customer %d\", \"amount\": %d.25, \"quantity\": %d, \"at\": \"2024-05-17T10:%02d:%02dZ\", \"note\": \"a line of text that is neither short nor long\"}\n",
-				i * 7919 % n, i % 5000, first + i % 1000, i % 7, i / 60 % 60, i % 60
-	}'
-}
-
-fill_topic()
-{
-	topic "$1" 1
-	payload "$2" | "$top/test/produce" -b "$bootstrap" -t "$1" -p 0 >/dev/null
-}
-
 # make_tables PREFIX: what is written to
 make_tables()
 {
-	sql -c "CREATE TABLE $1orders (id bigint PRIMARY KEY, customer text, amount numeric,
-				quantity int, at timestamptz, note text) WITH (autovacuum_enabled = off);
-			CREATE TABLE $1totals (customer text PRIMARY KEY, orders bigint, amount numeric)
+	orders_table "$1orders"
+	sql -c "CREATE TABLE $1totals (customer text PRIMARY KEY, orders bigint, amount numeric)
 				WITH (autovacuum_enabled = off)"
-}
-
-# checksum TABLE
-checksum()
-{
-	sql -c "SELECT count(*), md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))) FROM $1 t"
-}
-
-# the statement that the worker runs for an upsert
-upsert_by_hand()
-{
-	sql -c "BEGIN; CREATE TABLE staging (LIKE hand_orders); COPY staging FROM '$scratch/$1';
-			INSERT INTO hand_orders AS o SELECT * FROM staging
-				ON CONFLICT (id) DO UPDATE SET customer = excluded.customer,
-					amount = excluded.amount, quantity = excluded.quantity, at = excluded.at,
-					note = excluded.note;
-			DROP TABLE staging; COMMIT"
 }
 
 # aggregate TABLE SOURCE
@@ -89,7 +56,7 @@ report()
 {
 	[ "$(checksum "$2")" = "$(checksum "hand_$2")" ] || die "$1: the rows differ"
 	printf '%-16s worker %7d/s   by hand %7d/s   ratio %s\n' "$1" \
-		$((count * 1000 / $3)) $((count * 1000 / $4)) "$(awk "BEGIN { printf \"%.2f\", $4 / $3 }")"
+		$((count * 1000 / $3)) $((count * 1000 / $4)) "$(ratio "$4" "$3")"
 }
 
 # one_round: all three, each beside its like by hand
@@ -108,7 +75,7 @@ one_round()
 		subscribe "$name" "$name" "'orders', insert_mode => 'upsert'"
 		worker=$(milliseconds consume "$name")
 		sql -c CHECKPOINT
-		hand=$(milliseconds upsert_by_hand "$name")
+		hand=$(milliseconds orders_by_hand hand_orders "$scratch/$name")
 		report "upsert $name" orders "$worker" "$hand"
 	done
 	subscribe totals new "fields => 'customer text, amount numeric', options => '{\"run_as_owner\": true}',
@@ -133,8 +100,8 @@ make_files()
 }
 
 bench_setup fsync=on autovacuum=off
-fill_topic new 0
-fill_topic existing 1000
+orders_topic new "$count" 0
+orders_topic existing "$count" 1000
 make_files
 for ((round = 1; round <= rounds; round++)); do
 	one_round
