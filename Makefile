@@ -10,24 +10,27 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 # By folder, lowest floor first (src/README.md).  Listed, so that a stray file
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
-OBJS_common = bytes clock failure guc kafka_time message reason subtransaction \
-	words
-OBJS_format = avro_decimal avro_document avro_meaning avro_read avro_schema \
-	decode_avro decode_json decode_key decode_raw decode_text decoder json_rest \
-	json_scan json_unescape json_verdict path_tree text_rest transcode value_text
+OBJS_common = bytes clock failure guc kafka_time message reason \
+	subtransaction words
+OBJS_format = avro_document avro_meaning avro_read avro_schema decimal \
+	decode_avro decode_json decode_key decode_protobuf decode_raw \
+	decode_text decoder json_rest json_scan json_unescape json_verdict \
+	path_tree proto_build proto_builtin proto_descriptor proto_document \
+	proto_known proto_parse proto_read proto_scalar proto_schema proto_text \
+	proto_token text_rest transcode value_text
 OBJS_kafka = broker_error client committer consumer consumer_events \
 	consumer_fetch held helper lookup producer
 OBJS_options = document insert_mode nearest option_positions option_schema \
 	option_types options property property_table server_options
 OBJS_shmem = crash_count lock_wait slots
 OBJS_catalog = count_changes dead_letter event fixed_sql position \
-	position_judge progress session settings subscription_columns subscriptions \
-	transaction unlogged
+	position_judge progress session settings subscription_columns \
+	subscriptions transaction unlogged
 OBJS_apply = apply column_default convert convert_batch datum datum_failure \
-	decoded_value direct direct_target fast_input format isolate jsonb_push key \
-	mapping mapping_source other_index outcome plan protect reduce retry \
-	row_notes rows show statement statement_text tombstone typed_datum unix_time \
-	user_sql write writer
+	decoded_value direct direct_target fast_input format isolate jsonb_push \
+	key mapping mapping_source other_index outcome plan protect reduce retry \
+	row_notes rows show statement statement_text tombstone typed_datum \
+	unix_time user_sql write writer
 OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \
 	object_ddl places publisher scanner suspension turn utility worker \
 	worker_apply worker_contact worker_fetch worker_limits worker_partitions \
@@ -42,7 +45,7 @@ OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/disturb.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro protobuf types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Tests of features that a server may lack: how to detect the feature, and the
@@ -57,7 +60,7 @@ REGRESS += $(foreach test,$(DEMANDING),$(if $(CAN_$(test)),$(test)))
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
-EXTRA_CLEAN = src/exports.map $(OBJS:.o=.d) $(TEST_PROGRAMS) test/avro_dump test/decoder_test tmp_check tmp_check_regress
+EXTRA_CLEAN = src/exports.map $(OBJS:.o=.d) $(TEST_PROGRAMS) test/decoder_dump test/decoder_test tmp_check tmp_check_regress
 
 PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
@@ -148,7 +151,7 @@ test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_in
 
 # The decoders need no server, so these run under the sanitizers.
 PURE_SOURCES = $(patsubst %,src/format/%.c,$(filter-out transcode,$(OBJS_format)))
-test/decoder_test test/avro_dump: %: %.c $(PURE_SOURCES)
+test/decoder_test test/decoder_dump: %: %.c $(PURE_SOURCES)
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -I$(top)/src -o $@ $^ \
 		$(shell $(PKG_CONFIG) --cflags --libs jansson) -lm

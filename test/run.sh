@@ -2,7 +2,7 @@
 # All tests.  What CI calls and the README names.
 #
 #   run.sh                  everything
-#   run.sh unit             the decoders, without a server; Avro beside fastavro
+#   run.sh unit             the decoders, without a server; Avro and Protobuf beside others
 #   run.sh fuzz             the decoders under libFuzzer and sanitizers
 #   run.sh regress          the SQL tests, on the embedded broker
 #   run.sh tap [FILE...]    the TAP tests of test/t, on real brokers
@@ -19,8 +19,9 @@
 # and all ran.  PG_CONFIG chooses the server.  KEEP=1 keeps the scratch
 # directory when something failed.  TEST_TIMEOUT limits a TAP file, and
 # FUZZ_SECONDS is how long each decoder is fuzzed (60), in seconds.
-# AVRO_MESSAGES is how many random Avro messages are compared (20000).  With an empty
-# MAINTAINER a warning of the compiler is no error.
+# AVRO_MESSAGES is how many random Avro messages are compared (20000), and
+# PROTO_MESSAGES how many of Protobuf (10000).  With an empty MAINTAINER a
+# warning of the compiler is no error.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
@@ -32,6 +33,10 @@ maintainer=${MAINTAINER-1}
 
 # What reads Avro beside us.  With a Python that the server's user can run, too.
 fastavro_version=1.13.1
+
+# The same for Protobuf: Google's library, and its compiler of schemas.
+protobuf_version=7.36.2
+protoc_version=1.85.1
 python=/usr/bin/python3
 [ -x "$python" ] || python=$(command -v python3 || echo python3)
 
@@ -192,11 +197,31 @@ run_avro_cases()
 
 	venv=$(cached "fastavro-$fastavro_version" fetch_fastavro)
 	{
-		as_server_user nice make -C "$tree" -s MAINTAINER=1 test/avro_dump &&
+		as_server_user nice make -C "$tree" -s MAINTAINER=1 test/decoder_dump &&
 			as_server_user timeout -k 10 "$test_timeout" \
-				"$venv/bin/python" "$tree/test/avro_cases.py" "$tree/test/avro_dump" "${AVRO_MESSAGES:-20000}"
+				"$venv/bin/python" "$tree/test/avro_cases.py" "$tree/test/decoder_dump" "${AVRO_MESSAGES:-20000}"
 	} >"$log" 2>&1 || status=$?
 	report_tap "$log" avro_cases "$status" "$began"
+}
+
+fetch_protobuf()
+{
+	"$python" -m venv "$1" &&
+		nice "$1/bin/python" -m pip install -q --no-compile --no-deps --disable-pip-version-check \
+			"protobuf==$protobuf_version" "grpcio-tools==$protoc_version"
+}
+
+run_proto_cases()
+{
+	local log=$scratch/log.proto_cases began=$SECONDS status=0 venv
+
+	venv=$(cached "protobuf-$protobuf_version-$protoc_version" fetch_protobuf)
+	{
+		as_server_user nice make -C "$tree" -s MAINTAINER=1 test/decoder_dump &&
+			as_server_user timeout -k 10 "$test_timeout" \
+				"$venv/bin/python" "$tree/test/proto_cases.py" "$tree/test/decoder_dump" "${PROTO_MESSAGES:-10000}"
+	} >"$log" 2>&1 || status=$?
+	report_tap "$log" proto_cases "$status" "$began"
 }
 
 # start_fuzz, finish_fuzz: in the background, while other tests run.
@@ -204,7 +229,7 @@ start_fuzz()
 {
 	local format
 
-	for format in json text avro; do
+	for format in json text avro protobuf; do
 		(cd "$tree" && as_server_user env TMPDIR="$scratch/fuzz" CLANG="$(find_clang)" \
 			sh test/fuzz/run.sh "${FUZZ_SECONDS:-60}" "$format") >"$scratch/log.fuzz_$format" 2>&1 &
 		fuzz_pids+=($!)
@@ -215,7 +240,7 @@ finish_fuzz()
 {
 	local format began=$SECONDS status
 
-	for format in json text avro; do
+	for format in json text avro protobuf; do
 		status=0
 		wait "${fuzz_pids[0]}" || status=1
 		fuzz_pids=("${fuzz_pids[@]:1}")
@@ -354,7 +379,7 @@ private_server "$scratch/server"
 
 if step 'build with gcc' build_extension "$tree" MAINTAINER="$maintainer"; then
 	case $part in all | lint) run_lint ;; esac
-	case $part in all | unit) run_unit; run_avro_cases ;; esac
+	case $part in all | unit) run_unit; run_avro_cases; run_proto_cases ;; esac
 	case $part in all | fuzz) start_fuzz ;; esac
 	case $part in all | regress) run_regress ;; esac
 	case $part in all | fuzz) finish_fuzz ;; esac

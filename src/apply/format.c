@@ -57,6 +57,7 @@ check_options(const SiDecoderRoutine *routine, const SiOptions *options)
 		{"header_columns", SI_FORMAT_COLUMNS, options->nheader_columns > 0},
 		{"encoding", SI_FORMAT_ENCODING, options->encoding != PG_UTF8},
 		{"schema", SI_FORMAT_SCHEMA, options->schema != NULL},
+		{"message", SI_FORMAT_MESSAGE, options->message != NULL},
 	};
 
 	for (int i = 0; i < lengthof(given); i++)
@@ -300,6 +301,8 @@ si_format_options(const char *format, const SiMapping *mapping, const char *reln
 	check_options(routine, options);
 	if (options->schema != NULL)
 		result->schema = pg_server_to_any(options->schema, strlen(options->schema), PG_UTF8);
+	if (options->message != NULL)
+		result->message = pg_server_to_any(options->message, strlen(options->message), PG_UTF8);
 	check_contents(routine, result);
 	if (routine->fields == SI_FIELDS_NAMED)
 		return;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "format/avro_read.h"
+#include "format/decimal.h"
 #include "format/json_scan.h"
 
 #define USECS_PER_DAY	(INT64_C(86400) * 1000000)
@@ -294,6 +295,17 @@ set_duration(SiAvroReader *reader, const char *data, const char *p, SiValue *val
 	return p;
 }
 
+static const char *
+set_decimal(SiAvroReader *reader, const SiAvroType *type, const char *data, size_t len,
+			const char *p, SiValue *value)
+{
+	if (len > SI_DECIMAL_MAX_BYTES)
+		return si_avro_refuse(reader, data, SI_AVRO_LARGE_DECIMAL);
+	if (!si_decimal_set(reader->arena, data, len, type->scale, value))
+		return si_avro_refuse(reader, p, SI_AVRO_NO_MEMORY);
+	return p;
+}
+
 /* Bytes or a fixed, which end before p. */
 static const char *
 set_bytes(SiAvroReader *reader, const SiAvroType *type, const char *data,
@@ -302,7 +314,7 @@ set_bytes(SiAvroReader *reader, const SiAvroType *type, const char *data,
 	switch (type->meaning)
 	{
 		case SI_AVRO_DECIMAL:
-			return si_avro_set_decimal(reader, type, data, len, p, value);
+			return set_decimal(reader, type, data, len, p, value);
 		case SI_AVRO_UUID:
 			return set_uuid(reader, data, p, value);
 		case SI_AVRO_DURATION:

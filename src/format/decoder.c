@@ -85,6 +85,7 @@ const SiDecoderRoutine *const si_decoder_routines[] = {
 	&si_decoder_text,
 	&si_decoder_raw,
 	&si_decoder_avro,
+	&si_decoder_protobuf,
 	NULL
 };
 

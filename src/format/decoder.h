@@ -85,7 +85,9 @@ typedef struct SiFormatOptions
 	int			ncolumns;
 	const char *const *columns;
 
-	const char *schema;			/* avro: of all messages; NULL for none */
+	const char *schema;			/* avro, protobuf: of all messages; NULL for
+								 * none */
+	const char *message;		/* protobuf: full name of the message, or NULL */
 } SiFormatOptions;
 
 /*
@@ -104,6 +106,7 @@ extern bool si_decoder_fail(SiDecodeError *error, const char *sqlstate,
 #define SI_FORMAT_COLUMNS		0x04	/* "header_columns" */
 #define SI_FORMAT_ENCODING		0x08
 #define SI_FORMAT_SCHEMA		0x10
+#define SI_FORMAT_MESSAGE		0x20
 
 /* Which fields a message has, and where their names come from. */
 typedef enum SiFormatFields
@@ -197,6 +200,7 @@ extern const SiDecoderRoutine si_decoder_text;
 extern const SiDecoderRoutine si_decoder_csv;
 extern const SiDecoderRoutine si_decoder_raw;
 extern const SiDecoderRoutine si_decoder_avro;
+extern const SiDecoderRoutine si_decoder_protobuf;
 
 /* Keys that are one value, whatever the format of values is: decode_key alone. */
 extern const SiDecoderRoutine si_decoder_key;

@@ -134,6 +134,7 @@ typedef struct SiOptions
 	int			encoding;		/* pg_enc, of the messages */
 	SiKeyFormat key_format;
 	char	   *schema;			/* of all messages, as text; NULL = none */
+	char	   *message;		/* the schema's, of all messages; NULL = none */
 	char	   *group_id;		/* NULL = <group_prefix><database>.<name> */
 	bool		publish_offsets;
 	int64		max_message_bytes;

@@ -117,6 +117,7 @@ static const SiOption option_table[] = {
 	{"encoding", &si_option_encoding, AT(encoding), "UTF8"},
 	{"key_format", &si_option_keyword, AT(key_format), "json", 0, 0, key_format_keywords},
 	{"schema", &si_option_schema, AT(schema), NULL, 1, 4 * 1024 * 1024},
+	{"message", &si_option_line, AT(message), NULL, 1, 1024},
 	{"group_id", &si_option_line, AT(group_id), NULL, 1, 255},
 	{"publish_offsets", &si_option_boolean, AT(publish_offsets), "true"},
 	/* in hex, what is kept of a message must fit into a line of pg_dump's */
