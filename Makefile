@@ -11,7 +11,7 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes failure guc kafka_time message reason subtransaction \
-	words
+	thread words
 OBJS_format = avro_decimal avro_document avro_meaning avro_read avro_schema \
 	decode_avro decode_json decode_raw decode_text decoder json_rest json_scan \
 	json_unescape json_verdict path_tree text_rest transcode value_text
@@ -24,7 +24,7 @@ OBJS_catalog = count_changes dead_letter event fixed_sql position \
 	position_judge progress session settings subscription_columns subscriptions \
 	transaction unlogged
 OBJS_apply = apply column_default convert convert_batch datum datum_failure \
-	decoded_value direct direct_target fast_input format isolate jsonb_push key \
+	decoded_value direct direct_target fast_input fast_numeric format isolate jsonb_push key \
 	mapping mapping_source other_index outcome plan protect reduce retry \
 	row_notes rows show statement statement_text tombstone typed_datum unix_time \
 	user_sql write writer
@@ -137,12 +137,12 @@ test/neighbour.so: test/neighbour.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $<
 
 # Loaded by sql/fast_input.sql.
-test/fast_input_test.so: test/fast_input_test.c src/apply/fast_input.c
+test/fast_input_test.so: test/fast_input_test.c src/apply/fast_input.c src/apply/fast_numeric.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # Loaded by sql/typed_datum.sql.
-test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_input.c apply/jsonb_push.c apply/typed_datum.c format/json_scan.c format/json_unescape.c format/value_text.c)
+test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_input.c apply/fast_numeric.c apply/jsonb_push.c apply/typed_datum.c format/json_scan.c format/json_unescape.c format/value_text.c)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
