@@ -10,7 +10,7 @@
  * wrong) it leaves to the input function, which also words the error.
  * test/fast_input_test.c compares the two.
  *
- * Called by datum and jsonb_push.
+ * Called by datum and convert_ahead.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -3,7 +3,7 @@
  * thread.h
  *	  Starting a thread beside the server's own.
  *
- * The file needs no server header.  Called by kafka's modules.
+ * The file needs no server header.  Called by kafka's modules and by ahead.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -122,7 +122,7 @@ si_worker_prepare(SiWorker *worker)
 	si_transaction_commit(caller);
 
 	worker->intake.entries = MemoryContextAllocHuge(worker->context,
-													sizeof(SiEntry) * worker->options->batch_size);
+													2 * sizeof(SiEntry) * worker->options->batch_size);
 	worker->intake.chunk = MemoryContextAlloc(worker->context, sizeof(SiFetched) * SI_FETCH_CHUNK);
 	worker->intake.limit = worker->options->batch_size;
 	worker->phase = SI_PHASE_CONTACT;

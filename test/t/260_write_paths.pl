@@ -4,7 +4,8 @@
 # Two copies of each target read the same random messages, of which some are
 # bad; one is written by the direct path, the other by the statement.  The
 # targets have between them what a table can have.  A run as a role that is no
-# superuser, since its privileges are checked.
+# superuser, since its privileges are checked.  For the direct path a thread decodes
+# ahead, for the statement none does: that makes no difference either.
 #
 # MESSAGES says how many each target gets (2,000), SEED chooses them.
 
@@ -151,7 +152,8 @@ sub set_direct_write
 {
 	my ($value) = @_;
 
-	$node->append_conf('postgresql.conf', "stream_ingest.direct_write = $value");
+	$node->append_conf('postgresql.conf',
+		"stream_ingest.direct_write = $value\nstream_ingest.decode_ahead = $value");
 	$node->reload;
 	ok(poll('SHOW stream_ingest.direct_write', $value), "direct_write is $value");
 	return;
