@@ -21,6 +21,8 @@
 # directory when something failed.  TEST_TIMEOUT limits a TAP file, and
 # FUZZ_SECONDS is how long each decoder is fuzzed (60), in seconds.
 # AVRO_MESSAGES is how many random Avro messages are compared (20000).
+# STREAM_INGEST_CONF ("name=value ...") has settings for the servers of the SQL and
+# TAP tests.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
