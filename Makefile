@@ -11,8 +11,8 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes clock failure guc kafka_time message reason \
-	subtransaction words
-OBJS_format = avro_document avro_meaning avro_read avro_schema decimal \
+	subtransaction thread words
+OBJS_format = ahead avro_document avro_meaning avro_read avro_schema decimal \
 	decode_avro decode_json decode_key decode_protobuf decode_raw \
 	decode_text decoder json_rest json_scan json_unescape json_verdict \
 	path_tree proto_build proto_builtin proto_descriptor proto_document \
@@ -26,11 +26,12 @@ OBJS_shmem = crash_count lock_wait slots
 OBJS_catalog = count_changes dead_letter event fixed_sql position \
 	position_judge progress session settings subscription_columns \
 	subscriptions transaction unlogged
-OBJS_apply = apply column_default convert convert_batch datum datum_failure \
-	decoded_value direct direct_target fast_input format isolate jsonb_push \
-	key mapping mapping_source other_index outcome plan protect reduce retry \
-	row_notes rows show statement statement_text tombstone typed_datum \
-	unix_time user_sql write writer
+OBJS_apply = apply column_default convert convert_ahead convert_batch datum \
+	datum_failure decoded_value direct direct_target fast_input fast_numeric \
+	format isolate jsonb_push key left_out mapping mapping_source \
+	other_index outcome plan protect reduce retry row_notes rows show \
+	statement statement_text tombstone typed_datum unix_time user_sql write \
+	writer
 OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \
 	object_ddl places publisher scanner suspension turn utility worker \
 	worker_apply worker_contact worker_fetch worker_limits worker_partitions \
@@ -60,7 +61,7 @@ REGRESS += $(foreach test,$(DEMANDING),$(if $(CAN_$(test)),$(test)))
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
-EXTRA_CLEAN = src/exports.map $(OBJS:.o=.d) $(TEST_PROGRAMS) test/decoder_dump test/decoder_test tmp_check tmp_check_regress
+EXTRA_CLEAN = src/exports.map $(OBJS:.o=.d) $(TEST_PROGRAMS) test/ahead_test test/decoder_dump test/decoder_test test/instructions tmp_check tmp_check_regress
 
 PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
@@ -140,21 +141,32 @@ test/neighbour.so: test/neighbour.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $<
 
 # Loaded by sql/fast_input.sql.
-test/fast_input_test.so: test/fast_input_test.c src/apply/fast_input.c
+test/fast_input_test.so: test/fast_input_test.c src/apply/fast_input.c src/apply/fast_numeric.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # Loaded by sql/typed_datum.sql.
-test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_input.c apply/jsonb_push.c apply/typed_datum.c format/json_scan.c format/json_unescape.c format/value_text.c)
+test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_input.c apply/fast_numeric.c apply/jsonb_push.c apply/typed_datum.c format/json_scan.c format/json_unescape.c format/value_text.c)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # The decoders need no server, so these run under the sanitizers.
-PURE_SOURCES = $(patsubst %,src/format/%.c,$(filter-out transcode,$(OBJS_format)))
+PURE_SOURCES = $(patsubst %,src/format/%.c,$(filter-out ahead transcode,$(OBJS_format)))
 test/decoder_test test/decoder_dump: %: %.c $(PURE_SOURCES)
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -I$(top)/src -o $@ $^ \
 		$(shell $(PKG_CONFIG) --cflags --libs jansson) -lm
+
+# What runs in a thread, which calls nothing of the server: under ThreadSanitizer,
+# and as it is built to count its instructions.
+THREAD_SOURCES = $(PURE_SOURCES) $(addprefix src/,format/ahead.c common/message.c common/thread.c apply/convert_ahead.c apply/fast_input.c apply/fast_numeric.c)
+test/ahead_test: THREAD_CFLAGS = -O1 -fsanitize=thread
+test/instructions: THREAD_CFLAGS = -O2
+test/ahead_test test/instructions: %: %.c test/without_server.h $(THREAD_SOURCES)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu99 -g $(THREAD_CFLAGS) -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+		-Wno-missing-field-initializers -Wno-cast-function-type $(if $(MAINTAINER),-Werror) -I$(top)/test \
+		$(filter-out -MMD -MP,$(CPPFLAGS)) -o $@ $(filter %.c,$^) $(shell $(PKG_CONFIG) --libs jansson) -lm -lpthread
 
 # pg_regress's tests find the embedded broker in their environment.
 pg_regress_program = $(top_builddir)/src/test/regress/pg_regress

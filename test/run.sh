@@ -2,7 +2,8 @@
 # All tests.  What CI calls and the README names.
 #
 #   run.sh                  everything
-#   run.sh unit             the decoders, without a server; Avro and Protobuf beside others
+#   run.sh unit             the decoders, without a server; Avro and Protobuf beside others;
+#                           the thread that decodes ahead, and its instructions
 #   run.sh fuzz             the decoders under libFuzzer and sanitizers
 #   run.sh regress          the SQL tests, on the embedded broker
 #   run.sh tap [FILE...]    the TAP tests of test/t, on real brokers
@@ -21,7 +22,8 @@
 # FUZZ_SECONDS is how long each decoder is fuzzed (60), in seconds.
 # AVRO_MESSAGES is how many random Avro messages are compared (20000), and
 # PROTO_MESSAGES how many of Protobuf (10000).  With an empty MAINTAINER a
-# warning of the compiler is no error.
+# warning of the compiler is no error.  STREAM_INGEST_CONF ("name=value ...") has
+# settings for the servers of the SQL and TAP tests.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
@@ -144,6 +146,7 @@ run_regress()
 {
 	local log=$scratch/log.regress began=$SECONDS status=0 good bad
 
+	printf '%s\n' ${STREAM_INGEST_CONF:-} >>"$tree/test/regress.conf"
 	as_server_user make -C "$tree" -s installcheck TAP_TESTS= >"$log" 2>&1 || status=$?
 	good=$(lines '\.\.\. +ok|^ok +[0-9]' "$log")
 	bad=$(lines '\.\.\. +FAILED|^not ok ' "$log")
@@ -183,6 +186,37 @@ run_unit()
 			as_server_user timeout -k 10 "$test_timeout" "$tree/test/decoder_test" "$scratch/json_cases"
 	} >"$log" 2>&1 || status=$?
 	report_tap "$log" decoder_test "$status" "$began"
+}
+
+# What runs in a thread of a worker, under ThreadSanitizer, which does not start
+# where the kernel spreads addresses more widely than it knows.
+run_ahead()
+{
+	local log=$scratch/log.ahead began=$SECONDS status=0
+	local test=(as_server_user timeout -k 10 "$test_timeout" "$tree/test/ahead_test")
+
+	{
+		as_server_user nice make -C "$tree" -s MAINTAINER=1 test/ahead_test
+	} >"$log" 2>&1 || status=$?
+	if [ "$status" -eq 0 ]; then
+		"${test[@]}" >>"$log" 2>&1 || status=$?
+		if grep -q 'unexpected memory mapping' "$log"; then
+			status=0
+			as_server_user setarch -R "${test[@]:1}" >>"$log" 2>&1 || status=$?
+		fi
+	fi
+	report_tap "$log" ahead_test "$status" "$began"
+}
+
+run_instructions()
+{
+	local log=$scratch/log.instructions began=$SECONDS status=0
+
+	{
+		as_server_user nice make -C "$tree" -s MAINTAINER=1 test/instructions &&
+			as_server_user timeout -k 10 "$test_timeout" bash "$tree/test/instructions.sh"
+	} >"$log" 2>&1 || status=$?
+	report_tap "$log" instructions "$status" "$began"
 }
 
 fetch_fastavro()
@@ -296,7 +330,7 @@ get_packages()
 		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
 	case $part in all | tap) get_neighbours; [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
 	case $part in all | fuzz) get_fuzzer ;; esac
-	case $part in all | unit) need_packages "python3-venv: $python -c 'import ensurepip'" ;; esac
+	case $part in all | unit) need_packages "python3-venv: $python -c 'import ensurepip'" 'valgrind: command -v valgrind' ;; esac
 }
 
 # libFuzzer and the sanitizers of the compiler that there is.
@@ -379,7 +413,7 @@ private_server "$scratch/server"
 
 if step 'build with gcc' build_extension "$tree" MAINTAINER="$maintainer"; then
 	case $part in all | lint) run_lint ;; esac
-	case $part in all | unit) run_unit; run_avro_cases; run_proto_cases ;; esac
+	case $part in all | unit) run_unit; run_ahead; run_instructions; run_avro_cases; run_proto_cases ;; esac
 	case $part in all | fuzz) start_fuzz ;; esac
 	case $part in all | regress) run_regress ;; esac
 	case $part in all | fuzz) finish_fuzz ;; esac

@@ -267,6 +267,7 @@ si_apply_batch(SiPlan *plan, const SiProgressKey *key, SiBatch *batch)
 	error_context_stack = &callback;
 	batch->end = run_transaction(plan, key, batch, &advances);
 	error_context_stack = callback.previous;
+	si_convert_let_release(plan, batch);
 	if (batch->end != SI_BATCH_DONE)
 		return;
 	si_outcome_update_progress(batch, advances);

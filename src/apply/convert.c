@@ -337,6 +337,11 @@ take_field(SiConverter *converter, ColumnState *state, Datum *result,
 		return take_null(converter, state, result, isnull);
 
 	*isnull = false;
+	if (value->kind == SI_VALUE_STORED)
+	{
+		*result = (Datum) value->integer;
+		return true;
+	}
 	if (si_value_is_typed(value) && state->datum.typed != NULL &&
 		state->datum.typed(value, result))
 		return true;

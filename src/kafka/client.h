@@ -13,8 +13,6 @@
 #ifndef SI_CLIENT_H
 #define SI_CLIENT_H
 
-#include <pthread.h>
-
 /* A property for librdkafka, by its own name (with dots). */
 typedef struct SiProperty
 {
@@ -78,8 +76,5 @@ extern void si_client_drain_fd(int fd);
 
 /* Milliseconds of the monotonic clock.  For any thread. */
 extern int64_t si_client_now_ms(void);
-
-/* Start a thread with all signals blocked; returns an error number. */
-extern int	si_client_start_thread(pthread_t *thread, void *(*main) (void *), void *arg);
 
 #endif							/* SI_CLIENT_H */

@@ -30,6 +30,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/thread.h"
 #include "kafka/client.h"
 #include "kafka/helper.h"
 #include "kafka/lookup.h"
@@ -382,7 +383,7 @@ int
 si_helper_start(SiHelper *helper, rd_kafka_t *rk)
 {
 	helper->lookup.rk = rk;
-	return si_client_start_thread(&helper->thread, helper_main, helper);
+	return si_thread_start(&helper->thread, helper_main, helper);
 }
 
 void

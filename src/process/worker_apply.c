@@ -110,6 +110,7 @@ make_batch(SiWorker *worker, int n, SiBatch *batch)
 	memset(batch, 0, sizeof(SiBatch));
 	batch->entries = worker->intake.entries + worker->intake.first;
 	batch->n = n;
+	batch->nbehind = worker->intake.n - worker->intake.first - n;
 	batch->consumer = worker->consumer;
 	batch->progress = palloc(sizeof(SiProgress *) * worker->npartitions);
 	batch->ends = palloc(sizeof(int64) * worker->npartitions);
@@ -133,8 +134,8 @@ report_batch(SiWorker *worker, int messages, instr_time duration)
 	si_slots_lock(LW_EXCLUSIVE);
 	si_slots_worker(si_worker_my_slot)->batch_messages = messages;
 	si_slots_worker(si_worker_my_slot)->batch_ms = INSTR_TIME_GET_MILLISEC(duration);
+	si_slots_worker(si_worker_my_slot)->direct = (worker->plan->writer->direct != NULL);
 	si_slots_unlock();
-	si_worker_show_write_path(worker);
 	si_worker_update_rate(&worker->rate, messages);
 	si_worker_show_offsets(worker);
 	ConditionVariableBroadcast(si_slots_bell(MyDatabaseId, worker->subscription->id));

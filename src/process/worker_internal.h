@@ -75,7 +75,10 @@ typedef struct SiPartition
 	pg_atomic_uint64 *shown_offset; /* in shared memory; NULL if there is none */
 } SiPartition;
 
-/* Messages fetched and not applied yet (worker_fetch.c): entries[first .. n). */
+/*
+ * Messages fetched and not applied yet (worker_fetch.c): entries[first .. n), up to
+ * two batches.
+ */
 typedef struct SiIntake
 {
 	SiEntry    *entries;
@@ -194,7 +197,7 @@ extern void si_worker_show_failure(SiWorker *worker, const SiFailure *failure, c
  */
 extern bool si_worker_show_own_failure(SiWorker *worker, SiFailure *failure);
 
-/* Show by which path rows are written. */
+/* Show by which path rows will be written; each batch shows it, too. */
 extern void si_worker_show_write_path(SiWorker *worker);
 
 /* Show when the next try is; 0: there is none to wait for. */

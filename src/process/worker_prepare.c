@@ -134,7 +134,7 @@ si_worker_prepare(SiWorker *worker)
 	si_transaction_commit(caller);
 
 	worker->intake.entries = MemoryContextAllocHuge(worker->context,
-													sizeof(SiEntry) * worker->options->batch_size);
+													2 * sizeof(SiEntry) * worker->options->batch_size);
 	worker->intake.chunk = MemoryContextAlloc(worker->context, sizeof(SiFetched) * SI_FETCH_CHUNK);
 	worker->intake.limit = first_limit(worker);
 	worker->phase = SI_PHASE_CONTACT;

@@ -312,7 +312,7 @@ copy_tree()
 		tar -C "$top" --exclude=.git --exclude='*.o' --exclude='*.so' \
 			--exclude='./tmp_check*' --exclude='./results' -cf - .
 	fi | tar -C "$1" --no-same-owner -xf -
-	(cd "$1" && rm -f src/exports.map test/mock_broker test/produce test/kafka_admin test/decoder_test)
+	(cd "$1" && rm -f src/exports.map test/mock_broker test/produce test/kafka_admin test/ahead_test test/decoder_test test/instructions)
 	chmod -R u+rwX "$1"
 	chown -R "$server_user" "$1"
 }
