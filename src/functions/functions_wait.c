@@ -229,7 +229,7 @@ ms_to_wait(TimestampTz until, long most)
 Datum
 si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 {
-	TimestampTz start = si_clock_now();
+	TimestampTz start = GetCurrentTimestamp();
 	TimestampTz until;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext scratch;
@@ -243,7 +243,7 @@ si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 	si_arguments_require(fcinfo, 0, "name");
 	si_arguments_require(fcinfo, 1, "timeout");
 	require_wait_rights(NameStr(*PG_GETARG_NAME(0)));
-	until = end_of_wait(start, PG_GETARG_DATUM(1));
+	until = end_of_wait(si_clock_now(), PG_GETARG_DATUM(1));
 
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest wait",
 									ALLOCSET_DEFAULT_SIZES);
