@@ -153,7 +153,8 @@ si_proto_add_symbol(SiProtoBuilder *builder, SiProtoEnum *values, const char *na
 		values->room = room;
 	}
 	symbol = &values->symbols[values->n++];
-	symbol->number = number;
+	symbol	  ->number = number;
+
 	return si_proto_copy_name(builder, name, len, &symbol->name);
 }
 

@@ -86,7 +86,10 @@ read_long_varint(SiProtoReader *reader, const char *p, const char *end, uint64_t
 	uint64_t	result = 0;
 	int			shift;
 
-	/* the tenth has a single bit left to fill: writers fill it with their sign */
+	/*
+	 * the tenth has a single bit left to fill: writers fill it with their
+	 * sign
+	 */
 	for (shift = 0; shift < 70; shift += 7)
 	{
 		uint64_t	byte;
