@@ -13,8 +13,8 @@ FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes failure guc kafka_time message reason subtransaction \
 	words
 OBJS_format = avro_document avro_meaning avro_read avro_schema decimal \
-	decode_avro decode_json decode_protobuf decode_raw decode_text decoder \
-	json_rest json_scan json_unescape json_verdict path_tree proto_build \
+	decode_avro decode_json decode_key decode_protobuf decode_raw decode_text \
+	decoder json_rest json_scan json_unescape json_verdict path_tree proto_build \
 	proto_builtin proto_descriptor proto_document proto_known proto_parse \
 	proto_program proto_read proto_scalar proto_schema proto_text \
 	proto_token text_rest transcode value_text
@@ -45,7 +45,7 @@ OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro protobuf types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro protobuf types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Tests of features that a server may lack: how to detect the feature, and the

@@ -14,6 +14,7 @@
 
 #include "kafka/consumer.h"
 #include "datatype/timestamp.h"
+#include "format/key_format.h"
 
 typedef enum SiOnError
 {
@@ -131,6 +132,7 @@ typedef struct SiOptions
 	int			nheader_columns;
 	char	  **header_columns;
 	int			encoding;		/* pg_enc, of the messages */
+	SiKeyFormat key_format;
 	char	   *schema;			/* of all messages, as text; NULL = none */
 	char	   *message;		/* the schema's, of all messages; NULL = none */
 	char	   *group_id;		/* NULL = <group_prefix><database>.<name> */
