@@ -16,8 +16,8 @@ OBJS_format = ahead avro_document avro_meaning avro_read avro_schema decimal \
 	decode_avro decode_json decode_key decode_protobuf decode_raw \
 	decode_text decoder json_rest json_scan json_unescape json_verdict \
 	path_tree proto_build proto_builtin proto_descriptor proto_document \
-	proto_known proto_parse proto_read proto_scalar proto_schema proto_text \
-	proto_token text_rest transcode value_text
+	proto_known proto_parse proto_program proto_read proto_scalar \
+	proto_schema proto_text proto_token text_rest transcode value_text
 OBJS_kafka = broker_error client committer consumer consumer_events \
 	consumer_fetch held helper lookup producer
 OBJS_options = document insert_mode nearest option_positions option_schema \

@@ -182,9 +182,9 @@ print_message(const SiProtoMessage *message)
 }
 
 static void
-print_schema(const char *text)
+print_schema(const char *given)
 {
-	SiProtoSource source = {text, strlen(text)};
+	SiProtoSource source = {given, strlen(given)};
 	SiDecodeError error;
 	SiProtoSchema *schema = si_proto_schema_parse(&source, 1, &error);
 	const SiProtoMessage *message = schema != NULL ? si_proto_schema_first(schema) : NULL;
@@ -197,11 +197,11 @@ print_schema(const char *text)
 	si_proto_schema_free(schema);
 }
 
-/* Cut the text at a tab; what follows it, or NULL. */
+/* Cut a line at a tab; what follows it, or NULL. */
 static char *
-cut(char *text)
+cut(char *line)
 {
-	char	   *tab = text == NULL ? NULL : strchr(text, '\t');
+	char	   *tab = line == NULL ? NULL : strchr(line, '\t');
 
 	if (tab == NULL)
 		return NULL;

@@ -91,7 +91,7 @@ write_digits(const uint32_t *limbs, size_t nlimbs, size_t scale, char *out)
 	return (size_t) (at - out);
 }
 
-/* A decimal beyond 64 bits, as a number's text. */
+/* A decimal beyond 64 bits, as a NUMBER. */
 static bool
 set_large(SiArena *arena, const char *data, size_t len, int scale, SiValue *value)
 {
@@ -99,20 +99,21 @@ set_large(SiArena *arena, const char *data, size_t len, int scale, SiValue *valu
 	size_t		nwords = (len + 3) / 4 + 1;
 	size_t		nlimbs = nwords * 32 / 29 + 1;
 	uint32_t   *words;
-	char	   *text;
+	char	   *made;
 	size_t		sign = (bytes[0] & 0x80) != 0;
 
 	words = si_arena_alloc(arena, (nwords + nlimbs) * sizeof(uint32_t));
-	text = si_arena_alloc(arena, nlimbs * LIMB_DIGITS + (size_t) scale + 4);
+	made = si_arena_alloc(arena, nlimbs * LIMB_DIGITS + (size_t) scale + 4);
 
-	if (words == NULL || text == NULL)
+	if (words == NULL || made == NULL)
 		return false;
 	make_words(bytes, len, words, nwords);
 	nlimbs = make_limbs(words, nwords, words + nwords);
-	*text = '-';
+	*made = '-';
 	value->kind = SI_VALUE_NUMBER;
-	value->data = text;
-	value->len = sign + write_digits(words + nwords, nlimbs, (size_t) scale, text + sign);
+	value->data = made;
+
+	value->len = sign + write_digits(words + nwords, nlimbs, (size_t) scale, made + sign);
 	return true;
 }
 

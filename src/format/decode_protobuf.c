@@ -3,9 +3,8 @@
  * decode_protobuf.c
  *	  Protobuf messages to records.
  *
- * Schema and plan are compiled once into a program: a node for each place where a
- * field of the schema meets a node of the plan's tree of paths.  Of a message, the
- * fields that nodes take are collected, and then given to the record's fields;
+ * Schema and plan are compiled once into a program (proto_program).  Of a message,
+ * the fields that its nodes take are collected, and then given to the record's fields;
  * whatever no node takes is passed over.  A path enters messages by field, maps by
  * key and repeated fields by index.
  *
@@ -24,158 +23,23 @@
 #include "format/decoder.h"
 #include "format/path_tree.h"
 #include "format/proto_document.h"
+#include "format/proto_program.h"
 #include "format/proto_schema.h"
-
-/* A value of the schema where it meets a node of the tree. */
-typedef struct Node
-{
-	const SiProtoField *field;	/* NULL for the message as a whole */
-	const SiProtoMessage *message;	/* whose fields paths enter, or NULL */
-	bool		list;			/* a repeated field as a whole */
-	SiPathNode *paths;
-	bool		taken;			/* do fields take the value as a whole? */
-	bool		as_json;		/* does one of them read JSON? */
-	bool		entered;		/* is there a path that leads into it? */
-	bool		rest;			/* a part of $rest */
-	int			only_field;		/* that takes the value, and nothing else, as
-								 * it is; or -1 */
-
-	/*
-	 * Of a message by the order of its fields, NULL where no field takes one;
-	 * of a list by element, of a map by member of the tree.
-	 */
-	struct Node **children;
-} Node;
 
 typedef struct ProtobufDecoder
 {
 	SiPathTree	tree;
 	SiProtoSchema *schema;		/* NULL: no value is ever decoded */
 	SiArena    *memory;			/* of the program */
-	Node	   *program;
+	SiProtoNode *program;
 	SiProtoReader reader;
 	SiRecord   *record;			/* of the message that is being read */
 	SiTextBuffer document;		/* the value that is being made */
 	SiTextBuffer rest;			/* $rest */
 } ProtobufDecoder;
 
-static Node *compile(ProtobufDecoder *decoder, const SiProtoField *field,
-					 const SiProtoMessage *message, bool list, SiPathNode *paths);
-static bool give_value(ProtobufDecoder *decoder, const Node *node, const SiProtoValue *value);
-static bool give_nothing(ProtobufDecoder *decoder, const Node *node, bool null);
-
-/* ---- compiling ---- */
-
-/* Make a field of $rest of a field of the message that no path takes. */
-static Node *
-compile_rest(ProtobufDecoder *decoder, const SiProtoField *field)
-{
-	Node	   *node = si_arena_alloc(decoder->memory, sizeof(Node));
-
-	if (node == NULL)
-		return NULL;
-	memset(node, 0, sizeof(Node));
-	node->field = field;
-	node->rest = true;
-	return node;
-}
-
-static bool
-compile_fields(ProtobufDecoder *decoder, Node *node)
-{
-	const SiPathTree *tree = &decoder->tree;
-	int			i;
-
-	for (i = 0; i < node->message->nfields; i++)
-	{
-		const SiProtoField *field = node->message->fields[i];
-		int			member = si_path_tree_find(tree, node->paths, field->name.data,
-											   field->name.len);
-		bool		rest = tree->rest_field >= 0 && node->paths == tree->nodes;
-
-		if (member < 0 && !rest)
-			continue;
-		node->children[i] = member < 0 ? compile_rest(decoder, field) :
-			compile(decoder, field, field->message, field->repeated,
-					&tree->nodes[tree->members[member].node]);
-		if (node->children[i] == NULL)
-			return false;
-	}
-	return true;
-}
-
-/* The paths that enter a list by number, or a map by key. */
-static bool
-compile_items(ProtobufDecoder *decoder, Node *node, int n)
-{
-	const SiPathTree *tree = &decoder->tree;
-	const SiProtoField *field = node->field;
-	const SiPathNode *paths = node->paths;
-	int			i;
-
-	if (field->map)
-		field = field->message->first->next;
-	for (i = 0; i < n; i++)
-	{
-		int			child = node->field->map ? tree->members[paths->first_member + i].node :
-			tree->elements[paths->first_element + i].node;
-
-		node->children[i] = compile(decoder, field, field->message, false, &tree->nodes[child]);
-		if (node->children[i] == NULL)
-			return false;
-	}
-	return true;
-}
-
-static bool
-compile_children(ProtobufDecoder *decoder, Node *node)
-{
-	int			n = 0;
-
-	if (node->list)
-		n = node->field->map ? node->paths->nmembers : node->paths->nelements;
-	else if (node->message != NULL && node->entered)
-		n = node->message->nfields;
-	if (n == 0)
-	{
-		/* no path can lead into it */
-		node->entered = node->entered && !node->list && node->message != NULL;
-		if (!node->entered)
-			return true;
-	}
-	node->children = si_arena_alloc(decoder->memory, (size_t) n * sizeof(Node *));
-	if (node->children == NULL)
-		return false;
-	memset(node->children, 0, (size_t) n * sizeof(Node *));
-	return node->list ? compile_items(decoder, node, n) : compile_fields(decoder, node);
-}
-
-/* Make a node; NULL when out of memory.  Recurses as deep as paths are long. */
-static Node *
-compile(ProtobufDecoder *decoder, const SiProtoField *field, const SiProtoMessage *message,
-		bool list, SiPathNode *paths)
-{
-	const SiPathTree *tree = &decoder->tree;
-	Node	   *node = si_arena_alloc(decoder->memory, sizeof(Node));
-	int			i;
-
-	if (node == NULL)
-		return NULL;
-	memset(node, 0, sizeof(Node));
-	node->field = field;
-	node->message = message;
-	node->list = list;
-	node->paths = paths;
-	node->taken = paths->end_own > paths->first_field;
-	for (i = paths->first_field; i < paths->end_own; i++)
-		node->as_json |= tree->fields[i].wanted->as_json;
-	node->entered = paths->nmembers > 0 || paths->nelements > 0 ||
-		(tree->watch && paths == tree->nodes);
-	node->only_field = -1;
-	if (message == NULL && !list && !node->as_json && paths->end_own == paths->first_field + 1)
-		node->only_field = tree->fields[paths->first_field].number;
-	return compile_children(decoder, node) ? node : NULL;
-}
+static bool give_value(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoValue *value);
+static bool give_nothing(ProtobufDecoder *decoder, const SiProtoNode *node, bool null);
 
 /* ---- taking values ---- */
 
@@ -218,7 +82,7 @@ make_written(ProtobufDecoder *decoder, SiValue *value)
 
 /* Give a value to the fields at a node. */
 static bool
-take(ProtobufDecoder *decoder, const Node *node, const SiValue *value)
+take(ProtobufDecoder *decoder, const SiProtoNode *node, const SiValue *value)
 {
 	const SiPathField *field = &decoder->tree.fields[node->paths->first_field];
 	const SiPathField *end = &decoder->tree.fields[node->paths->end_own];
@@ -233,7 +97,7 @@ take(ProtobufDecoder *decoder, const Node *node, const SiValue *value)
 
 /* Take a list, a map or a message as a whole. */
 static bool
-take_document(ProtobufDecoder *decoder, const Node *node, const SiProtoValue *from)
+take_document(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoValue *from)
 {
 	SiTextBuffer *out = &decoder->document;
 	SiValueKind kind = node->list && !node->field->map ? SI_VALUE_ARRAY : SI_VALUE_OBJECT;
@@ -250,7 +114,7 @@ take_document(ProtobufDecoder *decoder, const Node *node, const SiProtoValue *fr
 }
 
 static bool
-take_scalar(ProtobufDecoder *decoder, const Node *node, const SiProtoItem *item)
+take_scalar(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoItem *item)
 {
 	SiValue		value = {SI_VALUE_ABSENT};
 
@@ -285,7 +149,7 @@ set_nothing(const SiProtoField *field, bool list, bool null, SiValue *value)
  * value: with null, because it lacks the message around it.
  */
 static bool
-give_nothing(ProtobufDecoder *decoder, const Node *node, bool null)
+give_nothing(ProtobufDecoder *decoder, const SiProtoNode *node, bool null)
 {
 	SiValue		value = {SI_VALUE_ABSENT};
 	int			i;
@@ -315,14 +179,14 @@ forget(ProtobufDecoder *decoder, const SiPathNode *paths)
 
 /* An entry of a map; of equal keys the last wins. */
 static bool
-give_entry(ProtobufDecoder *decoder, const Node *node, const SiProtoItem *item)
+give_entry(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoItem *item)
 {
 	const SiPathTree *tree = &decoder->tree;
 	SiProtoReader *reader = &decoder->reader;
 	SiProtoFields entry;
 	SiProtoValue value;
 	SiProtoKey	key;
-	const Node *child;
+	const SiProtoNode *child;
 	int			member;
 	bool		done = true;
 
@@ -362,7 +226,7 @@ typedef struct Place
 } Place;
 
 static bool
-give_element(ProtobufDecoder *decoder, const Node *node, const SiProtoItem *item, Place *place)
+give_element(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoItem *item, Place *place)
 {
 	const SiPathElement *elements = &decoder->tree.elements[node->paths->first_element];
 	SiProtoValue value;
@@ -381,7 +245,7 @@ give_element(ProtobufDecoder *decoder, const Node *node, const SiProtoItem *item
 
 /* Elements that came as one item: a single one, or packed ones. */
 static bool
-give_elements(ProtobufDecoder *decoder, const Node *node, const SiProtoItem *item, Place *place)
+give_elements(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoItem *item, Place *place)
 {
 	const char *p = item->data;
 	const char *end = item->data + item->len;
@@ -401,7 +265,7 @@ give_elements(ProtobufDecoder *decoder, const Node *node, const SiProtoItem *ite
 }
 
 static bool
-give_list(ProtobufDecoder *decoder, const Node *node, const SiProtoValue *value)
+give_list(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoValue *value)
 {
 	Place		place = {0, 0};
 	int			i;
@@ -431,10 +295,12 @@ note_unknown(void *context, const SiProtoField *field, const SiProtoItem *item)
 	if (unknown->kind != SI_VALUE_ABSENT)
 		return;
 	text = si_arena_alloc(decoder->reader.arena, 16);
+
 	if (field == NULL && text == NULL)
 		return;
 	unknown->kind = SI_VALUE_STRING;
 	unknown->data = field != NULL ? field->name.data : text;
+
 	unknown->len = field != NULL ? field->name.len : (size_t) sprintf(text, "%u", item->number);
 }
 
@@ -452,7 +318,7 @@ give_rest(ProtobufDecoder *decoder, const SiProtoField *field, const SiProtoValu
 
 /* Read a message's fields by the paths into it. */
 static bool
-give_message(ProtobufDecoder *decoder, const Node *node, const SiProtoValue *value)
+give_message(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoValue *value)
 {
 	SiProtoReader *reader = &decoder->reader;
 	bool		top = node == decoder->program;
@@ -464,7 +330,7 @@ give_message(ProtobufDecoder *decoder, const Node *node, const SiProtoValue *val
 		return false;
 	for (i = 0; i < node->message->nfields; i++)
 	{
-		const Node *child = node->children[i];
+		const SiProtoNode *child = node->children[i];
 		SiProtoValue found;
 		bool		done = true;
 
@@ -489,7 +355,7 @@ give_message(ProtobufDecoder *decoder, const Node *node, const SiProtoValue *val
 
 /* Give a value to the fields at and below a node. */
 static bool
-give_value(ProtobufDecoder *decoder, const Node *node, const SiProtoValue *value)
+give_value(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoValue *value)
 {
 	if (node->message == NULL && !node->list)
 		return take_scalar(decoder, node, &value->item);
@@ -584,7 +450,7 @@ make_program(ProtobufDecoder *decoder, const SiFormatOptions *options)
 	decoder->memory = si_arena_create();
 	if (message == NULL || decoder->memory == NULL)
 		return false;
-	decoder->program = compile(decoder, NULL, message, false, decoder->tree.nodes);
+	decoder->program = si_proto_compile(decoder->memory, &decoder->tree, message);
 	return decoder->program != NULL;
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "format/json_scan.h"
 #include "format/proto_build.h"
 #include "format/proto_schema.h"
 
@@ -49,18 +50,29 @@ si_proto_alloc(SiProtoBuilder *builder, size_t size)
 	return memset(result, 0, size);
 }
 
+/* A descriptor may have any bytes for a name, and names go into documents. */
+static bool
+check_name(SiProtoBuilder *builder, const char *data, size_t len)
+{
+	if (memchr(data, '\0', len) != NULL || !si_json_is_utf8(data, len))
+		return si_proto_refuse(builder, "42P17", "a name is not valid UTF-8", NULL, 0);
+	return len <= SI_PROTO_MAX_FULL_NAME ||
+		si_proto_refuse(builder, "54000", "a name is too long", NULL, 0);
+}
+
 bool
 si_proto_copy_name(SiProtoBuilder *builder, const char *data, size_t len, SiProtoName *name)
 {
-	char	   *copy = si_proto_alloc(builder, len + 1);
+	char	   *copy;
 
+	if (!check_name(builder, data, len))
+		return false;
+	copy = si_proto_alloc(builder, len + 1);
 	if (copy == NULL)
 		return false;
 	memcpy(copy, data, len);
 	name->data = copy;
-
-	/* a NUL would make two names of one to whatever reads it as a string */
-	name->len = strlen(copy);
+	name->len = len;
 	return true;
 }
 
@@ -87,11 +99,11 @@ make_name(SiProtoBuilder *builder, const SiProtoMessage *parent, const char *own
 
 	if (++builder->ntypes > SI_PROTO_MAX_TYPES)
 		return si_proto_refuse(builder, "54000", "there are too many types", NULL, 0);
-	if (len == 0 || memchr(own, '\0', len) != NULL)
+	if (len == 0)
 		return si_proto_refuse(builder, "42P17", "a type has no name", NULL, 0);
-
-	/* or a chain of messages would take memory by the square of its length */
-	if (scope->len + len > 10000)
+	if (!check_name(builder, own, len))
+		return false;
+	if (scope->len + len + 1 > SI_PROTO_MAX_FULL_NAME)
 		return si_proto_refuse(builder, "54000", "a name is too long", NULL, 0);
 	full = si_proto_alloc(builder, scope->len + len + 2);
 	if (full == NULL)
@@ -153,7 +165,8 @@ si_proto_add_symbol(SiProtoBuilder *builder, SiProtoEnum *values, const char *na
 		values->room = room;
 	}
 	symbol = &values->symbols[values->n++];
-	symbol->number = number;
+	symbol	  ->number = number;
+
 	return si_proto_copy_name(builder, name, len, &symbol->name);
 }
 

@@ -18,6 +18,12 @@
 #include "format/decoder.h"
 #include "format/proto_types.h"
 
+/*
+ * Of a name with the package and the messages around it: a limit for the work and
+ * the memory that resolving names may take.
+ */
+#define SI_PROTO_MAX_FULL_NAME	1000
+
 typedef enum SiProtoSyntax
 {
 	SI_PROTO_2,

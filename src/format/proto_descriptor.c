@@ -142,21 +142,24 @@ take_symbol_part(Reader *reader, const SiProtoItem *item, void *context)
 
 	(void) reader;
 	if (is_bytes(item, 1))
-		symbol->name = *item;
+		symbol	  ->name = *item;
+
 	if (is_number(item, 2))
-		symbol->number = (int32_t) (uint32_t) item->bits;
+		symbol	  ->number = (int32_t) (uint32_t) item->bits;
+
 	return true;
 }
 
 static bool
 take_enum_part(Reader *reader, const SiProtoItem *item, void *context)
 {
-	Symbol		symbol;
+	Symbol symbol;
 
 	if (!is_bytes(item, 2))		/* value */
 		return true;
 	memset(&symbol, 0, sizeof(symbol));
-	symbol.name.data = item->data;
+	symbol.		name.data = item->data;
+
 	return for_each(reader, item, take_symbol_part, &symbol) &&
 		si_proto_add_symbol(reader->builder, context, symbol.name.data, symbol.name.len,
 							symbol.number);

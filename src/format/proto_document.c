@@ -49,8 +49,8 @@ si_proto_get_key(SiProtoReader *reader, const SiProtoFields *entry, SiProtoKey *
 		return false;
 	if (si_value_is_typed(&value))
 	{
-		key->len = si_value_text(&value, key->text);
-		key->data = key->text;
+		key->len = si_value_text(&value, key->made);
+		key->data = key->made;
 	}
 	else if (value.kind == SI_VALUE_TRUE || value.kind == SI_VALUE_FALSE)
 	{

@@ -25,7 +25,7 @@ typedef struct SiProtoKey
 {
 	const char *data;
 	size_t		len;
-	char		text[SI_VALUE_TEXT_ROOM];
+	char		made[SI_VALUE_TEXT_ROOM];
 } SiProtoKey;
 
 /* Append a message; false with the reader's fault set. */

@@ -41,6 +41,7 @@ set_text(SiProtoReader *reader, const char *made, SiValue *value)
 	memcpy(text, made, strlen(made));
 	value->kind = SI_VALUE_STRING;
 	value->data = text;
+
 	value->len = strlen(made);
 	return true;
 }
@@ -66,19 +67,19 @@ set_duration(SiProtoReader *reader, const SiProtoFields *fields, SiValue *value)
 	__int128	nanos = (__int128) get_number(reader, fields, 1) * 1000000000 +
 		get_number(reader, fields, 2);
 	bool		negative = nanos < 0;
-	char		text[48];
+	char		made[48];
 	int			len;
 
 	if (negative)
 		nanos = -nanos;
-	len = snprintf(text, sizeof(text), "%s%" PRIu64 ".%09" PRIu64, negative ? "-" : "",
+	len = snprintf(made, sizeof(made), "%s%" PRIu64 ".%09" PRIu64, negative ? "-" : "",
 				   (uint64_t) (nanos / 1000000000), (uint64_t) (nanos % 1000000000));
-	while (text[len - 1] == '0')
+	while (made[len - 1] == '0')
 		len--;
-	if (text[len - 1] == '.')
+	if (made[len - 1] == '.')
 		len--;
-	memcpy(text + len, "s", 2);
-	return set_text(reader, text, value);
+	memcpy(made + len, "s", 2);
+	return set_text(reader, made, value);
 }
 
 static int
@@ -107,7 +108,7 @@ set_date(SiProtoReader *reader, const SiProtoFields *fields, SiValue *value)
 	int64_t		year = get_number(reader, fields, 1);
 	int64_t		month = get_number(reader, fields, 2);
 	int64_t		day = get_number(reader, fields, 3);
-	char		text[48];
+	char		made[48];
 
 	if (year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= days_of_month(year, month))
 	{
@@ -115,8 +116,8 @@ set_date(SiProtoReader *reader, const SiProtoFields *fields, SiValue *value)
 		value->integer = count_days(year, month, day);
 		return true;
 	}
-	snprintf(text, sizeof(text), "%04" PRId64 "-%02" PRId64 "-%02" PRId64, year, month, day);
-	return set_text(reader, text, value);
+	snprintf(made, sizeof(made), "%04" PRId64 "-%02" PRId64 "-%02" PRId64, year, month, day);
+	return set_text(reader, made, value);
 }
 
 /* A scale below zero, which no writer has, would be an exponent. */

@@ -35,7 +35,7 @@ si_proto_expect(SiProtoParser *parser, char symbol)
 {
 	static const struct
 	{
-		char		symbol;
+		char symbol;
 		const char *words;
 	}			expected[] = {
 		{';', "\";\" is missing"},
@@ -49,7 +49,7 @@ si_proto_expect(SiProtoParser *parser, char symbol)
 
 	if (si_proto_accept(parser, symbol))
 		return true;
-	while (expected[i].symbol != symbol)
+	while (expected[i].symbol !=symbol)
 		i++;
 	return si_proto_refuse_text(parser, expected[i].words);
 }
@@ -163,7 +163,7 @@ set_feature(const SiProtoWord *name, const SiProtoScan *value, SiProtoFeatures *
 static bool
 parse_feature_set(SiProtoParser *parser, SiProtoFeatures *features)
 {
-	SiProtoWord		name;
+	SiProtoWord name;
 
 	while (!si_proto_accept(parser, '}'))
 	{
@@ -194,7 +194,7 @@ parse_feature_set(SiProtoParser *parser, SiProtoFeatures *features)
 bool
 si_proto_parse_option(SiProtoParser *parser, const char *ends, SiProtoFeatures *features)
 {
-	SiProtoWord		name;
+	SiProtoWord name;
 
 	if (!si_proto_accept_word(parser, "features"))
 		return si_proto_skip_to(parser, ends, false);

@@ -13,11 +13,33 @@
 
 #include "format/proto_read.h"
 
+#define KEPT_PARTS	20000
+#define KEPT_SLOTS	20000
+
 /* ---- a message ---- */
+
+/* Stacks that one odd message has made large must not cost for ever. */
+static void
+drop_large_stacks(SiProtoReader *reader)
+{
+	if (reader->parts_room > KEPT_PARTS)
+	{
+		free(reader->parts);
+		reader->parts = NULL;
+		reader->parts_room = 0;
+	}
+	if (reader->slots_room > KEPT_SLOTS)
+	{
+		free(reader->slots);
+		reader->slots = NULL;
+		reader->slots_room = 0;
+	}
+}
 
 void
 si_proto_begin(SiProtoReader *reader, const char *data, SiArena *arena)
 {
+	drop_large_stacks(reader);
 	reader->arena = arena;
 	reader->start = data;
 	reader->depth = 0;
@@ -60,6 +82,7 @@ si_proto_report(const SiProtoReader *reader, SiDecodeError *error)
 		[SI_PROTO_TIME_RANGE] = {"22008", "a time is out of range"},
 		[SI_PROTO_BAD_SCALE] = {"22003", "a decimal's scale is out of range"},
 		[SI_PROTO_LARGE_DECIMAL] = {"54000", "a decimal has too many bytes"},
+		[SI_PROTO_TOO_MANY] = {"54000", "there are too many elements or fields"},
 		[SI_PROTO_TOO_DEEP] = {"54001", "values are nested too deeply"},
 		[SI_PROTO_LARGE_DOCUMENT] = {"54000", "a value is too large as a document"},
 		[SI_PROTO_UNKNOWN_TYPE] = {"42P17", "the schema lacks the type of a field"},
@@ -86,7 +109,10 @@ read_long_varint(SiProtoReader *reader, const char *p, const char *end, uint64_t
 	uint64_t	result = 0;
 	int			shift;
 
-	/* the tenth has a single bit left to fill: writers fill it with their sign */
+	/*
+	 * the tenth has a single bit left to fill: writers fill it with their
+	 * sign
+	 */
 	for (shift = 0; shift < 70; shift += 7)
 	{
 		uint64_t	byte;
@@ -253,20 +279,22 @@ si_proto_read_packed(SiProtoReader *reader, const SiProtoField *field, const cha
 
 /* ---- collecting a message ---- */
 
-/* Room for so many more slots of the stack; new memory is zeroed, as no serial is. */
+/* Make room for so many more slots; new memory is zeroed, as no serial is. */
 static bool
-reserve_slots(SiProtoReader *reader, int n)
+reserve_slots(SiProtoReader *reader, int n, const char *p)
 {
 	int			room = reader->slots_room > 0 ? reader->slots_room : 64;
 	SiProtoValue *larger;
 
+	if (n > SI_PROTO_MAX_SLOTS - reader->nslots)
+		return si_proto_fault(reader, p, SI_PROTO_TOO_MANY) != NULL;
 	while (room < reader->nslots + n)
 		room *= 2;
 	if (room == reader->slots_room)
 		return true;
 	larger = realloc(reader->slots, (size_t) room * sizeof(SiProtoValue));
 	if (larger == NULL)
-		return false;
+		return si_proto_fault(reader, p, SI_PROTO_NO_MEMORY) != NULL;
 	memset(larger + reader->slots_room, 0,
 		   (size_t) (room - reader->slots_room) * sizeof(SiProtoValue));
 	reader->slots = larger;
@@ -283,9 +311,11 @@ append_part(SiProtoReader *reader, SiProtoValue *slot, const SiProtoItem *item)
 	{
 		int			room = reader->parts_room > 0 ? reader->parts_room * 2 : 64;
 
+		if (reader->nparts >= SI_PROTO_MAX_PARTS)
+			return si_proto_fault(reader, item->data, SI_PROTO_TOO_MANY) != NULL;
 		part = realloc(reader->parts, (size_t) room * sizeof(SiProtoPart));
 		if (part == NULL)
-			return false;
+			return si_proto_fault(reader, item->data, SI_PROTO_NO_MEMORY) != NULL;
 		reader->parts = part;
 		reader->parts_room = room;
 	}
@@ -316,7 +346,7 @@ set_oneof(SiProtoReader *reader, const SiProtoFields *fields, const SiProtoField
 	oneof->first = field->order;
 }
 
-/* Take account of an item; false when out of memory. */
+/* Take account of an item; false with the fault set. */
 static inline bool
 keep_item(SiProtoReader *reader, const SiProtoFields *fields, const SiProtoField *field,
 		  const SiProtoItem *item)
@@ -380,7 +410,7 @@ scan_part(SiProtoReader *reader, const Scan *scan, const SiProtoItem *part)
 		if (field != NULL && (scan->takers == NULL || scan->takers[field->order] != NULL))
 		{
 			if (!keep_item(reader, scan->fields, field, &item))
-				return si_proto_fault(reader, begin, SI_PROTO_NO_MEMORY) != NULL;
+				return false;
 		}
 		else if (scan->unclaimed != NULL)
 			scan->unclaimed(scan->context, field, &item);
@@ -402,8 +432,8 @@ si_proto_collect(SiProtoReader *reader, const SiProtoMessage *type, const SiProt
 	fields->serial = ++reader->serial;
 	if (++reader->depth > SI_PROTO_MAX_DEPTH)
 		return si_proto_fault(reader, value->item.data, SI_PROTO_TOO_DEEP) != NULL;
-	if (!reserve_slots(reader, type->nfields + type->noneofs))
-		return si_proto_fault(reader, value->item.data, SI_PROTO_NO_MEMORY) != NULL;
+	if (!reserve_slots(reader, type->nfields + type->noneofs, value->item.data))
+		return false;
 	reader->nslots += type->nfields + type->noneofs;
 	if (value->first < 0)
 		return scan_part(reader, &scan, &value->item);

@@ -26,6 +26,14 @@
 /* So many messages and groups may be within one another. */
 #define SI_PROTO_MAX_DEPTH		200
 
+/*
+ * A message that is read may hold so many elements of lists and parts of messages,
+ * packed ones aside, and so many fields of the types around one another: their
+ * memory is many times what they take of the message.
+ */
+#define SI_PROTO_MAX_PARTS		4000000
+#define SI_PROTO_MAX_SLOTS		2000000
+
 /* What is wrong with a message. */
 typedef enum SiProtoFault
 {
@@ -39,6 +47,7 @@ typedef enum SiProtoFault
 	SI_PROTO_TIME_RANGE,
 	SI_PROTO_BAD_SCALE,
 	SI_PROTO_LARGE_DECIMAL,
+	SI_PROTO_TOO_MANY,
 	SI_PROTO_TOO_DEEP,
 	SI_PROTO_LARGE_DOCUMENT,
 	SI_PROTO_UNKNOWN_TYPE,

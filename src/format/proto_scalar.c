@@ -41,6 +41,7 @@ set_digits(SiProtoReader *reader, const SiProtoItem *item, SiValueKind kind, con
 	memcpy(text, digits, strlen(digits));
 	value->kind = kind;
 	value->data = text;
+
 	value->len = strlen(digits);
 	return true;
 }

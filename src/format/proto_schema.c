@@ -31,11 +31,12 @@ struct SiProtoSchema
 
 /* ---- finding names ---- */
 
-static uint32_t
-hash_name(const char *name, size_t len)
-{
-	uint32_t	hash = 2166136261u;
+#define HASH_START	2166136261u
 
+/* Continue a hash by a part of a name. */
+static uint32_t
+hash_part(uint32_t hash, const char *name, size_t len)
+{
 	while (len-- > 0)
 		hash = (hash ^ (unsigned char) *name++) * 16777619u;
 	return hash;
@@ -43,15 +44,21 @@ hash_name(const char *name, size_t len)
 
 /* The slot of a name, which is free if there is no such type. */
 static Entry *
-find_entry(const SiProtoSchema *schema, const char *name, size_t len)
+find_hashed(const SiProtoSchema *schema, uint32_t hash, const char *name, size_t len)
 {
-	size_t		slot = hash_name(name, len) & (schema->nentries - 1);
+	size_t		slot = hash & (schema->nentries - 1);
 
 	while (schema->entries[slot].name != NULL &&
 		   (schema->entries[slot].name->len != len ||
 			memcmp(schema->entries[slot].name->data, name, len) != 0))
 		slot = (slot + 1) & (schema->nentries - 1);
 	return &schema->entries[slot];
+}
+
+static Entry *
+find_entry(const SiProtoSchema *schema, const char *name, size_t len)
+{
+	return find_hashed(schema, hash_part(HASH_START, name, len), name, len);
 }
 
 const SiProtoMessage *
@@ -100,34 +107,38 @@ si_proto_schema_at(const SiProtoSchema *schema, const int *path, int n)
 /* ---- resolving names ---- */
 
 /*
- * Find the type that a field names: in the field's message, in those around it,
- * in the package and in those around that.
+ * Find the type that a field names: in the field's message, in those around it, in
+ * the package and in those around that.  The slot is free if there is none.
  */
-static bool
-find_type(SiProtoBuilder *builder, const SiProtoSchema *schema, const SiProtoMessage *scope,
-		  const SiProtoName *name, const Entry **found)
+static const Entry *
+find_type(const SiProtoSchema *schema, const SiProtoMessage *scope, const SiProtoName *name)
 {
+	char		full[2 * SI_PROTO_MAX_FULL_NAME + 2];
+	uint32_t	hashes[SI_PROTO_MAX_FULL_NAME + 1]; /* of what is before a dot */
+	uint32_t	hash = HASH_START;
 	size_t		len = scope->name.len;
-	char	   *full = si_proto_alloc(builder, len + name->len + 2);
+	size_t		i;
 
-	if (full == NULL)
-		return false;
 	if (name->len > 0 && name->data[0] == '.')
-	{
-		*found = find_entry(schema, name->data + 1, name->len - 1);
-		return true;
-	}
+		return find_entry(schema, name->data + 1, name->len - 1);
 	memcpy(full, scope->name.data, len);
+	full[len] = '.';
+	for (i = 0; i <= len; i++)
+	{
+		hash = hash_part(hash, full + i, 1);
+		hashes[i] = hash;
+	}
 	for (;;)
 	{
+		const Entry *found;
 		size_t		start = len > 0 ? len + 1 : 0;
 
-		if (len > 0)
-			full[len] = '.';
+		hash = len > 0 ? hashes[len] : HASH_START;
 		memcpy(full + start, name->data, name->len);
-		*found = find_entry(schema, full, start + name->len);
-		if ((*found)->name != NULL || len == 0)
-			return true;
+		found = find_hashed(schema, hash_part(hash, name->data, name->len), full,
+							start + name->len);
+		if (found->name != NULL || len == 0)
+			return found;
 		while (len > 0 && full[--len] != '.')
 			;
 	}
@@ -145,16 +156,14 @@ is_map_entry(const SiProtoMessage *message)
 		key->kind != SI_PROTO_UNRESOLVED;
 }
 
-static bool
-resolve_field(SiProtoBuilder *builder, const SiProtoSchema *schema,
-			  const SiProtoMessage *message, SiProtoField *field)
+static void
+resolve_field(const SiProtoSchema *schema, const SiProtoMessage *message, SiProtoField *field)
 {
 	const Entry *found;
 
 	if (field->type_name.len == 0)
-		return true;
-	if (!find_type(builder, schema, message, &field->type_name, &found))
-		return false;
+		return;
+	found = find_type(schema, message, &field->type_name);
 	field->message = found->message;
 	field->values = found->values;
 	if (found->message != NULL)
@@ -168,7 +177,6 @@ resolve_field(SiProtoBuilder *builder, const SiProtoSchema *schema,
 	}
 	else
 		field->kind = found->values != NULL ? SI_PROTO_ENUM : SI_PROTO_UNRESOLVED;
-	return true;
 }
 
 /* ---- what messages mean ---- */
@@ -380,18 +388,12 @@ finish(SiProtoBuilder *builder, SiProtoSchema *schema)
 	for (message = builder->messages; message != NULL; message = message->next_made)
 	{
 		for (field = message->first; message->map_entry && field != NULL; field = field->next)
-		{
-			if (!resolve_field(builder, schema, message, field))
-				return false;
-		}
+			resolve_field(schema, message, field);
 	}
 	for (message = builder->messages; message != NULL; message = message->next_made)
 	{
 		for (field = message->first; !message->map_entry && field != NULL; field = field->next)
-		{
-			if (!resolve_field(builder, schema, message, field))
-				return false;
-		}
+			resolve_field(schema, message, field);
 		if (!index_fields(builder, message))
 			return false;
 		set_meaning(message);

@@ -95,10 +95,10 @@ parse_map(SiProtoParser *parser, SiProtoMessage *message)
 	SiProtoFeatures features = {SI_PRESENCE_INHERITED, SI_ENCODING_INHERITED};
 	SiProtoField field = {.oneof = -1,.repeated = true};
 	SiProtoMessage *entry;
-	SiProtoWord		key;
-	SiProtoWord		value;
-	SiProtoWord		name;
-	SiProtoWord		entry_name;
+	SiProtoWord key;
+	SiProtoWord value;
+	SiProtoWord name;
+	SiProtoWord entry_name;
 
 	if (!si_proto_expect(parser, '<') || !si_proto_parse_name(parser, false, &key) || !si_proto_expect(parser, ',') ||
 		!si_proto_parse_name(parser, true, &value) || !si_proto_expect(parser, '>') ||
@@ -152,8 +152,8 @@ parse_field(SiProtoParser *parser, SiProtoMessage *scope, SiProtoMessage *messag
 	SiProtoField field = {.oneof = oneof};
 	SiProtoMessage *group = NULL;
 	bool		optional = false;
-	SiProtoWord		type;
-	SiProtoWord		name;
+	SiProtoWord type;
+	SiProtoWord name;
 
 	if (si_proto_accept_word(parser, "repeated"))
 		field.repeated = true;
@@ -192,7 +192,7 @@ static bool
 parse_message(SiProtoParser *parser, SiProtoMessage *parent)
 {
 	SiProtoMessage *message;
-	SiProtoWord		name;
+	SiProtoWord name;
 
 	if (!si_proto_parse_name(parser, false, &name))
 		return false;
@@ -206,7 +206,7 @@ parse_enum(SiProtoParser *parser, SiProtoMessage *parent)
 {
 	SiProtoFeatures features = {SI_PRESENCE_INHERITED, SI_ENCODING_INHERITED};
 	SiProtoEnum *values;
-	SiProtoWord		name;
+	SiProtoWord name;
 	int			number;
 
 	if (!si_proto_parse_name(parser, false, &name))
@@ -242,7 +242,7 @@ parse_enum(SiProtoParser *parser, SiProtoMessage *parent)
 static bool
 parse_extend(SiProtoParser *parser, SiProtoMessage *scope)
 {
-	SiProtoWord		extended;
+	SiProtoWord extended;
 
 	if (!si_proto_parse_name(parser, true, &extended) || !si_proto_expect(parser, '{'))
 		return false;
@@ -274,7 +274,7 @@ parse_type(SiProtoParser *parser, SiProtoMessage *parent, bool *found)
 static bool
 parse_oneof(SiProtoParser *parser, SiProtoMessage *message)
 {
-	SiProtoWord		name;
+	SiProtoWord name;
 
 	return si_proto_parse_name(parser, false, &name) && si_proto_expect(parser, '{') &&
 		parse_body(parser, message, message->noneofs++);
@@ -373,7 +373,7 @@ parse_syntax(SiProtoParser *parser, bool edition)
 static bool
 parse_package(SiProtoParser *parser)
 {
-	SiProtoWord		name;
+	SiProtoWord name;
 
 	return si_proto_parse_name(parser, true, &name) && si_proto_expect(parser, ';') &&
 		si_proto_copy_name(parser->builder, name.data, name.len, &parser->builder->package);
@@ -408,7 +408,7 @@ parse_statement(SiProtoParser *parser)
 bool
 si_proto_read_text(SiProtoBuilder *builder, const char *data, size_t len)
 {
-	SiProtoParser		parser = {.builder = builder};
+	SiProtoParser parser = {.builder = builder};
 
 	si_proto_begin_file(builder);
 	si_proto_scan_begin(&parser.scan, data, len);
