@@ -12,7 +12,6 @@
 
 #include "format/json_scan.h"
 #include "format/proto_build.h"
-#include "format/proto_schema.h"
 
 #define MAX_FIELD_NUMBER	((1 << 29) - 1)
 

@@ -15,7 +15,6 @@
 
 #include "format/proto_build.h"
 #include "format/proto_read.h"
-#include "format/proto_schema.h"
 
 typedef struct Reader
 {

@@ -21,11 +21,6 @@
 
 #include "format/proto_types.h"
 
-/* Limits of a schema. */
-#define SI_PROTO_MAX_TEXT		(4 * 1024 * 1024)
-#define SI_PROTO_MAX_TYPES		20000
-#define SI_PROTO_MAX_NESTING	100
-
 typedef struct SiProtoSchema SiProtoSchema;
 
 /* A file: its text in UTF-8, or base64 of a FileDescriptorProto or -Set. */

@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "format/proto_parse.h"
-#include "format/proto_schema.h"
 
 static bool parse_body(SiProtoParser *parser, SiProtoMessage *message, int oneof);
 

@@ -15,6 +15,11 @@
 
 #include "common/record.h"
 
+/* Limits of a schema. */
+#define SI_PROTO_MAX_TEXT		(4 * 1024 * 1024)
+#define SI_PROTO_MAX_TYPES		20000
+#define SI_PROTO_MAX_NESTING	100
+
 /* Numbers are those of FieldDescriptorProto.Type. */
 typedef enum SiProtoKind
 {
