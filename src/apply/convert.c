@@ -19,9 +19,11 @@
 
 #include "apply/convert.h"
 #include "apply/datum.h"
+#include "apply/extended_json.h"
 #include "common/bytes.h"
 #include "common/kafka_time.h"
 #include "common/words.h"
+#include "format/decode_key.h"
 
 /* How much of a name from the payload a detail quotes. */
 #define QUOTED_LENGTH		100
@@ -38,6 +40,9 @@ struct ColumnState
 	take_routine take;
 	bool		native;			/* metadata: the column's type is the source's
 								 * own */
+	Oid			base_type;
+	bool		unwraps;		/* objects of extended JSON stand for their
+								 * value */
 };
 
 struct SiConverter
@@ -61,6 +66,8 @@ static bool take_field(SiConverter *converter, ColumnState *state, Datum *result
 					   bool *isnull);
 static bool take_bytes(SiConverter *converter, ColumnState *state, Datum *result,
 					   bool *isnull);
+static bool take_key(SiConverter *converter, ColumnState *state, Datum *result,
+					 bool *isnull);
 static bool take_metadata(SiConverter *converter, ColumnState *state, Datum *result,
 						  bool *isnull);
 static bool take_timestamp(SiConverter *converter, ColumnState *state, Datum *result,
@@ -163,12 +170,19 @@ choose_source(SiSourceKind source)
 }
 
 static void
-init_column(ColumnState *state, const SiColumn *column)
+init_column(ColumnState *state, const SiMapping *mapping, const SiColumn *column)
 {
+	Oid			base_type = getBaseType(column->type);
+
 	check_source_type(column);
 	si_datum_init_column(&state->datum, column);
 	state->native = column->type == native_type(column->source) && column->typmod < 0;
 	state->take = choose_source(column->source);
+	if (column->source == SI_SOURCE_KEY && base_type != BYTEAOID &&
+		mapping->key_format >= SI_KEY_INT16 && mapping->key_format <= SI_KEY_UUID)
+		state->take = take_key;
+	state->base_type = base_type;
+	state->unwraps = mapping->extended_json && base_type != JSONOID && base_type != JSONBOID;
 }
 
 SiConverter *
@@ -189,7 +203,7 @@ si_convert_create(const SiMapping *mapping, const char *topic)
 
 	converter->columns = palloc0(sizeof(ColumnState) * Max(mapping->ncolumns, 1));
 	for (int i = 0; i < mapping->ncolumns; i++)
-		init_column(&converter->columns[i], &mapping->columns[i]);
+		init_column(&converter->columns[i], mapping, &mapping->columns[i]);
 
 	return converter;
 }
@@ -324,6 +338,17 @@ take_absent(SiConverter *converter, ColumnState *state, Datum *result,
 	return true;
 }
 
+/* Convert a value that is neither ABSENT nor NULL. */
+static inline bool
+convert_value(SiConverter *converter, ColumnState *state, const SiValue *value,
+			  Datum *result)
+{
+	if (si_value_is_typed(value) && state->datum.typed != NULL &&
+		state->datum.typed(value, result))
+		return true;
+	return state->datum.convert(&converter->maker, &state->datum, value, result);
+}
+
 static bool
 take_field(SiConverter *converter, ColumnState *state, Datum *result,
 		   bool *isnull)
@@ -331,17 +356,22 @@ take_field(SiConverter *converter, ColumnState *state, Datum *result,
 	const SiValue *value =
 		&converter->record->fields[state->datum.column->field];
 
+	SiValue		unwrapped;
+
 	if (value->kind == SI_VALUE_ABSENT)
 		return take_absent(converter, state, result, isnull);
 	if (value->kind == SI_VALUE_NULL)
 		return take_null(converter, state, result, isnull);
 
 	*isnull = false;
-	if (si_value_is_typed(value) && state->datum.typed != NULL &&
-		state->datum.typed(value, result))
-		return true;
-
-	return state->datum.convert(&converter->maker, &state->datum, value, result);
+	if (state->unwraps &&
+		(value->kind == SI_VALUE_OBJECT || value->kind == SI_VALUE_ARRAY))
+	{
+		unwrapped = *value;
+		si_extended_json_unwrap(&unwrapped, state->base_type, state->datum.nested_desc != NULL);
+		value = &unwrapped;
+	}
+	return convert_value(converter, state, value, result);
 }
 
 /* The last header of this name; data is NULL if there is none. */
@@ -392,6 +422,29 @@ take_bytes(SiConverter *converter, ColumnState *state, Datum *result,
 	*isnull = false;
 
 	return state->datum.convert(&converter->maker, &state->datum, &value, result);
+}
+
+/* "$key" where the option "key_format" says what its bytes are. */
+static bool
+take_key(SiConverter *converter, ColumnState *state, Datum *result,
+		 bool *isnull)
+{
+	const SiMessage *message = converter->message;
+	char		room[SI_KEY_ROOM];
+	SiValue		value;
+	SiDecodeError error;
+
+	if (message->key == NULL)
+		return take_null(converter, state, result, isnull);
+
+	*isnull = false;
+	if (!si_key_read(converter->mapping->key_format, message->key, message->key_len,
+					 room, &value, &error))
+	{
+		*converter->maker.failure = *si_failure_from_decode(&error);
+		return false;
+	}
+	return convert_value(converter, state, &value, result);
 }
 
 /* What every message has: directly, or else by the rules for fields. */

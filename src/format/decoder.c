@@ -6,7 +6,8 @@
  *
  * No format decodes a tombstone: its record is made here, of the key's fields.
  * A field of the key is a field of a JSON key whatever the format of the value
- * is, unless the format decodes keys itself.
+ * is, unless the format decodes keys itself or the keys have a format of their
+ * own (decode_key).
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -17,7 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/decoder.h"
+#include "format/decode_key.h"
+#include "format/json_inner.h"
 
 /*
  * Under AddressSanitizer the unused parts of a chunk are poisoned, so that a
@@ -73,6 +75,7 @@ struct SiDecoder
 {
 	const SiDecodePlan *plan;
 	const SiDecoderRoutine *routine;
+	SiJsonInner *inner;			/* NULL where no path enters a string */
 	void	   *state;
 	const SiDecoderRoutine *key_routine;	/* NULL if no field is the key's */
 	void	   *key_state;		/* may be the same as state */
@@ -219,6 +222,24 @@ si_decoder_find(const char *format)
 	return *routine;
 }
 
+/* Make what decodes the fields of keys; false when out of memory. */
+static bool
+create_key_decoder(SiDecoder *decoder, const SiDecodePlan *plan, const SiFormatOptions *options)
+{
+	if (options->key_format != SI_KEY_JSON)
+		decoder->key_routine = &si_decoder_key;
+	else if (decoder->routine->decode_key == NULL)
+		decoder->key_routine = &si_decoder_json;
+	else
+	{
+		decoder->key_routine = decoder->routine;
+		decoder->key_state = decoder->state;
+		return true;
+	}
+	decoder->key_state = decoder->key_routine->create(plan, options);
+	return decoder->key_state != NULL;
+}
+
 SiDecoder *
 si_decoder_create(const char *format, const SiDecodePlan *plan,
 				  const SiFormatOptions *options)
@@ -233,24 +254,16 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 		return NULL;
 	decoder->plan = plan;
 	decoder->routine = routine;
-	decoder->state = routine->create(plan, options);
-	if (decoder->state == NULL)
+	if (si_json_inner_needed(plan))
 	{
-		free(decoder);
-		return NULL;
+		decoder->inner = si_json_inner_create(plan);
+		if (decoder->inner != NULL)
+			plan = si_json_inner_outer_plan(decoder->inner);
 	}
-	if (!plan_wants_key(plan))
-		return decoder;
-
-	if (routine->decode_key != NULL)
-	{
-		decoder->key_routine = routine;
-		decoder->key_state = decoder->state;
-		return decoder;
-	}
-	decoder->key_routine = &si_decoder_json;
-	decoder->key_state = si_decoder_json.create(plan, options);
-	if (decoder->key_state == NULL)
+	if (!si_json_inner_needed(plan))
+		decoder->state = routine->create(plan, options);
+	if (decoder->state == NULL ||
+		(plan_wants_key(plan) && !create_key_decoder(decoder, plan, options)))
 	{
 		si_decoder_destroy(decoder);
 		return NULL;
@@ -284,6 +297,9 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 		!decoder->key_routine->decode_key(decoder->key_state, message, arena,
 										  record, error))
 		return false;
+	if (decoder->inner != NULL &&
+		!si_json_inner_decode(decoder->inner, arena, record, error))
+		return false;
 	record->any_field = has_field(record);
 	return true;
 }
@@ -295,7 +311,9 @@ si_decoder_destroy(SiDecoder *decoder)
 		return;
 	if (decoder->key_state != NULL && decoder->key_state != decoder->state)
 		decoder->key_routine->destroy(decoder->key_state);
-	decoder->routine->destroy(decoder->state);
+	if (decoder->state != NULL)
+		decoder->routine->destroy(decoder->state);
+	si_json_inner_destroy(decoder->inner);
 	free(decoder);
 }
 

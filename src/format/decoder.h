@@ -43,6 +43,17 @@ typedef struct SiPathStep
 	int			index;			/* from 0; used where key is NULL */
 } SiPathStep;
 
+/* The index of a step into a string that holds JSON; only json_inner has it. */
+#define SI_STEP_JSON	(-2)
+
+/* Which names of fields mean a column that takes the field of its own name. */
+typedef enum SiMatchNames
+{
+	SI_MATCH_EXACT,
+	SI_MATCH_IGNORE_CASE,
+	SI_MATCH_SNAKE_CASE
+} SiMatchNames;
+
 /* A value that a column takes; no steps means the whole decoded value. */
 typedef struct SiWantedField
 {
@@ -52,7 +63,21 @@ typedef struct SiWantedField
 	bool		as_json;		/* its taker reads JSON: a string with \u0000,
 								 * which no text can hold, is handed over as
 								 * it is written (SI_VALUE_WRITTEN) */
+	bool		own_name;		/* the only step is the column's own name,
+								 * which the plan's match_names is for */
 } SiWantedField;
+
+/* How many steps of a path come before the first one into a string. */
+static inline int
+si_path_outer_steps(const SiWantedField *path)
+{
+	int			n = 0;
+
+	while (n < path->nsteps &&
+		   (path->steps[n].key != NULL || path->steps[n].index != SI_STEP_JSON))
+		n++;
+	return n;
+}
 
 typedef struct SiDecodePlan
 {
@@ -62,7 +87,21 @@ typedef struct SiDecodePlan
 								 * in fields has no steps and is not looked at */
 	bool		find_unknown;	/* report a top-level field that no column
 								 * takes */
+	SiMatchNames match_names;
 } SiDecodePlan;
+
+/* How keys are written: JSON, or one value without fields (decode_key). */
+typedef enum SiKeyFormat
+{
+	SI_KEY_JSON,
+	SI_KEY_INT16,
+	SI_KEY_INT32,
+	SI_KEY_INT64,
+	SI_KEY_FLOAT64,
+	SI_KEY_UUID,
+	SI_KEY_TEXT,
+	SI_KEY_BYTES
+} SiKeyFormat;
 
 /*
  * Settings of the formats; a format ignores what is not its own.  Zero and
@@ -84,6 +123,7 @@ typedef struct SiFormatOptions
 	const char *const *columns;
 
 	const char *schema;			/* avro: of all messages; NULL for none */
+	SiKeyFormat key_format;
 } SiFormatOptions;
 
 /*

@@ -12,6 +12,7 @@
 #ifndef SI_OPTION_VALUES_H
 #define SI_OPTION_VALUES_H
 
+#include "format/decoder.h"
 #include "kafka/consumer.h"
 #include "datatype/timestamp.h"
 
@@ -132,6 +133,9 @@ typedef struct SiOptions
 	char	  **header_columns;
 	int			encoding;		/* pg_enc, of the messages */
 	char	   *schema;			/* of all messages, as text; NULL = none */
+	SiKeyFormat key_format;
+	SiMatchNames match_names;
+	bool		extended_json;
 	char	   *group_id;		/* NULL = <group_prefix><database>.<name> */
 	bool		publish_offsets;
 	int64		max_message_bytes;

@@ -73,6 +73,25 @@ static const SiKeyword tombstones_keywords[] = {
 	{NULL}
 };
 
+static const SiKeyword key_format_keywords[] = {
+	{"json", SI_KEY_JSON},
+	{"int16", SI_KEY_INT16},
+	{"int32", SI_KEY_INT32},
+	{"int64", SI_KEY_INT64},
+	{"float64", SI_KEY_FLOAT64},
+	{"uuid", SI_KEY_UUID},
+	{"text", SI_KEY_TEXT},
+	{"bytes", SI_KEY_BYTES},
+	{NULL}
+};
+
+static const SiKeyword match_names_keywords[] = {
+	{"exact", SI_MATCH_EXACT},
+	{"ignore_case", SI_MATCH_IGNORE_CASE},
+	{"snake_case", SI_MATCH_SNAKE_CASE},
+	{NULL}
+};
+
 #define AT(member)	offsetof(SiOptions, member)
 
 static const SiOption option_table[] = {
@@ -104,6 +123,9 @@ static const SiOption option_table[] = {
 	{"header_columns", &si_option_names, AT(header_columns), NULL, 1, NAMEDATALEN - 1},
 	{"encoding", &si_option_encoding, AT(encoding), "UTF8"},
 	{"schema", &si_option_schema, AT(schema), NULL, 1, 4 * 1024 * 1024},
+	{"key_format", &si_option_keyword, AT(key_format), "json", 0, 0, key_format_keywords},
+	{"match_names", &si_option_keyword, AT(match_names), "exact", 0, 0, match_names_keywords},
+	{"extended_json", &si_option_boolean, AT(extended_json), "false"},
 	{"group_id", &si_option_line, AT(group_id), NULL, 1, 255},
 	{"publish_offsets", &si_option_boolean, AT(publish_offsets), "true"},
 	/* in hex, what is kept of a message must fit into a line of pg_dump's */
