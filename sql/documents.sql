@@ -133,13 +133,14 @@ SELECT stream_ingest.create_subscription('x', 'si_kafka', 'names', 'n_two', opti
 SELECT stream_ingest.alter_subscription('x', options => '{"match_names": "snake_case"}');
 SELECT stream_ingest.alter_subscription('x', mapping => '{"createdAt": "created"}', options => '{"match_names": "snake_case"}');
 SELECT stream_ingest.drop_subscription('x') \g /dev/null
--- columns of csv
+-- columns of csv; two of them that mean one
 \! test/mock_broker -c create names_csv 1
 \! printf '%s\n' '1,x,2026-01-01' | test/produce -t names_csv -p 0 >/dev/null
 SELECT stream_ingest.create_subscription('n_csv', 'si_kafka', 'names_csv', 'n_upsert', format => 'csv', insert_mode => 'upsert', options => '{"match_names": "snake_case", "header_columns": ["UserId", "Other", "createdAt"]}') \g /dev/null
 SELECT wait_messages(1, '{n_csv}');
 SELECT user_id, created_at FROM n_upsert WHERE user_id = 1;
 SELECT stream_ingest.drop_subscription('n_csv') \g /dev/null
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'names_csv', 'n_upsert', format => 'csv', options => '{"match_names": "snake_case", "header_columns": ["userId", "UserId"]}');
 
 --
 -- strings that hold JSON; extended JSON

@@ -213,10 +213,17 @@ set_columns(const SiDecoderRoutine *routine, const SiMapping *mapping,
 	}
 	names = palloc(sizeof(char *) * Max(n, 1));
 	for (int i = 0; i < n; i++)
+	{
 		names[i] = matched_name(mapping,
 								pstrdup(pg_server_to_any(options->header_columns[i],
 														 strlen(options->header_columns[i]),
 														 PG_UTF8)));
+		for (int j = 0; j < i; j++)
+		{
+			if (strcmp(names[i], names[j]) == 0)
+				refuse("header_columns", "By the option \"match_names\" two of the names mean the same column.");
+		}
+	}
 	result->ncolumns = n;
 	result->columns = names;
 }
