@@ -1,180 +1,169 @@
 /*-------------------------------------------------------------------------
  *
  * decode_key.c
- *	  Keys as Kafka's own serializers write them: one value without fields.
+ *	  Keys that are one value, such as Kafka's own serializers write.
+ *
+ * Takes the place of a format's decode_key where the option "key_format" is
+ * not "json" (decoder.c).  Only a wanted field without steps gets something:
+ * such a key has no fields.  A null key is a NULL.  Pure, as all decoders.
+ *
+ * The bytes are those of Kafka's clients (org.apache.kafka.common.serialization:
+ * ShortSerializer, IntegerSerializer, LongSerializer, DoubleSerializer), and
+ * for a UUID the text of UUIDSerializer or 16 bytes.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
  *-------------------------------------------------------------------------
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/decode_key.h"
+#include "format/decoder.h"
+#include "format/json_scan.h"
 
 #define UUID_BYTES	16
+#define UUID_TEXT	36
 
 typedef struct KeyDecoder
 {
-	SiKeyFormat format;
 	const SiDecodePlan *plan;
 } KeyDecoder;
 
-/* What messages call a format, and how many bytes it has; 0 for any number. */
+/* The sizes of those that have one. */
 static const struct
 {
-	const char *name;
+	const char *called;
 	size_t		size;
-}			key_formats[] = {
+}			fixed[] = {
 	[SI_KEY_INT16] = {"int16", 2},
 	[SI_KEY_INT32] = {"int32", 4},
 	[SI_KEY_INT64] = {"int64", 8},
 	[SI_KEY_FLOAT64] = {"float64", 8},
-	[SI_KEY_UUID] = {"uuid", 0},
-	[SI_KEY_TEXT] = {"text", 0},
-	[SI_KEY_BYTES] = {"bytes", 0}
 };
-
-static uint64_t
-read_big_endian(const char *key, size_t len)
-{
-	uint64_t	result = 0;
-	size_t		i;
-
-	for (i = 0; i < len; i++)
-		result = result << 8 | (unsigned char) key[i];
-	return result;
-}
-
-static bool
-is_hyphen_place(int i)
-{
-	return i == 8 || i == 13 || i == 18 || i == 23;
-}
-
-static void
-write_uuid(const char *bytes, char *text)
-{
-	static const char digits[] = "0123456789abcdef";
-	int			i;
-
-	for (i = 0; i < SI_KEY_ROOM; i++)
-	{
-		if (is_hyphen_place(i))
-		{
-			text[		i] = '-';
-
-			continue;
-		}
-		text[		i++] = digits[(unsigned char) *bytes >> 4];
-		text[		i] = digits[(unsigned char) *bytes++ & 15];
-	}
-}
-
-/* Copy the text of a UUID in lower case; false if it is none. */
-static bool
-copy_uuid(const char *key, char *text)
-{
-	int			i;
-
-	for (i = 0; i < SI_KEY_ROOM; i++)
-	{
-		char		c = key[i];
-
-		if (c >= 'A' && c <= 'F')
-			c += 'a' - 'A';
-		if (is_hyphen_place(i) ? c != '-' :
-			!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-			return false;
-		text[		i] = c;
-	}
-	return true;
-}
-
-static bool
-read_uuid(const char *key, size_t len, char *room, SiValue *value, SiDecodeError *error)
-{
-	value->kind = SI_VALUE_STRING;
-	value->data = room;
-	value->len = SI_KEY_ROOM;
-	if (len == UUID_BYTES)
-	{
-		write_uuid(key, room);
-		return true;
-	}
-	if (len == SI_KEY_ROOM && copy_uuid(key, room))
-		return true;
-	return si_decoder_fail(error, "22P03",
-						   "message key: it is neither the 16 bytes nor the text of a UUID");
-}
-
-bool
-si_key_read(SiKeyFormat format, const char *key, size_t len, char *room,
-			SiValue *value, SiDecodeError *error)
-{
-	size_t		size = key_formats[format].size;
-	uint64_t	bits;
-
-	memset(value, 0, sizeof(SiValue));
-	if (size != 0 && len != size)
-		return si_decoder_fail(error, "22P03",
-							   "message key: it has %zu bytes, and key_format %s has %zu",
-							   len, key_formats[format].name, size);
-	if (format == SI_KEY_UUID)
-		return read_uuid(key, len, room, value, error);
-	if (size == 0)
-	{
-		value->kind = SI_VALUE_BYTES;
-		value->data = key;
-		value->len = len;
-		return true;
-	}
-	bits = read_big_endian(key, len);
-	value->kind = SI_VALUE_INTEGER;
-	if (format == SI_KEY_INT16)
-		value->integer = (int16_t) bits;
-	else if (format == SI_KEY_INT32)
-		value->integer = (int32_t) bits;
-	else if (format == SI_KEY_INT64)
-		value->integer = (int64_t) bits;
-	else
-	{
-		value->kind = SI_VALUE_REAL;
-		memcpy(&value->real, &bits, sizeof(bits));
-	}
-	return true;
-}
-
-/* ---- the routine ---- */
 
 static void *
 key_create(const SiDecodePlan *plan, const SiFormatOptions *options)
 {
 	KeyDecoder *decoder = calloc(1, sizeof(KeyDecoder));
 
-	if (decoder == NULL)
-		return NULL;
-	decoder->format = options->key_format;
-	decoder->plan = plan;
+	if (decoder != NULL)
+		decoder->plan = plan;
 	return decoder;
 }
 
-/* Only the key as a whole is there; fields of it are ABSENT. */
-static bool
-key_decode_key(void *state, const SiMessage *message, SiArena *arena,
-			   SiRecord *record, SiDecodeError *error)
+/* A big-endian number, sign-extended. */
+static int64_t
+read_integer(const char *data, size_t len)
 {
-	const KeyDecoder *decoder = state;
-	const SiDecodePlan *plan = decoder->plan;
-	char	   *room = si_arena_alloc(arena, SI_KEY_ROOM);
-	SiValue		value;
-	int			i;
+	uint64_t	bits = (data[0] & 0x80) != 0 ? UINT64_MAX : 0;
 
-	if (room == NULL)
+	for (size_t i = 0; i < len; i++)
+		bits = (bits << 8) | (unsigned char) data[i];
+	return (int64_t) bits;
+}
+
+static bool
+read_number(SiKeyFormat format, const SiMessage *message, SiValue *value, SiDecodeError *error)
+{
+	int64_t		bits;
+
+	if (message->key_len != fixed[format].size)
+		return si_decoder_fail(error, "22P03", "message key: %zu bytes are no %s, which has %zu",
+							   message->key_len, fixed[format].called, fixed[format].size);
+	bits = read_integer(message->key, message->key_len);
+	if (format == SI_KEY_FLOAT64)
+	{
+		value->kind = SI_VALUE_REAL;
+		memcpy(&value->real, &bits, sizeof(double));
+	}
+	else
+	{
+		value->kind = SI_VALUE_INTEGER;
+		value->integer = bits;
+	}
+	return true;
+}
+
+/* 8-4-4-4-12 hexadecimal digits: as Java's UUID has them, and no other text. */
+static bool
+is_uuid_text(const char *data)
+{
+	for (int i = 0; i < UUID_TEXT; i++)
+	{
+		bool		hyphen = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (hyphen ? data[i] != '-' : strchr("0123456789abcdefABCDEF", data[i]) == NULL ||
+			data[i] == '\0')
+			return false;
+	}
+	return true;
+}
+
+/* A uuid becomes its text. */
+static bool
+read_uuid(const SiMessage *message, SiArena *arena, SiValue *value, SiDecodeError *error)
+{
+	char	   *text;
+	char	   *at;
+
+	value->kind = SI_VALUE_STRING;
+	value->len = UUID_TEXT;
+	value->data = message->key;
+	if (message->key_len == UUID_TEXT && is_uuid_text(message->key))
+		return true;
+	if (message->key_len != UUID_BYTES)
+		return si_decoder_fail(error, "22P03", "message key: %zu bytes are no uuid, which has 16, or 36 as text",
+							   message->key_len);
+	text = si_arena_alloc(arena, UUID_TEXT + 1);
+
+	if (text == NULL)
 		return si_decoder_fail(error, "53200", "out of memory");
-	if (!si_key_read(decoder->format, message->key, message->key_len, room, &value, error))
+	at = text;
+
+	for (int i = 0; i < UUID_BYTES; i++)
+	{
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*at++ = '-';
+		at += snprintf(at, 3, "%02x", (unsigned char) message->key[i]);
+	}
+	value->data = text;
+
+	return true;
+}
+
+static bool
+read_key(SiKeyFormat format, const SiMessage *message, SiArena *arena, SiValue *value,
+		 SiDecodeError *error)
+{
+	memset(value, 0, sizeof(SiValue));
+	value->kind = SI_VALUE_NULL;
+	if (message->key == NULL)
+		return true;
+	if (format == SI_KEY_UUID)
+		return read_uuid(message, arena, value, error);
+	if (SI_KEY_IS_TYPED(format))
+		return read_number(format, message, value, error);
+
+	value->kind = format == SI_KEY_TEXT ? SI_VALUE_STRING : SI_VALUE_BYTES;
+	value->data = message->key;
+	value->len = message->key_len;
+	if (format == SI_KEY_TEXT && (memchr(message->key, '\0', message->key_len) != NULL ||
+								  !si_json_is_utf8(message->key, message->key_len)))
+		return si_decoder_fail(error, "22021", "message key: it is no text in UTF-8");
+	return true;
+}
+
+static bool
+key_decode_key(void *state, const SiMessage *message, SiArena *arena, SiRecord *record,
+			   SiDecodeError *error)
+{
+	const SiDecodePlan *plan = ((KeyDecoder *) state)->plan;
+	SiValue		value;
+
+	if (!read_key(plan->key_format, message, arena, &value, error))
 		return false;
-	for (i = 0; i < plan->nfields; i++)
+	for (int i = 0; i < plan->nfields; i++)
 	{
 		if (i != plan->rest_field && plan->fields[i].of_key && plan->fields[i].nsteps == 0)
 			record->fields[i] = value;
@@ -182,10 +171,14 @@ key_decode_key(void *state, const SiMessage *message, SiArena *arena,
 	return true;
 }
 
+static void
+key_destroy(void *state)
+{
+	free(state);
+}
+
 const SiDecoderRoutine si_decoder_key = {
-	.format = "key",
-	.called = "key",
 	.create = key_create,
-	.destroy = free,
+	.destroy = key_destroy,
 	.decode_key = key_decode_key
 };

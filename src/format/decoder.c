@@ -6,8 +6,8 @@
  *
  * No format decodes a tombstone: its record is made here, of the key's fields.
  * A field of the key is a field of a JSON key whatever the format of the value
- * is, unless the format decodes keys itself or the keys have a format of their
- * own (decode_key).
+ * is, unless the format decodes keys itself, or the plan has another key
+ * format.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -222,22 +222,13 @@ si_decoder_find(const char *format)
 	return *routine;
 }
 
-/* Make what decodes the fields of keys; false when out of memory. */
-static bool
-create_key_decoder(SiDecoder *decoder, const SiDecodePlan *plan, const SiFormatOptions *options)
+/* What decodes keys beside values of a format. */
+static const SiDecoderRoutine *
+key_routine(const SiDecodePlan *plan, const SiDecoderRoutine *routine)
 {
-	if (options->key_format != SI_KEY_JSON)
-		decoder->key_routine = &si_decoder_key;
-	else if (decoder->routine->decode_key == NULL)
-		decoder->key_routine = &si_decoder_json;
-	else
-	{
-		decoder->key_routine = decoder->routine;
-		decoder->key_state = decoder->state;
-		return true;
-	}
-	decoder->key_state = decoder->key_routine->create(plan, options);
-	return decoder->key_state != NULL;
+	if (plan->key_format != SI_KEY_JSON)
+		return &si_decoder_key;
+	return routine->decode_key != NULL ? routine : &si_decoder_json;
 }
 
 SiDecoder *
@@ -260,10 +251,17 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 		if (decoder->inner != NULL)
 			plan = si_json_inner_outer_plan(decoder->inner);
 	}
-	if (!si_json_inner_needed(plan))
-		decoder->state = routine->create(plan, options);
-	if (decoder->state == NULL ||
-		(plan_wants_key(plan) && !create_key_decoder(decoder, plan, options)))
+	if (!plan_wants_key(plan))
+		return decoder;
+
+	decoder->key_routine = key_routine(plan, routine);
+	if (decoder->key_routine == routine)
+	{
+		decoder->key_state = decoder->state;
+		return decoder;
+	}
+	decoder->key_state = decoder->key_routine->create(plan, options);
+	if (decoder->key_state == NULL)
 	{
 		si_decoder_destroy(decoder);
 		return NULL;
@@ -293,7 +291,9 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 		!decoder->routine->decode(decoder->state, message, arena, record,
 								  error))
 		return false;
-	if (message->key != NULL && decoder->key_routine != NULL &&
+	/* to a key that is one value, no key is a NULL */
+	if ((message->key != NULL || decoder->key_routine == &si_decoder_key) &&
+		decoder->key_routine != NULL &&
 		!decoder->key_routine->decode_key(decoder->key_state, message, arena,
 										  record, error))
 		return false;
