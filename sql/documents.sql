@@ -1,7 +1,7 @@
 CREATE EXTENSION stream_ingest;
 
 --
--- Keys and documents as people send them: key_format, match_names, paths into
+-- Documents as people send them: match_names, paths into
 -- strings that hold JSON, extended_json.  In every mode, on librdkafka's
 -- embedded broker, and by both write paths.
 --
@@ -34,74 +34,8 @@ CREATE VIEW all_counts AS
         messages = applied + ignored + dead_letters AND (applied = inserted + updated + deleted + superseded OR name LIKE '%apply') AS adds_up
     FROM stream_ingest.counts ORDER BY name;
 
---
--- key_format by decode()
---
-CREATE FUNCTION key_as(format text, key bytea, encoding text DEFAULT 'UTF8') RETURNS text LANGUAGE sql AS $$
-    SELECT concat_ws(' ', operation, fields, error)
-    FROM stream_ingest.decode('json', NULL, key, jsonb_build_object('key_format', format, 'encoding', encoding));
-$$;
-SELECT format, encode(key, 'hex'), key_as(format, key) FROM (VALUES
-    ('int16', '\x0001'::bytea), ('int16', '\x8000'), ('int16', '\x01'), ('int16', '\x'),
-    ('int32', '\x7fffffff'), ('int32', '\xffffffff'), ('int32', '\x0000000000000001'),
-    ('int64', '\x0000000000000001'), ('int64', '\x8000000000000000'), ('int64', '\x31323334'),
-    ('float64', '\x3ff8000000000000'), ('float64', '\x8000000000000000'), ('float64', '\x7ff8000000000000'), ('float64', '\xfff0000000000000'),
-    ('uuid', '\xc52dcc248f8b4bf09d4b0b8e1e5b2f39'), ('uuid', 'C52DCC24-8f8b-4bf0-9d4b-0b8e1e5b2f39'),
-    ('uuid', 'c52dcc24x8f8b-4bf0-9d4b-0b8e1e5b2f39'), ('uuid', 'c52dcc248f8b4bf09d4b0b8e1e5b2f39'), ('uuid', '\x'),
-    ('text', '"5"'), ('text', '{"a": 1}'), ('text', '\xc3a4'), ('text', '\xff'),
-    ('bytes', '"5"'), ('bytes', '\x00ff'),
-    ('json', '"5"'), ('json', '{"a": 1}'), ('json', 'x')) AS v (format, key);
-SELECT key_as('text', '\xe4', 'LATIN1'), key_as('int32', '\x000000e4', 'LATIN1');
-
---
--- key_format in every mode.  Message 4 has a key that is no int64.
---
-\! test/mock_broker -c create keys 1
-\! printf '%s\n' '0000000000000001;{"v": "a"}' '8000000000000000;{"v": "b"}' '0000000000000001;{"v": "c"}' '31;{"v": "bad"}' '0000000000000002;{"v": "d"}' '8000000000000000;' | test/produce -t keys -p 0 -k -Z -K ';' >/dev/null
-CREATE TABLE k_insert (id bigint, raw bytea, t text, v text, o bigint);
-CREATE TABLE k_ignore (id bigint PRIMARY KEY, v text);
-CREATE TABLE k_upsert (id bigint PRIMARY KEY, v text);
-CREATE TABLE k_apply (id numeric, key bytea, v text, deleted bool);
 CREATE ROLE documents_owner LOGIN;
 GRANT USAGE ON FOREIGN SERVER si_kafka TO documents_owner;
-GRANT ALL ON k_apply TO documents_owner;
-\set o '{"key_format": "int64", "tombstones": "delete"}'
-SELECT stream_ingest.create_subscription('k_insert', 'si_kafka', 'keys', 'k_insert', mapping => '{"id": "$key", "raw": "$key", "t": "$key", "o": "$offset"}', options => '{"key_format": "int64"}'),
-    stream_ingest.create_subscription('k_ignore', 'si_kafka', 'keys', 'k_ignore', insert_mode => 'ignore', mapping => '{"id": "$key"}', options => '{"key_format": "int64"}'),
-    stream_ingest.create_subscription('k_upsert', 'si_kafka', 'keys', 'k_upsert', insert_mode => 'upsert', mapping => '{"id": "$key"}', options => '{"key_format": "int64"}') \g /dev/null
-SET ROLE documents_owner;
-SELECT stream_ingest.create_subscription('k_apply', 'si_kafka', 'keys', fields => 'id numeric, v text', mapping => '{"id": "$key"}',
-    apply => 'INSERT INTO public.k_apply SELECT id, _key, v, _deleted FROM batch', options => :'o') \g /dev/null
-RESET ROLE;
-SELECT wait_messages(6, '{k_insert, k_ignore, k_upsert, k_apply}');
-SELECT * FROM k_insert ORDER BY o;
-SELECT * FROM k_ignore ORDER BY id;
-SELECT * FROM k_upsert ORDER BY id;
-SELECT * FROM k_apply ORDER BY id, v;
-SELECT * FROM all_counts;
-SELECT name, message_offset, sqlstate, error FROM stream_ingest.dead_letters ORDER BY name;
--- as text it is a bigint of the type's own notation
-SELECT stream_ingest.alter_subscription('k_insert', options => '{"key_format": "text"}');
-SELECT stream_ingest.retry_dead_letters('k_insert');
-SELECT id, raw, t, v FROM k_insert WHERE v = 'bad';
-SELECT stream_ingest.retry_dead_letters('k_upsert');
-SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions \g /dev/null
-
--- tombstones whose key is the row's, without a source in the mapping
-\! test/mock_broker -c create uuids 1
-\! printf '%s\n' 'c52dcc248f8b4bf09d4b0b8e1e5b2f39;{"id": "c52dcc24-8f8b-4bf0-9d4b-0b8e1e5b2f39"}' '00000000000000000000000000000001;{"id": "00000000-0000-0000-0000-000000000001"}' 'c52dcc248f8b4bf09d4b0b8e1e5b2f39;' '00;' | test/produce -t uuids -p 0 -k -Z -K ';' >/dev/null
-CREATE TABLE u_upsert (id uuid PRIMARY KEY);
-SELECT stream_ingest.create_subscription('u_upsert', 'si_kafka', 'uuids', 'u_upsert', insert_mode => 'upsert', options => '{"key_format": "uuid", "start": "earliest"}') \g /dev/null
-SELECT wait_messages(4, '{u_upsert}');
-SELECT * FROM u_upsert;
-SELECT name, message_offset, sqlstate, error FROM stream_ingest.dead_letters ORDER BY name;
-SELECT * FROM all_counts;
-SELECT stream_ingest.drop_subscription('u_upsert') \g /dev/null
-
--- refused when the subscription is made
-SELECT stream_ingest.create_subscription('x', 'si_kafka', 'keys', 'k_insert', mapping => '{"id": "$key.id"}', options => '{"key_format": "int64"}');
-SELECT stream_ingest.create_subscription('x', 'si_kafka', 'keys', 'k_insert', options => '{"key_format": "int8"}');
-
 --
 -- match_names
 --
@@ -212,14 +146,11 @@ SELECT try(NULL, NULL, 'a date');
 --
 ALTER SYSTEM SET stream_ingest.direct_write = off;
 SELECT pg_reload_conf() \g /dev/null
-CREATE TABLE k_slow (LIKE k_insert);
 CREATE TABLE n_slow (LIKE n_snake);
 CREATE TABLE m_slow (LIKE m_insert);
-SELECT stream_ingest.create_subscription('k_slow', 'si_kafka', 'keys', 'k_slow', mapping => '{"id": "$key", "raw": "$key", "t": "$key", "o": "$offset"}', options => '{"key_format": "int64"}'),
-    stream_ingest.create_subscription('n_slow', 'si_kafka', 'names', 'n_slow', mapping => '{"odd_one": "Odd", "rest": "$rest"}', options => '{"match_names": "snake_case"}'),
+SELECT stream_ingest.create_subscription('n_slow', 'si_kafka', 'names', 'n_slow', mapping => '{"odd_one": "Odd", "rest": "$rest"}', options => '{"match_names": "snake_case"}'),
     stream_ingest.create_subscription('m_slow', 'si_kafka', 'mongo', 'm_slow', mapping => :'m'::jsonb || '{"_id": "after::json._id"}', options => '{"extended_json": true}') \g /dev/null
-SELECT wait_messages(6, '{k_slow}'), wait_messages(4, '{n_slow}'), wait_messages(5, '{m_slow}');
-SELECT count(*) FROM ((TABLE k_slow EXCEPT ALL SELECT * FROM k_insert WHERE v <> 'bad') UNION ALL (SELECT * FROM k_insert WHERE v <> 'bad' EXCEPT ALL TABLE k_slow)) AS differ;
+SELECT wait_messages(4, '{n_slow}'), wait_messages(5, '{m_slow}');
 SELECT count(*) FROM ((TABLE n_slow EXCEPT ALL TABLE n_snake) UNION ALL (TABLE n_snake EXCEPT ALL TABLE n_slow)) AS differ;
 SELECT count(*) FROM ((TABLE m_slow EXCEPT ALL TABLE m_insert) UNION ALL (TABLE m_insert EXCEPT ALL TABLE m_slow)) AS differ;
 SELECT * FROM all_counts;
@@ -227,10 +158,10 @@ SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions \g
 ALTER SYSTEM RESET stream_ingest.direct_write;
 SELECT pg_reload_conf() \g /dev/null
 
-DROP TABLE k_apply, n_apply, m_apply;
+DROP TABLE n_apply, m_apply;
 DROP OWNED BY documents_owner;
 DROP ROLE documents_owner;
-DROP TABLE k_insert, k_ignore, k_upsert, u_upsert, k_slow, n_snake, n_case, n_upsert, n_two, n_slow, m_insert, m_ignore, m_upsert, m_slow, tried;
-DROP FUNCTION key_as(text, bytea, text), try(jsonb, text, text, text, jsonb), wait_messages(int, name[]);
+DROP TABLE n_snake, n_case, n_upsert, n_two, n_slow, m_insert, m_ignore, m_upsert, m_slow, tried;
+DROP FUNCTION try(jsonb, text, text, text, jsonb), wait_messages(int, name[]);
 DROP VIEW all_counts;
 DROP EXTENSION stream_ingest CASCADE;

@@ -23,7 +23,6 @@
 #include "common/bytes.h"
 #include "common/kafka_time.h"
 #include "common/words.h"
-#include "format/decode_key.h"
 
 /* How much of a name from the payload a detail quotes. */
 #define QUOTED_LENGTH		100
@@ -66,8 +65,6 @@ static bool take_field(SiConverter *converter, ColumnState *state, Datum *result
 					   bool *isnull);
 static bool take_bytes(SiConverter *converter, ColumnState *state, Datum *result,
 					   bool *isnull);
-static bool take_key(SiConverter *converter, ColumnState *state, Datum *result,
-					 bool *isnull);
 static bool take_metadata(SiConverter *converter, ColumnState *state, Datum *result,
 						  bool *isnull);
 static bool take_timestamp(SiConverter *converter, ColumnState *state, Datum *result,
@@ -178,9 +175,6 @@ init_column(ColumnState *state, const SiMapping *mapping, const SiColumn *column
 	si_datum_init_column(&state->datum, column);
 	state->native = column->type == native_type(column->source) && column->typmod < 0;
 	state->take = choose_source(column->source);
-	if (column->source == SI_SOURCE_KEY && base_type != BYTEAOID &&
-		mapping->key_format >= SI_KEY_INT16 && mapping->key_format <= SI_KEY_UUID)
-		state->take = take_key;
 	state->base_type = base_type;
 	state->unwraps = mapping->extended_json && base_type != JSONOID && base_type != JSONBOID;
 }
@@ -422,29 +416,6 @@ take_bytes(SiConverter *converter, ColumnState *state, Datum *result,
 	*isnull = false;
 
 	return state->datum.convert(&converter->maker, &state->datum, &value, result);
-}
-
-/* "$key" where the option "key_format" says what its bytes are. */
-static bool
-take_key(SiConverter *converter, ColumnState *state, Datum *result,
-		 bool *isnull)
-{
-	const SiMessage *message = converter->message;
-	char		room[SI_KEY_ROOM];
-	SiValue		value;
-	SiDecodeError error;
-
-	if (message->key == NULL)
-		return take_null(converter, state, result, isnull);
-
-	*isnull = false;
-	if (!si_key_read(converter->mapping->key_format, message->key, message->key_len,
-					 room, &value, &error))
-	{
-		*converter->maker.failure = *si_failure_from_decode(&error);
-		return false;
-	}
-	return convert_value(converter, state, &value, result);
 }
 
 /* What every message has: directly, or else by the rules for fields. */

@@ -18,7 +18,6 @@
 
 #include "apply/extended_json.h"
 #include "common/bytes.h"
-#include "format/decode_key.h"
 #include "format/json_scan.h"
 #include "format/value_text.h"
 
@@ -194,11 +193,23 @@ decode_base64(const char *text, size_t len, char *bytes)
 	return n;
 }
 
+/* The text of a UUID. */
+static void
+take_uuid(const char *bytes, SiValue *result)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 0; i < UUID_BYTES; i++)
+		appendStringInfo(&text, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+						 (unsigned char) bytes[i]);
+	set_string(result, SI_VALUE_STRING, text.data, text.len);
+}
+
 /* A UUID where it is one, unless bytes are wanted. */
 static bool
 take_bytes(const SiJsonToken *base64, const SiJsonToken *subtype, Oid base_type, SiValue *result)
 {
-	SiDecodeError error;
 	char	   *bytes;
 	char		number[4] = "";
 	int			n;
@@ -214,7 +225,10 @@ take_bytes(const SiJsonToken *base64, const SiJsonToken *subtype, Oid base_type,
 	kind = strtol(number, NULL, 16);
 	if (base_type != BYTEAOID && n == UUID_BYTES &&
 		(kind == SUBTYPE_OLD_UUID || kind == SUBTYPE_UUID))
-		return si_key_read(SI_KEY_UUID, bytes, n, palloc(SI_KEY_ROOM), result, &error);
+	{
+		take_uuid(bytes, result);
+		return true;
+	}
 	set_string(result, SI_VALUE_BYTES, bytes, n);
 	return true;
 }

@@ -345,27 +345,6 @@ check_contents(const SiDecoderRoutine *routine, const SiFormatOptions *result)
 			 refusal->detail != NULL ? errdetail("%s", refusal->detail) : 0));
 }
 
-/* A key that is one value has no fields that a mapping could name. */
-static void
-check_key_sources(const SiMapping *mapping, const SiOptions *options)
-{
-	for (int i = 0; i < mapping->ncolumns && options->key_format != SI_KEY_JSON; i++)
-	{
-		const SiColumn *column = &mapping->columns[i];
-		const SiWantedField *wanted;
-
-		if (column->source != SI_SOURCE_FIELD || column->field == mapping->decode.rest_field)
-			continue;
-		wanted = &mapping->decode.fields[column->field];
-		if (wanted->of_key && si_path_outer_steps(wanted) > 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("column \"%s\" cannot take \"%s\": by the option \"key_format\" keys have no fields",
-							column->name, column->source_text),
-					 errhint("The whole key is \"$key\".")));
-	}
-}
-
 void
 si_format_options(const char *format, const SiMapping *mapping, const char *relname,
 				  const SiOptions *options, SiFormatOptions *result)
@@ -377,9 +356,6 @@ si_format_options(const char *format, const SiMapping *mapping, const char *reln
 	if (options->schema != NULL)
 		result->schema = pg_server_to_any(options->schema, strlen(options->schema), PG_UTF8);
 	check_contents(routine, result);
-	result->key_format = options->key_format;
-	if (mapping != NULL)
-		check_key_sources(mapping, options);
 	if (routine->fields == SI_FIELDS_NAMED)
 		return;
 	if ((routine->options & SI_FORMAT_DELIMITER) != 0)

@@ -163,7 +163,6 @@ build(MappingBuilder *builder, const char *json)
 	mapping->unknown_fields = options->unknown_fields;
 	mapping->epoch_unit = options->epoch_unit;
 	mapping->encoding = options->encoding;
-	mapping->key_format = options->key_format;
 	mapping->extended_json = options->extended_json;
 	mapping->decode.match_names = options->match_names;
 	mapping->decode.fields = builder->fields;

@@ -49,7 +49,6 @@ typedef struct SiMapping
 	SiUnknownFields unknown_fields;
 	SiEpochUnit epoch_unit;		/* what a bare number in a date column counts */
 	int			encoding;		/* pg_enc, of keys and values */
-	SiKeyFormat key_format;
 	bool		extended_json;	/* do MongoDB's objects stand for their value? */
 	SiDecodePlan decode;
 

@@ -23,8 +23,7 @@ struct SiTombstone
 	int			ncolumns;		/* of the batch's mapping */
 	SiMapping	mapping;		/* the key's columns alone */
 	SiConverter *converter;
-	SiTranscoder *transcoder;	/* NULL where keys are UTF-8, or not decoded
-								 * as JSON */
+	SiTranscoder *transcoder;	/* NULL where keys are UTF-8 */
 	SiDecoder  *members;		/* a key that is an object */
 	SiDecoder  *whole;			/* a key that is a JSON string; NULL where no
 								 * plain key can be taken */
@@ -37,8 +36,7 @@ struct SiTombstone
 static void release_decoders(void *arg);
 static void set_source(SiTombstone *tombstone, int i, const SiMapping *mapping,
 					   const SiColumn *column);
-static SiDecoder *make_decoder(const char *format, const SiDecodePlan *plan,
-							   SiKeyFormat key_format);
+static SiDecoder *make_decoder(const char *format, const SiDecodePlan *plan);
 static bool decode_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
 					   SiRecord *record, SiFailure *failure);
 static bool decode_with(SiTombstone *tombstone, SiDecoder *decoder, const SiDecodePlan *plan,
@@ -71,18 +69,16 @@ si_tombstone_create(const SiMapping *mapping, const SiKey *key, const char *form
 	tombstone->mapping.missing_fields = SI_MISSING_NULL;
 	tombstone->mapping.epoch_unit = mapping->epoch_unit;
 	tombstone->mapping.encoding = mapping->encoding;
-	tombstone->mapping.key_format = mapping->key_format;
 	tombstone->mapping.extended_json = mapping->extended_json;
 	tombstone->mapping.decode.match_names = mapping->decode.match_names;
-	if (mapping->key_format == SI_KEY_JSON)
-		tombstone->transcoder = si_transcode_create(mapping->encoding);
+	tombstone->transcoder = si_transcode_create(mapping->encoding);
 	for (int i = 0; i < n; i++)
 		set_source(tombstone, i, mapping, &mapping->columns[key->columns[i].column]);
 
 	tombstone->converter = si_convert_create(&tombstone->mapping, topic);
-	tombstone->members = make_decoder(format, &tombstone->mapping.decode, mapping->key_format);
+	tombstone->members = make_decoder(format, &tombstone->mapping.decode);
 	if (tombstone->whole_plan.nfields > 0)
-		tombstone->whole = make_decoder(format, &tombstone->whole_plan, mapping->key_format);
+		tombstone->whole = make_decoder(format, &tombstone->whole_plan);
 	return tombstone;
 }
 
@@ -131,9 +127,9 @@ set_source(SiTombstone *tombstone, int i, const SiMapping *mapping, const SiColu
 }
 
 static SiDecoder *
-make_decoder(const char *format, const SiDecodePlan *plan, SiKeyFormat key_format)
+make_decoder(const char *format, const SiDecodePlan *plan)
 {
-	SiFormatOptions options = {.key_format = key_format};
+	SiFormatOptions options = {0};
 	SiDecoder  *decoder = si_decoder_create(format, plan, &options);
 
 	if (decoder == NULL)
@@ -190,14 +186,6 @@ decode_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena, SiR
 {
 	SiDecodeError error;
 
-	if (tombstone->whole != NULL && tombstone->mapping.key_format != SI_KEY_JSON)
-	{
-		if (decode_with(tombstone, tombstone->whole, &tombstone->whole_plan, message, arena,
-						record, &error))
-			return true;
-		*failure = *si_failure_from_decode(&error);
-		return false;
-	}
 	if (tombstone->whole != NULL && take_plain_key(tombstone, message, arena, record))
 		return true;
 	if (decode_with(tombstone, tombstone->members, &tombstone->mapping.decode, message, arena,

@@ -18,8 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/decode_key.h"
-#include "format/json_inner.h"
+#include "format/decoder.h"
 
 /*
  * Under AddressSanitizer the unused parts of a chunk are poisoned, so that a
@@ -248,8 +247,18 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 	if (si_json_inner_needed(plan))
 	{
 		decoder->inner = si_json_inner_create(plan);
-		if (decoder->inner != NULL)
-			plan = si_json_inner_outer_plan(decoder->inner);
+		if (decoder->inner == NULL)
+		{
+			free(decoder);
+			return NULL;
+		}
+		plan = si_json_inner_outer_plan(decoder->inner);
+	}
+	decoder->state = routine->create(plan, options);
+	if (decoder->state == NULL)
+	{
+		si_decoder_destroy(decoder);
+		return NULL;
 	}
 	if (!plan_wants_key(plan))
 		return decoder;

@@ -89,20 +89,8 @@ typedef struct SiDecodePlan
 	bool		find_unknown;	/* report a top-level field that no column
 								 * takes */
 	SiKeyFormat key_format;		/* of the fields that look into the key */
+	SiMatchNames match_names;	/* of fields with own_name */
 } SiDecodePlan;
-
-/* How keys are written: JSON, or one value without fields (decode_key). */
-typedef enum SiKeyFormat
-{
-	SI_KEY_JSON,
-	SI_KEY_INT16,
-	SI_KEY_INT32,
-	SI_KEY_INT64,
-	SI_KEY_FLOAT64,
-	SI_KEY_UUID,
-	SI_KEY_TEXT,
-	SI_KEY_BYTES
-} SiKeyFormat;
 
 /*
  * Settings of the formats; a format ignores what is not its own.  Zero and
@@ -124,7 +112,6 @@ typedef struct SiFormatOptions
 	const char *const *columns;
 
 	const char *schema;			/* avro: of all messages; NULL for none */
-	SiKeyFormat key_format;
 } SiFormatOptions;
 
 /*
@@ -239,5 +226,26 @@ extern const SiDecoderRoutine si_decoder_avro;
 
 /* Keys that are one value, whatever the format of values is: decode_key alone. */
 extern const SiDecoderRoutine si_decoder_key;
+
+/* ---- paths that enter strings, in json_inner; called by decoder.c alone ---- */
+
+typedef struct SiJsonInner SiJsonInner;
+
+/* Does a path of the plan enter a string? */
+extern bool si_json_inner_needed(const SiDecodePlan *plan);
+
+/* NULL when out of memory.  The plan must outlive the result. */
+extern SiJsonInner *si_json_inner_create(const SiDecodePlan *plan);
+
+/* The plan for the format's decoder. */
+extern const SiDecodePlan *si_json_inner_outer_plan(const SiJsonInner *inner);
+
+/*
+ * Replace the strings that the format's decoder has put into the record by what
+ * the plan wants of them.  False with *error filled if one is not JSON.
+ */
+extern bool si_json_inner_decode(SiJsonInner *inner, SiArena *arena, SiRecord *record,
+								 SiDecodeError *error);
+extern void si_json_inner_destroy(SiJsonInner *inner);
 
 #endif							/* SI_DECODER_H */

@@ -3,6 +3,10 @@
  * json_inner.c
  *	  Paths that enter a string which holds JSON, as in "after::json.name".
  *
+ * The format's own decoder gets a plan in which such a path ends at the string.
+ * The string is then decoded as a JSON document by the rest of the path.  So
+ * this works with every format, and costs nothing where no path does so.
+ *
  * All paths that enter the same string share one JSON decoder.  A string within
  * such a string is that decoder's own affair.
  *
@@ -14,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/json_inner.h"
+#include "format/decoder.h"
 
 /* How much of a path a message names. */
 #define NAMED_LENGTH	64

@@ -201,7 +201,7 @@ take_plain_key(const SiMessage *message, SiTranscoder *transcoder, SiValue *valu
 /* The text of the fields as JSON, or NULL. */
 static char *
 decode_message(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *transcoder,
-			   SiKeyFormat key_format, const SiMessage *message, SiArena *arena, Decoded *decoded)
+			   const SiMessage *message, SiArena *arena, Decoded *decoded)
 {
 	SiRecord	record;
 	SiDecodeError error;
@@ -210,11 +210,6 @@ decode_message(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *trans
 	decoded->op = message->value != NULL ? SI_OP_WRITE : SI_OP_DELETE;
 	if (message->value == NULL && message->key == NULL)
 		return NULL;
-	if (message->value == NULL && key_format == SI_KEY_TEXT)
-	{
-		take_plain_key(message, transcoder, &key);
-		return object_text(&key, "$key");
-	}
 	if (decode_whole(decoder, plan, transcoder, message, arena, &record, &error))
 		return object_text(&record.fields[0], message->value != NULL ? "$value" : "$key");
 	si_failure_check_decode(&error);
@@ -245,9 +240,7 @@ static void
 decode(const char *format, const SiMessage *message, const SiOptions *options,
 	   Decoded *decoded)
 {
-	bool		as_it_came = message->value == NULL && options->key_format != SI_KEY_JSON &&
-		options->key_format != SI_KEY_TEXT;
-	SiTranscoder *transcoder = as_it_came ? NULL : si_transcode_create(options->encoding);
+	SiTranscoder *transcoder = si_transcode_create(options->encoding);
 	SiFormatOptions format_options;
 	SiDecodePlan plan;
 	SiDecoder  *volatile decoder = NULL;
@@ -267,8 +260,7 @@ decode(const char *format, const SiMessage *message, const SiOptions *options,
 			ereport(ERROR,
 					(errcode(ERRCODE_OUT_OF_MEMORY),
 					 errmsg("out of memory")));
-		json = decode_message(decoder, &plan, transcoder, options->key_format, message, arena,
-							  decoded);
+		json = decode_message(decoder, &plan, transcoder, message, arena, decoded);
 	}
 	PG_FINALLY();
 	{

@@ -135,7 +135,6 @@ typedef struct SiOptions
 	int			encoding;		/* pg_enc, of the messages */
 	SiKeyFormat key_format;
 	char	   *schema;			/* of all messages, as text; NULL = none */
-	SiKeyFormat key_format;
 	SiMatchNames match_names;
 	bool		extended_json;
 	char	   *group_id;		/* NULL = <group_prefix><database>.<name> */

@@ -141,7 +141,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 3 + MAX_FIELDS)
 		return 0;
-	options.key_format = data[0] % (SI_KEY_BYTES + 1);
+	plan.key_format = data[0] % (SI_KEY_UUID + 1);
 	plan.match_names = data[1] % (SI_MATCH_SNAKE_CASE + 1);
 	plan.nfields = data[1] / 4 % MAX_FIELDS + 1;
 	plan.find_unknown = data[1] >= 128;
