@@ -17,6 +17,7 @@
 
 #include "apply/format.h"
 #include "common/failure.h"
+#include "format/match_names.h"
 
 /* ---- options of another format ---- */
 
@@ -155,6 +156,49 @@ count_names(const SiDecoderRoutine *routine, const SiMapping *mapping)
 	return n;
 }
 
+/* Does a column take the field of exactly this name, in UTF-8? */
+static bool
+has_field(const SiMapping *mapping, const char *name)
+{
+	for (int i = 0; i < mapping->decode.nfields; i++)
+	{
+		const SiWantedField *wanted = &mapping->decode.fields[i];
+
+		if (i != mapping->decode.rest_field && !wanted->of_key && wanted->nsteps > 0 &&
+			wanted->steps[0].key != NULL && strcmp(wanted->steps[0].key, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The name that a column of the messages has for the decoder: where
+ * match_names makes it mean a column of the destination, that one's.
+ */
+static const char *
+matched_name(const SiMapping *mapping, const char *name)
+{
+	char		folded[SI_MATCH_ROOM];
+	char		own[SI_MATCH_ROOM];
+	size_t		len;
+
+	if (mapping == NULL || mapping->decode.match_names == SI_MATCH_EXACT ||
+		has_field(mapping, name))
+		return name;
+	len = si_match_names_fold(mapping->decode.match_names, name, strlen(name), folded);
+	for (int i = 0; i < mapping->decode.nfields && len > 0; i++)
+	{
+		const SiWantedField *wanted = &mapping->decode.fields[i];
+
+		if (wanted->own_name &&
+			si_match_names_fold(mapping->decode.match_names, wanted->steps[0].key,
+								wanted->steps[0].key_len, own) == len &&
+			memcmp(own, folded, len) == 0)
+			return wanted->steps[0].key;
+	}
+	return name;
+}
+
 static void
 set_columns(const SiDecoderRoutine *routine, const SiMapping *mapping,
 			const SiOptions *options, SiFormatOptions *result)
@@ -170,8 +214,17 @@ set_columns(const SiDecoderRoutine *routine, const SiMapping *mapping,
 	}
 	names = palloc(sizeof(char *) * Max(n, 1));
 	for (int i = 0; i < n; i++)
-		names[i] = pstrdup(pg_server_to_any(options->header_columns[i],
-											strlen(options->header_columns[i]), PG_UTF8));
+	{
+		names[i] = matched_name(mapping,
+								pstrdup(pg_server_to_any(options->header_columns[i],
+														 strlen(options->header_columns[i]),
+														 PG_UTF8)));
+		for (int j = 0; j < i; j++)
+		{
+			if (strcmp(names[i], names[j]) == 0)
+				refuse("header_columns", "By the option \"match_names\" two of the names mean the same column.");
+		}
+	}
 	result->ncolumns = n;
 	result->columns = names;
 }
@@ -196,9 +249,11 @@ check_single_column(const SiDecoderRoutine *routine, const SiOptions *options,
 static bool
 has_column(const SiFormatOptions *format, const SiWantedField *wanted)
 {
-	if (wanted->nsteps == 0)
+	int			nsteps = si_path_outer_steps(wanted);
+
+	if (nsteps == 0)
 		return true;
-	for (int i = 0; i < format->ncolumns && wanted->nsteps == 1; i++)
+	for (int i = 0; i < format->ncolumns && nsteps == 1; i++)
 	{
 		if (wanted->steps[0].key != NULL &&
 			strlen(format->columns[i]) == wanted->steps[0].key_len &&
@@ -232,7 +287,7 @@ check_unknown(const SiMapping *mapping, const char *relname, const SiFormatOptio
 		{
 			const SiWantedField *wanted = &mapping->decode.fields[j];
 
-			taken = !wanted->of_key && wanted->nsteps == 1 && wanted->steps[0].key != NULL &&
+			taken = !wanted->of_key && si_path_outer_steps(wanted) == 1 && wanted->steps[0].key != NULL &&
 				strcmp(wanted->steps[0].key, result->columns[i]) == 0;
 		}
 		if (!taken)

@@ -29,6 +29,7 @@
 
 #include "apply/mapping.h"
 #include "apply/mapping_source.h"
+#include "format/match_names.h"
 #include "options/nearest.h"
 
 typedef struct MappingBuilder
@@ -84,6 +85,7 @@ static bool wants_absent_bit(const MappingBuilder *builder,
 static int	add_source_field(MappingBuilder *builder, const SiMappingSource *source, Oid type);
 static bool same_path(const SiWantedField *a, const SiWantedField *b);
 static void add_skipped_fields(MappingBuilder *builder);
+static void check_names(const MappingBuilder *builder);
 static bool needs_field(const SiMapping *mapping);
 static const char *to_utf8(const char *text);
 static const char *to_server(const char *text);
@@ -161,6 +163,8 @@ build(MappingBuilder *builder, const char *json)
 	mapping->unknown_fields = options->unknown_fields;
 	mapping->epoch_unit = options->epoch_unit;
 	mapping->encoding = options->encoding;
+	mapping->extended_json = options->extended_json;
+	mapping->decode.match_names = options->match_names;
 	mapping->decode.fields = builder->fields;
 	mapping->decode.rest_field = -1;
 	mapping->decode.key_format = options->key_format;
@@ -182,6 +186,8 @@ build(MappingBuilder *builder, const char *json)
 			add_column(builder, i);
 	}
 
+	if (options->match_names != SI_MATCH_EXACT)
+		check_names(builder);
 	mapping->needs_field = needs_field(mapping);
 	mapping->decode.find_unknown =
 		options->unknown_fields == SI_UNKNOWN_ERROR &&
@@ -407,6 +413,7 @@ set_own_name(SiMappingSource *source, const char *name)
 	source->text = pstrdup(name);
 	source->path.nsteps = 1;
 	source->path.steps = step;
+	source->path.own_name = true;
 }
 
 /* Append the column that this attribute with a source is. */
@@ -486,7 +493,8 @@ add_source_field(MappingBuilder *builder, const SiMappingSource *source, Oid typ
 static bool
 same_path(const SiWantedField *a, const SiWantedField *b)
 {
-	if (a->of_key != b->of_key || a->nsteps != b->nsteps || a->as_json != b->as_json)
+	if (a->of_key != b->of_key || a->nsteps != b->nsteps || a->as_json != b->as_json ||
+		a->own_name != b->own_name)
 		return false;
 
 	for (int i = 0; i < a->nsteps; i++)
@@ -519,6 +527,47 @@ add_skipped_fields(MappingBuilder *builder)
 		if (builder->skip[i] && source->state == SI_SOURCE_SET &&
 			source->kind == SI_SOURCE_FIELD && !source->rest)
 			(void) add_source_field(builder, source, TupleDescAttr(builder->desc, i)->atttypid);
+	}
+}
+
+/* The name that a column's own name becomes by match_names; NULL without one. */
+static char *
+fold_own_name(const MappingBuilder *builder, int attidx)
+{
+	const SiMappingSource *source = &builder->sources[attidx];
+	char		folded[SI_MATCH_ROOM];
+	size_t		len;
+
+	if (source->state != SI_SOURCE_SET || !source->own_name)
+		return NULL;
+	len = si_match_names_fold(builder->options->match_names, source->path.steps[0].key,
+							  source->path.steps[0].key_len, folded);
+	return len == 0 ? NULL : pnstrdup(folded, len);
+}
+
+/* Refuse two columns that one field could mean. */
+static void
+check_names(const MappingBuilder *builder)
+{
+	int			n = builder->desc->natts;
+	char	  **folded = palloc(sizeof(char *) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		folded[i] = fold_own_name(builder, i);
+		for (int j = 0; j < i && folded[i] != NULL; j++)
+		{
+			if (folded[j] == NULL || strcmp(folded[i], folded[j]) != 0)
+				continue;
+			ereport(ERROR,
+					(errcode(ERRCODE_AMBIGUOUS_COLUMN),
+					 errmsg("columns \"%s\" and \"%s\" of \"%s\" would take the same field",
+							NameStr(TupleDescAttr(builder->desc, j)->attname),
+							NameStr(TupleDescAttr(builder->desc, i)->attname),
+							builder->relname),
+					 errdetail("By the option \"match_names\" both names are the same."),
+					 errhint("Say in \"mapping\" which field one of them takes.")));
+		}
 	}
 }
 

@@ -20,6 +20,9 @@
 #include "apply/mapping_source.h"
 #include "options/nearest.h"
 
+/* What enters a string that holds JSON. */
+#define SI_INNER_JSON	"::json"
+
 /* A source while it is read, with what its errors have to name. */
 typedef struct SourceReader
 {
@@ -124,7 +127,7 @@ read_text_source(SiMappingSource *source, const SourceReader *reader)
 static void
 read_special_source(SiMappingSource *source, const SourceReader *reader)
 {
-	size_t		len = strcspn(reader->utf8, ".[");
+	size_t		len = strcspn(reader->utf8, ".[:");
 	const SpecialSource *special = find_special(reader, len);
 	const char *tail = reader->utf8 + len;
 
@@ -135,15 +138,21 @@ read_special_source(SiMappingSource *source, const SourceReader *reader)
 		source->rest = special->kind == SI_SOURCE_FIELD;
 }
 
-/* "$key" takes a path, "$headers" a name, which may hold dots itself. */
+/*
+ * "$key" takes a path, "$headers" a name, which may hold dots itself, and
+ * "$value" a path into the JSON that a string holds.
+ */
 static void
 read_special_tail(SiMappingSource *source, const SourceReader *reader,
 				  const SpecialSource *special, const char *tail)
 {
-	if (special->kind == SI_SOURCE_KEY)
+	bool		of_value = special->kind == SI_SOURCE_VALUE &&
+		strncmp(tail, SI_INNER_JSON, strlen(SI_INNER_JSON)) == 0;
+
+	if (special->kind == SI_SOURCE_KEY || of_value)
 	{
 		source->kind = SI_SOURCE_FIELD;
-		source->path.of_key = true;
+		source->path.of_key = !of_value;
 		read_path(&source->path, reader, tail);
 	}
 	else if (special->kind == SI_SOURCE_HEADERS)
@@ -221,7 +230,8 @@ read_array_source(SiMappingSource *source, const SourceReader *reader, json_t *j
 }
 
 /*
- * Read a path: names parted by dots, and indexes in brackets.  The path of a
+ * Read a path: names parted by dots, indexes in brackets, and "::json", which
+ * enters a string.  The path of a
  * key's field comes with the dot or bracket that parts it from "$key".
  */
 static void
@@ -233,9 +243,15 @@ read_path(SiWantedField *path, const SourceReader *reader, const char *text)
 
 	do
 	{
-		if (*at == '[')
+		if (strncmp(at, SI_INNER_JSON, strlen(SI_INNER_JSON)) == 0 &&
+			(n > 0 || reader->utf8[0] == '$'))
+		{
+			steps[n].index = SI_STEP_JSON;
+			at += strlen(SI_INNER_JSON);
+		}
+		else if (*at == '[')
 			at = read_index_step(&steps[n], reader, at);
-		else if (n == 0 && !path->of_key)
+		else if (n == 0 && reader->utf8[0] != '$')
 			at = read_name_step(&steps[n], reader, at);
 		else if (*at == '.')
 			at = read_name_step(&steps[n], reader, at + 1);
@@ -252,7 +268,11 @@ read_path(SiWantedField *path, const SourceReader *reader, const char *text)
 static const char *
 read_name_step(SiPathStep *step, const SourceReader *reader, const char *text)
 {
+	const char *inner = strstr(text, SI_INNER_JSON);
 	size_t		len = strcspn(text, ".[]");
+
+	if (inner != NULL && (size_t) (inner - text) <len)
+		len = inner - text;
 
 	if (len == 0)
 		bad_path(reader, text, "The name of a field is expected");

@@ -69,6 +69,8 @@ si_tombstone_create(const SiMapping *mapping, const SiKey *key, const char *form
 	tombstone->mapping.missing_fields = SI_MISSING_NULL;
 	tombstone->mapping.epoch_unit = mapping->epoch_unit;
 	tombstone->mapping.encoding = mapping->encoding;
+	tombstone->mapping.extended_json = mapping->extended_json;
+	tombstone->mapping.decode.match_names = mapping->decode.match_names;
 	tombstone->transcoder = si_transcode_create(mapping->encoding);
 	for (int i = 0; i < n; i++)
 		set_source(tombstone, i, mapping, &mapping->columns[key->columns[i].column]);
@@ -114,6 +116,7 @@ set_source(SiTombstone *tombstone, int i, const SiMapping *mapping, const SiColu
 	step->key_len = strlen(step->key);
 	wanted->nsteps = 1;
 	wanted->steps = step;
+	wanted->own_name = true;
 	if (tombstone->key->ncolumns == 1)
 	{
 		tombstone->whole_field.of_key = true;

@@ -74,6 +74,7 @@ struct SiDecoder
 {
 	const SiDecodePlan *plan;
 	const SiDecoderRoutine *routine;
+	SiJsonInner *inner;			/* NULL where no path enters a string */
 	void	   *state;
 	const SiDecoderRoutine *key_routine;	/* NULL if no field is the key's */
 	void	   *key_state;		/* may be the same as state */
@@ -244,10 +245,20 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 		return NULL;
 	decoder->plan = plan;
 	decoder->routine = routine;
+	if (si_json_inner_needed(plan))
+	{
+		decoder->inner = si_json_inner_create(plan);
+		if (decoder->inner == NULL)
+		{
+			free(decoder);
+			return NULL;
+		}
+		plan = si_json_inner_outer_plan(decoder->inner);
+	}
 	decoder->state = routine->create(plan, options);
 	if (decoder->state == NULL)
 	{
-		free(decoder);
+		si_decoder_destroy(decoder);
 		return NULL;
 	}
 	if (!plan_wants_key(plan))
@@ -296,6 +307,9 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 		!decoder->key_routine->decode_key(decoder->key_state, message, arena,
 										  record, error))
 		return false;
+	if (decoder->inner != NULL &&
+		!si_json_inner_decode(decoder->inner, arena, record, error))
+		return false;
 	record->any_field = has_field(record);
 	return true;
 }
@@ -307,7 +321,9 @@ si_decoder_destroy(SiDecoder *decoder)
 		return;
 	if (decoder->key_state != NULL && decoder->key_state != decoder->state)
 		decoder->key_routine->destroy(decoder->key_state);
-	decoder->routine->destroy(decoder->state);
+	if (decoder->state != NULL)
+		decoder->routine->destroy(decoder->state);
+	si_json_inner_destroy(decoder->inner);
 	free(decoder);
 }
 

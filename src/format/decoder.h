@@ -44,6 +44,17 @@ typedef struct SiPathStep
 	int			index;			/* from 0; used where key is NULL */
 } SiPathStep;
 
+/* The index of a step into a string that holds JSON; only json_inner has it. */
+#define SI_STEP_JSON	(-2)
+
+/* Which names of fields mean a column that takes the field of its own name. */
+typedef enum SiMatchNames
+{
+	SI_MATCH_EXACT,
+	SI_MATCH_IGNORE_CASE,
+	SI_MATCH_SNAKE_CASE
+} SiMatchNames;
+
 /* A value that a column takes; no steps means the whole decoded value. */
 typedef struct SiWantedField
 {
@@ -53,7 +64,21 @@ typedef struct SiWantedField
 	bool		as_json;		/* its taker reads JSON: a string with \u0000,
 								 * which no text can hold, is handed over as
 								 * it is written (SI_VALUE_WRITTEN) */
+	bool		own_name;		/* the only step is the column's own name,
+								 * which the plan's match_names is for */
 } SiWantedField;
+
+/* How many steps of a path come before the first one into a string. */
+static inline int
+si_path_outer_steps(const SiWantedField *path)
+{
+	int			n = 0;
+
+	while (n < path->nsteps &&
+		   (path->steps[n].key != NULL || path->steps[n].index != SI_STEP_JSON))
+		n++;
+	return n;
+}
 
 typedef struct SiDecodePlan
 {
@@ -64,6 +89,7 @@ typedef struct SiDecodePlan
 	bool		find_unknown;	/* report a top-level field that no column
 								 * takes */
 	SiKeyFormat key_format;		/* of the fields that look into the key */
+	SiMatchNames match_names;	/* of fields with own_name */
 } SiDecodePlan;
 
 /*
@@ -204,5 +230,26 @@ extern const SiDecoderRoutine si_decoder_protobuf;
 
 /* Keys that are one value, whatever the format of values is: decode_key alone. */
 extern const SiDecoderRoutine si_decoder_key;
+
+/* ---- paths that enter strings, in json_inner; called by decoder.c alone ---- */
+
+typedef struct SiJsonInner SiJsonInner;
+
+/* Does a path of the plan enter a string? */
+extern bool si_json_inner_needed(const SiDecodePlan *plan);
+
+/* NULL when out of memory.  The plan must outlive the result. */
+extern SiJsonInner *si_json_inner_create(const SiDecodePlan *plan);
+
+/* The plan for the format's decoder. */
+extern const SiDecodePlan *si_json_inner_outer_plan(const SiJsonInner *inner);
+
+/*
+ * Replace the strings that the format's decoder has put into the record by what
+ * the plan wants of them.  False with *error filled if one is not JSON.
+ */
+extern bool si_json_inner_decode(SiJsonInner *inner, SiArena *arena, SiRecord *record,
+								 SiDecodeError *error);
+extern void si_json_inner_destroy(SiJsonInner *inner);
 
 #endif							/* SI_DECODER_H */

@@ -73,6 +73,14 @@ typedef struct SiPathField
 	int			number;			/* in the plan */
 } SiPathField;
 
+/* A member of the root by what match_names makes of its name. */
+typedef struct SiPathFolded
+{
+	char	   *name;
+	size_t		len;
+	int			member;
+} SiPathFolded;
+
 typedef struct SiPathTree
 {
 	SiPathField *fields;
@@ -88,6 +96,9 @@ typedef struct SiPathTree
 	bool		by_name;		/* is anything asked for by name? */
 	uint64_t	readings;		/* documents read so far */
 	const char *prefix;			/* of messages */
+	SiMatchNames match_names;
+	SiPathFolded *folded;		/* ascending; of columns' own names */
+	int			nfolded;
 } SiPathTree;
 
 /*
@@ -100,7 +111,10 @@ extern bool si_path_tree_build(SiPathTree *tree, const SiDecodePlan *plan, bool 
 /* Free what a tree holds, but not the tree itself. */
 extern void si_path_tree_free(SiPathTree *tree);
 
-/* The member of a node by its name, as an index of tree->members, or -1. */
+/*
+ * The member of a node by its name, as an index of tree->members, or -1.  Where
+ * no member of the root has the name, match_names applies.
+ */
 extern int	si_path_tree_find(const SiPathTree *tree, const SiPathNode *node,
 							  const char *name, size_t len);
 

@@ -12,6 +12,7 @@
 #ifndef SI_OPTION_VALUES_H
 #define SI_OPTION_VALUES_H
 
+#include "format/decoder.h"
 #include "kafka/consumer.h"
 #include "datatype/timestamp.h"
 #include "format/key_format.h"
@@ -135,6 +136,8 @@ typedef struct SiOptions
 	SiKeyFormat key_format;
 	char	   *schema;			/* of all messages, as text; NULL = none */
 	char	   *message;		/* the schema's, of all messages; NULL = none */
+	SiMatchNames match_names;
+	bool		extended_json;
 	char	   *group_id;		/* NULL = <group_prefix><database>.<name> */
 	bool		publish_offsets;
 	int64		max_message_bytes;

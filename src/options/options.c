@@ -85,6 +85,13 @@ static const SiKeyword key_format_keywords[] = {
 	{NULL}
 };
 
+static const SiKeyword match_names_keywords[] = {
+	{"exact", SI_MATCH_EXACT},
+	{"ignore_case", SI_MATCH_IGNORE_CASE},
+	{"snake_case", SI_MATCH_SNAKE_CASE},
+	{NULL}
+};
+
 #define AT(member)	offsetof(SiOptions, member)
 
 static const SiOption option_table[] = {
@@ -118,6 +125,8 @@ static const SiOption option_table[] = {
 	{"key_format", &si_option_keyword, AT(key_format), "json", 0, 0, key_format_keywords},
 	{"schema", &si_option_schema, AT(schema), NULL, 1, 4 * 1024 * 1024},
 	{"message", &si_option_line, AT(message), NULL, 1, 1024},
+	{"match_names", &si_option_keyword, AT(match_names), "exact", 0, 0, match_names_keywords},
+	{"extended_json", &si_option_boolean, AT(extended_json), "false"},
 	{"group_id", &si_option_line, AT(group_id), NULL, 1, 255},
 	{"publish_offsets", &si_option_boolean, AT(publish_offsets), "true"},
 	/* in hex, what is kept of a message must fit into a line of pg_dump's */

@@ -8,9 +8,10 @@
  * machine may be shared.
  *
  *	  cc -O2 -Isrc test/bench/binary_bench.c src/format/decode*.c \
- *		src/format/decimal.c src/format/json_*.c src/format/path_tree.c \
- *		src/format/avro_*.c src/format/proto_*.c src/format/text_rest.c \
- *		src/format/value_text.c -ljansson -lm -o binary_bench
+ *		src/format/decimal.c src/format/json_*.c src/format/match_names.c \
+ *		src/format/path_tree.c src/format/avro_*.c src/format/proto_*.c \
+ *		src/format/text_rest.c src/format/value_text.c -ljansson -lm \
+ *		-o binary_bench
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
