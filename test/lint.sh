@@ -42,7 +42,7 @@ breach()
 # matches PATTERN FILE...: like grep, and no match is no failure.
 matches()
 {
-	[ $# -lt 2 ] || grep -nE -- "$@" /dev/null || [ $? -eq 1 ]
+	[ $# -lt 2 ] || grep -nIE -- "$@" /dev/null || [ $? -eq 1 ]
 }
 
 sources=(src/**/*.[ch])
