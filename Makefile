@@ -12,9 +12,10 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes failure guc kafka_time message reason subtransaction \
 	words
-OBJS_format = avro_decimal avro_document avro_meaning avro_read avro_schema \
-	decode_avro decode_json decode_raw decode_text decoder json_rest json_scan \
-	json_unescape json_verdict path_tree text_rest transcode value_text
+OBJS_format = avro_decimal avro_document avro_meaning avro_program avro_read \
+	avro_schema decode_avro decode_json decode_raw decode_text decoder json_rest \
+	json_scan json_unescape json_verdict path_tree schema_cache schema_id \
+	text_rest transcode value_text
 OBJS_kafka = broker_error client committer consumer consumer_events \
 	consumer_fetch held helper lookup producer
 OBJS_options = document insert_mode nearest option_positions option_schema \

@@ -74,6 +74,7 @@ struct SiDecoder
 	const SiDecodePlan *plan;
 	const SiDecoderRoutine *routine;
 	void	   *state;
+	SiWireFormat wire_format;	/* of values */
 	const SiDecoderRoutine *key_routine;	/* NULL if no field is the key's */
 	void	   *key_state;		/* may be the same as state */
 };
@@ -233,6 +234,7 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 		return NULL;
 	decoder->plan = plan;
 	decoder->routine = routine;
+	decoder->wire_format = options != NULL ? options->wire_format : SI_WIRE_NONE;
 	decoder->state = routine->create(plan, options);
 	if (decoder->state == NULL)
 	{
@@ -258,6 +260,26 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 	return decoder;
 }
 
+/* Decode a message's value, which is the payload of its frame. */
+static bool
+decode_value(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
+			 SiRecord *record, SiDecodeError *error)
+{
+	const SiDecoderRoutine *routine = decoder->routine;
+	SiMessage	inner;
+	SiFrame		frame;
+
+	if (decoder->wire_format == SI_WIRE_NONE && routine->select == NULL)
+		return routine->decode(decoder->state, message, arena, record, error);
+	if (!si_frame_read(decoder->wire_format, message, false, &frame, error) ||
+		(routine->select != NULL && !routine->select(decoder->state, &frame, error)))
+		return false;
+	inner = *message;
+	inner.value = frame.payload;
+	inner.value_len = frame.payload_len;
+	return routine->decode(decoder->state, &inner, arena, record, error);
+}
+
 bool
 si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 				  SiArena *arena, SiRecord *record, SiDecodeError *error)
@@ -277,8 +299,7 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 	memset(&record->unknown, 0, sizeof(SiValue));
 
 	if (message->value != NULL &&
-		!decoder->routine->decode(decoder->state, message, arena, record,
-								  error))
+		!decode_value(decoder, message, arena, record, error))
 		return false;
 	if (message->key != NULL && decoder->key_routine != NULL &&
 		!decoder->key_routine->decode_key(decoder->key_state, message, arena,

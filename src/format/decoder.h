@@ -18,6 +18,7 @@
 
 #include "common/message.h"
 #include "common/record.h"
+#include "format/schema_id.h"
 
 /* ---- arena: memory that lives as long as a batch ---- */
 
@@ -64,6 +65,13 @@ typedef struct SiDecodePlan
 								 * takes */
 } SiDecodePlan;
 
+/* A schema of the messages that name it by this id. */
+typedef struct SiGivenSchema
+{
+	SiSchemaId	id;
+	const char *text;
+} SiGivenSchema;
+
 /*
  * Settings of the formats; a format ignores what is not its own.  Zero and
  * NULL are what COPY has by default.  Texts are UTF-8.
@@ -83,7 +91,10 @@ typedef struct SiFormatOptions
 	int			ncolumns;
 	const char *const *columns;
 
-	const char *schema;			/* avro: of all messages; NULL for none */
+	SiWireFormat wire_format;
+	const char *schema;			/* of all messages; NULL for none */
+	int			nschemas;		/* of messages by their ids */
+	const SiGivenSchema *schemas;
 } SiFormatOptions;
 
 /*
@@ -101,7 +112,8 @@ extern bool si_decoder_fail(SiDecodeError *error, const char *sqlstate,
 #define SI_FORMAT_QUOTE			0x02	/* also "escape" */
 #define SI_FORMAT_COLUMNS		0x04	/* "header_columns" */
 #define SI_FORMAT_ENCODING		0x08
-#define SI_FORMAT_SCHEMA		0x10
+#define SI_FORMAT_SCHEMA		0x10	/* also "schemas" */
+#define SI_FORMAT_WIRE			0x20	/* "wire_format" */
 
 /* Which fields a message has, and where their names come from. */
 typedef enum SiFormatFields
@@ -146,6 +158,14 @@ typedef struct SiDecoderRoutine
 	 * options point to.  NULL when out of memory.
 	 */
 	void	   *(*create) (const SiDecodePlan *plan, const SiFormatOptions *options);
+
+	/*
+	 * Take the schema that a message's frame names for the message that is
+	 * decoded next; what of the payload belongs to the frame is taken off it.
+	 * False with *error filled if there is none.  NULL where a format needs
+	 * no schema.
+	 */
+	bool		(*select) (void *state, SiFrame *frame, SiDecodeError *error);
 
 	/*
 	 * Decode the value of a message that has one, and leave the fields of the
