@@ -15,11 +15,12 @@ OBJS_common = bytes failure guc kafka_time message reason subtransaction \
 OBJS_format = avro_decimal avro_document avro_meaning avro_program avro_read \
 	avro_schema decode_avro decode_json decode_raw decode_text decoder json_rest \
 	json_scan json_unescape json_verdict path_tree schema_cache schema_id \
-	text_rest transcode value_text
+	schema_store text_rest transcode value_text
 OBJS_kafka = broker_error client committer consumer consumer_events \
-	consumer_fetch held helper lookup producer
+	consumer_fetch held helper lookup producer registry registry_answer \
+	registry_http
 OBJS_options = document insert_mode nearest option_positions option_schema \
-	option_types options property property_table server_options
+	option_types options property property_table registry_options server_options
 OBJS_shmem = lock_wait slots
 OBJS_catalog = count_changes dead_letter event fixed_sql position \
 	position_judge progress session settings subscription_columns subscriptions \
@@ -27,12 +28,13 @@ OBJS_catalog = count_changes dead_letter event fixed_sql position \
 OBJS_apply = apply column_default convert convert_batch datum datum_failure \
 	decoded_value direct direct_target fast_input format isolate jsonb_push key \
 	mapping mapping_source other_index outcome plan protect reduce retry \
-	row_notes rows show statement statement_text tombstone typed_datum unix_time \
+	row_notes rows schemas show statement statement_text tombstone typed_datum unix_time \
 	user_sql write writer
 OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \
 	object_ddl places publisher scanner suspension turn utility worker \
 	worker_apply worker_contact worker_fetch worker_limits worker_partitions \
-	worker_prepare worker_rate worker_run worker_status worker_stream \
+	worker_prepare worker_rate worker_run worker_schemas worker_status \
+	worker_stream \
 	worker_wait
 OBJS_functions = arguments connection destination functions \
 	functions_dead_letters functions_decode functions_look functions_preview \
@@ -43,7 +45,7 @@ OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro schemas types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Tests of features that a server may lack: how to detect the feature, and the
@@ -70,6 +72,9 @@ need = $(if $(shell $(PKG_CONFIG) --exists '$(1) >= $(2)' && echo yes),,\
 	$(error stream_ingest needs $(1) $(2) or newer: install $(3) (Debian: apt-get install $(3) pkg-config)))
 $(call need,rdkafka,2.0.2,librdkafka-dev)
 $(call need,jansson,2.14,libjansson-dev)
+ifneq ($(with_schema_registry),no)
+$(call need,libcurl,7.77,libcurl4-openssl-dev)
+endif
 
 PG_MAJOR := $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
 ifeq ($(PG_MAJOR),)
@@ -80,8 +85,13 @@ $(error stream_ingest needs PostgreSQL 15 or newer, and $(PG_CONFIG) belongs to 
 endif
 endif
 
-LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags rdkafka jansson)
-SHLIB_LINK = $(shell $(PKG_CONFIG) --libs rdkafka jansson) -Wl,--version-script=src/exports.map
+# The client of schema registries needs libcurl; with_schema_registry=no does
+# without both.
+with_schema_registry ?= yes
+LIBRARIES = rdkafka jansson $(if $(filter no,$(with_schema_registry)),,libcurl)
+LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(LIBRARIES)) \
+	$(if $(filter no,$(with_schema_registry)),,-DSI_SCHEMA_REGISTRY)
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LIBRARIES)) -Wl,--version-script=src/exports.map
 
 # The server's own headers do not build without a warning under -Wextra.
 PG_CPPFLAGS = -I$(top)/src $(LIBRARY_CFLAGS) -MMD -MP

@@ -56,7 +56,9 @@ check_options(const SiDecoderRoutine *routine, const SiOptions *options)
 		{"null", SI_FORMAT_DELIMITER, options->null_text != NULL},
 		{"header_columns", SI_FORMAT_COLUMNS, options->nheader_columns > 0},
 		{"encoding", SI_FORMAT_ENCODING, options->encoding != PG_UTF8},
+		{"wire_format", SI_FORMAT_WIRE, options->wire_format != SI_WIRE_DEFAULT},
 		{"schema", SI_FORMAT_SCHEMA, options->schema != NULL},
+		{"schemas", SI_FORMAT_SCHEMA, options->nschemas > 0},
 	};
 
 	for (int i = 0; i < lengthof(given); i++)
@@ -274,6 +276,45 @@ check_sources(const SiDecoderRoutine *routine, const SiMapping *mapping,
 			 errhint("The columns that the option \"header_columns\" names are none of its own; use \"mapping\" to say which column takes which.")));
 }
 
+/*
+ * How messages name their schemas: as the option says; else a format that has
+ * schemas expects Confluent's frame, unless all messages have one schema.
+ */
+static void
+set_wire_format(const SiDecoderRoutine *routine, const SiOptions *options,
+				SiFormatOptions *result)
+{
+	bool		by_id = (routine->options & SI_FORMAT_SCHEMA) != 0 && options->schema == NULL;
+
+	result->wire_format = options->wire_format;
+	if (options->wire_format == SI_WIRE_DEFAULT)
+		result->wire_format = by_id ? SI_WIRE_CONFLUENT : SI_WIRE_NONE;
+	if (result->wire_format > SI_WIRE_NONE && options->encoding != PG_UTF8)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"encoding\" does not go with option \"wire_format\""),
+				 errdetail("What a schema registry describes is in UTF-8.")));
+}
+
+/* The schemas of the options, in UTF-8. */
+static void
+set_schemas(const SiOptions *options, SiFormatOptions *result)
+{
+	SiGivenSchema *schemas = palloc(sizeof(SiGivenSchema) * Max(options->nschemas, 1));
+
+	if (options->schema != NULL)
+		result->schema = pg_server_to_any(options->schema, strlen(options->schema), PG_UTF8);
+	for (int i = 0; i < options->nschemas; i++)
+	{
+		const char *text = options->schemas[i].text;
+
+		schemas[i].id = options->schemas[i].id;
+		schemas[i].text = pg_server_to_any(text, strlen(text), PG_UTF8);
+	}
+	result->nschemas = options->nschemas;
+	result->schemas = schemas;
+}
+
 /* What the format itself wants of its options, such as a schema that it can read. */
 static void
 check_contents(const SiDecoderRoutine *routine, const SiFormatOptions *result)
@@ -292,14 +333,15 @@ check_contents(const SiDecoderRoutine *routine, const SiFormatOptions *result)
 
 void
 si_format_options(const char *format, const SiMapping *mapping, const char *relname,
-				  const SiOptions *options, SiFormatOptions *result)
+				  const SiOptions *options, SiSchemaStore *store, SiFormatOptions *result)
 {
 	const SiDecoderRoutine *routine = si_decoder_find(format);
 
 	memset(result, 0, sizeof(SiFormatOptions));
 	check_options(routine, options);
-	if (options->schema != NULL)
-		result->schema = pg_server_to_any(options->schema, strlen(options->schema), PG_UTF8);
+	set_wire_format(routine, options, result);
+	set_schemas(options, result);
+	result->store = store;
 	check_contents(routine, result);
 	if (routine->fields == SI_FIELDS_NAMED)
 		return;

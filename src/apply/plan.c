@@ -27,6 +27,8 @@
 
 #include "apply/format.h"
 #include "apply/plan.h"
+#include "apply/schemas.h"
+#include "format/schema_store.h"
 
 /* All plans of this process, for the callbacks that make them stale. */
 static SiPlan *live = NULL;
@@ -84,6 +86,8 @@ release_plan(void *arg)
 	if (plan->arena != NULL)
 		si_arena_destroy(plan->arena);
 	plan->arena = NULL;
+	si_schema_store_free(plan->store);
+	plan->store = NULL;
 }
 
 /* The same for what si_plan_check made. */
@@ -199,7 +203,6 @@ make_plan(SiPlan *plan, Relation target)
 {
 	const SiSubscription *s = plan->subscription;
 	SiWriter   *writer;
-	SiFormatOptions format;
 	SiSavedSession saved;
 	MemoryContext old;
 
@@ -217,12 +220,15 @@ make_plan(SiPlan *plan, Relation target)
 	plan->mapping = writer->mapping;
 	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));
 	plan->transcoder = si_transcode_create(plan->options->encoding);
+	if (plan->store == NULL && plan->options->schema == NULL)
+		plan->store = si_schemas_create_store(s->format, s->server, s->owner);
 	si_format_options(s->format, plan->mapping,
 					  target ? RelationGetRelationName(target) : SI_BATCH_NAME,
-					  plan->options, &format);
-	plan->decoder = make_decoder(s, &plan->mapping->decode, &format);
+					  plan->options, plan->store, &plan->format);
+	plan->wants_headers = plan->mapping->wants_headers || si_wire_needs_headers(plan->format.wire_format);
+	plan->decoder = make_decoder(s, &plan->mapping->decode, &plan->format);
 	if (writer->unread != NULL)
-		plan->unread_decoder = make_decoder(s, writer->unread, &format);
+		plan->unread_decoder = make_decoder(s, writer->unread, &plan->format);
 	if (writer->delete_key != NULL)
 		plan->tombstone = si_tombstone_create(plan->mapping, writer->delete_key,
 											  s->format, s->topic);

@@ -440,8 +440,10 @@ avro_check(const SiFormatOptions *options, SiDecodeError *error)
 {
 	int			i;
 
-	if (options->schema == NULL && options->nschemas == 0)
-		return si_decoder_fail(error, "22023", "format \"avro\" needs the option \"schema\" or \"schemas\"");
+	if (options->schema == NULL && options->wire_format == SI_WIRE_NONE)
+		return si_decoder_fail(error, "22023", "format \"avro\" without a wire format needs the option \"schema\"");
+	if (options->schema == NULL && options->nschemas == 0 && options->store == NULL)
+		return si_decoder_fail(error, "22023", "format \"avro\" needs the option \"schema\" or \"schemas\", or a server with a schema registry");
 	if (options->schema != NULL && !check_schema(options->schema, error))
 		return false;
 	for (i = 0; i < options->nschemas; i++)
@@ -455,6 +457,7 @@ avro_check(const SiFormatOptions *options, SiDecodeError *error)
 const SiDecoderRoutine si_decoder_avro = {
 	.format = "avro",
 	.called = "Avro",
+	.registry_type = "AVRO",
 	.options = SI_FORMAT_SCHEMA | SI_FORMAT_WIRE,
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_DECODED,

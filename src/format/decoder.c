@@ -234,7 +234,7 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 		return NULL;
 	decoder->plan = plan;
 	decoder->routine = routine;
-	decoder->wire_format = options != NULL ? options->wire_format : SI_WIRE_NONE;
+	decoder->wire_format = options != NULL ? options->wire_format : SI_WIRE_DEFAULT;
 	decoder->state = routine->create(plan, options);
 	if (decoder->state == NULL)
 	{
@@ -269,7 +269,7 @@ decode_value(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
 	SiMessage	inner;
 	SiFrame		frame;
 
-	if (decoder->wire_format == SI_WIRE_NONE && routine->select == NULL)
+	if (decoder->wire_format <= SI_WIRE_NONE && routine->select == NULL)
 		return routine->decode(decoder->state, message, arena, record, error);
 	if (!si_frame_read(decoder->wire_format, message, false, &frame, error) ||
 		(routine->select != NULL && !routine->select(decoder->state, &frame, error)))

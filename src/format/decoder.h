@@ -72,6 +72,9 @@ typedef struct SiGivenSchema
 	const char *text;
 } SiGivenSchema;
 
+/* Those that a registry has given; see schema_store.h. */
+typedef struct SiSchemaStore SiSchemaStore;
+
 /*
  * Settings of the formats; a format ignores what is not its own.  Zero and
  * NULL are what COPY has by default.  Texts are UTF-8.
@@ -95,6 +98,7 @@ typedef struct SiFormatOptions
 	const char *schema;			/* of all messages; NULL for none */
 	int			nschemas;		/* of messages by their ids */
 	const SiGivenSchema *schemas;
+	SiSchemaStore *store;		/* where other ids are; NULL for nowhere */
 } SiFormatOptions;
 
 /*
@@ -141,6 +145,7 @@ typedef struct SiDecoderRoutine
 {
 	const char *format;			/* its name */
 	const char *called;			/* the name as prose has it */
+	const char *registry_type;	/* what schema registries call it, or NULL */
 	int			options;		/* SI_FORMAT_... */
 	SiFormatOptions initial;	/* what options are that were not given */
 	SiFormatFields fields;

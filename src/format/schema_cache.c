@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "format/schema_cache.h"
+#include "format/schema_store.h"
 
 #define NCHAINS		256
 
@@ -117,9 +118,17 @@ si_schema_cache_find(SiSchemaCache *cache, const SiSchemaId *id)
 bool
 si_schema_cache_add(SiSchemaCache *cache, const SiSchemaId *id, void *value)
 {
-	Entry	   *entry = malloc(sizeof(Entry));
 	Entry	  **chain = chain_of(cache, id);
+	Entry	   *entry;
 
+	/* a value that the id has is at the front then */
+	if (si_schema_cache_find(cache, id) != NULL)
+	{
+		cache->free_value(cache->first->value);
+		cache->first->value = value;
+		return true;
+	}
+	entry = malloc(sizeof(Entry));
 	if (entry == NULL)
 		return false;
 	if (cache->n >= cache->most)
@@ -143,10 +152,10 @@ si_schema_cache_free(SiSchemaCache *cache)
 	free(cache);
 }
 
-const char *
-si_schema_find(const SiFormatOptions *options, const SiSchemaId *id, SiDecodeError *error)
+/* The text in the options, or NULL. */
+static const char *
+given_schema(const SiFormatOptions *options, const SiSchemaId *id)
 {
-	char text[	SI_SCHEMA_ID_ROOM];
 	int			i;
 
 	if (options->schema != NULL)
@@ -156,6 +165,25 @@ si_schema_find(const SiFormatOptions *options, const SiSchemaId *id, SiDecodeErr
 		if (si_schema_id_matches(&options->schemas[i].id, id))
 			return options->schemas[i].text;
 	}
+	return NULL;
+}
+
+bool
+si_schema_is_given(const SiFormatOptions *options, const SiSchemaId *id)
+{
+	return given_schema(options, id) != NULL;
+}
+
+const char *
+si_schema_find(const SiFormatOptions *options, const SiSchemaId *id, SiDecodeError *error)
+{
+	const char *given = given_schema(options, id);
+	char		text[SI_SCHEMA_ID_ROOM];
+
+	if (given != NULL)
+		return given;
+	if (options->store != NULL)
+		return si_schema_store_find(options->store, id, error);
 	si_schema_id_text(id, text);
 	si_decoder_fail(error, "42704", "schema %s is not among the schemas of the option \"schemas\"", text);
 	return NULL;

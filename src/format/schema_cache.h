@@ -33,7 +33,7 @@ extern SiSchemaCache *si_schema_cache_create(int most, void (*free_value) (void 
 extern void *si_schema_cache_find(SiSchemaCache *cache, const SiSchemaId *id);
 
 /*
- * Add the value of an id that has none; the cache owns it then.  What
+ * Set the value of an id; the cache owns it then.  What
  * si_schema_cache_find gave before may be gone.  False when out of memory: the
  * value is still the caller's.
  */
@@ -41,9 +41,13 @@ extern bool si_schema_cache_add(SiSchemaCache *cache, const SiSchemaId *id, void
 
 extern void si_schema_cache_free(SiSchemaCache *cache);
 
+/* Is the schema for all messages, or that of the id, in the options? */
+extern bool si_schema_is_given(const SiFormatOptions *options, const SiSchemaId *id);
+
 /*
  * The text of the schema that a frame names: the one for all messages, or that
- * of its id.  NULL with *error filled (42704) if there is none.
+ * of its id.  NULL with *error filled (42704, or as si_schema_store_find has it)
+ * if there is none.
  */
 extern const char *si_schema_find(const SiFormatOptions *options, const SiSchemaId *id,
 								  SiDecodeError *error);

@@ -198,6 +198,7 @@ typedef struct WireFormat
 } WireFormat;
 
 static const WireFormat wire_formats[] = {
+	[SI_WIRE_DEFAULT] = {NULL, false},
 	[SI_WIRE_NONE] = {NULL, false},
 	[SI_WIRE_CONFLUENT] = {read_confluent, false},
 	[SI_WIRE_CONFLUENT_HEADER] = {read_confluent_header, true},

@@ -23,6 +23,7 @@
 
 typedef enum SiWireFormat
 {
+	SI_WIRE_DEFAULT,			/* not given: as SI_WIRE_NONE */
 	SI_WIRE_NONE,				/* the payload alone */
 	SI_WIRE_CONFLUENT,			/* 00 and 4 bytes of id */
 	SI_WIRE_CONFLUENT_HEADER,	/* a header holds 01 and a GUID, or 00 and an

@@ -12,6 +12,7 @@
 #ifndef SI_OPTION_VALUES_H
 #define SI_OPTION_VALUES_H
 
+#include "format/decoder.h"
 #include "kafka/consumer.h"
 #include "datatype/timestamp.h"
 
@@ -131,7 +132,10 @@ typedef struct SiOptions
 	int			nheader_columns;
 	char	  **header_columns;
 	int			encoding;		/* pg_enc, of the messages */
+	SiWireFormat wire_format;
 	char	   *schema;			/* of all messages, as text; NULL = none */
+	int			nschemas;		/* of messages by their ids */
+	SiGivenSchema *schemas;		/* as texts in the server's encoding */
 	char	   *group_id;		/* NULL = <group_prefix><database>.<name> */
 	bool		publish_offsets;
 	int64		max_message_bytes;

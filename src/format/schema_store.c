@@ -1,0 +1,175 @@
+/*-------------------------------------------------------------------------
+ *
+ * schema_store.c
+ *	  Schemas that a schema registry has given, by their ids.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/schema_cache.h"
+#include "format/schema_store.h"
+
+struct SiSchemaStore
+{
+	SiSchemaCache *cache;		/* of Stored */
+};
+
+typedef struct Stored
+{
+	char	   *text;			/* NULL: messages with the id are refused */
+	SiDecodeError error;
+	int64_t		until_ms;
+} Stored;
+
+static void
+free_stored(void *value)
+{
+	Stored	   *stored = value;
+
+	free(stored->text);
+	free(stored);
+}
+
+SiSchemaStore *
+si_schema_store_create(void)
+{
+	SiSchemaStore *store = calloc(1, sizeof(SiSchemaStore));
+
+	if (store == NULL)
+		return NULL;
+	store->cache = si_schema_cache_create(SI_SCHEMA_CACHE_MOST, free_stored);
+	if (store->cache != NULL)
+		return store;
+	free(store);
+	return NULL;
+}
+
+void
+si_schema_store_free(SiSchemaStore *store)
+{
+	if (store == NULL)
+		return;
+	si_schema_cache_free(store->cache);
+	free(store);
+}
+
+/* Add what is stored, which is the store's then; NULL: there was no memory for it. */
+static bool
+add(SiSchemaStore *store, const SiSchemaId *id, Stored *stored)
+{
+	if (stored == NULL)
+		return false;
+	if (si_schema_cache_add(store->cache, id, stored))
+		return true;
+	free_stored(stored);
+	return false;
+}
+
+bool
+si_schema_store_add(SiSchemaStore *store, const SiSchemaId *id, const char *text)
+{
+	Stored	   *stored = calloc(1, sizeof(Stored));
+
+	if (stored == NULL)
+		return false;
+	stored->text = strdup(text);
+	if (stored->text != NULL)
+		return add(store, id, stored);
+	free(stored);
+	return false;
+}
+
+bool
+si_schema_store_refuse(SiSchemaStore *store, const SiSchemaId *id,
+					   const SiDecodeError *error, int64_t until_ms)
+{
+	Stored	   *stored = calloc(1, sizeof(Stored));
+
+	if (stored != NULL)
+	{
+		stored->error = *error;
+		stored->until_ms = until_ms;
+	}
+	return add(store, id, stored);
+}
+
+const char *
+si_schema_store_find(SiSchemaStore *store, const SiSchemaId *id, SiDecodeError *error)
+{
+	const Stored *stored = si_schema_cache_find(store->cache, id);
+
+	if (stored == NULL)
+	{
+		si_decoder_fail(error, "08006", "the schema registry was not asked for a schema yet");
+		return NULL;
+	}
+	if (stored->text == NULL)
+		*error = stored->error;
+	return stored->text;
+}
+
+/* Must the registry be asked for the id? */
+static bool
+lacks(const SiFormatOptions *options, const SiSchemaId *id, int64_t now_ms)
+{
+	const Stored *stored;
+
+	if (si_schema_is_given(options, id))
+		return false;
+	stored = si_schema_cache_find(options->store->cache, id);
+	return stored == NULL || (stored->text == NULL && stored->until_ms <= now_ms);
+}
+
+/* Add an id that is lacking, unless it is there or there is no room. */
+static void
+note_id(const SiSchemaId *id, SiSchemaId *ids, int *nids)
+{
+	int			i;
+
+	for (i = 0; i < *nids; i++)
+	{
+		if (memcmp(&ids[i], id, sizeof(SiSchemaId)) == 0)
+			return;
+	}
+	if (*nids < SI_SCHEMA_MOST_LACKING)
+		ids[(*nids)++] = *id;
+}
+
+int
+si_schema_lacking(const SiFormatOptions *options, const SiEntry *entries, int n,
+				  int64_t now_ms, SiSchemaId *ids, int *nids)
+{
+	SiSchemaId	known;
+	bool		any_known = false;
+	int			decodable = n;
+	int			i;
+
+	*nids = 0;
+	if (options->store == NULL || options->schema != NULL)
+		return n;
+	for (i = 0; i < n; i++)
+	{
+		const SiMessage *message = &entries[i].message;
+		SiDecodeError error;
+		SiFrame		frame;
+
+		if (message->value == NULL ||
+			!si_frame_read(options->wire_format, message, false, &frame, &error) ||
+			(any_known && memcmp(&frame.id, &known, sizeof(SiSchemaId)) == 0))
+			continue;
+		if (lacks(options, &frame.id, now_ms))
+		{
+			if (*nids == 0)
+				decodable = i;
+			note_id(&frame.id, ids, nids);
+			continue;
+		}
+		known = frame.id;
+		any_known = true;
+	}
+	return decodable;
+}
