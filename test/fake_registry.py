@@ -4,7 +4,8 @@
 
 Serves the schemas in DIR/schemas.json, an object of schemas by their ids, as
 Confluent's API has them, on a port of 127.0.0.1 that it writes to DIR/port; with a
-certificate by TLS.  DIR/mode says how, and is read for each request:
+certificate by TLS.  DIR/mode says how, or
+DIR/mode.ID for one schema; they are read for each request:
 
     ok              as a registry does
     status N [S]    HTTP status N, with a Retry-After of S seconds
@@ -91,7 +92,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         with open(path_of("requests"), "a", encoding="utf-8") as file:
             file.write("%s %s\n" % (self.path, self.headers.get("Authorization", "-")))
-        with open(path_of("mode"), encoding="utf-8") as file:
+        name = "mode." + self.path.rsplit("/", 1)[-1]
+        if not os.path.exists(path_of(name)):
+            name = "mode"
+        with open(path_of(name), encoding="utf-8") as file:
             words = file.read().split()
         if words[0] == "ok":
             self.answer_as_registry()

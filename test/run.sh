@@ -266,6 +266,7 @@ get_packages()
 		'maven: command -v mvn' \
 		'bzip2: command -v bzip2' \
 		'python3: command -v python3' \
+		'openssl: command -v openssl' \
 		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
 	case $part in all | tap) get_neighbour; [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
 	case $part in all | fuzz) get_fuzzer ;; esac

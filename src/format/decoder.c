@@ -260,6 +260,26 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 	return decoder;
 }
 
+/*
+ * Decode a value that has no frame.  A frame that nothing was said of is told by its
+ * first byte, which no text begins with.
+ */
+static bool
+decode_bare_value(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
+				  SiRecord *record, SiDecodeError *error)
+{
+	const SiDecoderRoutine *routine = decoder->routine;
+
+	if (routine->decode(decoder->state, message, arena, record, error))
+		return true;
+	if ((routine->options & SI_FORMAT_WIRE) != 0 && error->detail[0] == '\0' &&
+		message->value_len > 0 && message->value[0] == '\0')
+		snprintf(error->detail, sizeof(error->detail),
+				 "It begins as what a schema registry's serializer writes: "
+				 "see the option \"wire_format\".");
+	return false;
+}
+
 /* Decode a message's value, which is the payload of its frame. */
 static bool
 decode_value(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
@@ -270,7 +290,7 @@ decode_value(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
 	SiFrame		frame;
 
 	if (decoder->wire_format <= SI_WIRE_NONE && routine->select == NULL)
-		return routine->decode(decoder->state, message, arena, record, error);
+		return decode_bare_value(decoder, message, arena, record, error);
 	if (!si_frame_read(decoder->wire_format, message, false, &frame, error) ||
 		(routine->select != NULL && !routine->select(decoder->state, &frame, error)))
 		return false;
