@@ -6,7 +6,8 @@
  *
  * No format decodes a tombstone: its record is made here, of the key's fields.
  * A field of the key is a field of a JSON key whatever the format of the value
- * is, unless the format decodes keys itself.
+ * is, unless the format decodes keys itself, or the plan has another key
+ * format.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -220,6 +221,15 @@ si_decoder_find(const char *format)
 	return *routine;
 }
 
+/* What decodes keys beside values of a format. */
+static const SiDecoderRoutine *
+key_routine(const SiDecodePlan *plan, const SiDecoderRoutine *routine)
+{
+	if (plan->key_format != SI_KEY_JSON)
+		return &si_decoder_key;
+	return routine->decode_key != NULL ? routine : &si_decoder_json;
+}
+
 SiDecoder *
 si_decoder_create(const char *format, const SiDecodePlan *plan,
 				  const SiFormatOptions *options)
@@ -244,14 +254,13 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 	if (!plan_wants_key(plan))
 		return decoder;
 
-	if (routine->decode_key != NULL)
+	decoder->key_routine = key_routine(plan, routine);
+	if (decoder->key_routine == routine)
 	{
-		decoder->key_routine = routine;
 		decoder->key_state = decoder->state;
 		return decoder;
 	}
-	decoder->key_routine = &si_decoder_json;
-	decoder->key_state = si_decoder_json.create(plan, options);
+	decoder->key_state = decoder->key_routine->create(plan, options);
 	if (decoder->key_state == NULL)
 	{
 		si_decoder_destroy(decoder);
@@ -321,7 +330,9 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 	if (message->value != NULL &&
 		!decode_value(decoder, message, arena, record, error))
 		return false;
-	if (message->key != NULL && decoder->key_routine != NULL &&
+	/* to a key that is one value, no key is a NULL */
+	if ((message->key != NULL || decoder->key_routine == &si_decoder_key) &&
+		decoder->key_routine != NULL &&
 		!decoder->key_routine->decode_key(decoder->key_state, message, arena,
 										  record, error))
 		return false;

@@ -18,6 +18,7 @@
 
 #include "common/message.h"
 #include "common/record.h"
+#include "format/key_format.h"
 #include "format/schema_id.h"
 
 /* ---- arena: memory that lives as long as a batch ---- */
@@ -63,6 +64,7 @@ typedef struct SiDecodePlan
 								 * in fields has no steps and is not looked at */
 	bool		find_unknown;	/* report a top-level field that no column
 								 * takes */
+	SiKeyFormat key_format;		/* of the fields that look into the key */
 } SiDecodePlan;
 
 /* A schema of the messages that name it by this id. */
@@ -220,5 +222,8 @@ extern const SiDecoderRoutine si_decoder_text;
 extern const SiDecoderRoutine si_decoder_csv;
 extern const SiDecoderRoutine si_decoder_raw;
 extern const SiDecoderRoutine si_decoder_avro;
+
+/* Keys that are one value, whatever the format of values is: decode_key alone. */
+extern const SiDecoderRoutine si_decoder_key;
 
 #endif							/* SI_DECODER_H */

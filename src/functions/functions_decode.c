@@ -216,7 +216,7 @@ decode_message(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *trans
 	if (decode_whole(decoder, plan, transcoder, message, arena, &record, &error))
 		return object_text(&record.fields[0], message->value != NULL ? "$value" : "$key");
 	si_failure_check_decode(&error);
-	if (message->value == NULL)
+	if (message->value == NULL && plan->key_format == SI_KEY_JSON)
 	{
 		take_plain_key(message, transcoder, &key);
 		return object_text(&key, "$key");
@@ -264,6 +264,7 @@ decode(const char *format, const char *server, const SiMessage *message,
 	char	   *json;
 
 	make_plan(si_decoder_find(format), message->value == NULL, &plan);
+	plan.key_format = options->key_format;
 
 	/* decoders, arenas and stores are malloc's */
 	PG_TRY();

@@ -15,6 +15,7 @@
 #include "format/decoder.h"
 #include "kafka/consumer.h"
 #include "datatype/timestamp.h"
+#include "format/key_format.h"
 
 typedef enum SiOnError
 {
@@ -133,6 +134,7 @@ typedef struct SiOptions
 	char	  **header_columns;
 	int			encoding;		/* pg_enc, of the messages */
 	SiWireFormat wire_format;
+	SiKeyFormat key_format;
 	char	   *schema;			/* of all messages, as text; NULL = none */
 	int			nschemas;		/* of messages by their ids */
 	SiGivenSchema *schemas;		/* as texts in the server's encoding */

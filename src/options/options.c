@@ -84,6 +84,18 @@ static const SiKeyword wire_format_keywords[] = {
 	{NULL}
 };
 
+static const SiKeyword key_format_keywords[] = {
+	{"json", SI_KEY_JSON},
+	{"text", SI_KEY_TEXT},
+	{"bytes", SI_KEY_BYTES},
+	{"int16", SI_KEY_INT16},
+	{"int32", SI_KEY_INT32},
+	{"int64", SI_KEY_INT64},
+	{"float64", SI_KEY_FLOAT64},
+	{"uuid", SI_KEY_UUID},
+	{NULL}
+};
+
 #define AT(member)	offsetof(SiOptions, member)
 
 static const SiOption option_table[] = {
@@ -115,6 +127,7 @@ static const SiOption option_table[] = {
 	{"header_columns", &si_option_names, AT(header_columns), NULL, 1, NAMEDATALEN - 1},
 	{"encoding", &si_option_encoding, AT(encoding), "UTF8"},
 	{"wire_format", &si_option_keyword, AT(wire_format), NULL, 0, 0, wire_format_keywords},
+	{"key_format", &si_option_keyword, AT(key_format), "json", 0, 0, key_format_keywords},
 	{"schema", &si_option_schema, AT(schema), NULL, 1, 4 * 1024 * 1024},
 	{"schemas", &si_option_schemas, AT(schemas), NULL, 1, 4 * 1024 * 1024},
 	{"group_id", &si_option_line, AT(group_id), NULL, 1, 255},
