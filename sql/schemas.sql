@@ -24,13 +24,13 @@ $$;
 -- frames
 --
 SELECT frame('confluent', '\x000000000204000262', :'s');
-SELECT frame('confluent', '\x000000000104' || '\x0262', :'s');
+SELECT frame('confluent', '\x0000000001040262', :'s');
 -- none, cut, another, unknown, and too short and too long behind the frame
 SELECT frame('confluent', v, :'s') FROM unnest(ARRAY['\x', '\x00', '\x000000', '\x00000000', '\x0204000262', '\x7b7d', '\x000000006302', '\x00ffffffff02', '\x0000000001', '\x00000000010402626262', '\x0000000001040262']::bytea[]) AS v;
 -- by default, where there is no schema for all messages
 SELECT fields, error FROM stream_ingest.decode('avro', '\x000000000204000262', options => :'s');
 -- one schema for all messages, behind a frame whose id does not matter
-SELECT frame('confluent', '\x000000000706' || '\x0262', jsonb_build_object('schema', :'v1'::jsonb));
+SELECT frame('confluent', '\x0000000007060262', jsonb_build_object('schema', :'v1'::jsonb));
 -- a GUID in a header, an id, and the frame of a serializer that was not switched
 SELECT frame('confluent-header', '\x0a0265', :'s', '{"__value_schema_id": "\\x0112345678123456781234567812345678"}');
 SELECT frame('confluent-header', '\x0a0265', :'s', '{"__value_schema_id": "\\x0000000001", "other": 5}');
