@@ -52,6 +52,13 @@ SELECT * FROM stream_ingest.decode('avro', NULL, '{"id": 1}', :'s');
 SELECT count(*), count(fields), min(fields::text), max(fields::text) FROM (
     SELECT (stream_ingest.decode('avro', '\x00' || decode(lpad(to_hex(n), 8, '0'), 'hex') || '\x02', options => '{"schemas": {"1": "int", "2": "long", "3": "string"}}')).* FROM generate_series(1, 3) AS n) AS d;
 
+-- keys, with schemas of their own
+\set k '{"type":"record","name":"k","fields":[{"name":"id","type":"int"}]}'
+SELECT jsonb_build_object('key_format', 'avro', 'schemas', jsonb_build_object('1', :'v1'::jsonb, '3', :'k'::jsonb, '4', 'int')) AS keyed \gset
+SELECT operation, fields, error FROM unnest(ARRAY['\x000000000312', '\x000000000412', '\x0000000003', '\x0000000009', '\x00', '{"id": 9}']::bytea[]) AS k, stream_ingest.decode('avro', NULL, k, :'keyed');
+SELECT stream_ingest.decode('avro', NULL, '\x', '{"key_format": "avro", "schema": "int"}');
+SELECT stream_ingest.decode('json', NULL, '\x', '{"key_format": "avro"}');
+
 --
 -- options
 --
@@ -131,6 +138,24 @@ SELECT stream_ingest.alter_subscription('schemas', options => jsonb_build_object
 SELECT stream_ingest.alter_subscription('schemas', options => jsonb_build_object('schemas', jsonb_build_object('99', '{"type":"record","name":"o","fields":[{"name":"id","type":"int"},{"name":"n","type":"int"}]}'::jsonb))) \g /dev/null
 SELECT stream_ingest.retry_dead_letters('schemas');
 SELECT * FROM target ORDER BY id, name;
+-- Avro keys: records, and a number
+\! test/mock_broker -c create schemas_keyed 1
+\! printf '%s\n' '000000000312;0000000001120261' '000000000314;0000000001140262' '000000000416;0000000001160263' '000000000312;' '000000000416;' '000000000999;' | test/produce -t schemas_keyed -p 0 -x -y -Z -K ';' >/dev/null
+CREATE TABLE keyed (id int PRIMARY KEY, name text);
+CREATE TABLE key_fields (id int, kid int, o bigint);
+SELECT stream_ingest.create_subscription('keyed', 'si_kafka', 'schemas_keyed', 'keyed', format => 'avro', insert_mode => 'upsert', options => :'keyed'),
+    stream_ingest.create_subscription('key_fields', 'si_kafka', 'schemas_keyed', 'key_fields', format => 'avro', mapping => '{"kid": "$key.id", "o": "$offset"}', options => :'keyed') \g /dev/null
+DO $$
+BEGIN
+    FOR i IN 1 .. 3000 LOOP
+        EXIT WHEN (SELECT count(*) = 2 FROM stream_ingest.counts WHERE name IN ('keyed', 'key_fields') AND messages = 6);
+        PERFORM pg_sleep(0.01);
+        COMMIT;
+    END LOOP;
+END $$;
+SELECT * FROM keyed ORDER BY id;
+SELECT * FROM key_fields ORDER BY o;
+SELECT name, message_offset, sqlstate, error FROM stream_ingest.dead_letters WHERE name IN ('keyed', 'key_fields') ORDER BY name, message_offset;
 SELECT stream_ingest.create_subscription('none', 'si_kafka', 'schemas', 'target', format => 'avro');
 SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions \g /dev/null
 DROP SCHEMA si_schemas CASCADE;

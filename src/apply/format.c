@@ -315,6 +315,21 @@ set_schemas(const SiOptions *options, SiFormatOptions *result)
 	result->schemas = schemas;
 }
 
+/* Avro keys name their schemas as the values do. */
+static void
+set_keys(const SiDecoderRoutine *routine, const SiOptions *options, SiFormatOptions *result)
+{
+	if (options->key_format != SI_KEY_AVRO)
+		return;
+	if (routine != &si_decoder_avro || result->wire_format <= SI_WIRE_NONE ||
+		(result->nschemas == 0 && result->store == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"key_format\" can be \"avro\" only where messages name their schemas"),
+				 errhint("Use it with format \"avro\", a wire format, and the option \"schemas\" or a server with a schema registry.")));
+	result->key_by_id = true;
+}
+
 /* What the format itself wants of its options, such as a schema that it can read. */
 static void
 check_contents(const SiDecoderRoutine *routine, const SiFormatOptions *result)
@@ -342,6 +357,7 @@ si_format_options(const char *format, const SiMapping *mapping, const char *reln
 	set_wire_format(routine, options, result);
 	set_schemas(options, result);
 	result->store = store;
+	set_keys(routine, options, result);
 	check_contents(routine, result);
 	if (routine->fields == SI_FIELDS_NAMED)
 		return;

@@ -220,7 +220,8 @@ make_plan(SiPlan *plan, Relation target)
 	plan->mapping = writer->mapping;
 	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));
 	plan->transcoder = si_transcode_create(plan->options->encoding);
-	if (plan->store == NULL && plan->options->schema == NULL)
+	if (plan->store == NULL &&
+		(plan->options->schema == NULL || plan->options->key_format == SI_KEY_AVRO))
 		plan->store = si_schemas_create_store(s->format, s->server, s->owner);
 	si_format_options(s->format, plan->mapping,
 					  target ? RelationGetRelationName(target) : SI_BATCH_NAME,
@@ -231,7 +232,7 @@ make_plan(SiPlan *plan, Relation target)
 		plan->unread_decoder = make_decoder(s, writer->unread, &plan->format);
 	if (writer->delete_key != NULL)
 		plan->tombstone = si_tombstone_create(plan->mapping, writer->delete_key,
-											  s->format, s->topic);
+											  s->format, &plan->format, s->topic);
 	if (target != NULL && target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		plan->partitions = find_all_inheritors(s->target, NoLock, NULL);
 	if (target != NULL)

@@ -46,7 +46,8 @@ typedef struct SiPlan
 	MemoryContext batch_context;
 	MemoryContext row_context;	/* reset for each row */
 	SiArena    *arena;			/* what decoders allocate in a batch */
-	SiSchemaStore *store;		/* of a registry's schemas; NULL: there is none */
+	SiSchemaStore *store;		/* of a registry's schemas; NULL: there is
+								 * none */
 	List	   *settings;		/* to be set for the batch, beside the pinned */
 	SiFaultRate fault_rate;		/* kept from batch to batch */
 

@@ -16,6 +16,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -344,11 +345,11 @@ finish(Walk *walk, const char *p)
 	return keep_document(walk, rest, SI_VALUE_OBJECT, p, &walk->record->fields[tree->rest_field]);
 }
 
+/* Decode a payload by the program that was selected. */
 static bool
-avro_decode(void *state, const SiMessage *message, SiArena *arena,
-			SiRecord *record, SiDecodeError *error)
+decode_payload(AvroDecoder *decoder, const char *data, size_t len, SiArena *arena,
+			   SiRecord *record, SiDecodeError *error)
 {
-	AvroDecoder *decoder = state;
 	Walk		walk;
 	const char *p;
 
@@ -356,7 +357,7 @@ avro_decode(void *state, const SiMessage *message, SiArena *arena,
 	walk.record = record;
 	walk.top = NULL;
 	si_text_reset(&decoder->rest);
-	p = si_avro_begin(&walk.reader, message->value, message->value_len, arena);
+	p = si_avro_begin(&walk.reader, data, len, arena);
 	p = walk_node(&walk, decoder->root, p);
 	if (p != NULL)
 		p = finish(&walk, p);
@@ -368,6 +369,13 @@ avro_decode(void *state, const SiMessage *message, SiArena *arena,
 							   "Avro value is %s, not a record with named fields",
 							   kind_name(walk.top->kind));
 	return true;
+}
+
+static bool
+avro_decode(void *state, const SiMessage *message, SiArena *arena,
+			SiRecord *record, SiDecodeError *error)
+{
+	return decode_payload(state, message->value, message->value_len, arena, record, error);
 }
 
 /* ---- the routine ---- */
@@ -408,8 +416,8 @@ avro_select(void *state, SiFrame *frame, SiDecodeError *error)
 	return true;
 }
 
-static void *
-avro_create(const SiDecodePlan *plan, const SiFormatOptions *options)
+static AvroDecoder *
+make_decoder(const SiDecodePlan *plan, const SiFormatOptions *options, bool of_key)
 {
 	AvroDecoder *decoder = calloc(1, sizeof(AvroDecoder));
 
@@ -418,12 +426,47 @@ avro_create(const SiDecodePlan *plan, const SiFormatOptions *options)
 	if (options != NULL)
 		decoder->options = *options;
 	decoder->programs = si_schema_cache_create(SI_SCHEMA_CACHE_MOST, si_avro_program_free);
-	if (decoder->programs == NULL || !si_path_tree_build(&decoder->tree, plan, false))
+	if (decoder->programs == NULL || !si_path_tree_build(&decoder->tree, plan, of_key))
 	{
 		avro_destroy(decoder);
 		return NULL;
 	}
 	return decoder;
+}
+
+static void *
+avro_create(const SiDecodePlan *plan, const SiFormatOptions *options)
+{
+	return make_decoder(plan, options, false);
+}
+
+/* The option "schema" is about values alone. */
+static void *
+key_create(const SiDecodePlan *plan, const SiFormatOptions *options)
+{
+	AvroDecoder *decoder = make_decoder(plan, options, true);
+
+	if (decoder != NULL)
+		decoder->options.schema = NULL;
+	return decoder;
+}
+
+static bool
+key_decode(void *state, const SiMessage *message, SiArena *arena,
+		   SiRecord *record, SiDecodeError *error)
+{
+	AvroDecoder *decoder = state;
+	SiFrame		frame;
+	char		words[sizeof(error->message)];
+
+	if (!si_frame_read(decoder->options.wire_format, message, true, &frame, error) ||
+		!avro_select(decoder, &frame, error))
+		return false;
+	if (decode_payload(decoder, frame.payload, frame.payload_len, arena, record, error))
+		return true;
+	memcpy(words, error->message, sizeof(words));
+	snprintf(error->message, sizeof(error->message), "%s%.150s", decoder->tree.prefix, words);
+	return false;
 }
 
 static bool
@@ -466,4 +509,14 @@ const SiDecoderRoutine si_decoder_avro = {
 	.select = avro_select,
 	.decode = avro_decode,
 	.destroy = avro_destroy
+};
+
+const SiDecoderRoutine si_decoder_avro_key = {
+	.format = "avro",
+	.called = "Avro",
+	.fields = SI_FIELDS_NAMED,
+	.value = SI_WHOLE_DECODED,
+	.create = key_create,
+	.destroy = avro_destroy,
+	.decode_key = key_decode
 };

@@ -225,6 +225,8 @@ si_decoder_find(const char *format)
 static const SiDecoderRoutine *
 key_routine(const SiDecodePlan *plan, const SiDecoderRoutine *routine)
 {
+	if (plan->key_format == SI_KEY_AVRO)
+		return &si_decoder_avro_key;
 	if (plan->key_format != SI_KEY_JSON)
 		return &si_decoder_key;
 	return routine->decode_key != NULL ? routine : &si_decoder_json;

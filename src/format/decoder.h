@@ -101,6 +101,7 @@ typedef struct SiFormatOptions
 	int			nschemas;		/* of messages by their ids */
 	const SiGivenSchema *schemas;
 	SiSchemaStore *store;		/* where other ids are; NULL for nowhere */
+	bool		key_by_id;		/* keys name their schemas, too */
 } SiFormatOptions;
 
 /*
@@ -225,5 +226,8 @@ extern const SiDecoderRoutine si_decoder_avro;
 
 /* Keys that are one value, whatever the format of values is: decode_key alone. */
 extern const SiDecoderRoutine si_decoder_key;
+
+/* Avro keys, whose schema is named as that of values: decode_key alone. */
+extern const SiDecoderRoutine si_decoder_avro_key;
 
 #endif							/* SI_DECODER_H */

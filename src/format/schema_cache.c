@@ -178,7 +178,7 @@ const char *
 si_schema_find(const SiFormatOptions *options, const SiSchemaId *id, SiDecodeError *error)
 {
 	const char *given = given_schema(options, id);
-	char		text[SI_SCHEMA_ID_ROOM];
+	char text[	SI_SCHEMA_ID_ROOM];
 
 	if (given != NULL)
 		return given;

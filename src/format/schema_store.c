@@ -77,7 +77,7 @@ si_schema_store_add(SiSchemaStore *store, const SiSchemaId *id, const char *text
 	if (stored == NULL)
 		return false;
 	stored->text = strdup(text);
-	if (stored->text != NULL)
+	if (stored->text !=NULL)
 		return add(store, id, stored);
 	free(stored);
 	return false;
@@ -112,13 +112,16 @@ si_schema_store_find(SiSchemaStore *store, const SiSchemaId *id, SiDecodeError *
 	return stored->text;
 }
 
-/* Must the registry be asked for the id? */
+/* Must the registry be asked for the id?  The option "schema" is about values alone. */
 static bool
-lacks(const SiFormatOptions *options, const SiSchemaId *id, int64_t now_ms)
+lacks(const SiFormatOptions *options, const SiSchemaId *id, bool of_key, int64_t now_ms)
 {
+	SiFormatOptions own = *options;
 	const Stored *stored;
 
-	if (si_schema_is_given(options, id))
+	if (of_key)
+		own.schema = NULL;
+	if (si_schema_is_given(&own, id))
 		return false;
 	stored = si_schema_cache_find(options->store->cache, id);
 	return stored == NULL || (stored->text == NULL && stored->until_ms <= now_ms);
@@ -139,37 +142,63 @@ note_id(const SiSchemaId *id, SiSchemaId *ids, int *nids)
 		ids[(*nids)++] = *id;
 }
 
+/* The id of a value or key, if it names one. */
+static bool
+read_id(const SiFormatOptions *options, const SiMessage *message, bool of_key, SiSchemaId *id)
+{
+	SiDecodeError error;
+	SiFrame		frame;
+
+	if ((of_key ? message->key : message->value) == NULL ||
+		!si_frame_read(options->wire_format, message, of_key, &frame, &error))
+		return false;
+	*id = frame.id;
+	return true;
+}
+
+/* Is a schema lacking that the message names?  known: the last id that was not. */
+static bool
+message_lacks(const SiFormatOptions *options, const SiMessage *message, bool of_key,
+			  int64_t now_ms, SiSchemaId *known, SiSchemaId *ids, int *nids)
+{
+	SiSchemaId	id;
+
+	if (!read_id(options, message, of_key, &id) || memcmp(&id, known, sizeof(id)) == 0)
+		return false;
+	if (lacks(options, &id, of_key, now_ms))
+	{
+		note_id(&id, ids, nids);
+		return true;
+	}
+	*known = id;
+	return false;
+}
+
 int
 si_schema_lacking(const SiFormatOptions *options, const SiEntry *entries, int n,
 				  int64_t now_ms, SiSchemaId *ids, int *nids)
 {
-	SiSchemaId	known;
-	bool		any_known = false;
+	SiSchemaId	known[2];
 	int			decodable = n;
 	int			i;
 
 	*nids = 0;
-	if (options->store == NULL || options->schema != NULL)
+	if (options->store == NULL)
 		return n;
+
+	/* no id has all bits set */
+	memset(known, 0xFF, sizeof(known));
 	for (i = 0; i < n; i++)
 	{
 		const SiMessage *message = &entries[i].message;
-		SiDecodeError error;
-		SiFrame		frame;
+		bool		lacking = false;
 
-		if (message->value == NULL ||
-			!si_frame_read(options->wire_format, message, false, &frame, &error) ||
-			(any_known && memcmp(&frame.id, &known, sizeof(SiSchemaId)) == 0))
-			continue;
-		if (lacks(options, &frame.id, now_ms))
-		{
-			if (*nids == 0)
-				decodable = i;
-			note_id(&frame.id, ids, nids);
-			continue;
-		}
-		known = frame.id;
-		any_known = true;
+		if (options->schema == NULL)
+			lacking = message_lacks(options, message, false, now_ms, &known[0], ids, nids);
+		if (options->key_by_id)
+			lacking |= message_lacks(options, message, true, now_ms, &known[1], ids, nids);
+		if (lacking && decodable == n)
+			decodable = i;
 	}
 	return decodable;
 }

@@ -232,7 +232,7 @@ si_arguments_headers(FunctionCallInfo fcinfo, int i, bool hex, int *n)
 		if (token == WJB_KEY)
 			headers[*n].name =
 				si_arguments_to_utf8(pnstrdup(value.val.string.val, value.val.string.len),
-						value.val.string.len, &len);
+									 value.val.string.len, &len);
 		else if (token == WJB_VALUE)
 		{
 			header_value(&value, &headers[*n]);

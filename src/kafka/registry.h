@@ -27,8 +27,8 @@
 /* How to reach a registry; texts are NULL where they were not given. */
 typedef struct SiRegistryOptions
 {
-	const char *url;			/* one or several, by commas; NULL: there is no
-								 * registry */
+	const char *url;			/* one or several, by commas; NULL: there is
+								 * no registry */
 	bool		apicurio;		/* Apicurio's own API, not Confluent's */
 	int			timeout_ms;		/* of an answer */
 	const char *ca_pem;

@@ -93,6 +93,7 @@ static const SiKeyword key_format_keywords[] = {
 	{"int64", SI_KEY_INT64},
 	{"float64", SI_KEY_FLOAT64},
 	{"uuid", SI_KEY_UUID},
+	{"avro", SI_KEY_AVRO},
 	{NULL}
 };
 

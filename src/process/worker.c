@@ -67,7 +67,8 @@
 #define START_LOCK_TIMEOUT_MS	5000
 #define LOCK_RETRY_MS		1000
 #define CLOSE_MS			5000	/* most that the end of a worker may take */
-#define CLOSE_REGISTRY_MS	2000	/* the same for a schema registry that hangs */
+#define CLOSE_REGISTRY_MS	2000	/* the same for a schema registry that
+									 * hangs */
 
 /* The worker of this process; reached by exit callbacks only. */
 static SiWorker *my_worker = NULL;
