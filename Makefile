@@ -10,8 +10,8 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 # By folder, lowest floor first (src/README.md).  Listed, so that a stray file
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
-OBJS_common = bytes failure guc kafka_time message reason subtransaction \
-	words
+OBJS_common = bytes failure guc kafka_time message reason schema_name \
+	subtransaction words
 OBJS_format = avro_decimal avro_document avro_meaning avro_program avro_read \
 	avro_schema decode_avro decode_json decode_key decode_raw decode_text decoder \
 	json_rest json_scan json_unescape json_verdict path_tree schema_cache schema_id \
@@ -158,7 +158,7 @@ test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_in
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # The decoders need no server, so these run under the sanitizers.
-PURE_SOURCES = $(patsubst %,src/format/%.c,$(filter-out transcode,$(OBJS_format)))
+PURE_SOURCES = $(patsubst %,src/format/%.c,$(filter-out transcode,$(OBJS_format))) src/common/schema_name.c
 test/decoder_test test/avro_dump: %: %.c $(PURE_SOURCES)
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -I$(top)/src -o $@ $^ \

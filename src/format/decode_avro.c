@@ -27,6 +27,7 @@
 #include "format/decoder.h"
 #include "format/path_tree.h"
 #include "format/schema_cache.h"
+#include "format/schema_store.h"
 #include "format/value_text.h"
 
 typedef struct AvroDecoder

@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "format/schema_cache.h"
-#include "format/schema_store.h"
 
 #define NCHAINS		256
 
@@ -150,41 +149,4 @@ si_schema_cache_free(SiSchemaCache *cache)
 	while (cache->last != NULL)
 		drop_last(cache);
 	free(cache);
-}
-
-/* The text in the options, or NULL. */
-static const char *
-given_schema(const SiFormatOptions *options, const SiSchemaId *id)
-{
-	int			i;
-
-	if (options->schema != NULL)
-		return options->schema;
-	for (i = 0; i < options->nschemas; i++)
-	{
-		if (si_schema_id_matches(&options->schemas[i].id, id))
-			return options->schemas[i].text;
-	}
-	return NULL;
-}
-
-bool
-si_schema_is_given(const SiFormatOptions *options, const SiSchemaId *id)
-{
-	return given_schema(options, id) != NULL;
-}
-
-const char *
-si_schema_find(const SiFormatOptions *options, const SiSchemaId *id, SiDecodeError *error)
-{
-	const char *given = given_schema(options, id);
-	char text[	SI_SCHEMA_ID_ROOM];
-
-	if (given != NULL)
-		return given;
-	if (options->store != NULL)
-		return si_schema_store_find(options->store, id, error);
-	si_schema_id_text(id, text);
-	si_decoder_fail(error, "42704", "schema %s is not among the schemas of the option \"schemas\"", text);
-	return NULL;
 }

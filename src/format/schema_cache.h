@@ -5,7 +5,7 @@
  *
  * A decoder compiles a schema once and keeps the program here.  The cache holds
  * a bounded number of values; a new one replaces the one that was used least
- * recently.  si_schema_find is where a schema's text comes from.
+ * recently.
  *
  * Pure C, no server.  Called by the formats that have schemas.
  *
@@ -16,7 +16,7 @@
 #ifndef SI_SCHEMA_CACHE_H
 #define SI_SCHEMA_CACHE_H
 
-#include "format/decoder.h"
+#include "common/schema_name.h"
 
 /* A topic has a handful of schemas; one with more than this was made to. */
 #define SI_SCHEMA_CACHE_MOST	1000
@@ -40,16 +40,5 @@ extern void *si_schema_cache_find(SiSchemaCache *cache, const SiSchemaId *id);
 extern bool si_schema_cache_add(SiSchemaCache *cache, const SiSchemaId *id, void *value);
 
 extern void si_schema_cache_free(SiSchemaCache *cache);
-
-/* Is the schema for all messages, or that of the id, in the options? */
-extern bool si_schema_is_given(const SiFormatOptions *options, const SiSchemaId *id);
-
-/*
- * The text of the schema that a frame names: the one for all messages, or that
- * of its id.  NULL with *error filled (42704, or as si_schema_store_find has it)
- * if there is none.
- */
-extern const char *si_schema_find(const SiFormatOptions *options, const SiSchemaId *id,
-								  SiDecodeError *error);
 
 #endif							/* SI_SCHEMA_CACHE_H */

@@ -7,10 +7,10 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "format/decoder.h"
 #include "format/schema_id.h"
 
 #define APICURIO_HEADER_BYTES	8
@@ -19,8 +19,6 @@
 /* What Glue's second byte says of the payload. */
 #define GLUE_PLAIN		0
 #define GLUE_ZLIB		5
-
-#define GUID_TEXT_LENGTH	36
 
 /* Part of a message, and what errors call it. */
 typedef struct Part
@@ -31,6 +29,23 @@ typedef struct Part
 	const char *data;
 	size_t		len;
 } Part;
+
+static bool fail(SiDecodeError *error, const char *sqlstate, const char *format,...)
+			__attribute__((format(printf, 3, 4)));
+
+/* As si_decoder_fail, which is above this module. */
+static bool
+fail(SiDecodeError *error, const char *sqlstate, const char *format,...)
+{
+	va_list		arguments;
+
+	snprintf(error->sqlstate, sizeof(error->sqlstate), "%s", sqlstate);
+	va_start(arguments, format);
+	vsnprintf(error->message, sizeof(error->message), format, arguments);
+	va_end(arguments);
+	error->detail[0] = '\0';
+	return false;
+}
 
 /* ---- bytes ---- */
 
@@ -61,7 +76,7 @@ set_guid(SiSchemaId *id, const char *data)
 static bool
 refuse(const Part *part, const char *what, SiDecodeError *error)
 {
-	return si_decoder_fail(error, "22P03", "the message's %s %s", part->name, what);
+	return fail(error, "22P03", "the message's %s %s", part->name, what);
 }
 
 /* The payload begins after so many bytes of the part. */
@@ -184,7 +199,7 @@ read_glue(const Part *part, SiFrame *frame, SiDecodeError *error)
 	if (!check_start(part, 3, GLUE_FRAME_BYTES, error))
 		return false;
 	if (part->data[1] == GLUE_ZLIB)
-		return si_decoder_fail(error, "0A000", "the message's %s is compressed with zlib", part->name);
+		return fail(error, "0A000", "the message's %s is compressed with zlib", part->name);
 	if (part->data[1] != GLUE_PLAIN)
 		return refuse(part, "does not begin with the id of a schema", error);
 	set_guid(&frame->id, part->data + 2);
@@ -288,104 +303,11 @@ si_frame_read_indexes(SiFrame *frame, SiDecodeError *error)
 		return true;
 	p = read_index_list(frame, begin, begin + len);
 	if (p == NULL)
-		return si_decoder_fail(error, "22P03", "the id of the schema is not followed by a message's index");
+		return fail(error, "22P03", "the id of the schema is not followed by a message's index");
 	if (!in_header)
 	{
 		frame->payload = p;
 		frame->payload_len = len - (size_t) (p - begin);
 	}
 	return true;
-}
-
-/* ---- ids as text ---- */
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-static bool
-is_hyphen_place(size_t i)
-{
-	return i == 8 || i == 13 || i == 18 || i == 23;
-}
-
-static bool
-parse_guid(const char *text, SiSchemaId *id)
-{
-	size_t		n = 0;
-	size_t		i;
-
-	id->kind = SI_SCHEMA_GUID;
-	for (i = 0; i < GUID_TEXT_LENGTH; i++)
-	{
-		int			digit = hex_digit(text[i]);
-
-		if (is_hyphen_place(i) && text[i] == '-')
-			continue;
-		if (is_hyphen_place(i) || digit < 0)
-			return false;
-		id->guid[n / 2] = (unsigned char) (id->guid[n / 2] << 4 | digit);
-		n++;
-	}
-	return true;
-}
-
-bool
-si_schema_id_parse(const char *text, SiSchemaId *id)
-{
-	size_t		len = strlen(text);
-
-	memset(id, 0, sizeof(*id));
-	if (len == GUID_TEXT_LENGTH)
-		return parse_guid(text, id);
-
-	/* 18 digits are what any registry counts to, and 64 bits hold them */
-	if (len == 0 || len > 18 || strspn(text, "0123456789") != len || (text[0] == '0' && len > 1))
-		return false;
-	id->kind = SI_SCHEMA_NUMBER;
-	for (; *text !='\0'; text ++)
-		id->number = id->number * 10 + (uint64_t) (*text -'0');
-	return true;
-}
-
-void
-si_schema_id_text(const SiSchemaId *id, char *text)
-{
-	static const char digits[] = "0123456789abcdef";
-	size_t		n = 0;
-	size_t		i;
-
-	if (id->kind != SI_SCHEMA_GUID)
-	{
-		snprintf(text, SI_SCHEMA_ID_ROOM, "%llu", (unsigned long long) id->number);
-		return;
-	}
-	for (i = 0; i < GUID_TEXT_LENGTH; i++)
-	{
-		if (is_hyphen_place(i))
-			text[		i] = '-';
-
-		else
-		{
-			text[		i] = digits[id->guid[n / 2] >> (n % 2 == 0 ? 4 : 0) & 0xF];
-
-			n++;
-		}
-	}
-	text[		GUID_TEXT_LENGTH] = '\0';
-}
-
-bool
-si_schema_id_matches(const SiSchemaId *id, const SiSchemaId *other)
-{
-	return (id->kind == SI_SCHEMA_GUID) == (other->kind == SI_SCHEMA_GUID) &&
-		id->number == other->number && memcmp(id->guid, other->guid, SI_GUID_BYTES) == 0;
 }

@@ -8,7 +8,7 @@
  * where the payload is.  Between id and payload, Confluent's serializer for
  * Protobuf writes which message of the schema the payload is.
  *
- * Pure C, no server.  Called by decoder, schema_cache and the formats that have
+ * Pure C, no server.  Called by decoder, schema_store and the formats that have
  * schemas.
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -20,6 +20,7 @@
 
 #include "common/message.h"
 #include "common/record.h"
+#include "common/schema_name.h"
 
 typedef enum SiWireFormat
 {
@@ -32,26 +33,6 @@ typedef enum SiWireFormat
 	SI_WIRE_APICURIO_HEADER,	/* a header holds 8 bytes of id */
 	SI_WIRE_GLUE				/* 03, 00 and a UUID */
 } SiWireFormat;
-
-typedef enum SiSchemaIdKind
-{
-	SI_SCHEMA_NUMBER,
-	SI_SCHEMA_CONTENT,			/* a number too, of a content in Apicurio's
-								 * registry */
-	SI_SCHEMA_GUID
-} SiSchemaIdKind;
-
-#define SI_GUID_BYTES	16
-
-/* Room for an id's text, with its NUL. */
-#define SI_SCHEMA_ID_ROOM	40
-
-typedef struct SiSchemaId
-{
-	SiSchemaIdKind kind;
-	uint64_t	number;			/* unless it is a GUID */
-	unsigned char guid[SI_GUID_BYTES];	/* else all zero */
-} SiSchemaId;
 
 /* More levels of messages within messages are refused. */
 #define SI_FRAME_MAX_INDEXES	100
@@ -84,18 +65,6 @@ extern bool si_frame_read(SiWireFormat format, const SiMessage *message,
  * (22P03).
  */
 extern bool si_frame_read_indexes(SiFrame *frame, SiDecodeError *error);
-
-/*
- * An id from its text: a decimal number without leading zeros, or a GUID with
- * hyphens.  False if it is neither.
- */
-extern bool si_schema_id_parse(const char *text, SiSchemaId *id);
-
-/* Write an id as text, into SI_SCHEMA_ID_ROOM bytes. */
-extern void si_schema_id_text(const SiSchemaId *id, char *text);
-
-/* Do the ids have the same text?  Numbers of either kind do. */
-extern bool si_schema_id_matches(const SiSchemaId *id, const SiSchemaId *other);
 
 /* Does a message in this wire format need its headers? */
 extern bool si_wire_needs_headers(SiWireFormat format);

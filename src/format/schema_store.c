@@ -112,6 +112,43 @@ si_schema_store_find(SiSchemaStore *store, const SiSchemaId *id, SiDecodeError *
 	return stored->text;
 }
 
+/* The text in the options, or NULL. */
+static const char *
+given_schema(const SiFormatOptions *options, const SiSchemaId *id)
+{
+	int			i;
+
+	if (options->schema != NULL)
+		return options->schema;
+	for (i = 0; i < options->nschemas; i++)
+	{
+		if (si_schema_id_matches(&options->schemas[i].id, id))
+			return options->schemas[i].text;
+	}
+	return NULL;
+}
+
+bool
+si_schema_is_given(const SiFormatOptions *options, const SiSchemaId *id)
+{
+	return given_schema(options, id) != NULL;
+}
+
+const char *
+si_schema_find(const SiFormatOptions *options, const SiSchemaId *id, SiDecodeError *error)
+{
+	const char *given = given_schema(options, id);
+	char text[	SI_SCHEMA_ID_ROOM];
+
+	if (given != NULL)
+		return given;
+	if (options->store != NULL)
+		return si_schema_store_find(options->store, id, error);
+	si_schema_id_text(id, text);
+	si_decoder_fail(error, "42704", "schema %s is not among the schemas of the option \"schemas\"", text);
+	return NULL;
+}
+
 /* Must the registry be asked for the id?  The option "schema" is about values alone. */
 static bool
 lacks(const SiFormatOptions *options, const SiSchemaId *id, bool of_key, int64_t now_ms)

@@ -8,7 +8,8 @@
  * asked for.  An id that the registry does not have, or has no usable schema
  * for, is remembered with the error that its messages are refused with.
  *
- * Pure C, no server.  Called by apply and the worker; read by schema_cache.
+ * Pure C, no server.  Called by apply and the worker; read by the formats
+ * that have schemas, through si_schema_find.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -40,8 +41,16 @@ extern bool si_schema_store_refuse(SiSchemaStore *store, const SiSchemaId *id,
 extern const char *si_schema_store_find(SiSchemaStore *store, const SiSchemaId *id,
 										SiDecodeError *error);
 
-/* So many schemas are asked for at a time. */
-#define SI_SCHEMA_MOST_LACKING	8
+/* Is the schema for all messages, or that of the id, in the options? */
+extern bool si_schema_is_given(const SiFormatOptions *options, const SiSchemaId *id);
+
+/*
+ * The text of the schema that a frame names: the one for all messages, or that
+ * of its id.  NULL with *error filled (42704, or as si_schema_store_find has it)
+ * if there is none.
+ */
+extern const char *si_schema_find(const SiFormatOptions *options, const SiSchemaId *id,
+								  SiDecodeError *error);
 
 /*
  * How many of the messages can be decoded before the first one whose schema is

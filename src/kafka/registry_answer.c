@@ -34,24 +34,33 @@ si_registry_set_outcome(SiRegistryAnswer *answer, SiRegistryOutcome outcome,
 	va_end(arguments);
 }
 
-void
-si_registry_set_unusable(SiRegistryAnswer *answer, const char *sqlstate, const char *what)
+/* What messages with the schema's id are refused with; the id goes before what. */
+static void
+set_error(SiRegistryAnswer *answer, const char *sqlstate, const char *what)
 {
 	char		id[SI_SCHEMA_ID_ROOM];
 
-	answer->outcome = SI_REGISTRY_UNUSABLE;
+	memset(&answer->error, 0, sizeof(answer->error));
+	snprintf(answer->error.sqlstate, sizeof(answer->error.sqlstate), "%s", sqlstate);
 	si_schema_id_text(&answer->id, id);
-	si_decoder_fail(&answer->error, sqlstate, "schema %s of the schema registry %s", id, what);
+	snprintf(answer->error.message, sizeof(answer->error.message), "schema %s %s", id, what);
+}
+
+void
+si_registry_set_unusable(SiRegistryAnswer *answer, const char *sqlstate, const char *what)
+{
+	char		words[96];
+
+	answer->outcome = SI_REGISTRY_UNUSABLE;
+	snprintf(words, sizeof(words), "of the schema registry %s", what);
+	set_error(answer, sqlstate, words);
 }
 
 static void
 set_unknown(SiRegistryAnswer *answer)
 {
-	char		id[SI_SCHEMA_ID_ROOM];
-
 	answer->outcome = SI_REGISTRY_UNKNOWN;
-	si_schema_id_text(&answer->id, id);
-	si_decoder_fail(&answer->error, "42704", "schema %s is not in the schema registry", id);
+	set_error(answer, "42704", "is not in the schema registry");
 }
 
 static json_t *

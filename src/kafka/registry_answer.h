@@ -12,7 +12,7 @@
 #ifndef SI_REGISTRY_ANSWER_H
 #define SI_REGISTRY_ANSWER_H
 
-#include "kafka/registry.h"
+#include "kafka/registry_values.h"
 
 /* The largest answer that is read: a schema of 4 MB, escaped as JSON. */
 #define SI_REGISTRY_MAX_BODY	((size_t) 8 * 1024 * 1024)
@@ -36,7 +36,7 @@ extern void si_registry_set_outcome(SiRegistryAnswer *answer, SiRegistryOutcome 
 									const char *format,...)
 			__attribute__((format(printf, 3, 4)));
 
-/* The schema of answer->id is of no use; format has a %s for the id. */
+/* The schema of answer->id is of no use. */
 extern void si_registry_set_unusable(SiRegistryAnswer *answer, const char *sqlstate,
 									 const char *what);
 

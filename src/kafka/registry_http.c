@@ -94,9 +94,14 @@ set_text(CURL *curl, CURLoption option, const char *value)
 static bool
 set_blob(CURL *curl, CURLoption option, const char *text)
 {
-	struct curl_blob blob = {unconstify(char *, text), text ? strlen(text) : 0, CURL_BLOB_NOCOPY};
+	struct curl_blob blob;
 
-	return text == NULL || curl_easy_setopt(curl, option, &blob) == CURLE_OK;
+	if (text == NULL)
+		return true;
+	blob.data = unconstify(char *, text);
+	blob.len = strlen(text);
+	blob.flags = CURL_BLOB_NOCOPY;
+	return curl_easy_setopt(curl, option, &blob) == CURLE_OK;
 }
 
 /* Only HTTP, which follows nothing and reads no file but the CAs. */
@@ -214,7 +219,7 @@ make_url(const SiRegistryHttp *http, const SiSchemaId *id, char *url)
 {
 	const char *base = http->urls[http->url];
 	const char *format = "%s/schemas/ids/%s";
-	char		text[SI_SCHEMA_ID_ROOM];
+	char text[	SI_SCHEMA_ID_ROOM];
 
 	if (http->options.apicurio)
 	{
@@ -284,7 +289,7 @@ copy_text(const char **text)
 	if (*text == NULL)
 		return true;
 	*text = strdup(*text);
-	return *text != NULL;
+	return *text !=NULL;
 }
 
 /* Copy all texts; those after a failure are NULL. */
@@ -370,23 +375,24 @@ si_registry_http_end(SiRegistryHttp *http)
 	http->curl = NULL;
 }
 
+static void
+free_options(SiRegistryOptions *options)
+{
+	const char *texts[] = {
+		options->url, options->ca_pem, options->ca_location, options->proxy, options->username,
+		options->password, options->token, options->certificate_pem, options->key_pem
+	};
+
+	for (int i = 0; i < lengthof(texts); i++)
+		free(unconstify(char *, texts[i]));
+}
+
 void
 si_registry_http_free(SiRegistryHttp *http)
 {
-	SiRegistryOptions *options;
-
 	if (http == NULL)
 		return;
-	options = &http->options;
-	{
-		const char *texts[] = {
-			options->url, options->ca_pem, options->ca_location, options->proxy, options->username,
-			options->password, options->token, options->certificate_pem, options->key_pem
-		};
-
-		for (int i = 0; i < lengthof(texts); i++)
-			free(unconstify(char *, texts[i]));
-	}
+	free_options(&http->options);
 	for (int i = 0; i < http->nurls; i++)
 		free(http->urls[i]);
 	free(http->type);

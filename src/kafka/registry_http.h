@@ -4,7 +4,7 @@
  *	  HTTP requests to a schema registry.
  *
  * For the client's thread: no server function, and all memory is malloc'd.  Called
- * by registry alone.
+ * by registry; options asks whether there is a client.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -13,7 +13,7 @@
 #ifndef SI_REGISTRY_HTTP_H
 #define SI_REGISTRY_HTTP_H
 
-#include "kafka/registry.h"
+#include "kafka/registry_values.h"
 
 typedef struct SiRegistryHttp SiRegistryHttp;
 
@@ -39,5 +39,8 @@ extern void si_registry_http_ask(SiRegistryHttp *http, const SiSchemaId *id,
 extern void si_registry_http_end(SiRegistryHttp *http);
 
 extern void si_registry_http_free(SiRegistryHttp *http);
+
+/* Is this a build with libcurl? */
+extern bool si_registry_is_supported(void);
 
 #endif							/* SI_REGISTRY_HTTP_H */

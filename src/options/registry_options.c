@@ -14,6 +14,7 @@
 
 #include "utils/guc.h"
 
+#include "kafka/registry_http.h"
 #include "options/registry_options.h"
 
 #define DEFAULT_TIMEOUT_MS	10000

@@ -12,7 +12,7 @@
 #ifndef SI_REGISTRY_OPTIONS_H
 #define SI_REGISTRY_OPTIONS_H
 
-#include "kafka/registry.h"
+#include "kafka/registry_values.h"
 
 /* Checks of values: NULL, or a sentence that says why not, without the value. */
 extern const char *si_registry_check_url(const char *value);

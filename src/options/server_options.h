@@ -12,7 +12,7 @@
 #define SI_SERVER_OPTIONS_H
 
 #include "kafka/consumer.h"
-#include "kafka/registry.h"
+#include "kafka/registry_values.h"
 
 /* The properties of a server as seen by a role. */
 typedef struct SiServerProperties

@@ -8,7 +8,8 @@
  * machine may be shared.
  *
  *	  cc -O2 -Isrc test/bench/avro_bench.c src/format/decode*.c \
- *		src/format/json_*.c src/format/path_tree.c src/format/schema_*.c src/format/avro_*.c \
+ *		src/format/json_*.c src/format/path_tree.c src/format/schema_*.c src/common/schema_name.c \
+ *		src/format/avro_*.c \
  *		src/format/text_rest.c src/format/value_text.c -ljansson -lm \
  *		-o avro_bench
  *
