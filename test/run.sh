@@ -349,6 +349,7 @@ if step 'build with gcc' build_extension "$tree" MAINTAINER=1; then
 	case $part in
 		all | tap)
 			jars=$("$tree/test/kafka.sh" jars)
+			"$tree/test/registry.sh" jars >/dev/null
 			as_server_user test -r "$jars" || die "user $server_user cannot read $jars"
 			[ $# -gt 0 ] || set -- "$tree"/test/t/*.pl
 			run_all_tap "$@"
