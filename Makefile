@@ -10,19 +10,22 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 # By folder, lowest floor first (src/README.md).  Listed, so that a stray file
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
-OBJS_common = bytes clock failure guc kafka_time message reason \
+OBJS_common = bytes clock failure guc kafka_time message reason schema_name \
 	subtransaction thread words
-OBJS_format = ahead avro_document avro_meaning avro_read avro_schema decimal \
-	decode_avro decode_json decode_key decode_protobuf decode_raw \
-	decode_text decoder json_inner json_rest json_scan json_unescape \
-	json_verdict match_names path_tree proto_build proto_builtin \
-	proto_descriptor proto_document proto_known proto_parse proto_program \
-	proto_read proto_scalar proto_schema proto_text proto_token text_rest \
-	transcode value_text
+OBJS_format = ahead avro_document avro_meaning avro_program avro_read \
+	avro_schema decimal decode_avro decode_json decode_key decode_protobuf \
+	decode_raw decode_text decoder json_inner json_rest json_scan \
+	json_unescape json_verdict match_names path_tree proto_build \
+	proto_builtin proto_descriptor proto_document proto_known proto_parse \
+	proto_program proto_read proto_scalar proto_schema proto_text \
+	proto_token schema_cache schema_id schema_store text_rest transcode \
+	value_text
 OBJS_kafka = broker_error client committer consumer consumer_events \
-	consumer_fetch held helper lookup producer
+	consumer_fetch held helper lookup producer registry registry_answer \
+	registry_http
 OBJS_options = document insert_mode nearest option_positions option_schema \
-	option_types options property property_table server_options
+	option_types options property property_table registry_options \
+	server_options
 OBJS_shmem = crash_count lock_wait slots
 OBJS_catalog = count_changes dead_letter event fixed_sql position \
 	position_judge progress session settings subscription_columns \
@@ -31,13 +34,13 @@ OBJS_apply = apply column_default convert convert_ahead convert_batch datum \
 	datum_failure decoded_value direct direct_target extended_json \
 	fast_input fast_numeric format isolate jsonb_push key left_out mapping \
 	mapping_source other_index outcome plan protect reduce retry row_notes \
-	rows show statement statement_text tombstone typed_datum unix_time \
-	user_sql write writer
+	rows schemas show statement statement_text tombstone typed_datum \
+	unix_time user_sql write writer
 OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \
 	object_ddl places publisher scanner suspension turn utility worker \
 	worker_apply worker_contact worker_fetch worker_limits worker_partitions \
-	worker_prepare worker_rate worker_run worker_status worker_stream \
-	worker_wait
+	worker_prepare worker_rate worker_run worker_schemas worker_status \
+	worker_stream worker_wait
 OBJS_functions = arguments connection destination functions \
 	functions_dead_letters functions_decode functions_look functions_preview \
 	functions_produce functions_steer functions_wait infer outbox preview \
@@ -47,7 +50,7 @@ OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/disturb.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro documents protobuf types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro schemas documents protobuf types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Tests of features that a server may lack: how to detect the feature, and the
@@ -74,6 +77,9 @@ need = $(if $(shell $(PKG_CONFIG) --exists '$(1) >= $(2)' && echo yes),,\
 	$(error stream_ingest needs $(1) $(2) or newer: install $(3) (Debian: apt-get install $(3) pkg-config)))
 $(call need,rdkafka,2.0.2,librdkafka-dev)
 $(call need,jansson,2.14,libjansson-dev)
+ifneq ($(with_schema_registry),no)
+$(call need,libcurl,7.77,libcurl4-openssl-dev)
+endif
 
 PG_MAJOR := $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
 ifeq ($(PG_MAJOR),)
@@ -84,8 +90,13 @@ $(error stream_ingest needs PostgreSQL 15 or newer, and $(PG_CONFIG) belongs to 
 endif
 endif
 
-LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags rdkafka jansson)
-SHLIB_LINK = $(shell $(PKG_CONFIG) --libs rdkafka jansson) -Wl,--version-script=src/exports.map
+# The client of schema registries needs libcurl; with_schema_registry=no does
+# without both.
+with_schema_registry ?= yes
+LIBRARIES = rdkafka jansson $(if $(filter no,$(with_schema_registry)),,libcurl)
+LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(LIBRARIES)) \
+	$(if $(filter no,$(with_schema_registry)),,-DSI_SCHEMA_REGISTRY)
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LIBRARIES)) -Wl,--version-script=src/exports.map
 
 # The server's own headers do not build without a warning under -Wextra.
 PG_CPPFLAGS = -I$(top)/src $(LIBRARY_CFLAGS) -MMD -MP
@@ -152,7 +163,7 @@ test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_in
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # The decoders need no server, so these run under the sanitizers.
-PURE_SOURCES = $(patsubst %,src/format/%.c,$(filter-out ahead transcode,$(OBJS_format)))
+PURE_SOURCES = $(patsubst %,src/format/%.c,$(filter-out ahead transcode,$(OBJS_format))) src/common/schema_name.c
 test/decoder_test test/decoder_dump: %: %.c $(PURE_SOURCES)
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -I$(top)/src -o $@ $^ \

@@ -327,6 +327,7 @@ get_packages()
 		'maven: command -v mvn' \
 		'bzip2: command -v bzip2' \
 		'python3: command -v python3' \
+		'openssl: command -v openssl' \
 		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
 	case $part in all | tap) get_neighbours; [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
 	case $part in all | fuzz) get_fuzzer ;; esac
@@ -420,6 +421,7 @@ if step 'build with gcc' build_extension "$tree" MAINTAINER="$maintainer"; then
 	case $part in
 		all | tap)
 			jars=$("$tree/test/kafka.sh" jars)
+			"$tree/test/registry.sh" jars >/dev/null
 			as_server_user test -r "$jars" || die "user $server_user cannot read $jars"
 			[ $# -gt 0 ] || set -- "$tree"/test/t/*.pl
 			run_all_tap "$@"

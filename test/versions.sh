@@ -240,6 +240,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 share_cache
 bash "$STREAM_INGEST_TOP/test/kafka.sh" jars >/dev/null
+bash "$STREAM_INGEST_TOP/test/registry.sh" jars >/dev/null
 cache=$(cache_dir)
 for major in "$@"; do
 	case $major in

@@ -23,6 +23,7 @@
 #include "apply/convert_batch.h"
 #include "apply/outcome.h"
 #include "apply/protect.h"
+#include "apply/schemas.h"
 #include "apply/show.h"
 #include "apply/write.h"
 #include "catalog/transaction.h"
@@ -319,6 +320,8 @@ si_apply_in_transaction(SiPlan *plan, SiEntry *entries, int n, SiBatch *batch)
 	plan->settings = si_session_settings_for(plan->subscription->owner);
 	MemoryContextSwitchTo(caller);
 	si_plan_check(plan);
+	si_schemas_await(&plan->format, entries, n, plan->subscription->format,
+					 plan->subscription->server, plan->subscription->owner);
 
 	/* what is thrown reaches the server's log with the caller's statement */
 	PG_TRY();

@@ -57,8 +57,10 @@ check_options(const SiDecoderRoutine *routine, const SiOptions *options)
 		{"null", SI_FORMAT_DELIMITER, options->null_text != NULL},
 		{"header_columns", SI_FORMAT_COLUMNS, options->nheader_columns > 0},
 		{"encoding", SI_FORMAT_ENCODING, options->encoding != PG_UTF8},
+		{"wire_format", SI_FORMAT_WIRE, options->wire_format != SI_WIRE_DEFAULT},
 		{"schema", SI_FORMAT_SCHEMA, options->schema != NULL},
 		{"message", SI_FORMAT_MESSAGE, options->message != NULL},
+		{"schemas", SI_FORMAT_SCHEMAS, options->nschemas > 0},
 	};
 
 	for (int i = 0; i < lengthof(given); i++)
@@ -330,6 +332,62 @@ check_sources(const SiDecoderRoutine *routine, const SiMapping *mapping,
 			 errhint("The columns that the option \"header_columns\" names are none of its own; use \"mapping\" to say which column takes which.")));
 }
 
+/*
+ * How messages name their schemas: as the option says; else a format that has
+ * schemas expects Confluent's frame, unless all messages have one schema.
+ */
+static void
+set_wire_format(const SiDecoderRoutine *routine, const SiOptions *options,
+				SiFormatOptions *result)
+{
+	bool		by_id = (routine->options & SI_FORMAT_SCHEMAS) != 0 && options->schema == NULL;
+
+	result->wire_format = options->wire_format;
+	if (options->wire_format == SI_WIRE_DEFAULT)
+		result->wire_format = by_id ? SI_WIRE_CONFLUENT : SI_WIRE_NONE;
+	if (result->wire_format > SI_WIRE_NONE && options->encoding != PG_UTF8)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"encoding\" does not go with option \"wire_format\""),
+				 errdetail("What a schema registry describes is in UTF-8.")));
+}
+
+/* The schemas of the options, and the name of the message, in UTF-8. */
+static void
+set_schemas(const SiOptions *options, SiFormatOptions *result)
+{
+	SiGivenSchema *schemas = palloc(sizeof(SiGivenSchema) * Max(options->nschemas, 1));
+
+	if (options->schema != NULL)
+		result->schema = pg_server_to_any(options->schema, strlen(options->schema), PG_UTF8);
+	if (options->message != NULL)
+		result->message = pg_server_to_any(options->message, strlen(options->message), PG_UTF8);
+	for (int i = 0; i < options->nschemas; i++)
+	{
+		const char *text = options->schemas[i].text;
+
+		schemas[i].id = options->schemas[i].id;
+		schemas[i].text = pg_server_to_any(text, strlen(text), PG_UTF8);
+	}
+	result->nschemas = options->nschemas;
+	result->schemas = schemas;
+}
+
+/* Avro keys name their schemas as the values do. */
+static void
+set_keys(const SiDecoderRoutine *routine, const SiOptions *options, SiFormatOptions *result)
+{
+	if (options->key_format != SI_KEY_AVRO)
+		return;
+	if (routine != &si_decoder_avro || result->wire_format <= SI_WIRE_NONE ||
+		(result->nschemas == 0 && result->store == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"key_format\" can be \"avro\" only where messages name their schemas"),
+				 errhint("Use it with format \"avro\", a wire format, and the option \"schemas\" or a server with a schema registry.")));
+	result->key_by_id = true;
+}
+
 /* What the format itself wants of its options, such as a schema that it can read. */
 static void
 check_contents(const SiDecoderRoutine *routine, const SiFormatOptions *result)
@@ -348,16 +406,16 @@ check_contents(const SiDecoderRoutine *routine, const SiFormatOptions *result)
 
 void
 si_format_options(const char *format, const SiMapping *mapping, const char *relname,
-				  const SiOptions *options, SiFormatOptions *result)
+				  const SiOptions *options, SiSchemaStore *store, SiFormatOptions *result)
 {
 	const SiDecoderRoutine *routine = si_decoder_find(format);
 
 	memset(result, 0, sizeof(SiFormatOptions));
 	check_options(routine, options);
-	if (options->schema != NULL)
-		result->schema = pg_server_to_any(options->schema, strlen(options->schema), PG_UTF8);
-	if (options->message != NULL)
-		result->message = pg_server_to_any(options->message, strlen(options->message), PG_UTF8);
+	set_wire_format(routine, options, result);
+	set_schemas(options, result);
+	result->store = store;
+	set_keys(routine, options, result);
 	check_contents(routine, result);
 	if (routine->fields == SI_FIELDS_NAMED)
 		return;

@@ -367,7 +367,7 @@ set_key_source(const MappingBuilder *builder, int attidx)
 
 	if (source->state != SI_SOURCE_SET || format == SI_KEY_JSON)
 		return;
-	if (source->kind == SI_SOURCE_FIELD && source->path.of_key)
+	if (source->kind == SI_SOURCE_FIELD && source->path.of_key && !SI_KEY_HAS_FIELDS(format))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("column \"%s\" cannot take \"%s\": by the option \"key_format\" keys have no fields",

@@ -28,6 +28,8 @@
 
 #include "apply/format.h"
 #include "apply/plan.h"
+#include "apply/schemas.h"
+#include "format/schema_store.h"
 
 /* All plans of this process, for the callbacks that make them stale. */
 static SiPlan *live = NULL;
@@ -87,6 +89,8 @@ release_plan(void *arg)
 	plan->arena = NULL;
 	si_ahead_destroy(plan->ahead);
 	plan->ahead = NULL;
+	si_schema_store_free(plan->store);
+	plan->store = NULL;
 }
 
 /* The same for what si_plan_check made. */
@@ -235,7 +239,6 @@ make_plan(SiPlan *plan, Relation target)
 {
 	const SiSubscription *s = plan->subscription;
 	SiWriter   *writer;
-	SiFormatOptions format;
 	SiSavedSession saved;
 	MemoryContext old;
 
@@ -253,20 +256,26 @@ make_plan(SiPlan *plan, Relation target)
 	plan->mapping = writer->mapping;
 	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));
 	plan->transcoder = si_transcode_create(plan->options->encoding);
+	if (plan->store == NULL &&
+		(plan->options->schema == NULL || plan->options->key_format == SI_KEY_AVRO))
+		plan->store = si_schemas_create_store(s->format, s->server, s->owner);
 	si_format_options(s->format, plan->mapping,
 					  target ? RelationGetRelationName(target) : SI_BATCH_NAME,
-					  plan->options, &format);
-	plan->decoder = make_decoder(s, &plan->mapping->decode, &format);
-	if (plan->of_worker && plan->transcoder == NULL)
+					  plan->options, plan->store, &plan->format);
+	plan->wants_headers = plan->mapping->wants_headers || si_wire_needs_headers(plan->format.wire_format);
+	plan->decoder = make_decoder(s, &plan->mapping->decode, &plan->format);
+
+	/* the store changes between batches, while the thread may read it */
+	if (plan->of_worker && plan->transcoder == NULL && plan->store == NULL)
 	{
-		plan->ahead_decoder = make_decoder(s, &plan->mapping->decode, &format);
+		plan->ahead_decoder = make_decoder(s, &plan->mapping->decode, &plan->format);
 		plan->ahead_columns = si_convert_ahead_create(plan->mapping);
 	}
 	if (writer->unread != NULL)
-		plan->unread_decoder = make_decoder(s, writer->unread, &format);
+		plan->unread_decoder = make_decoder(s, writer->unread, &plan->format);
 	if (writer->delete_key != NULL)
 		plan->tombstone = si_tombstone_create(plan->mapping, writer->delete_key,
-											  s->format, s->topic);
+											  s->format, &plan->format, s->topic);
 	if (target != NULL && target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		plan->partitions = find_all_inheritors(s->target, NoLock, NULL);
 	if (target != NULL)

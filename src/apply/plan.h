@@ -37,6 +37,7 @@ typedef struct SiPlan
 	SiWriter   *writer;			/* NULL until the plan is made */
 	const SiMapping *mapping;	/* the writer's */
 	SiTranscoder *transcoder;	/* NULL if messages are in UTF-8 */
+	SiFormatOptions format;		/* what the decoders know of the messages */
 	SiDecoder  *decoder;
 	SiDecoder  *unread_decoder; /* of fields that apply does not read */
 	SiConverter *converter;
@@ -44,12 +45,15 @@ typedef struct SiPlan
 								 * none may */
 	SiAheadColumns *ahead_columns;
 	SiTombstone *tombstone;		/* NULL where nothing is deleted by key */
+	bool		wants_headers;	/* does anything read a message's headers? */
 
 	/* for one batch after the other; see si_plan_begin_batch */
 	MemoryContext batch_context;
 	MemoryContext row_context;	/* reset for each row */
 	SiArena    *arena;			/* what decoders allocate in a batch */
 	SiAhead    *ahead;			/* NULL until it is used */
+	SiSchemaStore *store;		/* of a registry's schemas; NULL: there is
+								 * none */
 	List	   *settings;		/* to be set for the batch, beside the pinned */
 	SiFaultRate fault_rate;		/* kept from batch to batch */
 

@@ -25,7 +25,8 @@ typedef struct SiTombstone SiTombstone;
  * outlive it.
  */
 extern SiTombstone *si_tombstone_create(const SiMapping *mapping, const SiKey *key,
-										const char *format, const char *topic);
+										const char *format, const SiFormatOptions *options,
+										const char *topic);
 
 /*
  * Make a row of the mapping in which only the key's columns have values.  As

@@ -55,6 +55,13 @@ typedef enum SiReason
 	SI_REASON_AUTHORIZATION,
 	SI_REASON_TOPIC,
 
+	/* the schema registry; %s: libcurl's words or HTTP's status; server */
+	SI_REASON_REGISTRY_AWAY,	/* %s */
+	SI_REASON_REGISTRY_UNTRUSTED,	/* %s, %s */
+	SI_REASON_REGISTRY_REFUSED, /* %s, %s */
+	SI_REASON_REGISTRY_NONE,	/* %s, %s: server, words */
+	SI_REASON_REGISTRY_UNKNOWN, /* %s: which schema */
+
 	/* the database; %s: the lock and its holder; what was refused, and why */
 	SI_REASON_LOCK,
 	SI_REASON_LOCK_TIMEOUT,

@@ -114,7 +114,7 @@ json_decode_key(void *state, const SiMessage *message, SiArena *arena,
 const SiDecoderRoutine si_decoder_json = {
 	.format = "json",
 	.called = "JSON",
-	.options = SI_FORMAT_ENCODING,
+	.options = SI_FORMAT_ENCODING | SI_FORMAT_WIRE,
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_JSON,
 	.create = json_create,

@@ -76,6 +76,7 @@ struct SiDecoder
 	const SiDecoderRoutine *routine;
 	SiJsonInner *inner;			/* NULL where no path enters a string */
 	void	   *state;
+	SiWireFormat wire_format;	/* of values */
 	const SiDecoderRoutine *key_routine;	/* NULL if no field is the key's */
 	void	   *key_state;		/* may be the same as state */
 };
@@ -226,6 +227,8 @@ si_decoder_find(const char *format)
 static const SiDecoderRoutine *
 key_routine(const SiDecodePlan *plan, const SiDecoderRoutine *routine)
 {
+	if (plan->key_format == SI_KEY_AVRO)
+		return &si_decoder_avro_key;
 	if (plan->key_format != SI_KEY_JSON)
 		return &si_decoder_key;
 	return routine->decode_key != NULL ? routine : &si_decoder_json;
@@ -255,6 +258,7 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 		}
 		plan = si_json_inner_outer_plan(decoder->inner);
 	}
+	decoder->wire_format = options != NULL ? options->wire_format : SI_WIRE_DEFAULT;
 	decoder->state = routine->create(plan, options);
 	if (decoder->state == NULL)
 	{
@@ -279,6 +283,46 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 	return decoder;
 }
 
+/*
+ * Decode a value that has no frame.  A frame that nothing was said of is told by its
+ * first byte, which no text begins with.
+ */
+static bool
+decode_bare_value(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
+				  SiRecord *record, SiDecodeError *error)
+{
+	const SiDecoderRoutine *routine = decoder->routine;
+
+	if (routine->decode(decoder->state, message, arena, record, error))
+		return true;
+	if ((routine->options & SI_FORMAT_WIRE) != 0 && error->detail[0] == '\0' &&
+		message->value_len > 0 && message->value[0] == '\0')
+		snprintf(error->detail, sizeof(error->detail),
+				 "It begins as what a schema registry's serializer writes: "
+				 "see the option \"wire_format\".");
+	return false;
+}
+
+/* Decode a message's value, which is the payload of its frame. */
+static bool
+decode_value(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
+			 SiRecord *record, SiDecodeError *error)
+{
+	const SiDecoderRoutine *routine = decoder->routine;
+	SiMessage	inner;
+	SiFrame		frame;
+
+	if (decoder->wire_format <= SI_WIRE_NONE && routine->select == NULL)
+		return decode_bare_value(decoder, message, arena, record, error);
+	if (!si_frame_read(decoder->wire_format, message, false, &frame, error) ||
+		(routine->select != NULL && !routine->select(decoder->state, &frame, error)))
+		return false;
+	inner = *message;
+	inner.value = frame.payload;
+	inner.value_len = frame.payload_len;
+	return routine->decode(decoder->state, &inner, arena, record, error);
+}
+
 bool
 si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 				  SiArena *arena, SiRecord *record, SiDecodeError *error)
@@ -298,8 +342,7 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 	memset(&record->unknown, 0, sizeof(SiValue));
 
 	if (message->value != NULL &&
-		!decoder->routine->decode(decoder->state, message, arena, record,
-								  error))
+		!decode_value(decoder, message, arena, record, error))
 		return false;
 	/* to a key that is one value, no key is a NULL */
 	if ((message->key != NULL || decoder->key_routine == &si_decoder_key) &&

@@ -19,6 +19,7 @@
 #include "common/message.h"
 #include "common/record.h"
 #include "format/key_format.h"
+#include "format/schema_id.h"
 
 /* ---- arena: memory that lives as long as a batch ---- */
 
@@ -92,6 +93,16 @@ typedef struct SiDecodePlan
 	SiMatchNames match_names;	/* of fields with own_name */
 } SiDecodePlan;
 
+/* A schema of the messages that name it by this id. */
+typedef struct SiGivenSchema
+{
+	SiSchemaId	id;
+	const char *text;
+} SiGivenSchema;
+
+/* Those that a registry has given; see schema_store.h. */
+typedef struct SiSchemaStore SiSchemaStore;
+
 /*
  * Settings of the formats; a format ignores what is not its own.  Zero and
  * NULL are what COPY has by default.  Texts are UTF-8.
@@ -111,9 +122,14 @@ typedef struct SiFormatOptions
 	int			ncolumns;
 	const char *const *columns;
 
+	SiWireFormat wire_format;
 	const char *schema;			/* avro, protobuf: of all messages; NULL for
 								 * none */
 	const char *message;		/* protobuf: full name of the message, or NULL */
+	int			nschemas;		/* of messages by their ids */
+	const SiGivenSchema *schemas;
+	SiSchemaStore *store;		/* where other ids are; NULL for nowhere */
+	bool		key_by_id;		/* keys name their schemas, too */
 } SiFormatOptions;
 
 /*
@@ -133,6 +149,8 @@ extern bool si_decoder_fail(SiDecodeError *error, const char *sqlstate,
 #define SI_FORMAT_ENCODING		0x08
 #define SI_FORMAT_SCHEMA		0x10
 #define SI_FORMAT_MESSAGE		0x20
+#define SI_FORMAT_WIRE			0x40	/* "wire_format" */
+#define SI_FORMAT_SCHEMAS		0x80
 
 /* Which fields a message has, and where their names come from. */
 typedef enum SiFormatFields
@@ -160,6 +178,7 @@ typedef struct SiDecoderRoutine
 {
 	const char *format;			/* its name */
 	const char *called;			/* the name as prose has it */
+	const char *registry_type;	/* what schema registries call it, or NULL */
 	int			options;		/* SI_FORMAT_... */
 	SiFormatOptions initial;	/* what options are that were not given */
 	SiFormatFields fields;
@@ -177,6 +196,14 @@ typedef struct SiDecoderRoutine
 	 * options point to.  NULL when out of memory.
 	 */
 	void	   *(*create) (const SiDecodePlan *plan, const SiFormatOptions *options);
+
+	/*
+	 * Take the schema that a message's frame names for the message that is
+	 * decoded next; what of the payload belongs to the frame is taken off it.
+	 * False with *error filled if there is none.  NULL where a format needs
+	 * no schema.
+	 */
+	bool		(*select) (void *state, SiFrame *frame, SiDecodeError *error);
 
 	/*
 	 * Decode the value of a message that has one, and leave the fields of the
@@ -230,6 +257,9 @@ extern const SiDecoderRoutine si_decoder_protobuf;
 
 /* Keys that are one value, whatever the format of values is: decode_key alone. */
 extern const SiDecoderRoutine si_decoder_key;
+
+/* Avro keys, whose schema is named as that of values: decode_key alone. */
+extern const SiDecoderRoutine si_decoder_avro_key;
 
 /* ---- paths that enter strings, in json_inner; called by decoder.c alone ---- */
 

@@ -73,6 +73,17 @@ static const SiKeyword tombstones_keywords[] = {
 	{NULL}
 };
 
+/* Without a word, the format decides. */
+static const SiKeyword wire_format_keywords[] = {
+	{"none", SI_WIRE_NONE},
+	{"confluent", SI_WIRE_CONFLUENT},
+	{"confluent-header", SI_WIRE_CONFLUENT_HEADER},
+	{"apicurio", SI_WIRE_APICURIO},
+	{"apicurio-header", SI_WIRE_APICURIO_HEADER},
+	{"glue", SI_WIRE_GLUE},
+	{NULL}
+};
+
 static const SiKeyword key_format_keywords[] = {
 	{"json", SI_KEY_JSON},
 	{"text", SI_KEY_TEXT},
@@ -82,6 +93,7 @@ static const SiKeyword key_format_keywords[] = {
 	{"int64", SI_KEY_INT64},
 	{"float64", SI_KEY_FLOAT64},
 	{"uuid", SI_KEY_UUID},
+	{"avro", SI_KEY_AVRO},
 	{NULL}
 };
 
@@ -122,11 +134,13 @@ static const SiOption option_table[] = {
 	{"null", &si_option_line, AT(null_text), NULL, 0, 1024},
 	{"header_columns", &si_option_names, AT(header_columns), NULL, 1, NAMEDATALEN - 1},
 	{"encoding", &si_option_encoding, AT(encoding), "UTF8"},
+	{"wire_format", &si_option_keyword, AT(wire_format), NULL, 0, 0, wire_format_keywords},
 	{"key_format", &si_option_keyword, AT(key_format), "json", 0, 0, key_format_keywords},
 	{"schema", &si_option_schema, AT(schema), NULL, 1, 4 * 1024 * 1024},
 	{"message", &si_option_line, AT(message), NULL, 1, 1024},
 	{"match_names", &si_option_keyword, AT(match_names), "exact", 0, 0, match_names_keywords},
 	{"extended_json", &si_option_boolean, AT(extended_json), "false"},
+	{"schemas", &si_option_schemas, AT(schemas), NULL, 1, 4 * 1024 * 1024},
 	{"group_id", &si_option_line, AT(group_id), NULL, 1, 255},
 	{"publish_offsets", &si_option_boolean, AT(publish_offsets), "true"},
 	/* in hex, what is kept of a message must fit into a line of pg_dump's */

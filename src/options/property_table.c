@@ -26,6 +26,7 @@
 #include "postgres.h"
 
 #include "options/property.h"
+#include "options/registry_options.h"
 
 #define SECRET			SI_PROPERTY_SECRET
 #define SUPERUSER_ONLY	SI_PROPERTY_SUPERUSER_ONLY
@@ -209,6 +210,19 @@ const SiAllowedProperty si_properties[] = {
 	{"delivery.timeout.ms", "message.timeout.ms", SI_AT_SERVER, 0, 0, 0, NULL},
 
 	{"group_prefix", NULL, SI_AT_SERVER, OURS, 0, 0, check_group_prefix},
+
+	/* the schema registry */
+	{"schema_registry_url", NULL, SI_AT_SERVER, OURS, 0, 0, si_registry_check_url},
+	{"schema_registry_api", NULL, SI_AT_SERVER, OURS, 0, 0, si_registry_check_api},
+	{"schema_registry_timeout", NULL, SI_AT_SERVER, OURS, 0, 0, si_registry_check_timeout},
+	{"schema_registry_ssl_ca_pem", NULL, SI_AT_SERVER, OURS, 0, 0, check_pem},
+	{"schema_registry_ssl_ca_location", NULL, SI_AT_SERVER, OURS | SUPERUSER_ONLY, 0, 0, NULL},
+	{"schema_registry_proxy", NULL, SI_AT_SERVER, OURS, 0, 0, si_registry_check_proxy},
+	{"schema_registry_username", NULL, SI_AT_MAPPING, OURS | SECRET, 0, 0, NULL},
+	{"schema_registry_password", NULL, SI_AT_MAPPING, OURS | SECRET, 0, 0, NULL},
+	{"schema_registry_token", NULL, SI_AT_MAPPING, OURS | SECRET, 0, 0, NULL},
+	{"schema_registry_ssl_certificate_pem", NULL, SI_AT_MAPPING, OURS | SECRET, 0, 0, check_pem},
+	{"schema_registry_ssl_key_pem", NULL, SI_AT_MAPPING, OURS | SECRET, 0, 0, check_pem},
 
 	/* who connects */
 	{"sasl.username", NULL, SI_AT_MAPPING, SECRET, 0, 0, NULL},

@@ -57,6 +57,7 @@
 #include "common/clock.h"
 #include "common/compat.h"
 #include "common/words.h"
+#include "kafka/registry.h"
 #include "process/worker.h"
 #include "process/worker_internal.h"
 
@@ -67,6 +68,8 @@
 #define START_LOCK_TIMEOUT_MS	5000
 #define LOCK_RETRY_MS		1000
 #define CLOSE_MS			5000	/* most that the end of a worker may take */
+#define CLOSE_REGISTRY_MS	2000	/* the same for a schema registry that
+									 * hangs */
 
 /* The worker of this process; reached by exit callbacks only. */
 static SiWorker *my_worker = NULL;
@@ -120,6 +123,19 @@ close_consumer(int code, Datum arg)
 	if (!si_consumer_close(consumer, CLOSE_MS))
 		ereport(LOG,
 				(errmsg("the Kafka consumer of subscription \"%s\" did not stop in time",
+						NameStr(my_worker->subscription->name))));
+}
+
+/* The same of the client of the schema registry, which may wait for an answer. */
+static void
+close_registry(int code, Datum arg)
+{
+	SiRegistry *registry = my_worker->schemas.registry;
+
+	my_worker->schemas.registry = NULL;
+	if (registry != NULL && !si_registry_close(registry, CLOSE_REGISTRY_MS))
+		ereport(LOG,
+				(errmsg("the client of the schema registry of subscription \"%s\" did not stop in time",
 						NameStr(my_worker->subscription->name))));
 }
 
@@ -354,6 +370,7 @@ si_worker_main(Datum arg)
 	 * may take its time, and must not do so while locks are held.
 	 */
 	before_shmem_exit(close_consumer, (Datum) 0);
+	before_shmem_exit(close_registry, (Datum) 0);
 	si_session_limit_lock_waits(START_LOCK_TIMEOUT_MS);
 	connect_database(database, owner);
 

@@ -419,6 +419,12 @@ si_worker_apply(SiWorker *worker)
 				duration;
 
 	Assert(CurrentMemoryContext == worker->scratch);
+	if (n > 0 && !skip)
+	{
+		n = si_worker_with_schemas(worker, n);
+		if (n == 0)
+			return;
+	}
 	make_batch(worker, n, &batch);
 	batch.refusal = skip ? &si_failure_skipped : worker->intake.refusal;
 	batch.skip = skip;

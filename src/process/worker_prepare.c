@@ -20,6 +20,7 @@
 #include "catalog/transaction.h"
 #include "common/compat.h"
 #include "options/server_options.h"
+#include "kafka/registry.h"
 #include "process/worker_internal.h"
 #include "shmem/crash_count.h"
 
@@ -58,12 +59,16 @@ open_consumer(SiWorker *worker)
 	group = si_server_group_name(server, worker->options->group_id,
 								 get_database_name(MyDatabaseId), NameStr(s->name));
 	worker->consumer = si_consumer_open(properties, n, s->topic, group, client_id,
-										worker->plan->mapping->wants_headers);
-	worker->events = create_wait_event_set_compat(worker->context, 3);
+										worker->plan->wants_headers);
+	worker->events = create_wait_event_set_compat(worker->context, 4);
 	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(worker->events, WL_SOCKET_READABLE, worker->consumer->fd,
 					  NULL, NULL);
+	si_worker_open_registry(worker);
+	if (worker->schemas.registry != NULL)
+		AddWaitEventToSet(worker->events, WL_SOCKET_READABLE,
+						  si_registry_fd(worker->schemas.registry), NULL, NULL);
 }
 
 /* Read the subscription, or leave if there is nothing to do for it. */

@@ -25,6 +25,7 @@
 #include "utils/syscache.h"
 
 #include "common/compat.h"
+#include "kafka/registry.h"
 #include "process/worker_internal.h"
 
 #define REPORT_MS			1000	/* as often as the server's backends
@@ -34,6 +35,7 @@ static const char *const wait_names[SI_NWAITS] = {
 	[SI_WAIT_IDLE] = "StreamIngestIdle",
 	[SI_WAIT_FETCH] = "StreamIngestFetch",
 	[SI_WAIT_RETRY] = "StreamIngestRetry",
+	[SI_WAIT_SCHEMA] = "StreamIngestSchema",
 };
 
 static uint32 wait_events[SI_NWAITS];
@@ -122,7 +124,7 @@ report_statistics(SiWorker *worker)
 void
 si_worker_wait(SiWorker *worker, long timeout_ms)
 {
-	WaitEvent	occurred[3];
+	WaitEvent	occurred[4];
 	long		report_ms;
 	int			n;
 
@@ -136,6 +138,8 @@ si_worker_wait(SiWorker *worker, long timeout_ms)
 	if (n > 0)
 		ResetLatch(MyLatch);
 	si_client_drain_fd(worker->consumer->fd);
+	if (worker->schemas.registry != NULL)
+		si_client_drain_fd(si_registry_fd(worker->schemas.registry));
 
 	si_worker_check_interrupts();
 	if (ConfigReloadPending)

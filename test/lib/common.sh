@@ -191,7 +191,8 @@ need_build_packages()
 		'make: command -v make' \
 		'pkg-config: command -v pkg-config' \
 		'librdkafka-dev: pkg-config --exists rdkafka' \
-		'libjansson-dev: pkg-config --exists jansson'
+		'libjansson-dev: pkg-config --exists jansson' \
+		'libcurl4-openssl-dev: pkg-config --exists libcurl'
 	find_pg_config
 	if [ -z "$PG_CONFIG" ]; then
 		install_postgresql
