@@ -321,6 +321,7 @@ get_packages()
 	need_packages \
 		'binutils: command -v nm' \
 		'kcat: command -v kcat' \
+		'openssl: command -v openssl' \
 		'perl: command -v prove' \
 		'libipc-run-perl: perl -MIPC::Run -e 1' \
 		'default-jre-headless: command -v java' \

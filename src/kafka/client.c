@@ -71,12 +71,12 @@ si_client_configure(const SiSetting *defaults, int ndefaults,
 	int			i;
 
 	ok = apply_settings(conf, common_defaults, lengthof(common_defaults), failure) &&
-		apply_settings(conf, defaults, ndefaults, failure);
+		apply_settings(conf, defaults, ndefaults, failure) &&
+		si_client_set(conf, "client.id", client_id, failure);
 	for (i = 0; ok && i < nproperties; i++)
 		ok = si_client_set(conf, properties[i].name, properties[i].value, failure);
 	ok = ok && apply_settings(conf, common_fixed, lengthof(common_fixed), failure) &&
-		apply_settings(conf, fixed, nfixed, failure) &&
-		si_client_set(conf, "client.id", client_id, failure);
+		apply_settings(conf, fixed, nfixed, failure);
 	if (ok)
 		return conf;
 	rd_kafka_conf_destroy(conf);

@@ -40,8 +40,8 @@ typedef struct SiClientFailure
 struct rd_kafka_conf_s;
 
 /*
- * Make a configuration: the defaults, then the caller's properties, then the
- * fixed settings.  NULL, and why, if the library refuses one.
+ * Make a configuration: the defaults, of which client_id is one, then the
+ * caller's properties, then the fixed settings.  NULL, and why, if the library refuses one.
  */
 extern struct rd_kafka_conf_s *si_client_configure(const SiSetting *defaults, int ndefaults,
 												   const SiProperty *properties, int nproperties,

@@ -136,11 +136,11 @@ check_mechanism(const char *value)
 }
 
 /*
- * Check a prefix of group names; see ValueCheck.  Brokers' tools print group
- * names bare, so blanks and control characters are kept out.
+ * Check a prefix of group names or a client id; see ValueCheck.  Brokers'
+ * tools print them bare, so blanks and control characters are kept out.
  */
 static const char *
-check_group_prefix(const char *value)
+check_kafka_name(const char *value)
 {
 	if (strlen(value) > 128)
 		return "It is longer than 128 bytes.";
@@ -181,6 +181,7 @@ const SiAllowedProperty si_properties[] = {
 	{"broker.address.family", NULL, SI_AT_SERVER, 0, 0, 0, NULL},
 	{"broker.address.ttl", NULL, SI_AT_SERVER, 0, 0, 0, NULL},
 	{"client.dns.lookup", NULL, SI_AT_SERVER, 0, 0, 0, NULL},
+	{"client.id", NULL, SI_AT_SERVER, 0, 0, 0, check_kafka_name},
 
 	/* security protocol and TLS */
 	{"security.protocol", NULL, SI_AT_SERVER, 0, 0, 0, NULL},
@@ -209,7 +210,7 @@ const SiAllowedProperty si_properties[] = {
 	{"message.timeout.ms", NULL, SI_AT_SERVER, 0, 1000, 600000, NULL},
 	{"delivery.timeout.ms", "message.timeout.ms", SI_AT_SERVER, 0, 0, 0, NULL},
 
-	{"group_prefix", NULL, SI_AT_SERVER, OURS, 0, 0, check_group_prefix},
+	{"group_prefix", NULL, SI_AT_SERVER, OURS, 0, 0, check_kafka_name},
 
 	/* the schema registry */
 	{"schema_registry_url", NULL, SI_AT_SERVER, OURS, 0, 0, si_registry_check_url},
@@ -263,7 +264,6 @@ static const SiPropertyRefusal refusals[] = {
 	"Use the option \"bootstrap_servers\" of the server."},
 	{"group.id", "The group only shows progress, and is named by stream_ingest.",
 	"Use the option \"group_prefix\" of the server, or \"group_id\" of a subscription."},
-	{"client.id", "stream_ingest sets it to the name of the subscription.", NULL},
 	{"auto.offset.reset", IS_OURS,
 	"Use the option \"start\" of a subscription."},
 	{"enable.auto.commit", IS_OURS, "Offsets are stored with the rows."},
