@@ -110,7 +110,7 @@ SELECT stream_ingest.decode('avro', '\x0000000001', server => 'si_kafka');
 SELECT stream_ingest.decode('avro', '\x0000000001', server => 'si_none');
 
 --
--- through a subscription: a new field, and an id that nobody knows
+-- through a subscription: a new field, and an id that has no schema
 --
 \! test/mock_broker -c create schemas 2
 \! printf '%s\n' 0000000001020261 000000000204000262 00000000020602046d4002 00000000630202 000000 | test/produce -t schemas -p 0 -x >/dev/null

@@ -6,7 +6,7 @@
 #                        a third above what they were
 #
 # Needs test/instructions (make test/instructions) and valgrind.  Compilers differ
-# by a tenth.  Whoever makes it faster lowers the figure.
+# by a tenth.  A change that makes it faster lowers the figure.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 

@@ -5,7 +5,7 @@
  *	  or CHECK constraint.
  *
  * Such a row fails alone as among others, so the rest of the write need not be
- * undone for it, where nobody can see the difference: that is, where no trigger
+ * undone for it, where no one can see the difference: that is, where no trigger
  * runs for the rows of a write together, and where what was evaluated for the row
  * has no effect that would have to be undone.
  *

@@ -83,7 +83,6 @@ static void add_column(MappingBuilder *builder, int attidx);
 static bool wants_absent_bit(const MappingBuilder *builder,
 							 Form_pg_attribute att, const SiMappingSource *source);
 static int	add_source_field(MappingBuilder *builder, const SiMappingSource *source, Oid type);
-static bool same_path(const SiWantedField *a, const SiWantedField *b);
 static void add_skipped_fields(MappingBuilder *builder);
 static void check_names(const MappingBuilder *builder);
 static bool needs_field(const SiMapping *mapping);
@@ -482,35 +481,12 @@ add_source_field(MappingBuilder *builder, const SiMappingSource *source, Oid typ
 	for (int i = 0; i < decode->nfields; i++)
 	{
 		if (i != decode->rest_field &&
-			same_path(&builder->fields[i], &wanted))
+			si_mapping_source_same_path(&builder->fields[i], &wanted))
 			return i;
 	}
 
 	builder->fields[decode->nfields] = wanted;
 	return decode->nfields++;
-}
-
-static bool
-same_path(const SiWantedField *a, const SiWantedField *b)
-{
-	if (a->of_key != b->of_key || a->nsteps != b->nsteps || a->as_json != b->as_json ||
-		a->own_name != b->own_name)
-		return false;
-
-	for (int i = 0; i < a->nsteps; i++)
-	{
-		const SiPathStep *x = &a->steps[i];
-		const SiPathStep *y = &b->steps[i];
-
-		if ((x->key == NULL) != (y->key == NULL))
-			return false;
-		if (x->key == NULL ? x->index != y->index :
-			x->key_len != y->key_len ||
-			memcmp(x->key, y->key, x->key_len) != 0)
-			return false;
-	}
-
-	return true;
 }
 
 /*

@@ -98,6 +98,29 @@ si_mapping_source_read(SiMappingSource *source, const char *column, json_t *json
 				   NULL);
 }
 
+bool
+si_mapping_source_same_path(const SiWantedField *a, const SiWantedField *b)
+{
+	if (a->of_key != b->of_key || a->nsteps != b->nsteps || a->as_json != b->as_json ||
+		a->own_name != b->own_name)
+		return false;
+
+	for (int i = 0; i < a->nsteps; i++)
+	{
+		const SiPathStep *x = &a->steps[i];
+		const SiPathStep *y = &b->steps[i];
+
+		if ((x->key == NULL) != (y->key == NULL))
+			return false;
+		if (x->key == NULL ? x->index != y->index :
+			x->key_len != y->key_len ||
+			memcmp(x->key, y->key, x->key_len) != 0)
+			return false;
+	}
+
+	return true;
+}
+
 /* The text of a JSON value, in the database's encoding. */
 static const char *
 dump_json(json_t *json)

@@ -43,4 +43,7 @@ typedef struct SiMappingSource
  */
 extern void si_mapping_source_read(SiMappingSource *source, const char *column, json_t *json);
 
+/* Do two columns take the same of a message, so that one field serves both? */
+extern bool si_mapping_source_same_path(const SiWantedField *a, const SiWantedField *b);
+
 #endif							/* SI_MAPPING_SOURCE_H */
