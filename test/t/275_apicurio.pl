@@ -85,7 +85,7 @@ foreach my $api ([ 'confluent', '/ccompat/v7/', 'confluent', 4 ], [ 'apicurio', 
 		SELECT stream_ingest.create_subscription('$name', '$name', '$topic', '$topic', format => 'avro',
 			insert_mode => 'upsert', options => '{"wire_format": "$wire", "key_format": "avro"}')});
 	ok(poll("SELECT string_agg(t::text, ' ' ORDER BY id) FROM $topic t", '(1,a,none) (2,b,none)'), "$name: messages arrive");
-	produce($topic, $size, [ $key, '06', $new, '06024d0263' ], [ $key, '02' ], [ $key, '08', 999, '08' ], [ $key, '0a', $old, '0a0265' ]);
+	produce($topic, $size, [ $key, '06', $new, '0602024d0263' ], [ $key, '02' ], [ $key, '08', 999, '08' ], [ $key, '0a', $old, '0a0265' ]);
 	ok(poll("SELECT string_agg(t::text, ' ' ORDER BY id) FROM $topic t", '(2,b,none) (3,c,M) (5,e,none)'),
 		"$name: so do those of a new schema, and a tombstone by its key");
 	is(sql("SELECT string_agg(sqlstate || ' ' || error, ', ') FROM stream_ingest.dead_letters WHERE name = '$name'"),
