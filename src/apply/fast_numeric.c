@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"	/* brings varatt.h, where there is one */
+
 #include "apply/fast_numeric.h"
 
 /* Powers of ten that an int64 holds. */

@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "common/compat.h"
 #include "functions/arguments.h"
 #include "functions/destination.h"
 #include "functions/outbox.h"
