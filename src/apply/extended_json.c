@@ -18,13 +18,13 @@
 
 #include "apply/extended_json.h"
 #include "common/bytes.h"
+#include "common/uuid_text.h"
 #include "format/json_scan.h"
 #include "format/value_text.h"
 
 /* Subtypes of binary that are UUIDs. */
 #define SUBTYPE_OLD_UUID	3
 #define SUBTYPE_UUID		4
-#define UUID_BYTES			16
 
 /* A member of an object, whose key is no longer than any of ours. */
 typedef struct Member
@@ -197,13 +197,10 @@ decode_base64(const char *text, size_t len, char *bytes)
 static void
 take_uuid(const char *bytes, SiValue *result)
 {
-	StringInfoData text;
+	char	   *out = palloc(SI_UUID_TEXT);
 
-	initStringInfo(&text);
-	for (int i = 0; i < UUID_BYTES; i++)
-		appendStringInfo(&text, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
-						 (unsigned char) bytes[i]);
-	set_string(result, SI_VALUE_STRING, text.data, text.len);
+	si_uuid_write(bytes, out);
+	set_string(result, SI_VALUE_STRING, out, SI_UUID_TEXT);
 }
 
 /* A UUID where it is one, unless bytes are wanted. */
@@ -223,7 +220,7 @@ take_bytes(const SiJsonToken *base64, const SiJsonToken *subtype, Oid base_type,
 		return false;
 	memcpy(number, subtype->data, subtype->len);
 	kind = strtol(number, NULL, 16);
-	if (base_type != BYTEAOID && n == UUID_BYTES &&
+	if (base_type != BYTEAOID && n == SI_UUID_BYTES &&
 		(kind == SUBTYPE_OLD_UUID || kind == SUBTYPE_UUID))
 	{
 		take_uuid(bytes, result);

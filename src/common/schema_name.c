@@ -12,90 +12,37 @@
 
 #include "common/schema_name.h"
 
-#define GUID_TEXT_LENGTH	36
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-static bool
-is_hyphen_place(size_t i)
-{
-	return i == 8 || i == 13 || i == 18 || i == 23;
-}
-
-static bool
-parse_guid(const char *text, SiSchemaId *id)
-{
-	size_t		n = 0;
-	size_t		i;
-
-	id->kind = SI_SCHEMA_GUID;
-	for (i = 0; i < GUID_TEXT_LENGTH; i++)
-	{
-		int			digit = hex_digit(text[i]);
-
-		if (is_hyphen_place(i) && text[i] == '-')
-			continue;
-		if (is_hyphen_place(i) || digit < 0)
-			return false;
-		id->guid[n / 2] = (unsigned char) (id->guid[n / 2] << 4 | digit);
-		n++;
-	}
-	return true;
-}
-
 bool
-si_schema_id_parse(const char *text, SiSchemaId *id)
+si_schema_id_parse(const char *name, SiSchemaId *id)
 {
-	size_t		len = strlen(text);
+	size_t		len = strlen(name);
 
 	memset(id, 0, sizeof(*id));
-	if (len == GUID_TEXT_LENGTH)
-		return parse_guid(text, id);
+	if (len == SI_UUID_TEXT)
+	{
+		id->kind = SI_SCHEMA_GUID;
+		return si_uuid_read(name, id->guid);
+	}
 
 	/* 18 digits are what any registry counts to, and 64 bits hold them */
-	if (len == 0 || len > 18 || strspn(text, "0123456789") != len || (text[0] == '0' && len > 1))
+	if (len == 0 || len > 18 || strspn(name, "0123456789") != len || (name[0] == '0' && len > 1))
 		return false;
 	id->kind = SI_SCHEMA_NUMBER;
-	for (; *text !='\0'; text ++)
-		id->number = id->number * 10 + (uint64_t) (*text -'0');
+	for (; *name != '\0'; name++)
+		id->number = id->number * 10 + (uint64_t) (*name - '0');
 	return true;
 }
 
 void
-si_schema_id_text(const SiSchemaId *id, char *text)
+si_schema_id_text(const SiSchemaId *id, char *name)
 {
-	static const char digits[] = "0123456789abcdef";
-	size_t		n = 0;
-	size_t		i;
-
 	if (id->kind != SI_SCHEMA_GUID)
 	{
-		snprintf(text, SI_SCHEMA_ID_ROOM, "%llu", (unsigned long long) id->number);
+		snprintf(name, SI_SCHEMA_ID_ROOM, "%llu", (unsigned long long) id->number);
 		return;
 	}
-	for (i = 0; i < GUID_TEXT_LENGTH; i++)
-	{
-		if (is_hyphen_place(i))
-			text[		i] = '-';
-
-		else
-		{
-			text[		i] = digits[id->guid[n / 2] >> (n % 2 == 0 ? 4 : 0) & 0xF];
-
-			n++;
-		}
-	}
-	text[		GUID_TEXT_LENGTH] = '\0';
+	si_uuid_write(id->guid, name);
+	name[SI_UUID_TEXT] = '\0';
 }
 
 bool

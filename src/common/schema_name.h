@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/uuid_text.h"
+
 typedef enum SiSchemaIdKind
 {
 	SI_SCHEMA_NUMBER,
@@ -23,7 +25,7 @@ typedef enum SiSchemaIdKind
 	SI_SCHEMA_GUID
 } SiSchemaIdKind;
 
-#define SI_GUID_BYTES	16
+#define SI_GUID_BYTES	SI_UUID_BYTES
 
 /* Room for an id's text, with its NUL. */
 #define SI_SCHEMA_ID_ROOM	40
@@ -42,10 +44,10 @@ typedef struct SiSchemaId
  * An id from its text: a decimal number without leading zeros, or a GUID with
  * hyphens.  False if it is neither.
  */
-extern bool si_schema_id_parse(const char *text, SiSchemaId *id);
+extern bool si_schema_id_parse(const char *name, SiSchemaId *id);
 
 /* Write an id as text, into SI_SCHEMA_ID_ROOM bytes. */
-extern void si_schema_id_text(const SiSchemaId *id, char *text);
+extern void si_schema_id_text(const SiSchemaId *id, char *name);
 
 /* Do the ids have the same text?  Numbers of either kind do. */
 extern bool si_schema_id_matches(const SiSchemaId *id, const SiSchemaId *other);

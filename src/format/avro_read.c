@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/uuid_text.h"
 #include "format/avro_read.h"
 #include "format/decimal.h"
 #include "format/json_scan.h"
@@ -255,24 +256,14 @@ set_number(SiAvroReader *reader, const SiAvroType *type, const char *p,
 static const char *
 set_uuid(SiAvroReader *reader, const char *data, const char *p, SiValue *value)
 {
-	static const char digits[] = "0123456789abcdef";
-	char	   *text = si_arena_alloc(reader->arena, 36);
-	char	   *at = text;
-	int			i;
+	char	   *out = si_arena_alloc(reader->arena, SI_UUID_TEXT);
 
-	if (text == NULL)
+	if (out == NULL)
 		return si_avro_refuse(reader, p, SI_AVRO_NO_MEMORY);
-	for (i = 0; i < 16; i++)
-	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*at++ = '-';
-		*at++ = digits[(unsigned char) data[i] >> 4];
-		*at++ = digits[(unsigned char) data[i] & 15];
-	}
+	si_uuid_write(data, out);
 	value->kind = SI_VALUE_STRING;
-	value->data = text;
-
-	value->len = 36;
+	value->data = out;
+	value->len = SI_UUID_TEXT;
 	return p;
 }
 
