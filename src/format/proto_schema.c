@@ -81,29 +81,6 @@ si_proto_schema_only(const SiProtoSchema *schema)
 	return schema->first != NULL && schema->first->next == NULL ? schema->first : NULL;
 }
 
-const SiProtoMessage *
-si_proto_schema_at(const SiProtoSchema *schema, const int *path, int n)
-{
-	const SiProtoMessage *found = NULL;
-	int			i;
-
-	for (i = 0; i < n; i++)
-	{
-		const SiProtoMessage *message = i == 0 ? schema->first : found->first_nested;
-		int			left = path[i];
-
-		for (; message != NULL; message = message->next)
-		{
-			if (!message->map_entry && left-- == 0)
-				break;
-		}
-		if (message == NULL)
-			return NULL;
-		found = message;
-	}
-	return found;
-}
-
 /* ---- resolving names ---- */
 
 /*

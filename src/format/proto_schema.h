@@ -45,13 +45,6 @@ extern const SiProtoMessage *si_proto_schema_find(const SiProtoSchema *schema, c
 /* The main file's only message outside messages, or NULL. */
 extern const SiProtoMessage *si_proto_schema_only(const SiProtoSchema *schema);
 
-/*
- * A message by its way into the main file, as Confluent's wire format has it: the
- * number of a message of the file, then of one within it, and so on; entries of
- * maps are not counted.  NULL if there is none.
- */
-extern const SiProtoMessage *si_proto_schema_at(const SiProtoSchema *schema, const int *path, int n);
-
 /* The first message that the main file has, for a reader of all of them. */
 extern const SiProtoMessage *si_proto_schema_first(const SiProtoSchema *schema);
 

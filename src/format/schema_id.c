@@ -124,7 +124,6 @@ read_confluent(const Part *part, SiFrame *frame, SiDecodeError *error)
 	if (!check_start(part, 0, 5, error))
 		return false;
 	set_number(&frame->id, SI_SCHEMA_NUMBER, part->data + 1, 4);
-	frame->has_indexes = true;
 	return begin_payload(part, 5, frame);
 }
 
@@ -132,7 +131,6 @@ static bool
 read_confluent_header(const Part *part, SiFrame *frame, SiDecodeError *error)
 {
 	const SiHeader *header = find_header(part, "__value_schema_id", "__key_schema_id");
-	size_t		used;
 
 	/*
 	 * a serializer that was not switched yet, as Confluent's own client reads
@@ -141,20 +139,11 @@ read_confluent_header(const Part *part, SiFrame *frame, SiDecodeError *error)
 	if (header == NULL)
 		return read_confluent(part, frame, error);
 	if (header->value_len >= 1 + SI_GUID_BYTES && header->value[0] == 1)
-	{
-		used = 1 + SI_GUID_BYTES;
 		set_guid(&frame->id, header->value + 1);
-	}
 	else if (header->value_len >= 5 && header->value[0] == 0)
-	{
-		used = 5;
 		set_number(&frame->id, SI_SCHEMA_NUMBER, header->value + 1, 4);
-	}
 	else
 		return refuse(part, "has a header that holds no id of a schema", error);
-	frame->behind = header->value + used;
-	frame->behind_len = header->value_len - used;
-	frame->has_indexes = true;
 	return begin_payload(part, 0, frame);
 }
 
@@ -231,10 +220,6 @@ si_frame_read(SiWireFormat format, const SiMessage *message, bool of_key,
 	of_key ? message->key_len : message->value_len};
 
 	memset(&frame->id, 0, sizeof(frame->id));
-	frame->behind = NULL;
-	frame->behind_len = 0;
-	frame->has_indexes = false;
-	frame->nindexes = 0;
 	if (wire_formats[format].read == NULL)
 		return begin_payload(&part, 0, frame);
 	return wire_formats[format].read(&part, frame, error);
@@ -244,70 +229,4 @@ bool
 si_wire_needs_headers(SiWireFormat format)
 {
 	return wire_formats[format].needs_headers;
-}
-
-/* ---- Protobuf's indexes ---- */
-
-/* Read a number in zigzag form that is no less than 0; NULL if it is none. */
-static const char *
-read_index(const char *p, const char *end, int32_t *index)
-{
-	uint64_t	raw = 0;
-	int			shift;
-
-	for (shift = 0; p < end && shift < 35; shift += 7)
-	{
-		unsigned char byte = (unsigned char) *p++;
-
-		raw |= (uint64_t) (byte & 0x7F) << shift;
-		if ((byte & 0x80) != 0)
-			continue;
-		if ((raw & 1) != 0 || raw / 2 > INT32_MAX)
-			return NULL;
-		*index = (int32_t) (raw / 2);
-		return p;
-	}
-	return NULL;
-}
-
-/* Read the list from p; NULL if it is none. */
-static const char *
-read_index_list(SiFrame *frame, const char *p, const char *end)
-{
-	int32_t		n;
-	int			i;
-
-	p = read_index(p, end, &n);
-	if (p == NULL || n > SI_FRAME_MAX_INDEXES)
-		return NULL;
-	for (i = 0; i < n && p != NULL; i++)
-		p = read_index(p, end, &frame->indexes[i]);
-
-	/* the first message of a schema is by far the most frequent one */
-	if (n == 0)
-		frame->indexes[n++] = 0;
-	frame->nindexes = n;
-	return p;
-}
-
-bool
-si_frame_read_indexes(SiFrame *frame, SiDecodeError *error)
-{
-	bool		in_header = frame->behind != NULL;
-	const char *begin = in_header ? frame->behind : frame->payload;
-	size_t		len = in_header ? frame->behind_len : frame->payload_len;
-	const char *p;
-
-	frame->nindexes = 0;
-	if (!frame->has_indexes)
-		return true;
-	p = read_index_list(frame, begin, begin + len);
-	if (p == NULL)
-		return fail(error, "22P03", "the id of the schema is not followed by a message's index");
-	if (!in_header)
-	{
-		frame->payload = p;
-		frame->payload_len = len - (size_t) (p - begin);
-	}
-	return true;
 }

@@ -34,20 +34,11 @@ typedef enum SiWireFormat
 	SI_WIRE_GLUE				/* 03, 00 and a UUID */
 } SiWireFormat;
 
-/* More levels of messages within messages are refused. */
-#define SI_FRAME_MAX_INDEXES	100
-
 typedef struct SiFrame
 {
 	SiSchemaId	id;
 	const char *payload;
 	size_t		payload_len;
-	const char *behind;			/* bytes of a header that follow the id; NULL
-								 * where the id is before the payload */
-	size_t		behind_len;
-	bool		has_indexes;	/* can the id be followed by indexes? */
-	int			nindexes;		/* set by si_frame_read_indexes */
-	int32_t		indexes[SI_FRAME_MAX_INDEXES];
 } SiFrame;
 
 /*
@@ -57,14 +48,6 @@ typedef struct SiFrame
  */
 extern bool si_frame_read(SiWireFormat format, const SiMessage *message,
 						  bool of_key, SiFrame *frame, SiDecodeError *error);
-
-/*
- * Read which message of a Protobuf schema the payload is: its number in the
- * file, then those in the messages that it is within.  They are taken off the
- * payload.  None where the wire format does not tell.  False with *error filled
- * (22P03).
- */
-extern bool si_frame_read_indexes(SiFrame *frame, SiDecodeError *error);
 
 /* Does a message in this wire format need its headers? */
 extern bool si_wire_needs_headers(SiWireFormat format);

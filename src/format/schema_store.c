@@ -97,8 +97,12 @@ si_schema_store_refuse(SiSchemaStore *store, const SiSchemaId *id,
 	return add(store, id, stored);
 }
 
-const char *
-si_schema_store_find(SiSchemaStore *store, const SiSchemaId *id, SiDecodeError *error)
+/*
+ * The text of a schema.  NULL with *error filled: what the id is refused with, or 08006,
+ * which is no message's fault, for an id that is not in the store.
+ */
+static const char *
+find_stored(SiSchemaStore *store, const SiSchemaId *id, SiDecodeError *error)
 {
 	const Stored *stored = si_schema_cache_find(store->cache, id);
 
@@ -128,12 +132,6 @@ given_schema(const SiFormatOptions *options, const SiSchemaId *id)
 	return NULL;
 }
 
-bool
-si_schema_is_given(const SiFormatOptions *options, const SiSchemaId *id)
-{
-	return given_schema(options, id) != NULL;
-}
-
 const char *
 si_schema_find(const SiFormatOptions *options, const SiSchemaId *id, SiDecodeError *error)
 {
@@ -143,7 +141,7 @@ si_schema_find(const SiFormatOptions *options, const SiSchemaId *id, SiDecodeErr
 	if (given != NULL)
 		return given;
 	if (options->store != NULL)
-		return si_schema_store_find(options->store, id, error);
+		return find_stored(options->store, id, error);
 	si_schema_id_text(id, text);
 	si_decoder_fail(error, "42704", "schema %s is not among the schemas of the option \"schemas\"", text);
 	return NULL;
@@ -158,7 +156,7 @@ lacks(const SiFormatOptions *options, const SiSchemaId *id, bool of_key, int64_t
 
 	if (of_key)
 		own.schema = NULL;
-	if (si_schema_is_given(&own, id))
+	if (given_schema(&own, id) != NULL)
 		return false;
 	stored = si_schema_cache_find(options->store->cache, id);
 	return stored == NULL || (stored->text == NULL && stored->until_ms <= now_ms);

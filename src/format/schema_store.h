@@ -35,19 +35,9 @@ extern bool si_schema_store_refuse(SiSchemaStore *store, const SiSchemaId *id,
 								   const SiDecodeError *error, int64_t until_ms);
 
 /*
- * The text of a schema.  NULL with *error filled: what the id is refused with,
- * or 08006, which is no message's fault, for an id that is not in the store.
- */
-extern const char *si_schema_store_find(SiSchemaStore *store, const SiSchemaId *id,
-										SiDecodeError *error);
-
-/* Is the schema for all messages, or that of the id, in the options? */
-extern bool si_schema_is_given(const SiFormatOptions *options, const SiSchemaId *id);
-
-/*
  * The text of the schema that a frame names: the one for all messages, or that
- * of its id.  NULL with *error filled (42704, or as si_schema_store_find has it)
- * if there is none.
+ * of its id.  NULL with *error filled (42704 if there is none,
+ * 08006 if the registry was not asked yet, or what the id is refused with).
  */
 extern const char *si_schema_find(const SiFormatOptions *options, const SiSchemaId *id,
 								  SiDecodeError *error);
