@@ -20,6 +20,7 @@
 #include "common/compat.h"
 #include "format/schema_store.h"
 #include "kafka/client.h"
+#include "kafka/side_thread.h"
 #include "options/server_options.h"
 
 /* The longest wait between two checks for interrupts. */
@@ -28,9 +29,6 @@
 /* How long closing may take: normally, and after an error. */
 #define CLOSE_MS			1000
 #define CLOSE_AFTER_ERROR_MS	100
-
-/* How long the backend's exit waits for threads that still run. */
-#define EXIT_MS				5000
 
 /* A question to a registry, in a backend. */
 typedef struct Waiting
@@ -121,13 +119,6 @@ si_schemas_reason(const SiRegistryAnswer *answer, const char *server)
 
 /* ---- waiting in a backend ---- */
 
-/* Wait for the threads that did not end in time. */
-static void
-await_abandoned(int code, Datum arg)
-{
-	(void) si_registry_await_abandoned(EXIT_MS);
-}
-
 static void
 close_registry(Waiting *waiting, int timeout_ms)
 {
@@ -178,7 +169,6 @@ void
 si_schemas_await(const SiFormatOptions *options, const SiEntry *entries, int n,
 				 const char *format, const char *server, Oid role)
 {
-	static bool registered = false;
 	Waiting		waiting = {NULL, server};
 	SiSchemaId	ids[SI_SCHEMA_MOST_LACKING];
 	int			nids;
@@ -186,9 +176,7 @@ si_schemas_await(const SiFormatOptions *options, const SiEntry *entries, int n,
 	(void) si_schema_lacking(options, entries, n, si_client_now_ms(), ids, &nids);
 	if (nids == 0)
 		return;
-	if (!registered)
-		on_proc_exit(await_abandoned, (Datum) 0);
-	registered = true;
+	si_side_thread_await_at_exit();
 	waiting.registry = si_schemas_open(format, server, role);
 	PG_ENSURE_ERROR_CLEANUP(close_after_error, PointerGetDatum(&waiting));
 	{

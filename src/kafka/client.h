@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * client.h
- *	  What the consumer and the producer share: configuration, the descriptor
- *	  that wakes the main thread, and creating threads.
+ *	  What the consumer and the producer share: configuration, and the descriptor
+ *	  that wakes the main thread.
  *
  * Called within this folder; callers of consumer.h drain its descriptor.
  *

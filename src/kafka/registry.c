@@ -5,8 +5,7 @@
  *
  * The thread calls no server function: no palloc, no elog.  All that it touches is
  * malloc'd, and it runs with all signals blocked.  The lock guards what both sides
- * share; the thread does not hold it during a request.  A thread that takes longer to
- * end than its closer waits owns the struct then.
+ * share; the thread does not hold it during a request.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -23,43 +22,22 @@
 #include "kafka/client.h"
 #include "kafka/registry.h"
 #include "kafka/registry_http.h"
+#include "kafka/side_thread.h"
 
 struct SiRegistry
 {
 	/* constant once the thread runs */
 	SiRegistryHttp *http;		/* the thread's own */
 	int			fd;
-	pthread_t	thread;
+	SiSideThread side;
 
-	/* what follows is guarded by the lock */
-	pthread_mutex_t lock;
-	pthread_cond_t work;		/* for the thread: there is work */
-	pthread_cond_t end;			/* for the closer: it has ended */
-	bool		closing;
-	bool		ended;
-	bool		abandoned;		/* the thread frees this struct */
+	/* what follows is guarded by its lock */
 	SiSchemaId	questions[SI_SCHEMA_MOST_LACKING];
 	int			nquestions;
 	uint64		asked;			/* number of the question */
 	SiRegistryAnswer answers[SI_SCHEMA_MOST_LACKING];
 	int			nanswers;
 };
-
-/* The abandoned threads of this process that have not ended yet. */
-static pthread_mutex_t abandoned_lock = PTHREAD_MUTEX_INITIALIZER;
-static int	abandoned_threads = 0;
-
-/* Change the number of abandoned threads; returns it. */
-static int
-count_abandoned(int change)
-{
-	int			n;
-
-	pthread_mutex_lock(&abandoned_lock);
-	n = abandoned_threads += change;
-	pthread_mutex_unlock(&abandoned_lock);
-	return n;
-}
 
 /* ---- the thread ---- */
 
@@ -68,12 +46,8 @@ static bool
 is_closing(void *arg)
 {
 	SiRegistry *registry = arg;
-	bool		closing;
 
-	pthread_mutex_lock(&registry->lock);
-	closing = registry->closing;
-	pthread_mutex_unlock(&registry->lock);
-	return closing;
+	return si_side_thread_is_closing(&registry->side);
 }
 
 static void
@@ -99,17 +73,17 @@ answer_questions(SiRegistry *registry)
 
 	memcpy(questions, registry->questions, sizeof(questions));
 	registry->nquestions = 0;
-	pthread_mutex_unlock(&registry->lock);
+	pthread_mutex_unlock(&registry->side.lock);
 	while (n < nquestions && !vain)
 	{
 		si_registry_http_ask(registry->http, &questions[n], &answers[n]);
 		vain = answers[n].outcome >= SI_REGISTRY_AWAY;
 		n++;
 	}
-	pthread_mutex_lock(&registry->lock);
+	pthread_mutex_lock(&registry->side.lock);
 
 	/* asked again meanwhile: these answers are outdated */
-	if (registry->asked != asked || registry->closing)
+	if (registry->asked != asked || registry->side.closing)
 	{
 		free_answers(answers, n);
 		return;
@@ -125,57 +99,38 @@ free_registry(SiRegistry *registry)
 {
 	free_answers(registry->answers, registry->nanswers);
 	si_registry_http_free(registry->http);
-	pthread_cond_destroy(&registry->work);
-	pthread_cond_destroy(&registry->end);
-	pthread_mutex_destroy(&registry->lock);
+	si_side_thread_destroy(&registry->side);
 	free(registry);
+}
+
+static void
+release_registry(void *arg)
+{
+	free_registry(arg);
 }
 
 static void *
 registry_main(void *arg)
 {
 	SiRegistry *registry = arg;
-	bool		abandoned;
 
-	pthread_mutex_lock(&registry->lock);
-	while (!registry->closing)
+	pthread_mutex_lock(&registry->side.lock);
+	while (!registry->side.closing)
 	{
 		if (registry->nquestions > 0)
 			answer_questions(registry);
 		else
-			pthread_cond_wait(&registry->work, &registry->lock);
+			pthread_cond_wait(&registry->side.work, &registry->side.lock);
 	}
-	pthread_mutex_unlock(&registry->lock);
+	pthread_mutex_unlock(&registry->side.lock);
 
 	si_registry_http_end(registry->http);
 
-	pthread_mutex_lock(&registry->lock);
-	registry->ended = true;
-	abandoned = registry->abandoned;
-	pthread_cond_signal(&registry->end);
-	pthread_mutex_unlock(&registry->lock);
-	if (abandoned)
-	{
-		free_registry(registry);
-		(void) count_abandoned(-1);
-	}
+	si_side_thread_finish(&registry->side, release_registry, registry);
 	return NULL;
 }
 
 /* ---- the main thread: begin and end ---- */
-
-static void
-init_synchronization(SiRegistry *registry)
-{
-	pthread_condattr_t attributes;
-
-	pthread_mutex_init(&registry->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&registry->work, &attributes);
-	pthread_cond_init(&registry->end, &attributes);
-	pthread_condattr_destroy(&attributes);
-}
 
 static void
 report_memory(void)
@@ -195,7 +150,7 @@ si_registry_open(const SiRegistryOptions *options, const char *type)
 	registry = calloc(1, sizeof(SiRegistry));
 	if (registry == NULL)
 		report_memory();
-	init_synchronization(registry);
+	si_side_thread_init(&registry->side);
 	registry->http = si_registry_http_create(options, type, is_closing, registry);
 	if (registry->http == NULL)
 	{
@@ -204,7 +159,7 @@ si_registry_open(const SiRegistryOptions *options, const char *type)
 	}
 	registry->fd = si_client_open_fd();
 	error = registry->fd < 0 ? errno :
-		si_thread_start(&registry->thread, registry_main, registry);
+		si_thread_start(&registry->side.thread, registry_main, registry);
 	if (error == 0)
 		return registry;
 	if (registry->fd >= 0)
@@ -218,48 +173,17 @@ si_registry_open(const SiRegistryOptions *options, const char *type)
 bool
 si_registry_close(SiRegistry *registry, int timeout_ms)
 {
-	int64_t		until_ms = si_client_now_ms() + timeout_ms;
-	struct timespec until = {until_ms / 1000, (until_ms % 1000) * 1000000};
-	pthread_t	thread = registry->thread;
 	int			fd = registry->fd;
 	bool		ended;
-	int			rc = 0;
 
-	pthread_mutex_lock(&registry->lock);
-	registry->closing = true;
-	pthread_cond_signal(&registry->work);
-	while (!registry->ended && rc == 0)
-		rc = pthread_cond_timedwait(&registry->end, &registry->lock, &until);
-	ended = registry->ended;
-	registry->abandoned = !ended;
-	if (!ended)
-		(void) count_abandoned(1);
-	pthread_mutex_unlock(&registry->lock);
+	si_side_thread_close(&registry->side);
+	ended = si_side_thread_await(&registry->side, timeout_ms);
 
 	/* a thread that is closing wakes nothing */
 	si_client_close_fd(fd);
-	if (!ended)
-	{
-		pthread_detach(thread);
-		return false;
-	}
-	pthread_join(thread, NULL);
-	free_registry(registry);
-	return true;
-}
-
-bool
-si_registry_await_abandoned(int timeout_ms)
-{
-	int64_t		until = si_client_now_ms() + timeout_ms;
-
-	while (count_abandoned(0) > 0)
-	{
-		if (si_client_now_ms() >= until)
-			return false;
-		pg_usleep(10 * 1000L);
-	}
-	return true;
+	if (ended)
+		free_registry(registry);
+	return ended;
 }
 
 /* ---- the main thread: questions ---- */
@@ -273,14 +197,14 @@ si_registry_fd(const SiRegistry *registry)
 void
 si_registry_ask(SiRegistry *registry, const SiSchemaId *ids, int n)
 {
-	pthread_mutex_lock(&registry->lock);
+	pthread_mutex_lock(&registry->side.lock);
 	memcpy(registry->questions, ids, n * sizeof(SiSchemaId));
 	registry->nquestions = n;
 	registry->asked++;
 	free_answers(registry->answers, registry->nanswers);
 	registry->nanswers = 0;
-	pthread_cond_signal(&registry->work);
-	pthread_mutex_unlock(&registry->lock);
+	pthread_cond_signal(&registry->side.work);
+	pthread_mutex_unlock(&registry->side.lock);
 }
 
 int
@@ -288,10 +212,10 @@ si_registry_answers(SiRegistry *registry, SiRegistryAnswer *answers)
 {
 	int			n;
 
-	pthread_mutex_lock(&registry->lock);
+	pthread_mutex_lock(&registry->side.lock);
 	n = registry->nanswers;
 	memcpy(answers, registry->answers, n * sizeof(SiRegistryAnswer));
 	registry->nanswers = 0;
-	pthread_mutex_unlock(&registry->lock);
+	pthread_mutex_unlock(&registry->side.lock);
 	return n;
 }

@@ -50,7 +50,4 @@ extern int	si_registry_answers(SiRegistry *registry, SiRegistryAnswer *answers);
  */
 extern bool si_registry_close(SiRegistry *registry, int timeout_ms);
 
-/* Wait for the threads that did not end in time; false if some still run. */
-extern bool si_registry_await_abandoned(int timeout_ms);
-
 #endif							/* SI_REGISTRY_H */
