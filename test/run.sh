@@ -225,17 +225,24 @@ fetch_fastavro()
 		nice "$1/bin/python" -m pip install -q --no-compile --disable-pip-version-check "fastavro==$fastavro_version"
 }
 
-run_avro_cases()
+# run_cases NAME VENV COUNT: random messages, read by the decoder and by another library
+run_cases()
 {
-	local log=$scratch/log.avro_cases began=$SECONDS status=0 venv
+	local log=$scratch/log.$1 began=$SECONDS status=0
 
-	venv=$(cached "fastavro-$fastavro_version" fetch_fastavro)
 	{
 		as_server_user nice make -C "$tree" -s MAINTAINER=1 test/decoder_dump &&
-			as_server_user timeout -k 10 "$test_timeout" \
-				"$venv/bin/python" "$tree/test/avro_cases.py" "$tree/test/decoder_dump" "${AVRO_MESSAGES:-20000}"
+			as_server_user timeout -k 10 "$test_timeout" "$2/bin/python" "$tree/test/$1.py" "$tree/test/decoder_dump" "$3"
 	} >"$log" 2>&1 || status=$?
-	report_tap "$log" avro_cases "$status" "$began"
+	report_tap "$log" "$1" "$status" "$began"
+}
+
+run_avro_cases()
+{
+	local venv
+
+	venv=$(cached "fastavro-$fastavro_version" fetch_fastavro)
+	run_cases avro_cases "$venv" "${AVRO_MESSAGES:-20000}"
 }
 
 fetch_protobuf()
@@ -247,15 +254,10 @@ fetch_protobuf()
 
 run_proto_cases()
 {
-	local log=$scratch/log.proto_cases began=$SECONDS status=0 venv
+	local venv
 
 	venv=$(cached "protobuf-$protobuf_version-$protoc_version" fetch_protobuf)
-	{
-		as_server_user nice make -C "$tree" -s MAINTAINER=1 test/decoder_dump &&
-			as_server_user timeout -k 10 "$test_timeout" \
-				"$venv/bin/python" "$tree/test/proto_cases.py" "$tree/test/decoder_dump" "${PROTO_MESSAGES:-10000}"
-	} >"$log" 2>&1 || status=$?
-	report_tap "$log" proto_cases "$status" "$began"
+	run_cases proto_cases "$venv" "${PROTO_MESSAGES:-10000}"
 }
 
 # start_fuzz, finish_fuzz: in the background, while other tests run.
