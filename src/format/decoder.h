@@ -103,6 +103,18 @@ typedef struct SiGivenSchema
 /* Those that a registry has given; see schema_store.h. */
 typedef struct SiSchemaStore SiSchemaStore;
 
+/* So many records may a message have; more are an error. */
+#define SI_MAX_RECORDS	1000000
+
+/* Where the records of a message are that holds several. */
+typedef struct SiRecordsPath
+{
+	bool		lines;			/* JSON documents one after the other */
+	int			nsteps;			/* else these lead to an array of records;
+								 * none: it is the whole value */
+	const SiPathStep *steps;
+} SiRecordsPath;
+
 /*
  * Settings of the formats; a format ignores what is not its own.  Zero and
  * NULL are what COPY has by default.  Texts are UTF-8.
@@ -130,6 +142,7 @@ typedef struct SiFormatOptions
 	const SiGivenSchema *schemas;
 	SiSchemaStore *store;		/* where other ids are; NULL for nowhere */
 	bool		key_by_id;		/* keys name their schemas, too */
+	const SiRecordsPath *records;	/* NULL: a message is one record */
 } SiFormatOptions;
 
 /*
@@ -151,6 +164,7 @@ extern bool si_decoder_fail(SiDecodeError *error, const char *sqlstate,
 #define SI_FORMAT_MESSAGE		0x20
 #define SI_FORMAT_WIRE			0x40	/* "wire_format" */
 #define SI_FORMAT_SCHEMAS		0x80
+#define SI_FORMAT_RECORDS		0x100
 
 /* Which fields a message has, and where their names come from. */
 typedef enum SiFormatFields
@@ -246,6 +260,18 @@ extern bool si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 							  SiArena *arena, SiRecord *record,
 							  SiDecodeError *error);
 extern void si_decoder_destroy(SiDecoder *decoder);
+
+/*
+ * Where a decoder has options->records: find the records of a message that has a
+ * value, to go through them by si_json_records_next (json_records.h).  Each of
+ * them is a message for si_decoder_decode.  False with *error filled if the
+ * message is bad.
+ */
+typedef struct SiRecords SiRecords;
+
+extern bool si_decoder_begin_records(SiDecoder *decoder, const SiMessage *message,
+									 SiArena *arena, SiRecords *records,
+									 SiDecodeError *error);
 
 /* The routines, one file each. */
 extern const SiDecoderRoutine si_decoder_json;
