@@ -57,11 +57,11 @@ INSERT INTO cases (records, value) VALUES
     ('lines', ''), ('lines', E'\n \r\n'), ('lines', E'\uFEFF{"a": 1}\n{"a": 2}'), ('lines', E'{"a": 1}\n{"a": 2'), ('lines', E'{"a": 1},\n{"a": 2}'),
     ('lines', E'1\n2 3 "4""5" true'), ('lines', '12true'), ('lines', '01'), ('lines', E'[{"a": 1}]\n[]'), ('lines', E'{"a": 1}\nnonsense'),
     ('lines', E'{"a": 1}\x0c{"a": 2}');
-SELECT i, records, value, d.operation, d.fields, d.error
+SELECT i, records, to_json(value) AS value, d.operation, d.fields, d.error
 FROM cases, stream_ingest.decode('json', convert_to(value, 'UTF8'), options => jsonb_build_object('records', records)) WITH ORDINALITY AS d (operation, fields, error, n)
 ORDER BY i, n;
 -- those with no records
-SELECT i, records, value FROM cases WHERE NOT EXISTS (SELECT FROM stream_ingest.decode('json', convert_to(value, 'UTF8'), options => jsonb_build_object('records', records))) ORDER BY i;
+SELECT i, records, to_json(value) AS value FROM cases WHERE NOT EXISTS (SELECT FROM stream_ingest.decode('json', convert_to(value, 'UTF8'), options => jsonb_build_object('records', records))) ORDER BY i;
 -- bytes that are no UTF-8, depth, a null value, a frame
 SELECT * FROM stream_ingest.decode('json', '\x5b2261ff225d', options => '{"records": "$"}');
 SELECT * FROM stream_ingest.decode('json', convert_to(repeat('[', 1001) || repeat(']', 1001), 'UTF8'), options => '{"records": "$"}');
@@ -69,9 +69,6 @@ SELECT * FROM stream_ingest.decode('json', NULL, '{"a": 1}', options => '{"recor
 SELECT * FROM stream_ingest.decode('json', '\x00000000075b7b2261223a317d5d', options => '{"records": "$", "wire_format": "confluent"}');
 SELECT * FROM stream_ingest.decode('json', '\x00000000075b7b2261223a317d5d', options => '{"records": "$"}');
 SELECT * FROM stream_ingest.decode('json', '\x0000000007', options => '{"records": "lines", "wire_format": "confluent"}');
--- as many as there may be, and one more
-SELECT count(*), min(error) FROM stream_ingest.decode('json', convert_to(repeat('0 ', 1000000), 'UTF8'), options => '{"records": "lines"}');
-SELECT count(*), min(error) FROM stream_ingest.decode('json', convert_to('[' || repeat('0,', 1000000) || '0]', 'UTF8'), options => '{"records": "$"}');
 
 --
 -- insert, directly and by a statement; $record; all or none
@@ -216,7 +213,7 @@ BEGIN
         PERFORM pg_sleep(0.01);
     END LOOP;
 END $$;
-SELECT state, last_error FROM stream_ingest.status;
+SELECT state, split_part(last_error, ';', 1) AS error FROM stream_ingest.status;
 SELECT stream_ingest.drop_subscription(name, true) FROM stream_ingest.subscription \g /dev/null
 
 --

@@ -1241,6 +1241,42 @@ test_records(void)
 	}
 }
 
+/* As many records as there may be, and one more. */
+static void
+test_most_records(void)
+{
+	static const SiRecordsPath lines = {true, 0, NULL};
+	Plan		plan;
+	SiFormatOptions options = {.records = &lines};
+	size_t		len = 2 * (SI_MAX_RECORDS + 1);
+	char	   *value = malloc(len);
+	SiMessage	message = {.value = value,.value_len = len};
+	SiArena    *arena = si_arena_create();
+	SiDecoder  *decoder;
+	SiRecords	records;
+	SiDecodeError error;
+	bool		found = true;
+	size_t		i;
+
+	for (i = 0; i < len; i += 2)
+		memcpy(value + i, "0 ", 2);
+	make_plan(&plan, "$value");
+	decoder = si_decoder_create("json", &plan.plan, &options);
+	(void) si_decoder_begin_records(decoder, &message, arena, &records, &error);
+	while (si_json_records_next(&records, &found, &error) && found)
+		;
+	is(error.message, "the message has more than 1000000 records", "too many records");
+	message.value_len -= 2;
+	(void) si_decoder_begin_records(decoder, &message, arena, &records, &error);
+	while (si_json_records_next(&records, &found, &error) && found)
+		;
+	ok(!found && records.number == SI_MAX_RECORDS, "not too many");
+	si_decoder_destroy(decoder);
+	si_arena_destroy(arena);
+	free(value);
+	free_plan(&plan);
+}
+
 static void
 test_formats(void)
 {
@@ -1336,6 +1372,7 @@ main(int argc, char **argv)
 	test_broken_rows();
 	test_nul_in_rows();
 	test_records();
+	test_most_records();
 	if (argc > 1 && test_directory(argv[1]) != 0)
 		return 1;
 	printf("1..%d\n", ntests);
