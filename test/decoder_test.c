@@ -22,7 +22,6 @@
 #include <string.h>
 
 #include "format/decoder.h"
-#include "format/json_records.h"
 #include "format/json_scan.h"
 
 #define MAX_FIELDS	64

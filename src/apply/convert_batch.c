@@ -18,7 +18,6 @@
 #include "apply/convert_batch.h"
 #include "apply/protect.h"
 #include "common/guc.h"
-#include "format/json_records.h"
 
 /* ---- decoding ahead ---- */
 

@@ -18,6 +18,7 @@
 
 #include "common/message.h"
 #include "common/record.h"
+#include "format/json_scan.h"
 #include "format/key_format.h"
 #include "format/schema_id.h"
 
@@ -261,17 +262,47 @@ extern bool si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 							  SiDecodeError *error);
 extern void si_decoder_destroy(SiDecoder *decoder);
 
-/*
- * Where a decoder has options->records: find the records of a message that has a
- * value, to go through them by si_json_records_next (json_records.h).  Each of
- * them is a message for si_decoder_decode.  False with *error filled if the
- * message is bad.
- */
-typedef struct SiRecords SiRecords;
+/* ---- several records in one message; the second function is in json_records ---- */
 
+/*
+ * A message whose records are gone through.  Each is handed out as a message of its
+ * own, whose value is a slice of the whole one's, for si_decoder_decode.
+ */
+typedef struct SiRecords
+{
+	SiMessage	record;			/* the message, with this record as its value */
+	int			number;			/* of the record, from 1; 0 before the first */
+
+	/* json_records.c's own */
+	bool		lines;
+	bool		whole;			/* the array is the whole value */
+	bool		more;			/* array: another element follows */
+	bool		bare;			/* lines: nothing but its end ends the last
+								 * record */
+	SiJsonScan	scan;
+	const char *next;
+} SiRecords;
+
+/*
+ * Where a decoder has options->records: find those of a message that has a value.
+ * False with *error filled if it has none.
+ */
 extern bool si_decoder_begin_records(SiDecoder *decoder, const SiMessage *message,
 									 SiArena *arena, SiRecords *records,
 									 SiDecodeError *error);
+
+/*
+ * Go to the next record; *found is false where there is none.  False with *error
+ * filled if the text is wrong, or there are more than SI_MAX_RECORDS; number has
+ * grown then if a record is at fault, and not what is behind the last.  The text
+ * is checked as it is passed, so there may have been records before the error.
+ */
+extern bool si_json_records_next(SiRecords *records, bool *found, SiDecodeError *error);
+
+/* Find the records of a value that has no frame; called by decoder.c alone. */
+extern bool si_json_records_begin(SiRecords *records, const SiRecordsPath *path,
+								  const SiMessage *message, SiArena *arena,
+								  SiDecodeError *error);
 
 /* The routines, one file each. */
 extern const SiDecoderRoutine si_decoder_json;

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * json_records.c
- *	  The records of a message that holds several.
+ *	  The records of a message that holds several: the elements of an array, or
+ *	  JSON documents one after the other.
  *
  * A path is followed through a document that was read to its end before, since
  * of equal names the last one counts.  An array that is the whole value, and
@@ -16,11 +17,11 @@
  */
 #include <string.h>
 
-#include "format/json_records.h"
+#include "format/decoder.h"
 #include "format/json_verdict.h"
 #include "format/value_text.h"
 
-/* Refuse the text for the scanner's fault; jansson calls a text that ends too early incomplete. */
+/* Refuse the text for the scanner's fault.  One that ends too early is incomplete, as jansson calls it. */
 static bool
 refuse_text(SiJsonScan *scan, SiDecodeError *error)
 {

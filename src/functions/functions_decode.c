@@ -34,7 +34,6 @@
 #include "common/failure.h"
 #include "common/subtransaction.h"
 #include "common/words.h"
-#include "format/json_records.h"
 #include "format/schema_store.h"
 #include "format/transcode.h"
 #include "format/value_text.h"

@@ -21,7 +21,7 @@
 
 #include <jansson.h>
 
-#include "format/json_records.h"
+#include "format/decoder.h"
 
 #define load_flags		(JSON_DECODE_ANY | JSON_ALLOW_NUL)
 
