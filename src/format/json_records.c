@@ -21,7 +21,7 @@
 #include "format/json_verdict.h"
 #include "format/value_text.h"
 
-/* Refuse the text for the scanner's fault.  One that ends too early is incomplete, as jansson calls it. */
+/* Refuse the text for the scanner's fault; one that ends too early is incomplete. */
 static bool
 refuse_text(SiJsonScan *scan, SiDecodeError *error)
 {
