@@ -14,7 +14,7 @@ OBJS_common = bytes clock failure guc kafka_time message reason schema_name \
 	subtransaction thread words
 OBJS_format = ahead avro_document avro_meaning avro_program avro_read \
 	avro_schema decimal decode_avro decode_json decode_key decode_protobuf \
-	decode_raw decode_text decoder json_inner json_rest json_scan \
+	decode_raw decode_text decoder json_inner json_records json_rest json_scan \
 	json_unescape json_verdict match_names path_tree proto_build \
 	proto_builtin proto_descriptor proto_document proto_known proto_parse \
 	proto_program proto_read proto_scalar proto_schema proto_text \
@@ -23,7 +23,7 @@ OBJS_format = ahead avro_document avro_meaning avro_program avro_read \
 OBJS_kafka = broker_error client committer consumer consumer_events \
 	consumer_fetch held helper lookup producer registry registry_answer \
 	registry_http side_thread
-OBJS_options = document insert_mode nearest option_positions option_schema \
+OBJS_options = document insert_mode nearest option_positions option_records option_schema \
 	option_types options property property_table registry_options \
 	server_options
 OBJS_shmem = crash_count lock_wait slots
@@ -50,7 +50,7 @@ OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/disturb.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro schemas documents protobuf types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro schemas documents records protobuf types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Tests of features that a server may lack: how to detect the feature, and the

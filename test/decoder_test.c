@@ -1159,6 +1159,123 @@ test_arena(void)
 	si_arena_destroy(NULL);
 }
 
+/* ---- several records in one message ---- */
+
+/* What is read of a message, from a buffer of its size: records between bars. */
+static void
+split(const SiRecordsPath *path, const char *text, char *out, size_t room)
+{
+	Plan		plan;
+	SiFormatOptions options = {.records = path};
+	size_t		len = strlen(text);
+	char	   *value = malloc(len > 0 ? len : 1);
+	SiMessage	message = {.value = value,.value_len = len};
+	SiArena    *arena = si_arena_create();
+	SiDecoder  *decoder;
+	SiRecords	records;
+	SiDecodeError error;
+	bool		found = false;
+	bool		good;
+
+	memcpy(value, text, len);
+	make_plan(&plan, "$value");
+	decoder = si_decoder_create("json", &plan.plan, &options);
+	out[0] = '\0';
+	good = si_decoder_begin_records(decoder, &message, arena, &records, &error);
+	while (good && (good = si_json_records_next(&records, &found, &error)) && found)
+		snprintf(out + strlen(out), room - strlen(out), "%d:%.*s|", records.number,
+				 (int) records.record.value_len, records.record.value);
+	if (!good)
+		snprintf(out + strlen(out), room - strlen(out), "! %s %s", error.sqlstate, error.message);
+	si_decoder_destroy(decoder);
+	si_arena_destroy(arena);
+	free(value);
+	free_plan(&plan);
+}
+
+static void
+test_records(void)
+{
+	static const SiPathStep steps[] = {{"a", 1, 0}, {NULL, 0, 1}};
+	static const SiRecordsPath whole = {false, 0, NULL};
+	static const SiRecordsPath lines = {true, 0, NULL};
+	static const SiRecordsPath in_a = {false, 1, steps};
+	static const SiRecordsPath in_a_1 = {false, 2, steps};
+	static const struct
+	{
+		const SiRecordsPath *path;
+		const char *value;
+		const char *expected;
+	}			split_cases[] = {
+		{&whole, "[1,{\"a\": [2]} , \"x\"]", "1:1|2:{\"a\": [2]}|3:\"x\"|"},
+		{&whole, "\xef\xbb\xbf [ ]\r\n", ""},
+		{&whole, "[1,]", "1:1|! 22P02 invalid JSON at line 1, column 4"},
+		{&whole, "[1", "! 22P02 incomplete JSON at line 1, column 3"},
+		{&whole, "[1,\n", "1:1|! 22P02 incomplete JSON at line 2, column 1"},
+		{&whole, "[", "! 22P02 incomplete JSON at line 1, column 2"},
+		{&whole, "[[[", "! 22P02 incomplete JSON at line 1, column 4"},
+		{&whole, "{}", "! 22023 JSON value is an object, not an array of records"},
+		{&whole, "[1]]", "1:1|! 22P02 invalid JSON at line 1, column 4"},
+		{&lines, "1\r\n\r\n{}\n", "1:1|2:{}|"},
+		{&lines, "{}{}[]\"a\"1", "1:{}|2:{}|3:[]|4:\"a\"|5:1|"},
+		{&lines, "1true", "1:1|! 22P02 invalid JSON at line 1, column 2"},
+		{&lines, "{}\n{", "1:{}|! 22P02 incomplete JSON at line 2, column 2"},
+		{&lines, "", ""},
+		{&in_a, "{\"a\": [1], \"b\": 0, \"a\": [2, 3]}", "1:2|2:3|"},
+		{&in_a, "{\"\\u0061\": [1]}", "1:1|"},
+		{&in_a, "{\"a\": \"[1]\"}", "! 22023 JSON value is a string, not an array of records"},
+		{&in_a, "{\"a\": [1]", "! 22P02 incomplete JSON at line 1, column 10"},
+		{&in_a, "{\"b\": [1]}", "! 22023 there is nothing at the path of the option \"records\""},
+		{&in_a_1, "{\"a\": [0, [1, 2]]}", "1:1|2:2|"},
+		{&in_a_1, "{\"a\": \"[0,[1]]\"}", "! 22023 there is nothing at the path of the option \"records\""},
+	};
+	size_t		i;
+
+	for (i = 0; i < sizeof(split_cases) / sizeof(split_cases[0]); i++)
+	{
+		char		out[1024];
+
+		split(split_cases[i].path, split_cases[i].value, out, sizeof(out));
+		is(out, split_cases[i].expected, split_cases[i].value[0] ? "records" : "no records");
+	}
+}
+
+/* As many records as there may be, and one more. */
+static void
+test_most_records(void)
+{
+	static const SiRecordsPath lines = {true, 0, NULL};
+	Plan		plan;
+	SiFormatOptions options = {.records = &lines};
+	size_t		len = 2 * (SI_MAX_RECORDS + 1);
+	char	   *value = malloc(len);
+	SiMessage	message = {.value = value,.value_len = len};
+	SiArena    *arena = si_arena_create();
+	SiDecoder  *decoder;
+	SiRecords	records;
+	SiDecodeError error;
+	bool		found = true;
+	size_t		i;
+
+	for (i = 0; i < len; i += 2)
+		memcpy(value + i, "0 ", 2);
+	make_plan(&plan, "$value");
+	decoder = si_decoder_create("json", &plan.plan, &options);
+	(void) si_decoder_begin_records(decoder, &message, arena, &records, &error);
+	while (si_json_records_next(&records, &found, &error) && found)
+		;
+	is(error.message, "the message has more than 1000000 records", "too many records");
+	message.value_len -= 2;
+	(void) si_decoder_begin_records(decoder, &message, arena, &records, &error);
+	while (si_json_records_next(&records, &found, &error) && found)
+		;
+	ok(!found && records.number == SI_MAX_RECORDS, "not too many");
+	si_decoder_destroy(decoder);
+	si_arena_destroy(arena);
+	free(value);
+	free_plan(&plan);
+}
+
 static void
 test_formats(void)
 {
@@ -1253,6 +1370,8 @@ main(int argc, char **argv)
 	test_rows();
 	test_broken_rows();
 	test_nul_in_rows();
+	test_records();
+	test_most_records();
 	if (argc > 1 && test_directory(argv[1]) != 0)
 		return 1;
 	printf("1..%d\n", ntests);

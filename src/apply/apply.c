@@ -43,19 +43,65 @@ begin_batch(SiPlan *plan, SiBatch *batch, int reach)
 	batch->rows = si_writer_new_rows(plan->writer, reach);
 }
 
+/* Rows of the messages dealt with that were not refused. */
+static int64
+good_rows(const SiBatch *batch)
+{
+	const SiRows *rows = batch->rows;
+	int64		n = 0;
+
+	for (int i = 0; i < si_rows_messages(rows); i++)
+	{
+		int			first = si_rows_first(rows, i);
+
+		if (rows->entries[first] < batch->done &&
+			batch->entries[rows->entries[first]].failure == NULL)
+			n += si_rows_first(rows, i + 1) - first;
+	}
+	return n;
+}
+
+/*
+ * Messages that were not refused and did nothing, where messages may have many
+ * rows: what a filter or the insert mode has ignored of these is not known by
+ * message, so only those count that have no records at all.
+ */
+static int64
+count_without_records(const SiBatch *batch)
+{
+	const SiRows *rows = batch->rows;
+	int			message = 0;
+	int64		n = 0;
+
+	for (int i = 0; i < batch->done; i++)
+	{
+		bool		has_rows = message < rows->nmessages &&
+			rows->entries[rows->firsts[message]] == i;
+
+		message += has_rows;
+		n += !has_rows && batch->entries[i].failure == NULL &&
+			batch->entries[i].message.value == NULL;
+	}
+	return n;
+}
+
 /* Complete the counts of what was written: what else is good was ignored. */
 static void
 count_entries(SiBatch *batch)
 {
 	SiCounts   *counts = &batch->counts;
+	bool		several = batch->rows->firsts != NULL;
 	int64		good;
 
 	for (int i = 0; i < batch->done; i++)
 		batch->refused += batch->entries[i].failure != NULL;
 	good = batch->done - batch->refused;
-	counts->inserted = Min(counts->inserted, good);
+	counts->inserted = Min(counts->inserted, several ? good_rows(batch) : good);
 	counts->applied += counts->inserted + counts->updated + counts->deleted +
 		counts->superseded;
+	batch->written = counts->applied;
+	if (several)
+		counts->applied = good - count_without_records(batch);
 	counts->ignored = good - counts->applied;
 }
 
@@ -103,13 +149,13 @@ refuse_entry(SiPlan *plan, SiBatch *batch)
 static const SiFailure *
 many_alike(const SiBatch *batch, bool by_row)
 {
-	int			n = by_row ? batch->rows->nrows : batch->reach;
+	int			n = by_row ? si_rows_messages(batch->rows) : batch->reach;
 	const SiFailure *first = NULL;
 	int			found = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		int			entry = by_row ? batch->rows->entries[i] : i;
+		int			entry = by_row ? batch->rows->entries[si_rows_first(batch->rows, i)] : i;
 		const SiFailure *failure = batch->entries[entry].failure;
 
 		if (failure == NULL && by_row)
@@ -134,7 +180,7 @@ many_alike(const SiBatch *batch, bool by_row)
 static void
 throw_if_all_alike(SiPlan *plan, const SiBatch *batch)
 {
-	int			nrows = batch->rows->nrows;
+	int			nrows = si_rows_messages(batch->rows);
 	const SiFailure *failure = many_alike(batch, nrows > 0);
 
 	if (failure == NULL)
@@ -163,6 +209,7 @@ apply_and_store(SiPlan *plan, SiBatch *batch)
 	batch->stop_at_first = (on_error == SI_ON_ERROR_STOP);
 	batch->max_writes = SI_ISOLATE_MAX_WRITES;
 	batch->breaker = plan->options->breaker;
+	batch->max_rows = plan->options->batch_size;
 	if (batch->refusal != NULL)
 		refuse_entry(plan, batch);
 	else
@@ -247,8 +294,10 @@ static void
 clear_outcome(SiBatch *batch)
 {
 	batch->current = -1;
+	batch->record = 0;
 	batch->rows = NULL;
 	batch->done = 0;
+	batch->written = 0;
 	batch->refused = 0;
 	memset(&batch->counts, 0, sizeof(SiCounts));
 	batch->new_dead_letters = 0;
@@ -312,6 +361,7 @@ si_apply_in_transaction(SiPlan *plan, SiEntry *entries, int n, SiBatch *batch)
 	batch->entries = entries;
 	batch->n = n;
 	batch->max_writes = INT_MAX;
+	batch->max_rows = INT_MAX;
 	clear_outcome(batch);
 	si_plan_begin_batch(plan);
 
@@ -356,6 +406,34 @@ show_rows(SiPlan *plan, void *arg)
 				 shown->rows, shown->escape_nul);
 }
 
+/*
+ * The rows of each message as an array, an empty one where it has no records; the
+ * row of a tombstone by itself.
+ */
+static void
+gather_records(const SiBatch *batch, const Datum *shown, Datum *rows)
+{
+	const SiRows *of = batch->rows;
+	int			message = 0;
+
+	for (int i = 0; i < batch->done; i++)
+	{
+		int			first = of->nrows;
+		int			n = 0;
+
+		if (message < of->nmessages && of->entries[of->firsts[message]] == i)
+		{
+			first = of->firsts[message++];
+			n = of->firsts[message] - first;
+		}
+		if (batch->entries[i].message.value != NULL &&
+			(n > 0 || batch->entries[i].failure == NULL))
+			rows[i] = si_show_array(shown + first, n);
+		else if (n > 0)
+			rows[i] = shown[first];
+	}
+}
+
 void
 si_apply_show(SiPlan *plan, const SiBatch *batch, Datum *rows)
 {
@@ -376,7 +454,9 @@ si_apply_show(SiPlan *plan, const SiBatch *batch, Datum *rows)
 				 errmsg("could not show rows as JSON: %s", si_failure_words(failure))));
 
 	memset(rows, 0, sizeof(Datum) * batch->n);
-	for (int row = 0; row < nrows; row++)
+	if (batch->rows->firsts != NULL)
+		gather_records(batch, shown.rows, rows);
+	for (int row = 0; row < nrows && batch->rows->firsts == NULL; row++)
 		rows[batch->rows->entries[row]] = shown.rows[row];
 	pfree(shown.rows);
 }

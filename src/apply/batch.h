@@ -62,12 +62,16 @@ typedef struct SiBatch
 	bool		stop_at_first;	/* at the first message refused */
 	int			max_writes;		/* subtransactions that may succeed */
 	int			breaker;		/* messages refused in a row; 0: any number */
+	int			max_rows;		/* the batch ends with the message that
+								 * reaches it */
 
 	/* while it is applied */
 	int			reach;			/* so many entries are converted */
 	int			converted;		/* of these, so many have been */
 	int			current;		/* the entry that is being converted, or the
 								 * first of those being written; -1: none */
+	int			record;			/* of the message that is being converted; 0
+								 * where it has but one */
 	SiRows	   *rows;
 	bool		probed;			/* the statement is known to work over no rows */
 	SiFaultRun	fault_run;		/* in conversion, then in writing */
@@ -76,6 +80,7 @@ typedef struct SiBatch
 	SiBatchEnd	end;
 	int			done;			/* entries dealt with, from the first on */
 	int			refused;		/* of these, so many have a failure */
+	int64		written;		/* rows, and those of records superseded */
 	SiCounts	counts;
 	int			new_dead_letters;
 	int64		rejected;		/* dead letters of the subscription since it

@@ -67,6 +67,8 @@ static bool take_bytes(SiConverter *converter, ColumnState *state, Datum *result
 					   bool *isnull);
 static bool take_metadata(SiConverter *converter, ColumnState *state, Datum *result,
 						  bool *isnull);
+static bool take_number(SiConverter *converter, ColumnState *state, Datum *result,
+						bool *isnull);
 static bool take_timestamp(SiConverter *converter, ColumnState *state, Datum *result,
 						   bool *isnull);
 static bool take_headers(SiConverter *converter, ColumnState *state, Datum *result,
@@ -90,6 +92,7 @@ check_source_type(const SiColumn *column)
 	{
 		case SI_SOURCE_PARTITION:
 		case SI_SOURCE_OFFSET:
+		case SI_SOURCE_RECORD:
 			refused = "ABCDGIRT";
 			break;
 		case SI_SOURCE_TIMESTAMP:
@@ -122,6 +125,7 @@ native_type(SiSourceKind source)
 		case SI_SOURCE_TOPIC:
 			return TEXTOID;
 		case SI_SOURCE_PARTITION:
+		case SI_SOURCE_RECORD:
 			return INT4OID;
 		case SI_SOURCE_OFFSET:
 			return INT8OID;
@@ -155,6 +159,8 @@ choose_source(SiSourceKind source)
 		case SI_SOURCE_OFFSET:
 		case SI_SOURCE_DELETED:
 			return take_metadata;
+		case SI_SOURCE_RECORD:
+			return take_number;
 		case SI_SOURCE_TIMESTAMP:
 			return take_timestamp;
 		case SI_SOURCE_HEADERS:
@@ -461,6 +467,25 @@ take_metadata(SiConverter *converter, ColumnState *state, Datum *result,
 	else
 		value.kind = deleted ? SI_VALUE_TRUE : SI_VALUE_FALSE;
 
+	return state->datum.convert(&converter->maker, &state->datum, &value, result);
+}
+
+/* "$record", which a tombstone does not have. */
+static bool
+take_number(SiConverter *converter, ColumnState *state, Datum *result, bool *isnull)
+{
+	char		number[24];
+	SiValue		value = {SI_VALUE_NUMBER,.data = number};
+
+	if (converter->record->number == 0)
+		return take_null(converter, state, result, isnull);
+	*isnull = false;
+	if (state->native)
+	{
+		*result = Int32GetDatum(converter->record->number);
+		return true;
+	}
+	value.len = pg_ltoa(converter->record->number, number);
 	return state->datum.convert(&converter->maker, &state->datum, &value, result);
 }
 

@@ -201,18 +201,85 @@ refuse_large(SiPlan *plan, const SiMessage *message)
 	return keep_failure(plan, &failure);
 }
 
+/* Make a row of a record that was decoded.  Returns NULL, or why it is refused. */
+static SiFailure *
+convert_record(SiPlan *plan, SiBatch *batch, const SiMessage *message, SiRecord *record,
+			   Datum *values, bool *nulls)
+{
+	SiRecord	unread;
+	SiDecodeError error;
+	SiFailure	failure = {0};
+
+	if (!record->any_field && plan->unread_decoder != NULL && message->value != NULL)
+	{
+		if (decode_message(plan, plan->unread_decoder, message, &unread, &error))
+			record->any_field = unread.any_field;
+		else
+			si_failure_check_decode(&error);
+	}
+
+	MemoryContextReset(plan->row_context);
+	MemoryContextSwitchTo(plan->row_context);
+	if (!si_convert_row(plan->converter, message, record, values, nulls, &failure))
+		return keep_failure(plan, &failure);
+	put_row(plan, batch, values, nulls, false);
+	return NULL;
+}
+
 /*
- * Make a row of one message.  Returns NULL, or why the message is refused.
- * values and nulls have room for a row.
+ * Make a row of each record of a message, up to the first that is refused; then
+ * the message is, and the caller takes back its rows.  Nothing that was decoded
+ * is needed once its row is made.
+ */
+static SiFailure *
+convert_records(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *values, bool *nulls)
+{
+	SiRecords	records;
+	SiRecord	record;
+	SiDecodeError error;
+	SiFailure  *failure = NULL;
+	bool		found;
+
+	si_arena_reset(plan->arena);
+	if (!si_decoder_begin_records(plan->decoder, message, plan->arena, &records, &error))
+		return decode_failure(plan, &error);
+	while (failure == NULL)
+	{
+		int			before = records.number;
+
+		if (before % 256 == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (!si_json_records_next(&records, &found, &error))
+			failure = decode_failure(plan, &error);
+		else if (!found)
+			break;
+		batch->record = records.number > before ? records.number : 0;
+		if (failure == NULL)
+		{
+			si_arena_reset(plan->arena);
+			if (!decode_message(plan, plan->decoder, &records.record, &record, &error))
+				failure = decode_failure(plan, &error);
+			record.number = records.number;
+		}
+		if (failure == NULL)
+			failure = convert_record(plan, batch, &records.record, &record, values, nulls);
+		if (failure != NULL)
+			failure->record = batch->record;
+	}
+	batch->record = 0;
+	return failure;
+}
+
+/*
+ * Make the rows of one message, or its row.  Returns NULL, or why the message is
+ * refused.  values and nulls have room for a row.
  */
 static SiFailure *
 convert_message(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *values,
 				bool *nulls)
 {
 	SiRecord	record;
-	SiRecord	unread;
 	SiDecodeError error;
-	SiFailure	failure = {0};
 	SiFailure  *too_large = refuse_large(plan, message);
 	const SiRecord *ahead;
 
@@ -220,38 +287,34 @@ convert_message(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *v
 		return too_large;
 	if (message->value == NULL && plan->writer->tombstones != SI_TOMBSTONE_IS_ROW)
 		return convert_tombstone(plan, batch, message, values, nulls);
+	if (plan->format.records != NULL && message->value != NULL)
+		return convert_records(plan, batch, message, values, nulls);
 	ahead = plan->ahead ? si_ahead_take(plan->ahead, batch->converted, message) : NULL;
 	if (ahead != NULL)
 		record = *ahead;
 	else if (!decode_message(plan, plan->decoder, message, &record, &error))
 		return decode_failure(plan, &error);
-	if (!record.any_field && plan->unread_decoder != NULL && message->value != NULL)
-	{
-		if (decode_message(plan, plan->unread_decoder, message, &unread, &error))
-			record.any_field = unread.any_field;
-		else
-			si_failure_check_decode(&error);
-	}
-
-	MemoryContextReset(plan->row_context);
-	MemoryContextSwitchTo(plan->row_context);
-	if (!si_convert_row(plan->converter, message, &record, values, nulls, &failure))
-		return keep_failure(plan, &failure);
-	put_row(plan, batch, values, nulls, false);
-	return NULL;
+	return convert_record(plan, batch, message, &record, values, nulls);
 }
 
 /*
  * Note how the message behind those converted did (NULL: well).  True if it is
- * the last one to convert.
+ * the last one to convert: also where messages have so many rows that those
+ * behind it are for another batch.
  */
 static bool
-note_converted(SiBatch *batch, SiFailure *failure)
+note_converted(SiPlan *plan, SiBatch *batch, SiFailure *failure)
 {
 	bool		too_long = si_fault_run_note(&batch->fault_run, failure);
+	bool		full = false;
 
+	if (batch->rows->firsts != NULL)
+	{
+		si_writer_end_message(plan->writer, batch->rows, failure == NULL);
+		full = batch->rows->nput >= batch->max_rows;
+	}
 	batch->entries[batch->converted++].failure = failure;
-	if (too_long || (failure != NULL && batch->stop_at_first))
+	if (too_long || full || (failure != NULL && batch->stop_at_first))
 		batch->reach = batch->converted;
 	return batch->converted >= batch->reach;
 }
@@ -271,7 +334,7 @@ convert_messages(SiPlan *plan, void *arg)
 		if (batch->converted % 256 == 0)
 			CHECK_FOR_INTERRUPTS();
 		batch->current = batch->converted;
-		if (note_converted(batch, convert_message(plan, batch, message, values, nulls)))
+		if (note_converted(plan, batch, convert_message(plan, batch, message, values, nulls)))
 			break;
 	}
 }
@@ -296,7 +359,9 @@ convert_all(SiPlan *plan, SiBatch *batch)
 			thrown->column = pstrdup(column->name);
 			thrown->type = si_failure_type_name(column->type);
 		}
-		if (note_converted(batch, thrown))
+		thrown->record = batch->record;
+		batch->record = 0;
+		if (note_converted(plan, batch, thrown))
 			break;
 	}
 }

@@ -62,6 +62,7 @@ struct SiDirect
 	HeapTuple  *tuples;			/* without what defaults give */
 	int64	   *absent;			/* by row: the words of absent bits */
 	int			ntuples;
+	int			capacity;		/* for tuples */
 	int			row;			/* at which a write is; -1 if not known */
 	SiLeftOut	left_out;
 };
@@ -137,10 +138,29 @@ si_direct_begin(SiDirect *direct, int capacity)
 
 	direct->context = CurrentMemoryContext;
 	direct->ntuples = 0;
-	direct->tuples = palloc(sizeof(HeapTuple) * Max(capacity, 1));
-	direct->absent = palloc(sizeof(int64) * Max(capacity * nwords, 1));
+	direct->capacity = Max(capacity, 1);
+	direct->tuples = palloc(sizeof(HeapTuple) * direct->capacity);
+	direct->absent = palloc(sizeof(int64) * Max(direct->capacity * nwords, 1));
 	direct->row = -1;
 	si_left_out_begin(&direct->left_out, capacity);
+}
+
+/* Make room for more rows than there are messages. */
+static void
+grow(SiDirect *direct)
+{
+	Size		nwords = Max(SI_MAPPING_ABSENT_WORDS(direct->mapping), 1);
+
+	direct->capacity *= 2;
+	direct->tuples = repalloc_huge(direct->tuples, sizeof(HeapTuple) * direct->capacity);
+	direct->absent = repalloc_huge(direct->absent, sizeof(int64) * nwords * direct->capacity);
+	si_left_out_grow(&direct->left_out, direct->capacity);
+}
+
+void
+si_direct_take_back(SiDirect *direct, int nrows)
+{
+	direct->ntuples = nrows;
 }
 
 void
@@ -157,6 +177,8 @@ si_direct_put(SiDirect *direct, const Datum *values, const bool *nulls)
 		direct->values[attribute] = values[i];
 		direct->nulls[attribute] = nulls[i];
 	}
+	if (direct->ntuples == direct->capacity)
+		grow(direct);
 	for (int i = 0; i < nwords; i++)
 		direct->absent[direct->ntuples * nwords + i] = DatumGetInt64(values[mapping->ncolumns + i]);
 

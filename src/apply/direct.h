@@ -28,8 +28,8 @@ typedef struct SiDirect SiDirect;
 extern SiDirect *si_direct_create(Relation target, const SiMapping *mapping);
 
 /*
- * Begin a batch: forget all rows.  There is room for as many as there are messages
- * (capacity), in the current memory context.
+ * Begin a batch: forget all rows.  There is room for so many (capacity),
+ * and for more when they come, in the current memory context.
  */
 extern void si_direct_begin(SiDirect *direct, int capacity);
 
@@ -38,6 +38,9 @@ extern void si_direct_begin(SiDirect *direct, int capacity);
  * words of absent bits.
  */
 extern void si_direct_put(SiDirect *direct, const Datum *values, const bool *nulls);
+
+/* Forget all rows from the given one on. */
+extern void si_direct_take_back(SiDirect *direct, int nrows);
 
 /*
  * Insert n rows from the given one on; n may be 0.  Returns how many were

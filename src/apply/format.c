@@ -16,6 +16,7 @@
 #include "mb/pg_wchar.h"
 
 #include "apply/format.h"
+#include "apply/mapping_source.h"
 #include "common/failure.h"
 #include "format/match_names.h"
 
@@ -61,6 +62,7 @@ check_options(const SiDecoderRoutine *routine, const SiOptions *options)
 		{"schema", SI_FORMAT_SCHEMA, options->schema != NULL},
 		{"message", SI_FORMAT_MESSAGE, options->message != NULL},
 		{"schemas", SI_FORMAT_SCHEMAS, options->nschemas > 0},
+		{"records", SI_FORMAT_RECORDS, options->records != NULL},
 	};
 
 	for (int i = 0; i < lengthof(given); i++)
@@ -388,6 +390,24 @@ set_keys(const SiDecoderRoutine *routine, const SiOptions *options, SiFormatOpti
 	result->key_by_id = true;
 }
 
+/* Where the records of a message are. */
+static void
+set_records(const SiOptions *options, SiFormatOptions *result)
+{
+	SiRecordsPath *path;
+
+	if (options->records == NULL)
+		return;
+	if (options->encoding != PG_UTF8)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("option \"records\" does not go with option \"encoding\""),
+				 errhint("Have the messages produced in UTF-8.")));
+	path = palloc0(sizeof(SiRecordsPath));
+	si_mapping_source_read_records(path, options->records);
+	result->records = path;
+}
+
 /* What the format itself wants of its options, such as a schema that it can read. */
 static void
 check_contents(const SiDecoderRoutine *routine, const SiFormatOptions *result)
@@ -416,6 +436,7 @@ si_format_options(const char *format, const SiMapping *mapping, const char *reln
 	set_schemas(options, result);
 	result->store = store;
 	set_keys(routine, options, result);
+	set_records(options, result);
 	check_contents(routine, result);
 	if (routine->fields == SI_FIELDS_NAMED)
 		return;

@@ -6,7 +6,8 @@
  * A statement over many rows fails as a whole; alone, only the rows at fault
  * fail.  Rows are tried in the order of their messages, so that what was
  * written at any time is a prefix of the batch (less the rows at fault).
- * Knows nothing of SQL.
+ * Knows nothing of SQL.  Where messages have several rows each, what is called
+ * a row here is all of a message's.
  *
  * Called by write; the run of faults also by convert_batch.
  *

@@ -28,6 +28,12 @@ si_left_out_begin(SiLeftOut *left_out, int capacity)
 }
 
 void
+si_left_out_grow(SiLeftOut *left_out, int capacity)
+{
+	left_out->errors = repalloc_huge(left_out->errors, sizeof(ErrorData *) * (Size) capacity);
+}
+
+void
 si_left_out_begin_write(SiLeftOut *left_out, int from, int n, int most)
 {
 	memset(left_out->errors + from, 0, sizeof(ErrorData *) * n);

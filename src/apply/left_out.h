@@ -35,6 +35,9 @@ typedef struct SiLeftOut
 /* No row of a batch is left out yet; in the current memory context. */
 extern void si_left_out_begin(SiLeftOut *left_out, int capacity);
 
+/* The batch has room for so many rows now. */
+extern void si_left_out_grow(SiLeftOut *left_out, int capacity);
+
 /* A write of n rows begins. */
 extern void si_left_out_begin_write(SiLeftOut *left_out, int from, int n, int most);
 

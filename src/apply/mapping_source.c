@@ -46,6 +46,7 @@ static const SpecialSource special_sources[] = {
 	{"$offset", SI_SOURCE_OFFSET},
 	{"$timestamp", SI_SOURCE_TIMESTAMP},
 	{"$headers", SI_SOURCE_HEADERS},
+	{"$record", SI_SOURCE_RECORD},
 	{"$rest", SI_SOURCE_FIELD}
 };
 
@@ -96,6 +97,39 @@ si_mapping_source_read(SiMappingSource *source, const char *column, json_t *json
 		bad_source(&reader,
 				   "A source is a text, an array of keys, or null for none.",
 				   NULL);
+}
+
+/* Read the path of the option "records". */
+void
+si_mapping_source_read_records(SiRecordsPath *path, const char *given)
+{
+	SourceReader reader = {NULL, given, pg_server_to_any(given, strlen(given), PG_UTF8)};
+	SiMappingSource source = {0};
+	json_t	   *json = given[0] == '[' ? json_loads(reader.utf8, JSON_REJECT_DUPLICATES, NULL) : NULL;
+
+	path->lines = strcmp(given, "lines") == 0;
+	if (path->lines || strcmp(given, "$") == 0)
+		return;
+	if (given[0] == '$')
+		bad_source(&reader, "A path to an array is written without \"$\".", NULL);
+
+	/* what is thrown must not leave jansson's memory behind */
+	PG_TRY();
+	{
+		if (json_is_array(json))
+			read_array_source(&source, &reader, json);
+		else
+			read_path(&source.path, &reader, reader.utf8);
+	}
+	PG_FINALLY();
+	{
+		json_decref(json);
+	}
+	PG_END_TRY();
+	if (si_path_outer_steps(&source.path) < source.path.nsteps)
+		bad_source(&reader, "The array cannot be in a string that holds JSON.", NULL);
+	path->nsteps = source.path.nsteps;
+	path->steps = source.path.steps;
 }
 
 bool
@@ -227,7 +261,8 @@ read_array_source(SiMappingSource *source, const SourceReader *reader, json_t *j
 
 	if (n == 0)
 		bad_source(reader, "It has no keys.",
-				   "The whole value is written \"$value\".");
+				   reader->column ? "The whole value is written \"$value\"." :
+				   "The whole value is written \"$\".");
 
 	for (size_t i = 0; i < n; i++)
 	{
@@ -352,6 +387,12 @@ bad_path(const SourceReader *reader, const char *at, const char *problem)
 static void
 bad_source(const SourceReader *reader, const char *detail, const char *hint)
 {
+	if (reader->column == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\"", "records"),
+				 errdetail("%s", detail),
+				 hint ? errhint("%s", hint) : 0));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid source for column \"%s\" in the mapping: %s",

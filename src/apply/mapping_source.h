@@ -4,7 +4,8 @@
  *	  Reading one source of the "mapping" argument.
  *
  * A source is a text (a path into the value, or one of the special sources such
- * as "$key") or an array of keys and indexes.  Called by mapping alone.
+ * as "$key") or an array of keys and indexes.  Called by mapping; by format for the
+ * path of the option "records".
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -42,6 +43,12 @@ typedef struct SiMappingSource
  * current memory context.  Error 22023 for a bad one, naming column and source.
  */
 extern void si_mapping_source_read(SiMappingSource *source, const char *column, json_t *json);
+
+/*
+ * Read the option "records" into *path, which is zeroed.  In the current memory
+ * context.  Error 22023 for what is no path to an array.
+ */
+extern void si_mapping_source_read_records(SiRecordsPath *path, const char *given);
 
 /* Do two columns take the same of a message, so that one field serves both? */
 extern bool si_mapping_source_same_path(const SiWantedField *a, const SiWantedField *b);

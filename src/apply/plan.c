@@ -265,8 +265,12 @@ make_plan(SiPlan *plan, Relation target)
 	plan->wants_headers = plan->mapping->wants_headers || si_wire_needs_headers(plan->format.wire_format);
 	plan->decoder = make_decoder(s, &plan->mapping->decode, &plan->format);
 
-	/* the store changes between batches, while the thread may read it */
-	if (plan->of_worker && plan->transcoder == NULL && plan->store == NULL)
+	/*
+	 * the store changes between batches, while the thread may read it;
+	 * records of a message are decoded one by one, to keep no more than one
+	 */
+	if (plan->of_worker && plan->transcoder == NULL && plan->store == NULL &&
+		plan->format.records == NULL)
 	{
 		plan->ahead_decoder = make_decoder(s, &plan->mapping->decode, &plan->format);
 		plan->ahead_columns = si_convert_ahead_create(plan->mapping);

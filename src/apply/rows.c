@@ -97,7 +97,8 @@ create_rows(TupleDesc desc, int capacity, int max_kilobytes)
 
 	rows->desc = desc;
 	rows->max_kilobytes = max_kilobytes;
-	rows->entries = palloc(sizeof(int) * Max(capacity, 1));
+	rows->capacity = Max(capacity, 1);
+	rows->entries = palloc(sizeof(int) * rows->capacity);
 	return rows;
 }
 
@@ -129,6 +130,44 @@ si_rows_create_single(TupleDesc desc, bool numbered, int capacity, int max_kilob
 	return rows;
 }
 
+void
+si_rows_group(SiRows *rows, int nmessages)
+{
+	Assert(rows->store == NULL && rows->nrows == 0);
+	rows->firsts = palloc(sizeof(int) * ((Size) nmessages + 1));
+	rows->firsts[0] = 0;
+}
+
+int
+si_rows_end_message(SiRows *rows, bool keep)
+{
+	if (!keep)
+		rows->nrows = rows->firsts[rows->nmessages];
+	else if (rows->nrows > rows->firsts[rows->nmessages])
+		rows->firsts[++rows->nmessages] = rows->nrows;
+	return rows->nrows;
+}
+
+int
+si_rows_message(const SiRows *rows, int row)
+{
+	int			low = 0,
+				high = rows->nmessages - 1;
+
+	if (rows->firsts == NULL)
+		return row;
+	while (low < high)
+	{
+		int			middle = (low + high + 1) / 2;
+
+		if (rows->firsts[middle] > row)
+			high = middle - 1;
+		else
+			low = middle;
+	}
+	return low;
+}
+
 /* Keep one row by itself. */
 static void
 put_single(SiRows *rows, Datum *values, bool *nulls, bool is_delete)
@@ -155,12 +194,18 @@ void
 si_rows_put(SiRows *rows, Datum *values, bool *nulls, bool is_delete, int entry)
 {
 	Assert(!is_delete || rows->store == NULL);
+	if (rows->nrows == rows->capacity)
+	{
+		rows->capacity *= 2;
+		rows->entries = repalloc_huge(rows->entries, sizeof(int) * (Size) rows->capacity);
+	}
 	rows->entries[rows->nrows] = entry;
 	if (rows->store != NULL)
 		tuplestore_putvalues(rows->store, rows->desc, values, nulls);
 	else if (rows->tuples != NULL)
 		put_single(rows, values, nulls, is_delete);
 	rows->nrows++;
+	rows->nput++;
 }
 
 /* ---- offering them ---- */
@@ -171,6 +216,17 @@ copy_slice(SiRows *rows, int from, int n)
 {
 	Tuplestorestate *slice = tuplestore_begin_heap(false, false, rows->max_kilobytes);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(rows->desc, &TTSOpsMinimalTuple);
+
+	if (rows->store == NULL)
+	{
+		for (int i = 0; i < n; i++)
+		{
+			ExecStoreMinimalTuple(rows->tuples[from + i], slot, false);
+			tuplestore_puttupleslot(slice, slot);
+		}
+		ExecDropSingleTupleTableSlot(slot);
+		return slice;
+	}
 
 	/* the statements read by pointers of their own, the first one is ours */
 	tuplestore_select_read_pointer(rows->store, 0);
@@ -234,9 +290,8 @@ remember_chosen(const int *chosen, int n)
 void
 si_rows_offer(SiRows *rows, int from, int n)
 {
-	Assert(rows->store != NULL);
 	rows->slice = NULL;
-	if (from != 0 || n != rows->nrows)
+	if (rows->store == NULL || from != 0 || n != rows->nrows)
 		rows->slice = copy_slice(rows, from, n);
 	register_rows(rows, rows->slice ? rows->slice : rows->store, n);
 }

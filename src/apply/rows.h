@@ -31,7 +31,17 @@ typedef struct SiRows
 {
 	TupleDesc	desc;
 	int			nrows;
+	int			nput;			/* with those that were taken back */
+	int			capacity;		/* of entries */
 	int		   *entries;		/* by row: the index of its message */
+
+	/*
+	 * Where a message may have several rows: by message that has some, the
+	 * first of them; behind the last message, the end.  NULL: each row is a
+	 * message's only one.
+	 */
+	int		   *firsts;
+	int			nmessages;		/* complete, that have rows */
 	int			max_kilobytes;	/* of memory for a tuplestore */
 	Tuplestorestate *store;		/* NULL: they are kept one by one, or
 								 * elsewhere */
@@ -64,6 +74,35 @@ extern SiRows *si_rows_create(TupleDesc desc, int capacity, int max_kilobytes);
 extern SiRows *si_rows_create_elsewhere(TupleDesc desc, int capacity);
 extern SiRows *si_rows_create_single(TupleDesc desc, bool numbered, int capacity,
 									 int max_kilobytes);
+
+/*
+ * Have messages of several rows, before the first is put: room for as many as
+ * there are.  Their rows are not in a tuplestore.
+ */
+extern void si_rows_group(SiRows *rows, int nmessages);
+
+/*
+ * All rows of a message have been put; keep them, or take them back.  Returns the
+ * number of rows.
+ */
+extern int	si_rows_end_message(SiRows *rows, bool keep);
+
+/* So many messages have rows. */
+static inline int
+si_rows_messages(const SiRows *rows)
+{
+	return rows->firsts ? rows->nmessages : rows->nrows;
+}
+
+/* The first row of the i-th of these messages; of the one behind the last, the end. */
+static inline int
+si_rows_first(const SiRows *rows, int i)
+{
+	return rows->firsts ? rows->firsts[i] : i;
+}
+
+/* Which of these messages a row is of. */
+extern int	si_rows_message(const SiRows *rows, int row);
 
 /*
  * Put the row of a message.  values and nulls have room for all columns; the

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/jsonb.h"
 
 #include "apply/show.h"
 
@@ -145,6 +146,24 @@ show_single(SiRows *rows, const char *query, bool deletes, MemoryContext context
 		if (i < rows->nrows && rows->deletes[i] == deletes)
 			chosen[n++] = i;
 	}
+}
+
+Datum
+si_show_array(const Datum *rows, int n)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue *result;
+
+	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		JsonbValue	element;
+
+		JsonbToJsonbValue(DatumGetJsonbP(rows[i]), &element);
+		(void) pushJsonbValue(&state, WJB_ELEM, &element);
+	}
+	result = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	return JsonbPGetDatum(JsonbValueToJsonb(result));
 }
 
 void

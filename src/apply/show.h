@@ -30,4 +30,7 @@
 extern void si_show_rows(const SiMapping *mapping, const SiKey *key, SiRows *rows,
 						 MemoryContext context, Datum *shown, bool escape_nul);
 
+/* An array of n such rows, in the current memory context. */
+extern Datum si_show_array(const Datum *rows, int n);
+
 #endif							/* SI_SHOW_H */

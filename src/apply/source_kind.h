@@ -23,6 +23,7 @@ typedef enum SiSourceKind
 	SI_SOURCE_PARTITION,
 	SI_SOURCE_OFFSET,
 	SI_SOURCE_TIMESTAMP,
+	SI_SOURCE_RECORD,			/* $record: the record's number in its message */
 	SI_SOURCE_HEADERS,			/* $headers: a JSON object, the last of equal
 								 * names winning */
 	SI_SOURCE_HEADER,			/* $headers.name */

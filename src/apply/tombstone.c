@@ -95,6 +95,13 @@ set_source(SiTombstone *tombstone, int i, const SiMapping *mapping, const SiColu
 	*copy = *column;
 	copy->absent_bit = -1;
 	own->ncolumns++;
+	if (column->source == SI_SOURCE_RECORD)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" of the key cannot take \"$record\" where tombstones delete",
+						column->name),
+				 errdetail("A tombstone has no records."),
+				 errhint("Set the option \"tombstones\" to \"ignore\" or \"error\".")));
 	if (column->source != SI_SOURCE_FIELD && column->source != SI_SOURCE_VALUE)
 	{
 		own->wants_headers |= column->source == SI_SOURCE_HEADER;

@@ -176,12 +176,13 @@ run_statements(SiPlan *plan, const RowRange *range)
 
 /*
  * How many rows in a row a write may leave out: fewer than would end the batch,
- * which has to end at that very row.
+ * which has to end at that very row.  None of a message that has several, whose
+ * others would be written.
  */
 static int
 most_left_out(const SiBatch *batch)
 {
-	if (batch->stop_at_first)
+	if (batch->stop_at_first || batch->rows->firsts != NULL)
 		return 0;
 	if (batch->fault_run.most == 0)
 		return INT_MAX;
@@ -231,39 +232,57 @@ throw_if_plan_fails(SiPlan *plan, SiBatch *batch)
 			 errmsg("%s", failure->message)));
 }
 
-/* The row, from 0 within a range, at which it failed; -1 if not known. */
+/* The row of the batch, within a range, at which it failed; -1 if not known. */
 static int
 find_suspect(const SiWriter *writer, int from)
 {
 	int			row = writer->direct ? si_direct_row(writer->direct) : si_rows_current();
 
-	if (!writer->by_key && writer->direct == NULL)
-		return row;
-	return row >= from ? row - from : -1;
+	if (!writer->by_key && writer->direct == NULL && row >= 0)
+		return from + row;
+	return row >= from ? row : -1;
 }
 
-/* What isolate.c calls to write a range of rows. */
+/*
+ * Which message a row is of that a write failed at; noted is, too, which of its
+ * records that is.
+ */
+static int
+suspect_message(const SiBatch *batch, int row, SiFailure *failure)
+{
+	const SiRows *rows = batch->rows;
+	int			message = si_rows_message(rows, row);
+
+	if (rows->firsts != NULL && batch->entries[rows->entries[row]].message.value != NULL)
+		failure->record = row - rows->firsts[message] + 1;
+	return message;
+}
+
+/* What isolate.c calls to write a run of messages that have rows. */
 typedef struct Attempt
 {
 	SiPlan	   *plan;
 	SiBatch    *batch;
 } Attempt;
 
-/* Write a range of rows; when that fails, its counts are taken back. */
+/* Write the rows of n messages; when that fails, its counts are taken back. */
 static SiFailure *
-try_rows(void *arg, int from, int n, int *at)
+try_messages(void *arg, int from, int n, int *at)
 {
 	SiPlan	   *plan = ((Attempt *) arg)->plan;
 	SiBatch    *batch = ((Attempt *) arg)->batch;
 	SiCounts	before = batch->counts;
-	RowRange	range = {batch, from, n};
+	int			first = si_rows_first(batch->rows, from);
+	RowRange	range = {batch, first, si_rows_first(batch->rows, from + n) - first};
 	SiFailure  *failure;
+	int			row;
 
-	batch->current = batch->rows->entries[from];
+	batch->current = batch->rows->entries[first];
 	failure = si_protect_run(plan, write_range, &range);
 	if (failure == NULL)
 		return NULL;
-	*at = find_suspect(plan->writer, from);
+	row = find_suspect(plan->writer, first);
+	*at = row >= 0 ? suspect_message(batch, row, failure) - from : -1;
 
 	/* elsewhere the suspect may not be the row that was being written */
 	if (!plan->writer->spec.mode->in_order || plan->subscription->apply != NULL)
@@ -277,7 +296,7 @@ try_rows(void *arg, int from, int n, int *at)
 	return failure;
 }
 
-/* Why the last try, which succeeded, left out a row; or NULL. */
+/* Why the last try, which succeeded, left out the row of a message; or NULL. */
 static SiFailure *
 left_out(void *arg, int row)
 {
@@ -289,13 +308,20 @@ left_out(void *arg, int row)
 	return failure;
 }
 
-/* A row is at fault. */
+/* The entry of a message that has rows. */
+static int
+entry_of(const SiBatch *batch, int message)
+{
+	return batch->rows->entries[si_rows_first(batch->rows, message)];
+}
+
+/* A message is at fault. */
 static void
-refuse_row(void *arg, int row, SiFailure *failure)
+refuse_message(void *arg, int message, SiFailure *failure)
 {
 	SiBatch    *batch = ((Attempt *) arg)->batch;
 
-	batch->entries[batch->rows->entries[row]].failure = failure;
+	batch->entries[entry_of(batch, message)].failure = failure;
 }
 
 void
@@ -303,20 +329,20 @@ si_write_batch(SiPlan *plan, SiBatch *batch)
 {
 	Attempt		attempt = {plan, batch};
 	SiIsolation isolation = {
-		.try = try_rows,
-		.refuse = refuse_row,
-		.left_out = plan->writer->direct ? left_out : NULL,
+		.try = try_messages,
+		.refuse = refuse_message,
+		.left_out = plan->writer->direct && batch->rows->firsts == NULL ? left_out : NULL,
 		.arg = &attempt,
 		.rate = &plan->fault_rate,
 		.run = &batch->fault_run,
 		.max_writes = batch->max_writes,
 		.stop_at_first = batch->stop_at_first
 	};
-	int			nrows = batch->rows->nrows;
+	int			n = si_rows_messages(batch->rows);
 	int			written;
 
-	si_fault_run_begin(&batch->fault_run, batch->breaker, nrows >= SI_BATCH_IS_LARGE);
-	written = si_isolate(&isolation, nrows);
-	batch->done = (written < nrows) ? batch->rows->entries[written] : batch->reach;
+	si_fault_run_begin(&batch->fault_run, batch->breaker, n >= SI_BATCH_IS_LARGE);
+	written = si_isolate(&isolation, n);
+	batch->done = (written < n) ? entry_of(batch, written) : batch->reach;
 	batch->current = -1;
 }

@@ -366,15 +366,30 @@ SiRows *
 si_writer_new_rows(const SiWriter *writer, int capacity)
 {
 	int			kilobytes = writer->options->batch_bytes / 1024 * 4 + 65536;
+	bool		several = writer->options->records != NULL;
+	SiRows	   *rows;
 
 	if (writer->direct != NULL)
 	{
 		si_direct_begin(writer->direct, capacity);
-		return si_rows_create_elsewhere(writer->desc, capacity);
+		rows = si_rows_create_elsewhere(writer->desc, capacity);
 	}
-	return writer->by_key
-		? si_rows_create_single(writer->desc, writer->numbered, capacity, kilobytes)
-		: si_rows_create(writer->desc, capacity, kilobytes);
+	else if (writer->by_key || several)
+		rows = si_rows_create_single(writer->desc, writer->numbered, capacity, kilobytes);
+	else
+		rows = si_rows_create(writer->desc, capacity, kilobytes);
+	if (several)
+		si_rows_group(rows, capacity);
+	return rows;
+}
+
+void
+si_writer_end_message(const SiWriter *writer, SiRows *rows, bool keep)
+{
+	int			nrows = si_rows_end_message(rows, keep);
+
+	if (writer->direct != NULL)
+		si_direct_take_back(writer->direct, nrows);
 }
 
 void

@@ -97,9 +97,12 @@ extern bool si_writer_is_remote(Oid target);
 
 /*
  * No rows yet, in the current memory context and transaction, with room for
- * those of so many messages.
+ * those of so many messages, which may have several each (option "records").
  */
 extern SiRows *si_writer_new_rows(const SiWriter *writer, int capacity);
+
+/* All rows of a message have been put; see si_rows_end_message. */
+extern void si_writer_end_message(const SiWriter *writer, SiRows *rows, bool keep);
 
 /* Put the row of a message; see si_rows_put. */
 extern void si_writer_put(const SiWriter *writer, SiRows *rows, Datum *values, bool *nulls,

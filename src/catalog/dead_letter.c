@@ -260,7 +260,7 @@ put_letter(Tuplestorestate *store, TupleDesc desc, const SiDeadLetter *letter)
 	values[6] = headers_or_null(message, false, &nulls[6]);
 	values[7] = CStringGetTextDatum(unpack_sql_state(failure->sqlerrcode));
 	values[8] = words_or_null(failure->message, &nulls[8]);
-	values[9] = words_or_null(failure->detail ? failure->detail : failure->hint, &nulls[9]);
+	values[9] = words_or_null(si_failure_detail(failure), &nulls[9]);
 	values[10] = text_or_null(failure->column, &nulls[10]);
 	values[11] = text_or_null(failure->constraint, &nulls[11]);
 	values[12] = TimestampTzGetDatum(letter->retry_at);

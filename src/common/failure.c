@@ -100,7 +100,7 @@ static char *server_hint(const ErrorData *edata);
 static int	decode_sqlstate(const SiDecodeError *error);
 static const char *condition_name(int sqlerrcode);
 static void append_place(StringInfo buf, const char *topic,
-						 const SiMessage *message);
+						 const SiMessage *message, int record);
 static void append_error(StringInfo buf, const SiFailure *failure);
 
 /* Copy what matters of a caught error into the current memory context. */
@@ -234,11 +234,22 @@ si_failure_describe(const SiFailure *failure, const char *topic,
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	append_place(&buf, topic, message);
+	append_place(&buf, topic, message, failure->record);
 	appendStringInfoString(&buf, " was refused: ");
 	append_error(&buf, failure);
 
 	return buf.data;
+}
+
+char *
+si_failure_detail(const SiFailure *failure)
+{
+	char	   *detail = failure->detail ? failure->detail : failure->hint;
+
+	if (failure->record == 0)
+		return detail;
+	return psprintf("Record %d of the message.%s%s", failure->record,
+					detail ? " " : "", detail ? detail : "");
 }
 
 char *
@@ -295,7 +306,7 @@ condition_name(int sqlerrcode)
 
 /* What was refused: a message by its coordinates, or else the batch. */
 static void
-append_place(StringInfo buf, const char *topic, const SiMessage *message)
+append_place(StringInfo buf, const char *topic, const SiMessage *message, int record)
 {
 	appendStringInfoString(buf, message ? "message at " : "a batch");
 	if (topic)
@@ -304,6 +315,8 @@ append_place(StringInfo buf, const char *topic, const SiMessage *message)
 	if (message)
 		appendStringInfo(buf, "partition %d, offset " INT64_FORMAT,
 						 message->partition, (int64) message->offset);
+	if (message && record > 0)
+		appendStringInfo(buf, ", record %d", record);
 }
 
 /* The error: our own words, or only code and names of the server's. */

@@ -36,6 +36,8 @@ typedef struct SiFailure
 	bool		safe;			/* message is our own, it quotes no payload */
 	bool		of_row;			/* raised by the executor for the row, and
 								 * depends on nothing else */
+	int			record;			/* of a message that holds several, from 1; 0
+								 * where there is one, or it is not known */
 } SiFailure;
 
 /* The failure of a message that skip() names. */
@@ -75,6 +77,12 @@ extern bool si_failure_retry_at_once(int sqlerrcode);
 
 /* Did the server run out of a resource of which a smaller batch takes less? */
 extern bool si_failure_of_resources(int sqlerrcode);
+
+/*
+ * What stands beside the message of a dead letter: which record is at fault, and
+ * the detail or else the hint; NULL if there is nothing.
+ */
+extern char *si_failure_detail(const SiFailure *failure);
 
 /* The error alone, also without any payload. */
 extern char *si_failure_words(const SiFailure *failure);

@@ -78,6 +78,8 @@ si_value_is_typed(const SiValue *value)
 typedef struct SiRecord
 {
 	SiOperation op;
+	int			number;			/* of the record in its message, from 1; 0 of
+								 * a tombstone */
 	int			nfields;
 	SiValue    *fields;			/* by the number of the wanted field */
 	bool		any_field;		/* is one of them present? */

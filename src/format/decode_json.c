@@ -36,6 +36,7 @@
 #include "format/json_scan.h"
 #include "format/json_verdict.h"
 #include "format/path_tree.h"
+#include "format/value_text.h"
 
 typedef struct JsonDecoder
 {
@@ -114,7 +115,7 @@ json_decode_key(void *state, const SiMessage *message, SiArena *arena,
 const SiDecoderRoutine si_decoder_json = {
 	.format = "json",
 	.called = "JSON",
-	.options = SI_FORMAT_ENCODING | SI_FORMAT_WIRE,
+	.options = SI_FORMAT_ENCODING | SI_FORMAT_WIRE | SI_FORMAT_RECORDS,
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_JSON,
 	.create = json_create,
@@ -466,29 +467,6 @@ walk_document(Walk *walk, const char *p)
 
 /* ---- what is left when a document is read ---- */
 
-static const char *
-kind_name(SiValueKind kind)
-{
-	switch (kind)
-	{
-		case SI_VALUE_NULL:
-			return "null";
-		case SI_VALUE_TRUE:
-		case SI_VALUE_FALSE:
-			return "a boolean";
-		case SI_VALUE_NUMBER:
-			return "a number";
-		case SI_VALUE_STRING:
-			return "a string";
-		case SI_VALUE_ARRAY:
-			return "an array";
-		case SI_VALUE_OBJECT:
-			return "an object";
-		default:
-			return "something else";
-	}
-}
-
 /* Refuse a document of which a string with \u0000 was taken, and stayed. */
 static bool
 check_nul(const Walk *walk, SiDecodeError *error)
@@ -528,7 +506,7 @@ finish_walk(Walk *walk, SiDecodeError *error)
 		return si_decoder_fail(error, "22023",
 							   "%sJSON value is %s, not an object with "
 							   "named fields",
-							   walk->tree->prefix, kind_name(walk->top_kind));
+							   walk->tree->prefix, si_value_kind_name(walk->top_kind));
 	if (!check_nul(walk, error))
 		return false;
 	if (walk->tree->rest_field >= 0 &&

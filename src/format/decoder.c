@@ -76,7 +76,9 @@ struct SiDecoder
 	const SiDecoderRoutine *routine;
 	SiJsonInner *inner;			/* NULL where no path enters a string */
 	void	   *state;
-	SiWireFormat wire_format;	/* of values */
+	SiWireFormat wire_format;	/* of values; of records NONE */
+	const SiRecordsPath *records;	/* NULL: a message is one record */
+	SiWireFormat frame_of_records;	/* of messages that hold records */
 	const SiDecoderRoutine *key_routine;	/* NULL if no field is the key's */
 	void	   *key_state;		/* may be the same as state */
 };
@@ -259,6 +261,12 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 		plan = si_json_inner_outer_plan(decoder->inner);
 	}
 	decoder->wire_format = options != NULL ? options->wire_format : SI_WIRE_DEFAULT;
+	decoder->records = options != NULL ? options->records : NULL;
+	if (decoder->records != NULL)
+	{
+		decoder->frame_of_records = decoder->wire_format;
+		decoder->wire_format = SI_WIRE_NONE;
+	}
 	decoder->state = routine->create(plan, options);
 	if (decoder->state == NULL)
 	{
@@ -284,17 +292,13 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 }
 
 /*
- * Decode a value that has no frame.  A frame that nothing was said of is told by its
- * first byte, which no text begins with.
+ * Complete the error of a value that has no frame, and return false.  A frame that
+ * nothing was said of is told by its first byte, which no text begins with.
  */
 static bool
-decode_bare_value(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
-				  SiRecord *record, SiDecodeError *error)
+fail_bare_value(const SiDecoderRoutine *routine, const SiMessage *message,
+				SiDecodeError *error)
 {
-	const SiDecoderRoutine *routine = decoder->routine;
-
-	if (routine->decode(decoder->state, message, arena, record, error))
-		return true;
 	if ((routine->options & SI_FORMAT_WIRE) != 0 && error->detail[0] == '\0' &&
 		message->value_len > 0 && message->value[0] == '\0')
 		snprintf(error->detail, sizeof(error->detail),
@@ -313,7 +317,8 @@ decode_value(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
 	SiFrame		frame;
 
 	if (decoder->wire_format <= SI_WIRE_NONE && routine->select == NULL)
-		return decode_bare_value(decoder, message, arena, record, error);
+		return routine->decode(decoder->state, message, arena, record, error) ||
+			fail_bare_value(routine, message, error);
 	if (!si_frame_read(decoder->wire_format, message, false, &frame, error) ||
 		(routine->select != NULL && !routine->select(decoder->state, &frame, error)))
 		return false;
@@ -331,6 +336,7 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 	size_t		size = sizeof(SiValue) * (size_t) nfields;
 
 	record->op = message->value == NULL ? SI_OP_DELETE : SI_OP_WRITE;
+	record->number = message->value != NULL;
 	record->nfields = nfields;
 	record->any_field = false;
 	record->fields = si_arena_alloc(arena, size);
@@ -355,6 +361,23 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 		return false;
 	record->any_field = has_field(record);
 	return true;
+}
+
+bool
+si_decoder_begin_records(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
+						 SiRecords *records, SiDecodeError *error)
+{
+	SiMessage	inner = *message;
+	SiFrame		frame;
+
+	if (decoder->frame_of_records <= SI_WIRE_NONE)
+		return si_json_records_begin(records, decoder->records, message, arena, error) ||
+			fail_bare_value(decoder->routine, message, error);
+	if (!si_frame_read(decoder->frame_of_records, message, false, &frame, error))
+		return false;
+	inner.value = frame.payload;
+	inner.value_len = frame.payload_len;
+	return si_json_records_begin(records, decoder->records, &inner, arena, error);
 }
 
 void

@@ -18,6 +18,7 @@
 
 #include "common/message.h"
 #include "common/record.h"
+#include "format/json_scan.h"
 #include "format/key_format.h"
 #include "format/schema_id.h"
 
@@ -103,6 +104,18 @@ typedef struct SiGivenSchema
 /* Those that a registry has given; see schema_store.h. */
 typedef struct SiSchemaStore SiSchemaStore;
 
+/* So many records may a message have; more are an error. */
+#define SI_MAX_RECORDS	1000000
+
+/* Where the records of a message are that holds several. */
+typedef struct SiRecordsPath
+{
+	bool		lines;			/* JSON documents one after the other */
+	int			nsteps;			/* else these lead to an array of records;
+								 * none: it is the whole value */
+	const SiPathStep *steps;
+} SiRecordsPath;
+
 /*
  * Settings of the formats; a format ignores what is not its own.  Zero and
  * NULL are what COPY has by default.  Texts are UTF-8.
@@ -130,6 +143,7 @@ typedef struct SiFormatOptions
 	const SiGivenSchema *schemas;
 	SiSchemaStore *store;		/* where other ids are; NULL for nowhere */
 	bool		key_by_id;		/* keys name their schemas, too */
+	const SiRecordsPath *records;	/* NULL: a message is one record */
 } SiFormatOptions;
 
 /*
@@ -151,6 +165,7 @@ extern bool si_decoder_fail(SiDecodeError *error, const char *sqlstate,
 #define SI_FORMAT_MESSAGE		0x20
 #define SI_FORMAT_WIRE			0x40	/* "wire_format" */
 #define SI_FORMAT_SCHEMAS		0x80
+#define SI_FORMAT_RECORDS		0x100
 
 /* Which fields a message has, and where their names come from. */
 typedef enum SiFormatFields
@@ -246,6 +261,48 @@ extern bool si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 							  SiArena *arena, SiRecord *record,
 							  SiDecodeError *error);
 extern void si_decoder_destroy(SiDecoder *decoder);
+
+/* ---- several records in one message; the second function is in json_records ---- */
+
+/*
+ * A message whose records are gone through.  Each is handed out as a message of its
+ * own, whose value is a slice of the whole one's, for si_decoder_decode.
+ */
+typedef struct SiRecords
+{
+	SiMessage	record;			/* the message, with this record as its value */
+	int			number;			/* of the record, from 1; 0 before the first */
+
+	/* json_records.c's own */
+	bool		lines;
+	bool		whole;			/* the array is the whole value */
+	bool		more;			/* array: another element follows */
+	bool		bare;			/* lines: nothing but its end ends the last
+								 * record */
+	SiJsonScan	scan;
+	const char *next;
+} SiRecords;
+
+/*
+ * Where a decoder has options->records: find those of a message that has a value.
+ * False with *error filled if it has none.
+ */
+extern bool si_decoder_begin_records(SiDecoder *decoder, const SiMessage *message,
+									 SiArena *arena, SiRecords *records,
+									 SiDecodeError *error);
+
+/*
+ * Go to the next record; *found is false where there is none.  False with *error
+ * filled if the text is wrong, or there are more than SI_MAX_RECORDS; number has
+ * grown then if a record is at fault, and not what is behind the last.  The text
+ * is checked as it is passed, so there may have been records before the error.
+ */
+extern bool si_json_records_next(SiRecords *records, bool *found, SiDecodeError *error);
+
+/* Find the records of a value that has no frame; called by decoder.c alone. */
+extern bool si_json_records_begin(SiRecords *records, const SiRecordsPath *path,
+								  const SiMessage *message, SiArena *arena,
+								  SiDecodeError *error);
 
 /* The routines, one file each. */
 extern const SiDecoderRoutine si_decoder_json;

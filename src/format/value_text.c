@@ -364,3 +364,28 @@ si_text_free(SiTextBuffer *buffer)
 	free(buffer->data);
 	memset(buffer, 0, sizeof(SiTextBuffer));
 }
+
+/* ---- kinds ---- */
+
+const char *
+si_value_kind_name(SiValueKind kind)
+{
+	switch (kind)
+	{
+		case SI_VALUE_NULL:
+			return "null";
+		case SI_VALUE_TRUE:
+		case SI_VALUE_FALSE:
+			return "a boolean";
+		case SI_VALUE_NUMBER:
+			return "a number";
+		case SI_VALUE_STRING:
+			return "a string";
+		case SI_VALUE_ARRAY:
+			return "an array";
+		case SI_VALUE_OBJECT:
+			return "an object";
+		default:
+			return "something else";
+	}
+}

@@ -27,6 +27,9 @@
 /* Write a typed value's text, which is ASCII; returns its length. */
 extern size_t si_value_text(const SiValue *value, char *out);
 
+/* What a JSON value is, with its article. */
+extern const char *si_value_kind_name(SiValueKind kind);
+
 /* Does a JSON document have this typed value in quotes? */
 extern bool si_value_is_quoted(const SiValue *value);
 

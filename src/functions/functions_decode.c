@@ -42,11 +42,13 @@
 
 PG_FUNCTION_INFO_V1(si_sql_decode);
 
-/* What comes of a message. */
+/* What comes of a message: an error, or its records. */
 typedef struct Decoded
 {
 	SiOperation op;
-	Datum		fields;			/* jsonb, 0 for none */
+	int			n;
+	int			room;
+	Datum	   *fields;			/* by record: jsonb, 0 for none */
 	const char *error;			/* NULL if there is none */
 } Decoded;
 
@@ -144,17 +146,32 @@ convert_json(void *arg)
 	text	  ->jsonb = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
 }
 
-/* Make jsonb of a JSON text in UTF-8; what it does not take is an error. */
+/* Add a record. */
 static void
-make_jsonb(char *json, Decoded *decoded)
+add_fields(Decoded *decoded, Datum fields)
+{
+	if (decoded->n == decoded->room)
+	{
+		decoded->room = decoded->room > 0 ? decoded->room * 2 : 1;
+		decoded->fields = decoded->n > 0
+			? repalloc_huge(decoded->fields, sizeof(Datum) * (Size) decoded->room)
+			: palloc(sizeof(Datum));
+	}
+	decoded->fields[decoded->n++] = fields;
+}
+
+/* Add the jsonb of a JSON text in UTF-8; what it does not take is an error. */
+static void
+add_json(char *json, Decoded *decoded)
 {
 	JsonText text = {json, (Datum) 0};
 	ErrorData  *error = si_subtransaction_run(convert_json, &text, true);
 
-	decoded->fields = text.jsonb;
-
 	if (error == NULL)
+	{
+		add_fields(decoded, text.jsonb);
 		return;
+	}
 	if (si_failure_kind(error->sqlerrcode) == SI_ERROR_TEMPORARY)
 		ReThrowError(error);
 	decoded->error = error_text(unpack_sql_state(error->sqlerrcode), error->message);
@@ -201,8 +218,15 @@ take_plain_key(const SiMessage *message, SiTranscoder *transcoder, SiValue *valu
 	value->kind = SI_VALUE_BYTES;
 }
 
-/* The text of the fields as JSON, or NULL. */
-static char *
+static void
+set_error(Decoded *decoded, const SiDecodeError *error)
+{
+	decoded->error = error_text(error->sqlstate,
+								si_words_show(error->message, strlen(error->message)));
+}
+
+/* Decode a message that is one record. */
+static void
 decode_message(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *transcoder,
 			   const SiMessage *message, SiArena *arena, Decoded *decoded)
 {
@@ -212,17 +236,51 @@ decode_message(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *trans
 
 	decoded->op = message->value != NULL ? SI_OP_WRITE : SI_OP_DELETE;
 	if (message->value == NULL && message->key == NULL)
-		return NULL;
-	if (decode_whole(decoder, plan, transcoder, message, arena, &record, &error))
-		return object_text(&record.fields[0], message->value != NULL ? "$value" : "$key");
-	si_failure_check_decode(&error);
-	if (message->value == NULL && plan->key_format == SI_KEY_JSON)
+		add_fields(decoded, (Datum) 0);
+	else if (decode_whole(decoder, plan, transcoder, message, arena, &record, &error))
+		add_json(object_text(&record.fields[0], message->value != NULL ? "$value" : "$key"),
+				 decoded);
+	else
 	{
-		take_plain_key(message, transcoder, &key);
-		return object_text(&key, "$key");
+		si_failure_check_decode(&error);
+		if (message->value == NULL && plan->key_format == SI_KEY_JSON)
+		{
+			take_plain_key(message, transcoder, &key);
+			add_json(object_text(&key, "$key"), decoded);
+		}
+		else
+			set_error(decoded, &error);
 	}
-	decoded->error = error_text(error.sqlstate, si_words_show(error.message, strlen(error.message)));
-	return NULL;
+}
+
+/* Decode a message that holds several records, up to the first error. */
+static void
+decode_records(SiDecoder *decoder, const SiDecodePlan *plan, const SiMessage *message,
+			   SiArena *arena, Decoded *decoded)
+{
+	SiRecords	records;
+	SiDecodeError error;
+	bool		found = true;
+
+	if (!si_decoder_begin_records(decoder, message, arena, &records, &error))
+	{
+		si_failure_check_decode(&error);
+		set_error(decoded, &error);
+		return;
+	}
+	while (decoded->error == NULL && found)
+	{
+		int			before = records.number;
+
+		CHECK_FOR_INTERRUPTS();
+		si_arena_reset(arena);
+		if (!si_json_records_next(&records, &found, &error))
+			set_error(decoded, &error);
+		else if (found)
+			decode_message(decoder, plan, NULL, &records.record, arena, decoded);
+		if (decoded->error != NULL && records.number > before)
+			decoded->error = psprintf("%s (record %d)", decoded->error, records.number);
+	}
 }
 
 /* Which field of a message holds all of it. */
@@ -261,7 +319,6 @@ decode(const char *format, const char *server, const SiMessage *message,
 	SiDecoder  *volatile decoder = NULL;
 	SiArena    *volatile arena = NULL;
 	SiSchemaStore *volatile store = NULL;
-	char	   *json;
 
 	make_plan(si_decoder_find(format), message->value == NULL, &plan);
 	plan.key_format = options->key_format;
@@ -279,7 +336,10 @@ decode(const char *format, const char *server, const SiMessage *message,
 			ereport(ERROR,
 					(errcode(ERRCODE_OUT_OF_MEMORY),
 					 errmsg("out of memory")));
-		json = decode_message(decoder, &plan, transcoder, message, arena, decoded);
+		if (format_options.records != NULL && message->value != NULL)
+			decode_records(decoder, &plan, message, arena, decoded);
+		else
+			decode_message(decoder, &plan, transcoder, message, arena, decoded);
 	}
 	PG_FINALLY();
 	{
@@ -288,9 +348,6 @@ decode(const char *format, const char *server, const SiMessage *message,
 		si_schema_store_free(store);
 	}
 	PG_END_TRY();
-
-	if (json != NULL)
-		make_jsonb(json, decoded);
 }
 
 /* ---- the function ---- */
@@ -332,14 +389,20 @@ si_sql_decode(PG_FUNCTION_ARGS)
 
 	decode(format, server, &message, si_options_parse(options != NULL ? options : "{}"), &decoded);
 
-	nulls[0] = nulls[1] = decoded.error != NULL;
-	nulls[1] |= decoded.fields == (Datum) 0;
-	nulls[2] = decoded.error == NULL;
-	if (decoded.error == NULL)
-		values[0] = CStringGetTextDatum(decoded.op == SI_OP_DELETE ? "delete" : "write");
-	else
+	if (decoded.error != NULL)
+	{
+		nulls[0] = nulls[1] = true;
 		values[2] = CStringGetTextDatum(decoded.error);
-	values[1] = decoded.fields;
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		return (Datum) 0;
+	}
+	nulls[2] = true;
+	values[0] = CStringGetTextDatum(decoded.op == SI_OP_DELETE ? "delete" : "write");
+	for (int i = 0; i < decoded.n; i++)
+	{
+		values[1] = decoded.fields[i];
+		nulls[1] = decoded.fields[i] == (Datum) 0;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
 	return (Datum) 0;
 }

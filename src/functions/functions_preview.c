@@ -27,7 +27,10 @@ failure_words(const SiFailure *failure)
 
 	initStringInfo(&words);
 	appendStringInfoString(&words, failure->message);
-	if (failure->detail != NULL)
+	if (failure->record > 0)
+		appendStringInfo(&words, "\nDETAIL:  Record %d of the message.%s%s", failure->record,
+						 failure->detail ? " " : "", failure->detail ? failure->detail : "");
+	else if (failure->detail != NULL)
 		appendStringInfo(&words, "\nDETAIL:  %s", failure->detail);
 	if (failure->hint != NULL)
 		appendStringInfo(&words, "\nHINT:  %s", failure->hint);

@@ -8,8 +8,8 @@
  * trigger has produced, notifications, and what setting constraints and firing
  * the caller's pending triggers has changed.
  *
- * Of a batch only the sum of what was ignored is known.  Where that is some
- * rows but not all, another subtransaction tries the good ones one by one.
+ * Of a batch only the sum of what was written is known.  Where that is some
+ * rows but not all, another subtransaction tries the good messages one by one.
  *
  * A worker may be reading the same messages meanwhile.  What it has dealt with
  * by the end is left out, or rows that it has written would look like
@@ -22,6 +22,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/jsonb.h"
 
 #include "apply/apply.h"
 #include "catalog/progress.h"
@@ -38,7 +39,8 @@ typedef struct Trial
 	SiEntry    *entries;		/* the failures are ours */
 	int			n;
 	Datum	   *rows;			/* by entry; 0 if it became none */
-	int64		ignored;		/* messages in all */
+	int64		unwritten;		/* rows of good messages, in all */
+	bool		any_written;
 } Trial;
 
 /*
@@ -79,7 +81,10 @@ try_messages(void *arg)
 	SiBatch		batch;
 
 	si_apply_in_transaction(trial->plan, trial->entries, trial->n, &batch);
-	trial->ignored = batch.counts.ignored;
+	trial->any_written = batch.written > 0;
+	trial->unwritten = -batch.written;
+	for (int row = 0; row < batch.rows->nrows; row++)
+		trial->unwritten += trial->entries[batch.rows->entries[row]].failure == NULL;
 	for (int i = 0; i < trial->n; i++)
 	{
 		if (trial->entries[i].failure != NULL)
@@ -88,11 +93,16 @@ try_messages(void *arg)
 	si_apply_show(trial->plan, &batch, trial->rows);
 }
 
-/* Did a message become a row, and was not refused? */
+/* Did a message become a row, or several, and was not refused? */
 static bool
 is_good_row(const Trial *trial, int i)
 {
-	return trial->entries[i].failure == NULL && trial->rows[i] != (Datum) 0;
+	Jsonb	   *row;
+
+	if (trial->entries[i].failure != NULL || trial->rows[i] == (Datum) 0)
+		return false;
+	row = DatumGetJsonbP(trial->rows[i]);
+	return !JB_ROOT_IS_ARRAY(row) || JB_ROOT_COUNT(row) > 0;
 }
 
 /* The good rows one by one: those that would be ignored are none. */
@@ -110,7 +120,7 @@ drop_ignored(void *arg)
 		if (!is_good_row(trial, i))
 			continue;
 		si_apply_in_transaction(trial->plan, &alone, 1, &batch);
-		if (batch.refused == 0 && batch.counts.ignored == 1)
+		if (batch.refused == 0 && batch.written == 0)
 			trial->rows[i] = (Datum) 0;
 	}
 }
@@ -118,28 +128,14 @@ drop_ignored(void *arg)
 static void
 try_all(Trial *trial)
 {
-	int64		ignored;
-	int			good = 0;
-
 	run_and_roll_back(trial, try_messages);
-
-	/* of those ignored, some never became a row */
-	ignored = trial->ignored;
-	for (int i = 0; i < trial->n; i++)
-	{
-		good += is_good_row(trial, i);
-		ignored -= (trial->entries[i].failure == NULL && trial->rows[i] == (Datum) 0);
-	}
-	if (ignored >= good)
-	{
-		for (int i = 0; i < trial->n; i++)
-		{
-			if (trial->entries[i].failure == NULL)
-				trial->rows[i] = (Datum) 0;
-		}
-	}
-	else if (ignored > 0)
+	if (trial->any_written && trial->unwritten > 0)
 		run_and_roll_back(trial, drop_ignored);
+	for (int i = 0; i < trial->n && !trial->any_written; i++)
+	{
+		if (is_good_row(trial, i))
+			trial->rows[i] = (Datum) 0;
+	}
 }
 
 /* The messages to be tried: all but those that skip() named. */

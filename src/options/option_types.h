@@ -80,6 +80,9 @@ extern const SiOptionType si_option_line;
 extern const SiOptionType si_option_schema;
 extern const SiOptionType si_option_schemas;	/* members of its own */
 
+/* member: char *; defined in option_records.c */
+extern const SiOptionType si_option_records;
+
 /* members of their own */
 extern const SiOptionType si_option_names;
 extern const SiOptionType si_option_reject_limit;

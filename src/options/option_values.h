@@ -139,6 +139,8 @@ typedef struct SiOptions
 	char	   *message;		/* the schema's, of all messages; NULL = none */
 	SiMatchNames match_names;
 	bool		extended_json;
+	char	   *records;		/* a path, "$" or "lines"; NULL = a message is
+								 * one record */
 	int			nschemas;		/* of messages by their ids */
 	SiGivenSchema *schemas;		/* as texts in the server's encoding */
 	char	   *group_id;		/* NULL = <group_prefix><database>.<name> */

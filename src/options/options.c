@@ -140,6 +140,7 @@ static const SiOption option_table[] = {
 	{"message", &si_option_line, AT(message), NULL, 1, 1024},
 	{"match_names", &si_option_keyword, AT(match_names), "exact", 0, 0, match_names_keywords},
 	{"extended_json", &si_option_boolean, AT(extended_json), "false"},
+	{"records", &si_option_records, AT(records), NULL, 1, 1024},
 	{"schemas", &si_option_schemas, AT(schemas), NULL, 1, 4 * 1024 * 1024},
 	{"group_id", &si_option_line, AT(group_id), NULL, 1, 255},
 	{"publish_offsets", &si_option_boolean, AT(publish_offsets), "true"},
