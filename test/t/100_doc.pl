@@ -10,6 +10,7 @@ use File::Basename qw(dirname);
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use IPC::Run;
+use JSON::PP qw(decode_json);
 use ManualPage;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -204,6 +205,50 @@ foreach my $name (grep { !m{/} } sort keys %page)
 		is($page->run_sql($_), '', 'a query for Prometheus') foreach @queries;
 	}
 	$page->drop;
+}
+
+# ---- what PGXN asks for (its Meta Spec 1.0.0), and that it is true
+
+my $meta = decode_json(slurp_file("$top/META.json"));
+my ($default_version) = slurp_file("$top/stream_ingest.control") =~ /^default_version = '(.*)'$/m;
+is(join(' ', grep { !exists $meta->{$_} } qw(name version abstract maintainer license provides meta-spec)),
+	'', 'META.json has what it must have');
+is($meta->{version}, "$default_version.0", 'its version is that of the control file');
+my $provides = $meta->{provides}{stream_ingest};
+is($provides->{version}, $meta->{version}, 'of the extension, too');
+ok(-e "$top/$provides->{file}" && -e "$top/$provides->{docfile}", 'its files are there');
+like($meta->{release_status}, qr/^(stable|testing|unstable)$/, 'its status is one');
+is($meta->{license}, 'postgresql', 'its license is one that PGXN knows');
+
+# ---- the SQL that the examples' pages show is the examples', and the output
+# what their generators say of 10,000 messages
+
+foreach my $readme (glob("$top/examples/*/README.md"))
+{
+	my ($dir, $example) = $readme =~ m{^(.*/([^/]+))/README\.md$};
+	my $sql = join("\n", map { slurp_file($_) } glob("$dir/*.sql"));
+	my $page = slurp_file($readme);
+	my $nblocks = 0;
+
+	while ($page =~ /^```sql\n(.*?)^```$/gms)
+	{
+		my $block = $1;
+
+		$nblocks++;
+		ok($block =~ /^SELECT cron\./ || index($sql, $block) >= 0, "$example: SQL $nblocks of its page is in a file")
+		  or diag($block);
+	}
+	cmp_ok($nblocks, '>', 0, "$example: its page shows SQL");
+
+	my $option = -e "$dir/checksum.sql" ? '--checksum' : '--expected';
+	my $result = `python3 "$dir/generate.py" $option 10000 1`;
+	my ($shown) = $page =~ /^```text\n.*?\n-.*?\n(.*?)^```$/ms or die "$example: no output";
+	foreach my $row (split /\n/, $shown)
+	{
+		my $line = join('\|', map { quotemeta(s/^\s+|\s+$//gr) } split /\|/, $row);
+
+		like($result, qr/^(?:top\|)?$line$/m, "$example: its page shows what the generator says");
+	}
 }
 
 # ---- pictures
