@@ -56,6 +56,8 @@ feed()
 {
 	local round=0 example to
 
+	# Ctrl-C ends the demo, which then ends this
+	trap '' INT
 	while [ -e "$scratch/feed" ]; do
 		round=$((round + 1))
 		while read -r example to; do

@@ -207,6 +207,12 @@ foreach my $name (grep { !m{/} } sort keys %page)
 	$page->drop;
 }
 
+# ---- the comparison's sources: those that are named are listed, and no others
+
+my ($claims, $sources) = split /^## Sources$/m, $page{comparison};
+my %named = map { $_ => 1 } $claims =~ /\[(\d+)\]/g;
+is(join(' ', sort { $a <=> $b } keys %named), join(' ', $sources =~ /^(\d+)\. /mg), 'comparison: every source is named');
+
 # ---- what PGXN asks for (its Meta Spec 1.0.0), and that it is true
 
 my $meta = decode_json(slurp_file("$top/META.json"));
