@@ -18,8 +18,9 @@ LIMIT = 60
 
 def ask(address, query):
     """The series of the result; None where Prometheus refuses the query."""
+    arguments = urllib.parse.urlencode({"query": query})
     try:
-        with urllib.request.urlopen(f"{address}/api/v1/query?{urllib.parse.urlencode({'query': query})}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{address}/api/v1/query?{arguments}", timeout=10) as answer:
             return json.load(answer)["data"]["result"]
     except urllib.error.HTTPError as error:
         print(f"# {query}: {error.read().decode()}")
