@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All five examples at once, to look at: starts a throw-away server and a real
+# Five of the examples at once, to look at: starts a throw-away server and a real
 # Kafka, lets made-up messages flow into their topics, and shows how the tables
 # grow until Ctrl-C.  Then it removes everything.
 #
@@ -138,7 +138,7 @@ check_all()
 start_example
 trap finish_demo EXIT
 PSQL_PATH=$(command -v psql)
-say "making the tables and subscriptions of the five examples ..."
+say "making the tables and subscriptions of five examples ..."
 set_up_all
 write_how
 : >"$scratch/feed"
