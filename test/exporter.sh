@@ -2,7 +2,8 @@
 # The extension as Prometheus sees it: the real postgres_exporter, as a role
 # that is a member of pg_monitor and nothing else, with the queries of
 # examples/monitoring/queries.yaml.  What it exports must be what the views
-# show; promtool checks that and the alerts, whose tests are in alerts_test.yaml.
+# show; promtool checks that and the alerts, whose tests are in alerts_test.yaml;
+# and a Prometheus answers each query of the dashboard (dashboard.py).
 #
 #   exporter.sh
 #
@@ -131,6 +132,28 @@ start_exporter()
 	die "the exporter did not start"
 }
 
+# A Prometheus that reads the exporter every second; sets prometheus.
+start_prometheus()
+{
+	local port pid
+
+	as_server_user mkdir "$scratch/prometheus"
+	printf '%s\n' 'scrape_configs:' ' - job_name: stream_ingest' '   scrape_interval: 1s' \
+		"   static_configs: [{targets: ['${url#http://}']}]" >"$scratch/prometheus.yaml"
+	for _ in 1 2 3; do
+		port=$(free_port)
+		prometheus=http://127.0.0.1:$port
+		background "$scratch/log.prometheus" "$programs/usr/bin/prometheus" --config.file="$scratch/prometheus.yaml" \
+			--storage.tsdb.path="$scratch/prometheus" --web.listen-address="127.0.0.1:$port"
+		pid=${children[-1]}
+		poll 60 answers "$prometheus/-/ready" "$pid" || break
+		! process_gone "$pid" || continue
+		return
+	done
+	tail -n 20 "$scratch/log.prometheus" >&2
+	die "Prometheus did not start"
+}
+
 # How many messages of the subscription "orders" are exported.
 messages()
 {
@@ -149,7 +172,7 @@ compare()
 	same "$1" "$(metrics "$3")" "$(scrape | grep "^$2{" | sed 's/,server="[^"]*"//')"
 }
 
-need_live_packages
+need_live_packages 'python3: command -v python3'
 share_cache
 programs=$(cached prometheus fetch_prometheus)
 promtool=$programs/usr/bin/promtool
@@ -161,6 +184,9 @@ start_exporter
 first=$(messages)
 poll 60 more_than "$first" || true
 same 'the count of messages grows' t "$(more_than "$first" && echo t || echo f)"
+
+start_prometheus
+verdict python3 "$tree/test/dashboard.py" "$prometheus" "$tree/examples/monitoring/dashboard.json"
 
 rm "$scratch/feed"
 poll 90 all_is_quiet || die "it does not come to rest: $(sql -x -c 'TABLE stream_ingest.status')"

@@ -7,9 +7,10 @@
 #   long.sh tap [FILE...]     the TAP tests, or these of them
 #
 # Parts: fresh (fresh.sh with Debian 13), versions (versions.sh), packages
-# (packages.sh), soak (soak.sh), fuzz, tap, paths (the SQL tests and the main TAP
-# tests once by each path of a row: inserted directly or by a statement, decoded
-# ahead in a thread or not).
+# (packages.sh), demo (examples/demo.sh for a quarter of a minute), soak
+# (soak.sh), fuzz, tap, paths (the SQL tests and the main TAP tests once by each
+# path of a row: inserted directly or by a statement, decoded ahead in a thread
+# or not).
 #
 # STREAM_INGEST_FULL=1 tells a test to use its full counts, such as 1,000,000
 # messages of user_sessions with one worker and with three, hours of random
@@ -57,6 +58,7 @@ run_part()
 		fresh) at_short_length "$here/fresh.sh" trixie ;;
 		versions) at_short_length "$here/versions.sh" ;;
 		packages) bash "$here/packages.sh" ;;
+		demo) bash "$here/../examples/demo.sh" 15 ;;
 		soak) at_short_length "$here/soak.sh" ;;
 		fuzz) bash "$here/run.sh" fuzz ;;
 		tap) bash "$here/run.sh" "$@" ;;
@@ -64,14 +66,14 @@ run_part()
 	esac
 }
 
-[ $# -gt 0 ] || set -- fresh versions packages soak fuzz tap paths
+[ $# -gt 0 ] || set -- fresh versions packages demo soak fuzz tap paths
 if [ "$1" = tap ]; then
 	run_part "$@"
 	exit
 fi
 for part in "$@"; do
 	case $part in
-		fresh | versions | packages | soak | fuzz | tap | paths) ;;
+		fresh | versions | packages | demo | soak | fuzz | tap | paths) ;;
 		*) sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 	esac
 done

@@ -1,31 +1,30 @@
 # The README and the manual tell the truth: their examples run, and what they
 # list is what there is.
 #
-# In a page, blocks that begin with ```sql run are run, each page in a database
-# of its own, with the broker's address for localhost:9092.  Comments say what
-# must be there before, and what must come of it:
-#
-#	<!-- test: topic NAME PARTITIONS -->	make a topic
-#	<!-- test: produce TOPIC				send the lines that follow, as
-#	...										messages in this order
-#	-->
-#	<!-- test: sql STATEMENTS -->			run them
-#	<!-- test: until SELECT ... -->			wait until it is true
+# What a page can have that is run or compared is told in ManualPage.pm; the
+# recipes of the cookbook are run by 101_cookbook.pl.
 use strict;
 use warnings;
 
+use File::Basename qw(dirname);
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use IPC::Run;
+use JSON::PP qw(decode_json);
+use ManualPage;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use StreamIngest;
 use Test::More;
-use Time::HiRes qw(time);
 
 my $top = "$FindBin::RealBin/../..";
-my @pages = ("$top/README.md", sort glob("$top/doc/*.md"));
-my %page = map { m{([^/]+)\.md$}; $1 => slurp_file($_) } @pages;
+my %file = (README => "$top/README.md", index => "$top/doc/README.md");
+foreach my $file (glob("$top/doc/*.md $top/doc/cookbook/*.md"))
+{
+	my ($name) = $file =~ m{/doc/(.+)\.md$};
+	$file{$name} = $file if $name ne 'README';
+}
+my %page = map { $_ => slurp_file($file{$_}) } keys %file;
 my $manual = join("\n", map { $page{$_} } sort keys %page);
 
 # ---- what needs no server
@@ -54,8 +53,8 @@ foreach my $name (sort keys %page)
 	while ($page{$name} =~ /\]\(([^)\s]+)\)/g)
 	{
 		my ($file, $anchor) = $1 =~ /^([^#]*)(?:#(.*))?$/;
-		my $dir = $name eq 'README' ? $top : "$top/doc";
-		my $path = $file eq '' ? ($name eq 'README' ? "$top/README.md" : "$top/doc/$name.md") : "$dir/$file";
+		next if $file =~ /^https?:/;
+		my $path = $file eq '' ? $file{$name} : dirname($file{$name}) . "/$file";
 
 		push @broken, $1 unless -e $path && (!defined $anchor || anchors(slurp_file($path))->{$anchor});
 	}
@@ -194,76 +193,68 @@ cmp_ok(scalar @queries, '>', 2, 'there are queries for Prometheus');
 
 # ---- the examples
 
-# Runs statements in a page's database, as psql would.
-sub run_sql
+foreach my $name (grep { !m{/} } sort keys %page)
 {
-	my ($database, $sql) = @_;
-	my ($out, $err) = ('', '');
+	my $page = ManualPage->new(node => $node, kafka => $kafka, database => lc "page_$name");
+	my ($wrong, $nsteps, $nstatements) = $page->run($page{$name});
 
-	$sql =~ s/localhost:9092/$bootstrap/g;
-	my $rc = $node->psql($database, $sql, stdout => \$out, stderr => \$err, on_error_stop => 1);
-	return $rc == 0 ? '' : "$sql\n$err";
-}
-
-sub run_until
-{
-	my ($database, $sql) = @_;
-	my $deadline = time() + $PostgreSQL::Test::Utils::timeout_default;
-	my ($out, $err);
-
-	while (time() < $deadline)
-	{
-		$out = $err = '';
-		$node->psql($database, $sql, stdout => \$out, stderr => \$err);
-		return '' if $out eq 't';
-		select(undef, undef, undef, 0.05);
-	}
-	$node->psql($database, 'SELECT * FROM stream_ingest.status',
-		stdout => \my $status, extra_params => ['-x']);
-	return "gave up waiting for: $sql\nlast answer: $out\n$err\n$status";
-}
-
-# One step of a page; returns what is wrong with it.
-sub run_step
-{
-	my ($database, $verb, $text) = @_;
-
-	return run_sql($database, $text) if $verb eq 'sql';
-	return run_until($database, $text) if $verb eq 'until';
-	if ($verb eq 'topic')
-	{
-		$kafka->create_topic(split ' ', $text);
-		return '';
-	}
-	die "unknown step: $verb" unless $verb eq 'produce';
-	my ($topic, @lines) = split /\n/, $text;
-	$kafka->produce($topic, \@lines, partition => 0);
-	return '';
-}
-
-foreach my $name (sort keys %page)
-{
-	my $database = lc "page_$name";
-	my $nsteps = 0;
-	my $nstatements = 0;
-	my $wrong = '';
-
-	$node->safe_psql('postgres', "CREATE DATABASE $database");
-	while ($wrong eq '' && $page{$name} =~ /^<!-- test: (\w+)\s(.*?)\s*-->$|^```sql run\n(.*?)^```$/gms)
-	{
-		my ($verb, $text) = defined $3 ? ('sql', $3) : ($1, $2);
-
-		$nstatements += () = $text =~ /;|\\gexec/g if defined $3 && $nsteps < 3;
-		$nsteps++;
-		$wrong = run_step($database, $verb, $text);
-	}
 	is($wrong, '', "$name: $nsteps examples and what comes of them");
 	cmp_ok($nstatements, '<', 10, 'README: rows in under ten statements') if $name eq 'README';
 	if ($name eq 'monitoring')
 	{
-		is(run_sql($database, $_), '', 'a query for Prometheus') foreach @queries;
+		is($page->run_sql($_), '', 'a query for Prometheus') foreach @queries;
 	}
-	$node->safe_psql('postgres', "DROP DATABASE $database");
+	$page->drop;
 }
+
+# ---- the comparison's sources: those that are named are listed, and no others
+
+my ($claims, $sources) = split /^## Sources$/m, $page{comparison};
+my %named = map { $_ => 1 } $claims =~ /\[(\d+)\]/g;
+is(join(' ', sort { $a <=> $b } keys %named), join(' ', $sources =~ /^(\d+)\. /mg), 'comparison: every source is named');
+
+# ---- what PGXN asks for (its Meta Spec 1.0.0), and that it is true
+
+my $meta = decode_json(slurp_file("$top/META.json"));
+my ($default_version) = slurp_file("$top/stream_ingest.control") =~ /^default_version = '(.*)'$/m;
+is(join(' ', grep { !exists $meta->{$_} } qw(name version abstract maintainer license provides meta-spec)),
+	'', 'META.json has what it must have');
+is($meta->{version}, "$default_version.0", 'its version is that of the control file');
+my $provides = $meta->{provides}{stream_ingest};
+is($provides->{version}, $meta->{version}, 'of the extension, too');
+ok(-e "$top/$provides->{file}" && -e "$top/$provides->{docfile}", 'its files are there');
+like($meta->{release_status}, qr/^(stable|testing|unstable)$/, 'its status is one');
+is($meta->{license}, 'postgresql', 'its license is one that PGXN knows');
+
+# ---- the SQL that the examples' pages show is the examples', and the output
+# what their generators say of 10,000 messages
+
+my $nshown = 0;
+
+foreach my $readme (glob("$top/examples/*/README.md"))
+{
+	my ($dir, $example) = $readme =~ m{^(.*/([^/]+))/README\.md$};
+	my $sql = join("\n", map { slurp_file($_) } glob("$dir/*.sql"));
+	my $page = slurp_file($readme);
+	my @blocks = grep { !/^SELECT cron\./ } $page =~ /^```sql\n(.*?)^```$/gms;
+	my ($output) = $page =~ /^```text\n.*?\n-.*?\n(.*?)^```$/ms;
+
+	is(join("\n", grep { index($sql, $_) < 0 } @blocks), '', "$example: the SQL of its page is in its files");
+	next unless defined $output;
+	my $option = -e "$dir/checksum.sql" ? '--checksum' : '--expected';
+	my $result = `python3 "$dir/generate.py" $option 10000 1`;
+	foreach my $row (split /\n/, $output)
+	{
+		my $line = join('\|', map { quotemeta(s/^\s+|\s+$//gr) } split /\|/, $row);
+
+		like($result, qr/^(?:top\|)?$line$/m, "$example: its page shows what the generator says");
+	}
+	$nshown++ if @blocks;
+}
+cmp_ok($nshown, '>=', 5, 'pages that show SQL and output');
+
+# ---- pictures
+
+is(`python3 "$top/doc/flow.py"`, slurp_file("$top/doc/flow.svg"), 'flow.svg is what flow.py draws');
 
 done_testing();
