@@ -59,10 +59,13 @@ put_row(SiPlan *plan, SiBatch *batch, Datum *values, bool *nulls, bool is_delete
 	si_writer_put(plan->writer, batch->rows, values, nulls, is_delete, batch->converted);
 }
 
-/* A tombstone for a target: a row that deletes, no row, or refused. */
+/*
+ * A tombstone for a target: a row that deletes, no row, or refused.  event: the
+ * record of a message that has a value, which says that its row is deleted.
+ */
 static SiFailure *
-convert_tombstone(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *values,
-				  bool *nulls)
+convert_delete(SiPlan *plan, SiBatch *batch, const SiMessage *message, const SiRecord *event,
+			   Datum *values, bool *nulls)
 {
 	static const SiFailure refused = {
 		.sqlerrcode = ERRCODE_NULL_VALUE_NOT_ALLOWED,
@@ -70,8 +73,9 @@ convert_tombstone(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum 
 		.safe = true
 	};
 	SiFailure	failure = {0};
+	bool		converted;
 
-	switch (plan->writer->tombstones)
+	switch (event != NULL ? plan->writer->deletes : plan->writer->tombstones)
 	{
 		case SI_TOMBSTONE_REFUSED:
 			return keep_failure(plan, &refused);
@@ -84,7 +88,11 @@ convert_tombstone(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum 
 
 	MemoryContextReset(plan->row_context);
 	MemoryContextSwitchTo(plan->row_context);
-	if (!si_tombstone_convert(plan->tombstone, message, plan->arena, values, nulls, &failure))
+	converted = event == NULL ?
+		si_tombstone_convert(plan->tombstone, message, plan->arena, values, nulls, &failure) :
+		si_tombstone_convert_event(plan->tombstone, message, event, plan->arena, values, nulls,
+								   &failure);
+	if (!converted)
 		return keep_failure(plan, &failure);
 	put_row(plan, batch, values, nulls, true);
 	return NULL;
@@ -132,9 +140,14 @@ convert_message(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *v
 	if (too_large != NULL)
 		return too_large;
 	if (message->value == NULL && plan->writer->tombstones != SI_TOMBSTONE_IS_ROW)
-		return convert_tombstone(plan, batch, message, values, nulls);
+		return convert_delete(plan, batch, message, NULL, values, nulls);
 	if (!decode_message(plan, plan->decoder, message, &record, &error))
 		return decode_failure(plan, &error);
+	if (record.op == SI_OP_IGNORE)
+		return NULL;
+	if (record.op == SI_OP_DELETE && message->value != NULL &&
+		plan->writer->deletes != SI_TOMBSTONE_IS_ROW)
+		return convert_delete(plan, batch, message, &record, values, nulls);
 	if (!record.any_field && plan->unread_decoder != NULL && message->value != NULL)
 	{
 		if (decode_message(plan, plan->unread_decoder, message, &unread, &error))

@@ -29,6 +29,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "apply/change_datum.h"
 #include "apply/datum.h"
 #include "apply/jsonb_push.h"
 #include "apply/unix_time.h"
@@ -243,6 +244,11 @@ static bool
 convert_bytea(SiDatumMaker *maker, SiDatumColumn *state,
 			  const SiValue *value, Datum *result)
 {
+	SiValue		bytes;
+
+	if (value->kind == SI_VALUE_STRING && maker->mapping->binary_text != SI_BINARY_BYTEA)
+		return si_change_datum_bytes(maker, state, value, &bytes) &&
+			convert_bytea(maker, state, &bytes, result);
 	if (value->kind != SI_VALUE_BYTES)
 		return convert_input(maker, state, value, result);
 
@@ -306,6 +312,9 @@ convert_datetime(SiDatumMaker *maker, SiDatumColumn *state,
 		number.len = si_value_text(value, maker->typed);
 		value = &number;
 	}
+	if (value->kind == SI_VALUE_NUMBER && si_change_datum_counts_days(maker, state))
+		return si_change_datum_date(maker, state, value, &number) &&
+			convert_input(maker, state, &number, result);
 
 	/* a number in CSV is one only if "epoch_unit" is set */
 	if (value->kind != SI_VALUE_NUMBER &&

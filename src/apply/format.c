@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "common/md5.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
@@ -57,6 +58,9 @@ check_options(const SiDecoderRoutine *routine, const SiOptions *options)
 		{"header_columns", SI_FORMAT_COLUMNS, options->nheader_columns > 0},
 		{"encoding", SI_FORMAT_ENCODING, options->encoding != PG_UTF8},
 		{"schema", SI_FORMAT_SCHEMA, options->schema != NULL},
+		{"deleted_field", SI_FORMAT_DELETED, options->deleted_field != NULL},
+		{"envelope", SI_FORMAT_DEBEZIUM, options->envelope == SI_ENVELOPE_DEBEZIUM},
+		{"envelope", SI_FORMAT_CONNECT, options->envelope == SI_ENVELOPE_CONNECT},
 	};
 
 	for (int i = 0; i < lengthof(given); i++)
@@ -274,6 +278,66 @@ check_sources(const SiDecoderRoutine *routine, const SiMapping *mapping,
 			 errhint("The columns that the option \"header_columns\" names are none of its own; use \"mapping\" to say which column takes which.")));
 }
 
+/* ---- change events ---- */
+
+/* The steps of a path whose names are parted by dots. */
+static void
+set_deleted(const char *path, SiFormatOptions *result)
+{
+	const char *utf8 = pg_server_to_any(path, strlen(path), PG_UTF8);
+	SiPathStep *steps = palloc0(sizeof(SiPathStep) * (strlen(utf8) + 1));
+
+	while (result->ndeleted == 0 || *utf8 == '.')
+	{
+		SiPathStep *step = &steps[result->ndeleted];
+
+		if (result->ndeleted++ > 0)
+			utf8++;
+		step->key_len = strcspn(utf8, ".");
+		step->key = pnstrdup(utf8, step->key_len);
+		if (step->key_len == 0)
+			refuse("deleted_field", "It is a name, or several names parted by dots.");
+		utf8 += step->key_len;
+	}
+	result->deleted = steps;
+}
+
+/* The UUID that Java makes of a name: version 3, without a namespace. */
+static char *
+name_uuid(const char *name)
+{
+	uint8		b[MD5_DIGEST_LENGTH];
+	const char *errstr = NULL;
+
+	if (!pg_md5_binary(name, strlen(name), b, &errstr))
+		return NULL;
+	b[6] = (b[6] & 0x0F) | 0x30;
+	b[8] = (b[8] & 0x3F) | 0x80;
+	return psprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+					b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
+					b[12], b[13], b[14], b[15]);
+}
+
+static void
+set_envelope(const SiOptions *options, SiFormatOptions *result)
+{
+	const char *unavailable = options->unavailable_value;
+
+	if (options->deleted_field != NULL)
+		set_deleted(options->deleted_field, result);
+	result->envelope = options->envelope;
+	if (options->envelope != SI_ENVELOPE_DEBEZIUM)
+		return;
+	if (options->missing_fields == SI_MISSING_NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"missing_fields\" cannot be \"null\" with envelope \"debezium\""),
+				 errdetail("Large values that an update left unchanged are missing in its event, and would be lost.")));
+	result->ignore_truncate = options->truncate == SI_TRUNCATE_IGNORE;
+	result->unavailable = pg_server_to_any(unavailable, strlen(unavailable), PG_UTF8);
+	result->unavailable_uuid = name_uuid(result->unavailable);
+}
+
 /* What the format itself wants of its options, such as a schema that it can read. */
 static void
 check_contents(const SiDecoderRoutine *routine, const SiFormatOptions *result)
@@ -301,6 +365,7 @@ si_format_options(const char *format, const SiMapping *mapping, const char *reln
 	if (options->schema != NULL)
 		result->schema = pg_server_to_any(options->schema, strlen(options->schema), PG_UTF8);
 	check_contents(routine, result);
+	set_envelope(options, result);
 	if (routine->fields == SI_FIELDS_NAMED)
 		return;
 	if ((routine->options & SI_FORMAT_DELIMITER) != 0)

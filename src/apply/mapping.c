@@ -160,6 +160,9 @@ build(MappingBuilder *builder, const char *json)
 	mapping->unknown_fields = options->unknown_fields;
 	mapping->epoch_unit = options->epoch_unit;
 	mapping->encoding = options->encoding;
+	mapping->change_events = options->envelope == SI_ENVELOPE_DEBEZIUM;
+	mapping->binary_text = options->binary_text != SI_BINARY_AUTO ? options->binary_text :
+		options->envelope != SI_ENVELOPE_NONE ? SI_BINARY_BASE64 : SI_BINARY_BYTEA;
 	mapping->decode.fields = builder->fields;
 	mapping->decode.rest_field = -1;
 
@@ -246,6 +249,13 @@ read_mapping(MappingBuilder *builder, const char *json)
 		check_mapped_column(builder, att);
 		si_mapping_source_read(&builder->sources[i], NameStr(att->attname),
 							   value);
+		if (builder->sources[i].path.part != SI_PART_ROW &&
+			builder->options->envelope != SI_ENVELOPE_DEBEZIUM)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("column \"%s\" cannot take \"%s\" without a change event",
+							NameStr(att->attname), builder->sources[i].text),
+					 errhint("Set the option \"envelope\" to \"debezium\".")));
 	}
 
 	MemoryContextDelete(context);
@@ -360,7 +370,7 @@ static bool
 takes_field(const SiMappingSource *source)
 {
 	return source->state == SI_SOURCE_SET && source->kind == SI_SOURCE_FIELD &&
-		!source->rest && !source->path.of_key;
+		!source->rest && !source->path.of_key && source->path.part == SI_PART_ROW;
 }
 
 /* A column's own name is one key, whatever characters it holds. */
@@ -457,7 +467,7 @@ add_source_field(MappingBuilder *builder, const SiMappingSource *source, Oid typ
 static bool
 same_path(const SiWantedField *a, const SiWantedField *b)
 {
-	if (a->of_key != b->of_key || a->nsteps != b->nsteps || a->as_json != b->as_json)
+	if (a->of_key != b->of_key || a->part != b->part || a->nsteps != b->nsteps || a->as_json != b->as_json)
 		return false;
 
 	for (int i = 0; i < a->nsteps; i++)

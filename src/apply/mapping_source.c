@@ -32,6 +32,8 @@ typedef struct SpecialSource
 {
 	const char *word;
 	SiSourceKind kind;
+	SiFieldPart part;			/* of change events: what the path begins at */
+	const char *name;			/* of the field there, if it is one */
 } SpecialSource;
 
 /* "$rest" is a field to all modules but the decoder. */
@@ -43,7 +45,10 @@ static const SpecialSource special_sources[] = {
 	{"$offset", SI_SOURCE_OFFSET},
 	{"$timestamp", SI_SOURCE_TIMESTAMP},
 	{"$headers", SI_SOURCE_HEADERS},
-	{"$rest", SI_SOURCE_FIELD}
+	{"$rest", SI_SOURCE_FIELD},
+	{"$op", SI_SOURCE_FIELD, SI_PART_MESSAGE, "op"},
+	{"$source", SI_SOURCE_FIELD, SI_PART_MESSAGE, "source"},
+	{"$before", SI_SOURCE_FIELD, SI_PART_OLD_ROW, NULL}
 };
 
 static const char *dump_json(json_t *json);
@@ -52,6 +57,8 @@ static void read_special_source(SiMappingSource *source, const SourceReader *rea
 static void read_special_tail(SiMappingSource *source, const SourceReader *reader,
 							  const SpecialSource *special,
 							  const char *tail);
+static void read_event_source(SiMappingSource *source, const SourceReader *reader,
+							  const SpecialSource *special, const char *tail);
 static const SpecialSource *find_special(const SourceReader *reader,
 										 size_t len);
 static void read_array_source(SiMappingSource *source, const SourceReader *reader,
@@ -129,10 +136,37 @@ read_special_source(SiMappingSource *source, const SourceReader *reader)
 	const char *tail = reader->utf8 + len;
 
 	source->kind = special->kind;
-	if (*tail != '\0')
+	if (special->part != SI_PART_ROW)
+		read_event_source(source, reader, special, tail);
+	else if (*tail != '\0')
 		read_special_tail(source, reader, special, tail);
 	else
 		source->rest = special->kind == SI_SOURCE_FIELD;
+}
+
+/* Part of a change event, with or without a path into it. */
+static void
+read_event_source(SiMappingSource *source, const SourceReader *reader,
+				  const SpecialSource *special, const char *tail)
+{
+	SiWantedField inner = {.of_key = true};
+	int			named = special->name != NULL;
+	SiPathStep *steps;
+
+	/* such a path is written like one into the key */
+	if (*tail != '\0')
+		read_path(&inner, reader, tail);
+	steps = palloc0(sizeof(SiPathStep) * (inner.nsteps + 1));
+	if (named)
+	{
+		steps[0].key = special->name;
+		steps[0].key_len = strlen(special->name);
+	}
+	if (inner.nsteps > 0)
+		memcpy(steps + named, inner.steps, sizeof(SiPathStep) * inner.nsteps);
+	source->path.part = special->part;
+	source->path.steps = steps;
+	source->path.nsteps = inner.nsteps + named;
 }
 
 /* "$key" takes a path, "$headers" a name, which may hold dots itself. */

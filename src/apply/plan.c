@@ -225,7 +225,7 @@ make_plan(SiPlan *plan, Relation target)
 		plan->unread_decoder = make_decoder(s, writer->unread, &format);
 	if (writer->delete_key != NULL)
 		plan->tombstone = si_tombstone_create(plan->mapping, writer->delete_key,
-											  s->format, s->topic);
+											  s->format, &format, s->topic);
 	if (target != NULL && target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		plan->partitions = find_all_inheritors(s->target, NoLock, NULL);
 	if (target != NULL)

@@ -163,7 +163,7 @@ set_takers(const AvroDecoder *decoder, Node *node)
 	for (i = paths->first_field; i < paths->end_own; i++)
 		node->as_json |= tree->fields[i].wanted->as_json;
 	node->entered = paths->nmembers > 0 || paths->nelements > 0 ||
-		(tree->watch && paths == tree->nodes);
+		si_path_tree_watches(tree, paths);
 	node->only_field = -1;
 	if (!container && !node->as_json && paths->end_own == paths->first_field + 1)
 		node->only_field = tree->fields[paths->first_field].number;
@@ -312,7 +312,7 @@ static const char *
 walk_record(Walk *walk, const Node *node, const char *p)
 {
 	const SiAvroType *type = node->type;
-	bool		watch = walk->decoder->tree.watch && node->paths == walk->decoder->tree.nodes;
+	bool		watch = si_path_tree_watches(&walk->decoder->tree, node->paths);
 	int			i;
 
 	for (i = 0; i < type->n && p != NULL; i++)
@@ -362,7 +362,7 @@ static const char *
 walk_entry(Walk *walk, const Node *node, const char *p)
 {
 	const SiPathTree *tree = &walk->decoder->tree;
-	bool		watch = tree->watch && node->paths == tree->nodes;
+	bool		watch = si_path_tree_watches(tree, node->paths);
 	const SiPathNode *paths;
 	SiValue		key;
 	int			member;
@@ -590,7 +590,7 @@ avro_check(const SiFormatOptions *options, SiDecodeError *error)
 const SiDecoderRoutine si_decoder_avro = {
 	.format = "avro",
 	.called = "Avro",
-	.options = SI_FORMAT_SCHEMA,
+	.options = SI_FORMAT_SCHEMA | SI_FORMAT_DELETED | SI_FORMAT_DEBEZIUM,
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_DECODED,
 	.check = avro_check,

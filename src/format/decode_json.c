@@ -114,7 +114,7 @@ json_decode_key(void *state, const SiMessage *message, SiArena *arena,
 const SiDecoderRoutine si_decoder_json = {
 	.format = "json",
 	.called = "JSON",
-	.options = SI_FORMAT_ENCODING,
+	.options = SI_FORMAT_ENCODING | SI_FORMAT_DELETED | SI_FORMAT_DEBEZIUM | SI_FORMAT_CONNECT,
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_JSON,
 	.create = json_create,
@@ -214,6 +214,20 @@ forget_values(const Walk *walk, const SiPathNode *node)
 	for (i = node->first_field; i < node->end_below; i++)
 		memset(&walk->record->fields[walk->tree->fields[i].number], 0,
 			   sizeof(SiValue));
+}
+
+/* The same where members were entered: also of those that no field took. */
+static void
+forget_branch(Walk *walk, const SiPathNode *node)
+{
+	const SiPathNode *row = &walk->tree->nodes[walk->tree->watched];
+
+	forget_values(walk, node);
+	if (!walk->tree->watch || row->first_field < node->first_field ||
+		row->end_below > node->end_below)
+		return;
+	memset(&walk->rest, 0, sizeof(walk->rest));
+	memset(&walk->record->unknown, 0, sizeof(SiValue));
 }
 
 /* ---- walking a document ---- */
@@ -347,7 +361,7 @@ walk_object(Walk *walk, SiPathNode *node, const char *p)
 {
 	SiJsonScan *scan = &walk->scan;
 	SiPathTree *tree = walk->tree;
-	bool		watch = tree->watch && node == tree->nodes;
+	bool		watch = si_path_tree_watches(tree, node);
 	int		   *guess = &node->first_seen;
 	bool		more;
 
@@ -416,11 +430,11 @@ walk_branch(Walk *walk, SiPathNode *node, const char *p, SiJsonToken *token)
 	char		c = p < walk->scan.end ? *p : '\0';
 
 	if (node->visit == walk->tree->readings)
-		forget_values(walk, node);
+		forget_branch(walk, node);
 	node->visit = walk->tree->readings;
 
-	/* only the root can be of interest without having members */
-	if (c == '{' && (node->nmembers > 0 || node == walk->tree->nodes))
+	/* only the row can be of interest without having members */
+	if (c == '{' && (node->nmembers > 0 || node == &walk->tree->nodes[walk->tree->watched]))
 	{
 		p = walk_object(walk, node, p);
 		token->kind = SI_VALUE_OBJECT;
@@ -466,28 +480,15 @@ walk_document(Walk *walk, const char *p)
 
 /* ---- what is left when a document is read ---- */
 
-static const char *
-kind_name(SiValueKind kind)
-{
-	switch (kind)
-	{
-		case SI_VALUE_NULL:
-			return "null";
-		case SI_VALUE_TRUE:
-		case SI_VALUE_FALSE:
-			return "a boolean";
-		case SI_VALUE_NUMBER:
-			return "a number";
-		case SI_VALUE_STRING:
-			return "a string";
-		case SI_VALUE_ARRAY:
-			return "an array";
-		case SI_VALUE_OBJECT:
-			return "an object";
-		default:
-			return "something else";
-	}
-}
+static const char *const kind_names[] = {
+	[SI_VALUE_NULL] = "null",
+	[SI_VALUE_TRUE] = "a boolean",
+	[SI_VALUE_FALSE] = "a boolean",
+	[SI_VALUE_NUMBER] = "a number",
+	[SI_VALUE_STRING] = "a string",
+	[SI_VALUE_OBJECT] = "an object",
+	[SI_VALUE_ARRAY] = "an array"
+};
 
 /* Refuse a document of which a string with \u0000 was taken, and stayed. */
 static bool
@@ -528,7 +529,7 @@ finish_walk(Walk *walk, SiDecodeError *error)
 		return si_decoder_fail(error, "22023",
 							   "%sJSON value is %s, not an object with "
 							   "named fields",
-							   walk->tree->prefix, kind_name(walk->top_kind));
+							   walk->tree->prefix, kind_names[walk->top_kind]);
 	if (!check_nul(walk, error))
 		return false;
 	if (walk->tree->rest_field >= 0 &&

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "format/decoder.h"
+#include "format/envelope.h"
 
 /*
  * Under AddressSanitizer the unused parts of a chunk are poisoned, so that a
@@ -76,6 +77,7 @@ struct SiDecoder
 	void	   *state;
 	const SiDecoderRoutine *key_routine;	/* NULL if no field is the key's */
 	void	   *key_state;		/* may be the same as state */
+	SiEnvelope *envelope;		/* NULL where a message is a row */
 };
 
 const SiDecoderRoutine *const si_decoder_routines[] = {
@@ -233,6 +235,14 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 		return NULL;
 	decoder->plan = plan;
 	decoder->routine = routine;
+	if (options != NULL && si_envelope_needed(options))
+	{
+		decoder->envelope = si_envelope_create(routine, plan, options);
+		if (decoder->envelope != NULL)
+			return decoder;
+		free(decoder);
+		return NULL;
+	}
 	decoder->state = routine->create(plan, options);
 	if (decoder->state == NULL)
 	{
@@ -276,6 +286,13 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 	memset(record->fields, 0, size);
 	memset(&record->unknown, 0, sizeof(SiValue));
 
+	if (decoder->envelope != NULL)
+	{
+		if (!si_envelope_decode(decoder->envelope, message, arena, record, error))
+			return false;
+		record->any_field = has_field(record);
+		return true;
+	}
 	if (message->value != NULL &&
 		!decoder->routine->decode(decoder->state, message, arena, record,
 								  error))
@@ -293,6 +310,12 @@ si_decoder_destroy(SiDecoder *decoder)
 {
 	if (decoder == NULL)
 		return;
+	if (decoder->envelope != NULL)
+	{
+		si_envelope_destroy(decoder->envelope);
+		free(decoder);
+		return;
+	}
 	if (decoder->key_state != NULL && decoder->key_state != decoder->state)
 		decoder->key_routine->destroy(decoder->key_state);
 	decoder->routine->destroy(decoder->state);

@@ -43,6 +43,14 @@ typedef struct SiPathStep
 	int			index;			/* from 0; used where key is NULL */
 } SiPathStep;
 
+/* What the steps of a wanted field begin at, where messages are change events. */
+typedef enum SiFieldPart
+{
+	SI_PART_ROW,				/* the row: the new one, or the one deleted */
+	SI_PART_OLD_ROW,
+	SI_PART_MESSAGE
+} SiFieldPart;
+
 /* A value that a column takes; no steps means the whole decoded value. */
 typedef struct SiWantedField
 {
@@ -52,6 +60,7 @@ typedef struct SiWantedField
 	bool		as_json;		/* its taker reads JSON: a string with \u0000,
 								 * which no text can hold, is handed over as
 								 * it is written (SI_VALUE_WRITTEN) */
+	SiFieldPart part;			/* used by envelope alone */
 } SiWantedField;
 
 typedef struct SiDecodePlan
@@ -62,7 +71,17 @@ typedef struct SiDecodePlan
 								 * in fields has no steps and is not looked at */
 	bool		find_unknown;	/* report a top-level field that no column
 								 * takes */
+	int			nrow;			/* where the fields are that "$rest" and */
+	const SiPathStep *row;		/* find_unknown look at: none, at the top */
 } SiDecodePlan;
+
+/* What a message is, beside its row. */
+typedef enum SiEnvelopeKind
+{
+	SI_ENVELOPE_NONE,
+	SI_ENVELOPE_DEBEZIUM,
+	SI_ENVELOPE_CONNECT
+} SiEnvelopeKind;
 
 /*
  * Settings of the formats; a format ignores what is not its own.  Zero and
@@ -84,6 +103,13 @@ typedef struct SiFormatOptions
 	const char *const *columns;
 
 	const char *schema;			/* avro: of all messages; NULL for none */
+
+	SiEnvelopeKind envelope;
+	bool		ignore_truncate;
+	const char *unavailable;	/* stands for a value that the event lacks */
+	const char *unavailable_uuid;	/* its name-based UUID, NULL for none */
+	int			ndeleted;		/* steps of "deleted_field" in the row */
+	const SiPathStep *deleted;
 } SiFormatOptions;
 
 /*
@@ -102,6 +128,9 @@ extern bool si_decoder_fail(SiDecodeError *error, const char *sqlstate,
 #define SI_FORMAT_COLUMNS		0x04	/* "header_columns" */
 #define SI_FORMAT_ENCODING		0x08
 #define SI_FORMAT_SCHEMA		0x10
+#define SI_FORMAT_DELETED		0x100	/* "deleted_field" */
+#define SI_FORMAT_DEBEZIUM		0x200
+#define SI_FORMAT_CONNECT		0x400
 
 /* Which fields a message has, and where their names come from. */
 typedef enum SiFormatFields

@@ -284,10 +284,30 @@ set_only_fields(SiPathTree *tree)
 	}
 }
 
+/* The node that the plan's row is at; the root if no field leads there. */
+static int
+find_row(const SiPathTree *tree, const SiDecodePlan *plan)
+{
+	int			node = 0;
+	int			i;
+
+	for (i = 0; i < plan->nrow; i++)
+	{
+		int			member = si_path_tree_find(tree, &tree->nodes[node],
+											   plan->row[i].key, plan->row[i].key_len);
+
+		if (member < 0)
+			return 0;
+		node = tree->members[member].node;
+	}
+	return node;
+}
+
 bool
 si_path_tree_build(SiPathTree *tree, const SiDecodePlan *plan, bool of_key)
 {
-	SiPathNode *root;
+	const SiPathNode *root;
+	SiPathNode *row;
 	int			i;
 
 	tree->prefix = of_key ? "message key: " : "";
@@ -307,10 +327,12 @@ si_path_tree_build(SiPathTree *tree, const SiDecodePlan *plan, bool of_key)
 
 	/* nothing is unknown if a field takes the whole or the rest */
 	root = &tree->nodes[0];
+	tree->watched = of_key ? 0 : find_row(tree, plan);
+	row = &tree->nodes[tree->watched];
 	tree->find_unknown = !of_key && plan->find_unknown &&
-		tree->rest_field < 0 && root->end_own == root->first_field;
+		tree->rest_field < 0 && row->end_own == row->first_field;
 	tree->watch = tree->find_unknown || tree->rest_field >= 0;
-	root->branch |= tree->watch;
+	row->branch |= tree->watch;
 	tree->by_name = root->nmembers > 0 || tree->rest_field >= 0;
 	return true;
 }

@@ -82,8 +82,9 @@ typedef struct SiPathTree
 	SiPathMember *members;
 	SiPathElement *elements;
 	int			rest_field;		/* the plan's, -1 in a key's tree */
-	bool		watch;			/* must the decoder report or collect
-								 * top-level members that no field takes? */
+	int			watched;		/* the node of the row, usually the root */
+	bool		watch;			/* must the decoder report or collect members
+								 * of it that no field takes? */
 	bool		find_unknown;
 	bool		by_name;		/* is anything asked for by name? */
 	uint64_t	readings;		/* documents read so far */
@@ -96,6 +97,13 @@ typedef struct SiPathTree
  * returns false (out of memory).  The plan must outlive it.
  */
 extern bool si_path_tree_build(SiPathTree *tree, const SiDecodePlan *plan, bool of_key);
+
+/* Does it matter at this node which members no field takes? */
+static inline bool
+si_path_tree_watches(const SiPathTree *tree, const SiPathNode *node)
+{
+	return tree->watch && node == &tree->nodes[tree->watched];
+}
 
 /* Free what a tree holds, but not the tree itself. */
 extern void si_path_tree_free(SiPathTree *tree);

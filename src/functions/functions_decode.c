@@ -47,6 +47,12 @@ typedef struct Decoded
 	const char *error;			/* NULL if there is none */
 } Decoded;
 
+static const char *const operations[] = {
+	[SI_OP_WRITE] = "write",
+	[SI_OP_DELETE] = "delete",
+	[SI_OP_IGNORE] = "ignore"
+};
+
 /* A message's one field that holds all of it. */
 static const SiWantedField whole_value = {false, 0, NULL};
 static const SiWantedField whole_key = {true, 0, NULL};
@@ -211,7 +217,13 @@ decode_message(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *trans
 	if (message->value == NULL && message->key == NULL)
 		return NULL;
 	if (decode_whole(decoder, plan, transcoder, message, arena, &record, &error))
+	{
+		decoded->op = record.op;
+		if (record.op != SI_OP_WRITE && message->value != NULL &&
+			(record.fields[0].kind == SI_VALUE_NULL || !record.any_field))
+			return NULL;
 		return object_text(&record.fields[0], message->value != NULL ? "$value" : "$key");
+	}
 	si_failure_check_decode(&error);
 	if (message->value == NULL)
 	{
@@ -312,7 +324,7 @@ si_sql_decode(PG_FUNCTION_ARGS)
 	nulls[1] |= decoded.fields == (Datum) 0;
 	nulls[2] = decoded.error == NULL;
 	if (decoded.error == NULL)
-		values[0] = CStringGetTextDatum(decoded.op == SI_OP_DELETE ? "delete" : "write");
+		values[0] = CStringGetTextDatum(operations[decoded.op]);
 	else
 		values[2] = CStringGetTextDatum(decoded.error);
 	values[1] = decoded.fields;

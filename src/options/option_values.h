@@ -12,6 +12,7 @@
 #ifndef SI_OPTION_VALUES_H
 #define SI_OPTION_VALUES_H
 
+#include "format/decoder.h"
 #include "kafka/consumer.h"
 #include "datatype/timestamp.h"
 
@@ -40,6 +41,23 @@ typedef enum SiUnknownFields
 	SI_UNKNOWN_IGNORE,
 	SI_UNKNOWN_ERROR
 } SiUnknownFields;
+
+/* What becomes of a change event that truncates the table. */
+typedef enum SiTruncate
+{
+	SI_TRUNCATE_ERROR,
+	SI_TRUNCATE_IGNORE
+} SiTruncate;
+
+/* What a JSON string is to a bytea column. */
+typedef enum SiBinaryText
+{
+	SI_BINARY_AUTO,				/* base64 under an envelope, else bytea */
+	SI_BINARY_BYTEA,			/* in one of bytea's own notations */
+	SI_BINARY_BASE64,
+	SI_BINARY_BASE64URL,
+	SI_BINARY_HEX
+} SiBinaryText;
 
 typedef enum SiEpochUnit
 {
@@ -132,6 +150,11 @@ typedef struct SiOptions
 	char	  **header_columns;
 	int			encoding;		/* pg_enc, of the messages */
 	char	   *schema;			/* of all messages, as text; NULL = none */
+	SiEnvelopeKind envelope;
+	SiTruncate	truncate;
+	char	   *unavailable_value;
+	char	   *deleted_field;	/* NULL = none */
+	SiBinaryText binary_text;
 	char	   *group_id;		/* NULL = <group_prefix><database>.<name> */
 	bool		publish_offsets;
 	int64		max_message_bytes;

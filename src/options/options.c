@@ -73,6 +73,27 @@ static const SiKeyword tombstones_keywords[] = {
 	{NULL}
 };
 
+static const SiKeyword envelope_keywords[] = {
+	{"none", SI_ENVELOPE_NONE},
+	{"debezium", SI_ENVELOPE_DEBEZIUM},
+	{"connect", SI_ENVELOPE_CONNECT},
+	{NULL}
+};
+
+static const SiKeyword truncate_keywords[] = {
+	{"error", SI_TRUNCATE_ERROR},
+	{"ignore", SI_TRUNCATE_IGNORE},
+	{NULL}
+};
+
+static const SiKeyword binary_text_keywords[] = {
+	{"bytea", SI_BINARY_BYTEA},
+	{"base64", SI_BINARY_BASE64},
+	{"base64url", SI_BINARY_BASE64URL},
+	{"hex", SI_BINARY_HEX},
+	{NULL}
+};
+
 #define AT(member)	offsetof(SiOptions, member)
 
 static const SiOption option_table[] = {
@@ -104,6 +125,11 @@ static const SiOption option_table[] = {
 	{"header_columns", &si_option_names, AT(header_columns), NULL, 1, NAMEDATALEN - 1},
 	{"encoding", &si_option_encoding, AT(encoding), "UTF8"},
 	{"schema", &si_option_schema, AT(schema), NULL, 1, 4 * 1024 * 1024},
+	{"envelope", &si_option_keyword, AT(envelope), "none", 0, 0, envelope_keywords},
+	{"truncate", &si_option_keyword, AT(truncate), "error", 0, 0, truncate_keywords},
+	{"unavailable_value", &si_option_line, AT(unavailable_value), "__debezium_unavailable_value", 1, 1024},
+	{"deleted_field", &si_option_line, AT(deleted_field), NULL, 1, 1024},
+	{"binary_text", &si_option_keyword, AT(binary_text), NULL, 0, 0, binary_text_keywords},
 	{"group_id", &si_option_line, AT(group_id), NULL, 1, 255},
 	{"publish_offsets", &si_option_boolean, AT(publish_offsets), "true"},
 	/* in hex, what is kept of a message must fit into a line of pg_dump's */
