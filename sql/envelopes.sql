@@ -58,7 +58,7 @@ INSERT INTO cases (what, messages, options) VALUES
     '{"schema": {"type": "struct"}, "payload": {"id": 6}}|{"schema": null, "payload": null}', '{"schema": null, "payload": 7}|', '|{"id": 9}', '|{"schema": null, "payload": 5}'], '{"envelope": "connect"}');
 INSERT INTO cases (what, messages, options, mapping, columns) VALUES
 ('parts of the event', ARRAY[event('u', '{"id": 1}', '{"id": 1, "name": "Anne"}', '{"id": 1, "name": "Anna"}'), event('c', '{"id": 2}', NULL, '{"id": 2, "name": "Bob"}'),
-    event('d', '{"id": 1}', '{"id": 1, "name": "Anna"}', NULL, 33227721)], :debezium,
+    event('d', '{"id": 2}', '{"id": 2, "name": "Bob"}', NULL, 33227721)], :debezium,
     '{"op": "$op", "lsn": "$source.lsn", "was": "$before.name", "old": "$before", "source": "$source.table", "rest": "$rest", "whole": "$value"}',
     'id int PRIMARY KEY, op text, lsn bigint, was text, old jsonb, source text, rest jsonb, whole json'),
 ('a version', ARRAY[event('c', '{"id": 1}', NULL, '{"id": 1, "name": "new"}', 20), event('u', '{"id": 1}', NULL, '{"id": 1, "name": "late"}', 10)],
@@ -103,7 +103,7 @@ DECLARE
 BEGIN
     EXECUTE format('CREATE TABLE target (%s)', c.columns);
     PERFORM stream_ingest.create_subscription('changes', 'si_kafka', 'changes', 'target', mapping => c.mapping, insert_mode => c.mode,
-        options => jsonb_build_object('partitions', c.n::text, 'breaker', 0) || c.options);
+        options => jsonb_build_object('partitions', c.n::text, 'breaker', 0, 'batch_size', 1) || c.options);
     COMMIT;
     WHILE (SELECT messages FROM stream_ingest.counts WHERE name = 'changes') < cardinality(c.messages) LOOP
         IF clock_timestamp() > deadline THEN
@@ -145,10 +145,10 @@ GRANT USAGE ON FOREIGN SERVER si_kafka TO envelope_owner;
 GRANT USAGE ON SCHEMA si_envelopes TO envelope_owner;
 GRANT ALL ON applied TO envelope_owner;
 SELECT stream_ingest.create_subscription('avro_changes', 'si_kafka', 'avro_changes', 'avro_target', format => 'avro', insert_mode => 'upsert', mapping => '{"op": "$op", "rest": "$rest"}',
-    options => jsonb_build_object('envelope', 'debezium', 'schema', :'schema'::jsonb)) \g /dev/null
+    options => jsonb_build_object('envelope', 'debezium', 'batch_size', 1, 'schema', :'schema'::jsonb)) \g /dev/null
 SET ROLE envelope_owner;
 SELECT stream_ingest.create_subscription('applied', 'si_kafka', 'avro_changes', format => 'avro', fields => 'id int, name text, op text', mapping => '{"op": "$op"}',
-    apply => 'INSERT INTO si_envelopes.applied SELECT id, name, _deleted, op FROM batch', options => jsonb_build_object('envelope', 'debezium', 'schema', :'schema'::jsonb)) \g /dev/null
+    apply => 'INSERT INTO si_envelopes.applied SELECT id, name, _deleted, op FROM batch', options => jsonb_build_object('envelope', 'debezium', 'batch_size', 1, 'schema', :'schema'::jsonb)) \g /dev/null
 RESET ROLE;
 CREATE PROCEDURE wait_for(bigint) LANGUAGE plpgsql AS $$
 BEGIN
@@ -167,12 +167,14 @@ SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions \g
 
 \! test/mock_broker -c create again 1
 \! printf '%s\n' '{"id": 1}|{"op": "c", "after": {"id": 1, "v": "x"}}' '{"id": 1}|{"op": "d", "before": {"id": 1}, "after": null}' '{"id": 2}|{"op": "t"}' '{"id": 3}|{"op": "c", "after": {"id": 3, "v": "3"}}' | test/produce -t again -p 0 -K '|' -Z >/dev/null
+\! printf '%s\n' '{"op": "d", "before": null, "after": null}' | test/produce -t again -p 0 >/dev/null
 CREATE TABLE again (id int PRIMARY KEY, v text);
 SELECT stream_ingest.create_subscription('again', 'si_kafka', 'again', 'again', insert_mode => 'upsert', enabled => false, options => '{"envelope": "debezium"}') \g /dev/null
 SELECT message_offset, row_data, sqlstate, error FROM stream_ingest.preview('again') ORDER BY message_offset;
 SELECT stream_ingest.enable('again') \g /dev/null
-CALL wait_for(4);
+CALL wait_for(5);
 SELECT * FROM again;
+SELECT message_offset, sqlstate, error FROM stream_ingest.dead_letters ORDER BY message_offset;
 SELECT stream_ingest.alter_subscription('again', options => '{"truncate": "ignore"}') \g /dev/null
 SELECT * FROM stream_ingest.retry_dead_letters('again');
 SELECT count(*) FROM stream_ingest.dead_letters;

@@ -17,6 +17,7 @@
  *	-K SEPARATOR	a line is key, separator, value
  *	-Z				an empty value is a null value (a tombstone)
  *	-x				values are written in hexadecimal
+ *	-y				keys are written in hexadecimal
  *	-H NAME=VALUE	a header of every message (repeatable); NAME alone: a null one
  *	-M MS			the time of every message, in milliseconds since 1970
  *	-T HOW			in one transaction, which is then committed ("commit"),
@@ -64,6 +65,7 @@ typedef struct Options
 	int			round_robin;
 	bool		empty_is_null;
 	bool		hex;
+	bool		hex_key;
 	bool		acknowledge;
 	long long	count;
 	long long	first;
@@ -171,7 +173,7 @@ parse_options(int argc, char **argv, rd_kafka_conf_t *conf)
 	char	   *value;
 	int			option;
 
-	while ((option = getopt(argc, argv, "b:t:p:r:f:K:ZxAH:M:T:n:i:s:c:X:")) != -1)
+	while ((option = getopt(argc, argv, "b:t:p:r:f:K:ZxyAH:M:T:n:i:s:c:X:")) != -1)
 	{
 		switch (option)
 		{
@@ -198,6 +200,9 @@ parse_options(int argc, char **argv, rd_kafka_conf_t *conf)
 				break;
 			case 'x':
 				opt.hex = true;
+				break;
+			case 'y':
+				opt.hex_key = true;
 				break;
 			case 'A':
 				opt.acknowledge = true;
@@ -364,6 +369,8 @@ send_line(char *line, size_t len)
 		m.key_len = end - line;
 		m.value = end + separator_len;
 		m.value_len = len - m.key_len - separator_len;
+		if (opt.hex_key)
+			decode_hex(line, &m.key_len);
 	}
 	if (opt.empty_is_null && m.value_len == 0)
 		m.value = NULL;

@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "apply/change_datum.h"
 #include "apply/convert_batch.h"
 #include "apply/protect.h"
 
@@ -219,6 +220,8 @@ si_convert_batch(SiPlan *plan, SiBatch *batch)
 		{
 			thrown->column = pstrdup(column->name);
 			thrown->type = si_failure_type_name(column->type);
+			if (thrown->hint == NULL && plan->mapping->change_events)
+				thrown->hint = si_change_datum_hint(column, thrown->sqlerrcode);
 		}
 		if (note_converted(batch, thrown))
 			break;

@@ -71,6 +71,7 @@ si_tombstone_create(const SiMapping *mapping, const SiKey *key, const char *form
 	tombstone->mapping.columns = palloc0(sizeof(SiColumn) * n);
 	tombstone->mapping.decode.fields = palloc0(sizeof(SiWantedField) * n);
 	tombstone->mapping.decode.rest_field = -1;
+	tombstone->mapping.decode.key_format = mapping->decode.key_format;
 	tombstone->mapping.missing_fields = SI_MISSING_NULL;
 	tombstone->mapping.epoch_unit = mapping->epoch_unit;
 	tombstone->mapping.encoding = mapping->encoding;
@@ -113,10 +114,12 @@ set_source(SiTombstone *tombstone, int i, const SiMapping *mapping, const SiColu
 		*wanted = mapping->decode.fields[column->field];
 		return;
 	}
+	wanted->of_key = true;
+	if (own->decode.key_format != SI_KEY_JSON && tombstone->key->ncolumns == 1)
+		return;
 	step = palloc0(sizeof(SiPathStep));
 	step->key = pg_server_to_any(column->name, strlen(column->name), PG_UTF8);
 	step->key_len = strlen(step->key);
-	wanted->of_key = true;
 	wanted->nsteps = 1;
 	wanted->steps = step;
 	if (tombstone->key->ncolumns == 1)
@@ -187,7 +190,7 @@ si_tombstone_convert_event(SiTombstone *tombstone, const SiMessage *message,
 		if (value == NULL || value->kind == SI_VALUE_ABSENT || value->kind == SI_VALUE_NULL)
 		{
 			if (message->key == NULL)
-				return fail(failure, ERRCODE_NULL_VALUE_NOT_ALLOWED,
+				return fail(failure, ERRCODE_NOT_NULL_VIOLATION,
 							"a delete has neither the key of its row nor a message key");
 			return si_tombstone_convert(tombstone, message, arena, values, nulls, failure);
 		}

@@ -6,7 +6,8 @@
  *
  * No format decodes a tombstone: its record is made here, of the key's fields.
  * A field of the key is a field of a JSON key whatever the format of the value
- * is, unless the format decodes keys itself.
+ * is, unless the format decodes keys itself, or the plan has another key
+ * format.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -78,6 +79,7 @@ struct SiDecoder
 	const SiDecoderRoutine *key_routine;	/* NULL if no field is the key's */
 	void	   *key_state;		/* may be the same as state */
 	SiEnvelope *envelope;		/* NULL where a message is a row */
+	bool		wrapped_keys;	/* it also decodes the keys */
 };
 
 const SiDecoderRoutine *const si_decoder_routines[] = {
@@ -221,6 +223,15 @@ si_decoder_find(const char *format)
 	return *routine;
 }
 
+/* What decodes keys beside values of a format. */
+static const SiDecoderRoutine *
+key_routine(const SiDecodePlan *plan, const SiDecoderRoutine *routine)
+{
+	if (plan->key_format != SI_KEY_JSON)
+		return &si_decoder_key;
+	return routine->decode_key != NULL ? routine : &si_decoder_json;
+}
+
 SiDecoder *
 si_decoder_create(const char *format, const SiDecodePlan *plan,
 				  const SiFormatOptions *options)
@@ -236,15 +247,10 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 	decoder->plan = plan;
 	decoder->routine = routine;
 	if (options != NULL && si_envelope_needed(options))
-	{
 		decoder->envelope = si_envelope_create(routine, plan, options);
-		if (decoder->envelope != NULL)
-			return decoder;
-		free(decoder);
-		return NULL;
-	}
-	decoder->state = routine->create(plan, options);
-	if (decoder->state == NULL)
+	else
+		decoder->state = routine->create(plan, options);
+	if (decoder->state == NULL && decoder->envelope == NULL)
 	{
 		free(decoder);
 		return NULL;
@@ -252,14 +258,16 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 	if (!plan_wants_key(plan))
 		return decoder;
 
-	if (routine->decode_key != NULL)
+	decoder->key_routine = key_routine(plan, routine);
+	decoder->wrapped_keys = decoder->envelope != NULL && decoder->key_routine == &si_decoder_json;
+	if (decoder->wrapped_keys)
+		return decoder;
+	if (decoder->key_routine == routine)
 	{
-		decoder->key_routine = routine;
 		decoder->key_state = decoder->state;
 		return decoder;
 	}
-	decoder->key_routine = &si_decoder_json;
-	decoder->key_state = si_decoder_json.create(plan, options);
+	decoder->key_state = decoder->key_routine->create(plan, options);
 	if (decoder->key_state == NULL)
 	{
 		si_decoder_destroy(decoder);
@@ -286,20 +294,17 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 	memset(record->fields, 0, size);
 	memset(&record->unknown, 0, sizeof(SiValue));
 
-	if (decoder->envelope != NULL)
-	{
-		if (!si_envelope_decode(decoder->envelope, message, arena, record, error))
-			return false;
-		record->any_field = has_field(record);
-		return true;
-	}
 	if (message->value != NULL &&
-		!decoder->routine->decode(decoder->state, message, arena, record,
-								  error))
+		!(decoder->envelope != NULL ?
+		  si_envelope_decode(decoder->envelope, message, arena, record, error) :
+		  decoder->routine->decode(decoder->state, message, arena, record, error)))
 		return false;
-	if (message->key != NULL && decoder->key_routine != NULL &&
-		!decoder->key_routine->decode_key(decoder->key_state, message, arena,
-										  record, error))
+	/* to a key that is one value, no key is a NULL */
+	if ((message->key != NULL || decoder->key_routine == &si_decoder_key) &&
+		decoder->key_routine != NULL &&
+		!(decoder->wrapped_keys ?
+		  si_envelope_decode_key(decoder->envelope, message, arena, record, error) :
+		  decoder->key_routine->decode_key(decoder->key_state, message, arena, record, error)))
 		return false;
 	record->any_field = has_field(record);
 	return true;
@@ -310,15 +315,12 @@ si_decoder_destroy(SiDecoder *decoder)
 {
 	if (decoder == NULL)
 		return;
-	if (decoder->envelope != NULL)
-	{
-		si_envelope_destroy(decoder->envelope);
-		free(decoder);
-		return;
-	}
 	if (decoder->key_state != NULL && decoder->key_state != decoder->state)
 		decoder->key_routine->destroy(decoder->key_state);
-	decoder->routine->destroy(decoder->state);
+	if (decoder->envelope != NULL)
+		si_envelope_destroy(decoder->envelope);
+	else
+		decoder->routine->destroy(decoder->state);
 	free(decoder);
 }
 

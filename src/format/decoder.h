@@ -18,6 +18,7 @@
 
 #include "common/message.h"
 #include "common/record.h"
+#include "format/key_format.h"
 
 /* ---- arena: memory that lives as long as a batch ---- */
 
@@ -71,6 +72,7 @@ typedef struct SiDecodePlan
 								 * in fields has no steps and is not looked at */
 	bool		find_unknown;	/* report a top-level field that no column
 								 * takes */
+	SiKeyFormat key_format;		/* of the fields that look into the key */
 	int			nrow;			/* where the fields are that "$rest" and */
 	const SiPathStep *row;		/* find_unknown look at: none, at the top */
 } SiDecodePlan;
@@ -224,5 +226,8 @@ extern const SiDecoderRoutine si_decoder_text;
 extern const SiDecoderRoutine si_decoder_csv;
 extern const SiDecoderRoutine si_decoder_raw;
 extern const SiDecoderRoutine si_decoder_avro;
+
+/* Keys that are one value, whatever the format of values is: decode_key alone. */
+extern const SiDecoderRoutine si_decoder_key;
 
 #endif							/* SI_DECODER_H */

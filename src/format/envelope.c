@@ -61,11 +61,9 @@ typedef struct View
 struct SiEnvelope
 {
 	const SiDecoderRoutine *routine;
-	const SiDecoderRoutine *key_routine;
 	const SiDecodePlan *plan;
 	SiFormatOptions options;
 	const Shape *shape;
-	bool		wants_key;
 	bool		wrapped;		/* was the last message? */
 	bool		key_wrapped;
 	View		values[2][2];	/* by wrapped, and whether the row is the old one */
@@ -87,18 +85,14 @@ si_envelope_create(const SiDecoderRoutine *routine, const SiDecodePlan *plan,
 				   const SiFormatOptions *options)
 {
 	SiEnvelope *envelope = calloc(1, sizeof(SiEnvelope));
-	int			i;
 
 	if (envelope == NULL)
 		return NULL;
 	envelope->routine = routine;
-	envelope->key_routine = routine->decode_key != NULL ? routine : &si_decoder_json;
 	envelope->plan = plan;
 	envelope->options = *options;
 	envelope->shape = &shapes[options->envelope];
 	envelope->wrapped = envelope->shape->always_wrapped;
-	for (i = 0; i < plan->nfields; i++)
-		envelope->wants_key |= i != plan->rest_field && plan->fields[i].of_key;
 	return envelope;
 }
 
@@ -120,9 +114,9 @@ si_envelope_destroy(SiEnvelope *envelope)
 	{
 		free_view(envelope->routine, &envelope->values[i][0]);
 		free_view(envelope->routine, &envelope->values[i][1]);
-		free_view(envelope->key_routine, &envelope->keys[i]);
+		free_view(&si_decoder_json, &envelope->keys[i]);
 	}
-	free_view(envelope->key_routine, &envelope->plain_key);
+	free_view(&si_decoder_json, &envelope->plain_key);
 	free(envelope);
 }
 
@@ -376,9 +370,8 @@ is_deleted(const SiValue *value)
 		  (value->len == 1 && value->data[0] == 't')));
 }
 
-/* Decode the value of a message that has one. */
-static bool
-decode_value(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, SiRecord *record,
+bool
+si_envelope_decode(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, SiRecord *record,
 			 SiDecodeError *error)
 {
 	const SiValue *own;
@@ -465,18 +458,17 @@ read_key(SiEnvelope *envelope, View *view, bool wrapped, const SiMessage *messag
 			set_key_paths(envelope, view, wrapped);
 	}
 	if (view->state == NULL)
-		view->state = envelope->key_routine->create(&view->plan, &envelope->options);
+		view->state = si_decoder_json.create(&view->plan, &envelope->options);
 	size = sizeof(SiValue) * (size_t) (envelope->plan->nfields + NOWN);
 	record->fields = view->state != NULL ? si_arena_alloc(arena, size) : NULL;
 	if (record->fields == NULL)
 		return si_decoder_fail(error, "53200", "out of memory");
 	memset(record->fields, 0, size);
-	return envelope->key_routine->decode_key(view->state, message, arena, record, error);
+	return si_decoder_json.decode_key(view->state, message, arena, record, error);
 }
 
-/* Decode the fields of a message's key; what wraps it is no part of it. */
-static bool
-decode_key(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, SiRecord *record,
+bool
+si_envelope_decode_key(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, SiRecord *record,
 		   SiDecodeError *error)
 {
 	bool		wrapped = envelope->key_wrapped;
@@ -484,7 +476,7 @@ decode_key(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, SiRec
 	const SiValue *own;
 	int			i;
 
-	if (envelope->key_routine != &si_decoder_json || !is_object(message->key, message->key_len))
+	if (!is_object(message->key, message->key_len))
 	{
 		if (!read_key(envelope, &envelope->plain_key, false, message, arena, &key, error))
 			return false;
@@ -512,14 +504,4 @@ decode_key(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, SiRec
 			record->fields[i] = key.fields[i];
 	}
 	return true;
-}
-
-bool
-si_envelope_decode(SiEnvelope *envelope, const SiMessage *message, SiArena *arena,
-				   SiRecord *record, SiDecodeError *error)
-{
-	if (message->value != NULL && !decode_value(envelope, message, arena, record, error))
-		return false;
-	return message->key == NULL || !envelope->wants_key ||
-		decode_key(envelope, message, arena, record, error);
 }

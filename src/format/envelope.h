@@ -30,11 +30,15 @@ extern SiEnvelope *si_envelope_create(const SiDecoderRoutine *routine, const SiD
 									  const SiFormatOptions *options);
 
 /*
- * Decode a message, as si_decoder_decode does: record->fields has room for the
- * plan's fields, all ABSENT, and may be exchanged.  Sets record->op.
+ * Decode the value of a message that has one, as a routine does, but that
+ * record->fields may be exchanged; sets record->op.
  */
 extern bool si_envelope_decode(SiEnvelope *envelope, const SiMessage *message, SiArena *arena,
 							   SiRecord *record, SiDecodeError *error);
+
+/* Decode the fields of a key that is JSON, of a message that has one. */
+extern bool si_envelope_decode_key(SiEnvelope *envelope, const SiMessage *message, SiArena *arena,
+								   SiRecord *record, SiDecodeError *error);
 extern void si_envelope_destroy(SiEnvelope *envelope);
 
 #endif							/* SI_ENVELOPE_H */

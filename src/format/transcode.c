@@ -98,10 +98,12 @@ transcode_part(SiTranscoder *transcoder, const char **text, size_t *len,
 	return true;
 }
 
-/* Does a field look into the key?  Else the key may be anything. */
+/* Does a field read text from the key?  Else the key may be anything. */
 static bool
 reads_key(const SiDecodePlan *plan)
 {
+	if (plan->key_format != SI_KEY_JSON && plan->key_format != SI_KEY_TEXT)
+		return false;
 	for (int i = 0; i < plan->nfields; i++)
 	{
 		if (i != plan->rest_field && plan->fields[i].of_key)

@@ -225,7 +225,7 @@ decode_message(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *trans
 		return object_text(&record.fields[0], message->value != NULL ? "$value" : "$key");
 	}
 	si_failure_check_decode(&error);
-	if (message->value == NULL)
+	if (message->value == NULL && plan->key_format == SI_KEY_JSON)
 	{
 		take_plain_key(message, transcoder, &key);
 		return object_text(&key, "$key");
@@ -261,6 +261,7 @@ decode(const char *format, const SiMessage *message, const SiOptions *options,
 
 	si_format_options(format, NULL, NULL, options, &format_options);
 	make_plan(si_decoder_find(format), message->value == NULL, &plan);
+	plan.key_format = options->key_format;
 
 	/* decoders and arenas are malloc's */
 	PG_TRY();

@@ -15,6 +15,7 @@
 #include "format/decoder.h"
 #include "kafka/consumer.h"
 #include "datatype/timestamp.h"
+#include "format/key_format.h"
 
 typedef enum SiOnError
 {
@@ -149,6 +150,7 @@ typedef struct SiOptions
 	int			nheader_columns;
 	char	  **header_columns;
 	int			encoding;		/* pg_enc, of the messages */
+	SiKeyFormat key_format;
 	char	   *schema;			/* of all messages, as text; NULL = none */
 	SiEnvelopeKind envelope;
 	SiTruncate	truncate;

@@ -73,6 +73,18 @@ static const SiKeyword tombstones_keywords[] = {
 	{NULL}
 };
 
+static const SiKeyword key_format_keywords[] = {
+	{"json", SI_KEY_JSON},
+	{"text", SI_KEY_TEXT},
+	{"bytes", SI_KEY_BYTES},
+	{"int16", SI_KEY_INT16},
+	{"int32", SI_KEY_INT32},
+	{"int64", SI_KEY_INT64},
+	{"float64", SI_KEY_FLOAT64},
+	{"uuid", SI_KEY_UUID},
+	{NULL}
+};
+
 static const SiKeyword envelope_keywords[] = {
 	{"none", SI_ENVELOPE_NONE},
 	{"debezium", SI_ENVELOPE_DEBEZIUM},
@@ -124,6 +136,7 @@ static const SiOption option_table[] = {
 	{"null", &si_option_line, AT(null_text), NULL, 0, 1024},
 	{"header_columns", &si_option_names, AT(header_columns), NULL, 1, NAMEDATALEN - 1},
 	{"encoding", &si_option_encoding, AT(encoding), "UTF8"},
+	{"key_format", &si_option_keyword, AT(key_format), "json", 0, 0, key_format_keywords},
 	{"schema", &si_option_schema, AT(schema), NULL, 1, 4 * 1024 * 1024},
 	{"envelope", &si_option_keyword, AT(envelope), "none", 0, 0, envelope_keywords},
 	{"truncate", &si_option_keyword, AT(truncate), "error", 0, 0, truncate_keywords},

@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * key_format.h
+ *	  What the keys of a topic's messages are (the option "key_format").
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_KEY_FORMAT_H
+#define SI_KEY_FORMAT_H
+
+typedef enum SiKeyFormat
+{
+	SI_KEY_JSON,				/* a document, or else a plain text; also a
+								 * key that the message's format decodes */
+	SI_KEY_TEXT,
+	SI_KEY_BYTES,
+	SI_KEY_INT16,				/* integers and float: big-endian, as Kafka's
+								 * own serializers write them */
+	SI_KEY_INT32,
+	SI_KEY_INT64,
+	SI_KEY_FLOAT64,
+	SI_KEY_UUID					/* 16 bytes, or the text */
+} SiKeyFormat;
+
+/* Does such a key have to be decoded, or are its bytes the value? */
+#define SI_KEY_IS_TYPED(key_format)	((key_format) >= SI_KEY_INT16)
+
+#endif							/* SI_KEY_FORMAT_H */
