@@ -13,8 +13,9 @@ FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes failure guc kafka_time message reason subtransaction \
 	words
 OBJS_format = avro_decimal avro_document avro_meaning avro_read avro_schema \
-	decode_avro decode_json decode_raw decode_text decoder envelope json_rest \
-	json_scan json_unescape json_verdict path_tree text_rest transcode unavailable value_text
+	decode_avro decode_json decode_key decode_raw decode_text decoder envelope \
+	json_rest json_scan json_unescape json_verdict path_tree text_rest transcode \
+	unavailable value_text
 OBJS_kafka = broker_error client committer consumer consumer_events \
 	consumer_fetch held helper lookup producer
 OBJS_options = document insert_mode nearest option_positions option_schema \
@@ -42,7 +43,7 @@ OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro envelopes types produce look preview comments dead_letters modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro envelopes types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Tests of features that a server may lack: how to detect the feature, and the

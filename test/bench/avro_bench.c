@@ -9,7 +9,8 @@
  *
  *	  cc -O2 -Isrc test/bench/avro_bench.c src/format/decode*.c \
  *		src/format/json_*.c src/format/path_tree.c src/format/avro_*.c \
- *		src/format/text_rest.c src/format/value_text.c -ljansson -lm \
+ *		src/format/text_rest.c src/format/value_text.c src/format/envelope.c \
+ *		src/format/unavailable.c -ljansson -lm \
  *		-o avro_bench
  *
  * Copyright (c) 2026, stream_ingest contributors

@@ -10,7 +10,8 @@
  *
  *	  cc -O2 -Isrc test/bench/json_scan_bench.c src/format/decode*.c \
  *		src/format/json_*.c src/format/path_tree.c src/format/avro_*.c \
- *		src/format/text_rest.c src/format/value_text.c -ljansson -lm \
+ *		src/format/text_rest.c src/format/value_text.c src/format/envelope.c \
+ *		src/format/unavailable.c -ljansson -lm \
  *		-o json_scan_bench
  *
  * Copyright (c) 2026, stream_ingest contributors

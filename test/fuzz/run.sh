@@ -31,7 +31,8 @@ for harness in test/fuzz/decode_*_fuzz.c; do
 	"$CLANG" -g -O1 -fno-omit-frame-pointer \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-Isrc "$harness" src/format/decode*.c src/format/avro_*.c src/format/json_*.c \
-		src/format/path_tree.c src/format/text_rest.c src/format/value_text.c -ljansson -lm \
+		src/format/envelope.c src/format/path_tree.c src/format/text_rest.c \
+		src/format/unavailable.c src/format/value_text.c -ljansson -lm \
 		-o "$out/$format/fuzzer"
 	echo "fuzzing $format for $seconds s"
 	set --
