@@ -88,7 +88,8 @@ si_change_datum_bytes(SiDatumMaker *maker, const SiDatumColumn *state, const SiV
 			len--;
 	}
 	end = notation == SI_BINARY_BASE64 && text->len % 4 != 0 ? NULL :
-		decode_digits(text->data, len, notation, out);
+				decode_digits(text->data, len, notation, out);
+
 	if (end == NULL)
 		return si_datum_fail(maker, state->column, ERRCODE_INVALID_TEXT_REPRESENTATION,
 							 "column \"%s\" takes a text that is not valid %s",

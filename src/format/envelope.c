@@ -66,7 +66,8 @@ struct SiEnvelope
 	const Shape *shape;
 	bool		wrapped;		/* was the last message? */
 	bool		key_wrapped;
-	View		values[2][2];	/* by wrapped, and whether the row is the old one */
+	View		values[2][2];	/* by wrapped, and whether the row is the old
+								 * one */
 	View		keys[2];		/* by wrapped */
 	View		plain_key;		/* of keys that are no object */
 };
@@ -372,7 +373,7 @@ is_deleted(const SiValue *value)
 
 bool
 si_envelope_decode(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, SiRecord *record,
-			 SiDecodeError *error)
+				   SiDecodeError *error)
 {
 	const SiValue *own;
 	bool		unwraps = envelope->shape->mark != NULL && envelope->routine == &si_decoder_json;
@@ -469,7 +470,7 @@ read_key(SiEnvelope *envelope, View *view, bool wrapped, const SiMessage *messag
 
 bool
 si_envelope_decode_key(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, SiRecord *record,
-		   SiDecodeError *error)
+					   SiDecodeError *error)
 {
 	bool		wrapped = envelope->key_wrapped;
 	SiRecord	key = {0};

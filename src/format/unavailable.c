@@ -15,7 +15,7 @@
 static bool
 is_text(const char *data, size_t len, const char *text)
 {
-	return text != NULL && len == strlen(text) && memcmp(data, text, len) == 0;
+	return text !=NULL && len == strlen(text) && memcmp(data, text, len) == 0;
 }
 
 /*
