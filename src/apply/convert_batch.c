@@ -73,13 +73,18 @@ convert_delete(SiPlan *plan, SiBatch *batch, const SiMessage *message, const SiR
 		.message = "the message is a tombstone: its value is null",
 		.safe = true
 	};
+	static const SiFailure refused_event = {
+		.sqlerrcode = ERRCODE_NULL_VALUE_NOT_ALLOWED,
+		.message = "the message deletes a row",
+		.safe = true
+	};
 	SiFailure	failure = {0};
 	bool		converted;
 
 	switch (event != NULL ? plan->writer->deletes : plan->writer->tombstones)
 	{
 		case SI_TOMBSTONE_REFUSED:
-			return keep_failure(plan, &refused);
+			return keep_failure(plan, event != NULL ? &refused_event : &refused);
 		case SI_TOMBSTONE_DELETES:
 			break;
 		default:

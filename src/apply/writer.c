@@ -327,9 +327,9 @@ tombstone_use(const SiWriter *writer)
 }
 
 /*
- * What becomes of a message that says that its row is deleted.  The option
- * "tombstones" does not turn that off: such an event is no tombstone, which may
- * follow it.
+ * What becomes of a message that says that its row is deleted.  In upsert mode
+ * the option "tombstones" does not turn that off: such an event is no tombstone,
+ * which may follow it.
  */
 static SiTombstoneUse
 event_use(const SiWriter *writer)
@@ -340,8 +340,12 @@ event_use(const SiWriter *writer)
 		return SI_TOMBSTONE_IGNORED;
 	if (writer->subscription->apply != NULL)
 		return SI_TOMBSTONE_IS_ROW;
-	return writer->spec.mode->updates || options->tombstones == SI_TOMBSTONES_DELETE ?
-		SI_TOMBSTONE_DELETES : SI_TOMBSTONE_IGNORED;
+	if (writer->spec.mode->updates || options->tombstones == SI_TOMBSTONES_DELETE)
+		return SI_TOMBSTONE_DELETES;
+
+	/* a retry of dead letters relies on this: it deletes nothing */
+	return options->tombstones == SI_TOMBSTONES_ERROR ?
+		SI_TOMBSTONE_REFUSED : SI_TOMBSTONE_IGNORED;
 }
 
 SiWriter *
