@@ -13,7 +13,7 @@
 #include "catalog/pg_type.h"
 #include "utils/lsyscache.h"
 
-#include "apply/change_datum.h"
+#include "apply/datum.h"
 #include "apply/unix_time.h"
 
 /* Beyond these no day is a date, not even in another calendar. */

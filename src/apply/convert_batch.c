@@ -12,8 +12,8 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "apply/change_datum.h"
 #include "apply/convert_batch.h"
+#include "apply/datum.h"
 #include "apply/protect.h"
 
 /* A decoder's error as a failure in the batch context. */

@@ -29,7 +29,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "apply/change_datum.h"
 #include "apply/datum.h"
 #include "apply/jsonb_push.h"
 #include "apply/unix_time.h"

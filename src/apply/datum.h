@@ -115,4 +115,23 @@ extern bool si_datum_fail_soft(SiDatumMaker *maker, const SiColumn *column);
 /* Fill in the failure for a point in time out of range.  Returns false. */
 extern bool si_datum_out_of_range(SiDatumMaker *maker, const SiColumn *column);
 
+/* ---- change_datum.c: notations of change events ---- */
+
+/*
+ * The bytes that a JSON string stands for, by the option "binary_text"; in the
+ * current memory context.  False with the maker's failure filled.
+ */
+extern bool si_change_datum_bytes(SiDatumMaker *maker, const SiDatumColumn *state,
+								  const SiValue *text, SiValue *bytes);
+
+/* Does a number count days for this column? */
+extern bool si_change_datum_counts_days(const SiDatumMaker *maker, const SiDatumColumn *state);
+
+/* The date that so many days after 1970 are.  False with the failure filled. */
+extern bool si_change_datum_date(SiDatumMaker *maker, const SiDatumColumn *state,
+								 const SiValue *number, SiValue *date);
+
+/* What to do about this error of a change event's value, or NULL. */
+extern char *si_change_datum_hint(const SiColumn *column, int sqlerrcode);
+
 #endif							/* SI_DATUM_H */

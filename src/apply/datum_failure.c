@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include "apply/change_datum.h"
 #include "apply/datum.h"
 
 /* Fill in the failure, in our own words; column may be NULL. */

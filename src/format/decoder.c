@@ -19,7 +19,6 @@
 #include <string.h>
 
 #include "format/decoder.h"
-#include "format/envelope.h"
 
 /*
  * Under AddressSanitizer the unused parts of a chunk are poisoned, so that a

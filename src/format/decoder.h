@@ -230,4 +230,32 @@ extern const SiDecoderRoutine si_decoder_avro;
 /* Keys that are one value, whatever the format of values is: decode_key alone. */
 extern const SiDecoderRoutine si_decoder_key;
 
+/*
+ * ---- envelope.c: messages that are more than a row; called by decoder.c ----
+ */
+
+typedef struct SiEnvelope SiEnvelope;
+
+/* Is a message of these options more than a row? */
+extern bool si_envelope_needed(const SiFormatOptions *options);
+
+/*
+ * Make an envelope over a routine.  The plan, and what the options point to,
+ * must outlive it.  NULL when out of memory.
+ */
+extern SiEnvelope *si_envelope_create(const SiDecoderRoutine *routine, const SiDecodePlan *plan,
+									  const SiFormatOptions *options);
+
+/*
+ * Decode the value of a message that has one, as a routine does, but that
+ * record->fields may be exchanged; sets record->op.
+ */
+extern bool si_envelope_decode(SiEnvelope *envelope, const SiMessage *message, SiArena *arena,
+							   SiRecord *record, SiDecodeError *error);
+
+/* Decode the fields of a key that is JSON, of a message that has one. */
+extern bool si_envelope_decode_key(SiEnvelope *envelope, const SiMessage *message, SiArena *arena,
+								   SiRecord *record, SiDecodeError *error);
+extern void si_envelope_destroy(SiEnvelope *envelope);
+
 #endif							/* SI_DECODER_H */

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/envelope.h"
+#include "format/decoder.h"
 #include "format/unavailable.h"
 
 /* Steps that an envelope puts before those of the plan. */
