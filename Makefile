@@ -10,40 +10,47 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 # By folder, lowest floor first (src/README.md).  Listed, so that a stray file
 # cannot join the build.
 FOLDERS = common format kafka options shmem catalog apply process functions
-OBJS_common = bytes failure guc kafka_time message reason subtransaction \
-	words
-OBJS_format = avro_decimal avro_document avro_meaning avro_read avro_schema \
-	decode_avro decode_json decode_key decode_raw decode_text decoder envelope \
-	json_rest json_scan json_unescape json_verdict path_tree text_rest transcode \
+OBJS_common = bytes clock failure guc kafka_time message reason schema_name \
+	subtransaction thread words
+OBJS_format = ahead avro_document avro_meaning avro_program avro_read \
+	avro_schema decimal decode_avro decode_json decode_key decode_protobuf \
+	decode_raw decode_text decoder envelope json_inner json_rest json_scan \
+	json_unescape json_verdict match_names path_tree proto_build \
+	proto_builtin proto_descriptor proto_document proto_known proto_parse \
+	proto_program proto_read proto_scalar proto_schema proto_text \
+	proto_token schema_cache schema_id schema_store text_rest transcode \
 	unavailable value_text
 OBJS_kafka = broker_error client committer consumer consumer_events \
-	consumer_fetch held helper lookup producer
+	consumer_fetch held helper lookup producer registry registry_answer \
+	registry_http side_thread
 OBJS_options = document insert_mode nearest option_positions option_schema \
-	option_types options property property_table server_options
-OBJS_shmem = lock_wait slots
+	option_types options property property_table registry_options \
+	server_options
+OBJS_shmem = crash_count lock_wait slots
 OBJS_catalog = count_changes dead_letter event fixed_sql position \
-	position_judge progress session settings subscription_columns subscriptions \
-	transaction unlogged
-OBJS_apply = apply change_datum column_default convert convert_batch datum datum_failure \
-	decoded_value direct direct_target fast_input format isolate jsonb_push key \
-	mapping mapping_source other_index outcome plan protect reduce retry \
-	row_notes rows show statement statement_text tombstone typed_datum unix_time \
-	user_sql write writer
+	position_judge progress session settings subscription_columns \
+	subscriptions transaction unlogged
+OBJS_apply = apply change_datum column_default convert convert_ahead convert_batch datum \
+	datum_failure decoded_value direct direct_target extended_json \
+	fast_input fast_numeric format isolate jsonb_push key left_out mapping \
+	mapping_source other_index outcome plan protect reduce retry row_notes \
+	rows schemas show statement statement_text tombstone typed_datum \
+	unix_time user_sql write writer
 OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \
 	object_ddl places publisher scanner suspension turn utility worker \
 	worker_apply worker_contact worker_fetch worker_limits worker_partitions \
-	worker_prepare worker_rate worker_run worker_status worker_stream \
-	worker_wait
+	worker_prepare worker_rate worker_run worker_schemas worker_status \
+	worker_stream worker_wait
 OBJS_functions = arguments connection destination functions \
 	functions_dead_letters functions_decode functions_look functions_preview \
 	functions_produce functions_steer functions_wait infer outbox preview \
 	restored subscription topic_reader upcoming views
 OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(folder)/%.o))
 
-TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
+TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/disturb.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro envelopes types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro envelopes schemas documents protobuf types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Tests of features that a server may lack: how to detect the feature, and the
@@ -58,7 +65,7 @@ REGRESS += $(foreach test,$(DEMANDING),$(if $(CAN_$(test)),$(test)))
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
-EXTRA_CLEAN = src/exports.map $(OBJS:.o=.d) $(TEST_PROGRAMS) test/avro_dump test/decoder_test tmp_check tmp_check_regress
+EXTRA_CLEAN = src/exports.map $(OBJS:.o=.d) $(TEST_PROGRAMS) test/ahead_test test/decoder_dump test/decoder_test test/instructions tmp_check tmp_check_regress
 
 PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
@@ -70,6 +77,9 @@ need = $(if $(shell $(PKG_CONFIG) --exists '$(1) >= $(2)' && echo yes),,\
 	$(error stream_ingest needs $(1) $(2) or newer: install $(3) (Debian: apt-get install $(3) pkg-config)))
 $(call need,rdkafka,2.0.2,librdkafka-dev)
 $(call need,jansson,2.14,libjansson-dev)
+ifneq ($(with_schema_registry),no)
+$(call need,libcurl,7.77,libcurl4-openssl-dev)
+endif
 
 PG_MAJOR := $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
 ifeq ($(PG_MAJOR),)
@@ -80,8 +90,13 @@ $(error stream_ingest needs PostgreSQL 15 or newer, and $(PG_CONFIG) belongs to 
 endif
 endif
 
-LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags rdkafka jansson)
-SHLIB_LINK = $(shell $(PKG_CONFIG) --libs rdkafka jansson) -Wl,--version-script=src/exports.map
+# The client of schema registries needs libcurl; with_schema_registry=no does
+# without both.
+with_schema_registry ?= yes
+LIBRARIES = rdkafka jansson $(if $(filter no,$(with_schema_registry)),,libcurl)
+LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(LIBRARIES)) \
+	$(if $(filter no,$(with_schema_registry)),,-DSI_SCHEMA_REGISTRY)
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LIBRARIES)) -Wl,--version-script=src/exports.map
 
 # The server's own headers do not build without a warning under -Wextra.
 PG_CPPFLAGS = -I$(top)/src $(LIBRARY_CFLAGS) -MMD -MP
@@ -138,21 +153,32 @@ test/neighbour.so: test/neighbour.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $<
 
 # Loaded by sql/fast_input.sql.
-test/fast_input_test.so: test/fast_input_test.c src/apply/fast_input.c
+test/fast_input_test.so: test/fast_input_test.c src/apply/fast_input.c src/apply/fast_numeric.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # Loaded by sql/typed_datum.sql.
-test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_input.c apply/jsonb_push.c apply/typed_datum.c format/json_scan.c format/json_unescape.c format/value_text.c)
+test/typed_datum_test.so: test/typed_datum_test.c $(addprefix src/,apply/fast_input.c apply/fast_numeric.c apply/jsonb_push.c apply/typed_datum.c format/json_scan.c format/json_unescape.c format/value_text.c)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $(filter %.c,$^)
 
 # The decoders need no server, so these run under the sanitizers.
-PURE_SOURCES = $(patsubst %,src/format/%.c,$(filter-out transcode,$(OBJS_format)))
-test/decoder_test test/avro_dump: %: %.c $(PURE_SOURCES)
+PURE_SOURCES = $(patsubst %,src/format/%.c,$(filter-out ahead transcode,$(OBJS_format))) src/common/schema_name.c
+test/decoder_test test/decoder_dump: %: %.c $(PURE_SOURCES)
 	$(CC) -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -I$(top)/src -o $@ $^ \
 		$(shell $(PKG_CONFIG) --cflags --libs jansson) -lm
+
+# What runs in a thread, which calls nothing of the server: under ThreadSanitizer,
+# and as it is built to count its instructions.
+THREAD_SOURCES = $(PURE_SOURCES) $(addprefix src/,format/ahead.c common/message.c common/thread.c apply/convert_ahead.c apply/fast_input.c apply/fast_numeric.c)
+test/ahead_test: THREAD_CFLAGS = -O1 -fsanitize=thread
+test/instructions: THREAD_CFLAGS = -O2
+test/ahead_test test/instructions: %: %.c test/without_server.h $(THREAD_SOURCES)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu99 -g $(THREAD_CFLAGS) -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+		-Wno-missing-field-initializers -Wno-cast-function-type $(if $(MAINTAINER),-Werror) -I$(top)/test \
+		$(filter-out -MMD -MP,$(CPPFLAGS)) -o $@ $(filter %.c,$^) $(shell $(PKG_CONFIG) --libs jansson) -lm -lpthread
 
 # pg_regress's tests find the embedded broker in their environment.
 pg_regress_program = $(top_builddir)/src/test/regress/pg_regress

@@ -55,7 +55,8 @@ MIIB
     connections_max_idle_ms '60000',
     reconnect_backoff_max_ms '2000',
     api_version_request_timeout_ms '5000',
-    group_prefix 'team-a.');
+    group_prefix 'team-a.',
+    client_id 'quota-a');
 
 -- what was said stays as it was said
 SELECT srvname, srvoptions FROM pg_foreign_server
@@ -127,7 +128,7 @@ ALTER SERVER si_plain OPTIONS (ADD "sasl.kerberos.principal" 'a; touch /tmp/evil
 ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_token_endpoint_url 'http://localhost/');
 ALTER SERVER si_plain OPTIONS (ADD metadata_broker_list 'broker1');
 ALTER SERVER si_plain OPTIONS (ADD group_id 'mine');
-ALTER SERVER si_plain OPTIONS (ADD client_id 'mine');
+ALTER SERVER si_plain OPTIONS (ADD client_id 'two words');
 ALTER SERVER si_plain OPTIONS (ADD auto_offset_reset 'earliest');
 ALTER SERVER si_plain OPTIONS (ADD enable_auto_commit 'true');
 ALTER SERVER si_plain OPTIONS (ADD rebalance_cb 'x');

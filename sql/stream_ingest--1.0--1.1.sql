@@ -318,6 +318,17 @@ COMMENT ON FUNCTION stream_ingest.skip(name, integer, bigint) IS
 COMMENT ON VIEW stream_ingest.dead_letters IS
 'messages that could not be applied, kept whole: fix the cause, then retry_dead_letters or discard_dead_letters';
 
+-- decode() also takes the server whose schema registry it asks, and headers
+DROP FUNCTION stream_ingest.decode(text, bytea, bytea, jsonb);
+CREATE FUNCTION stream_ingest.decode(
+    format text, value bytea, key bytea DEFAULT NULL, options jsonb DEFAULT '{}',
+    server name DEFAULT NULL, headers jsonb DEFAULT NULL)
+RETURNS TABLE (operation text, fields jsonb, error text)
+AS 'MODULE_PATHNAME', 'si_sql_decode'
+LANGUAGE C VOLATILE ROWS 1 PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.decode(text, bytea, bytea, jsonb, name, jsonb) IS
+'what a message is to a subscription of this format: its operation and all its fields, or why it is bad';
+
 --
 -- Rights: last, so that nothing is missed that was made above
 --

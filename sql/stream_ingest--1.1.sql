@@ -328,11 +328,12 @@ COMMENT ON FUNCTION stream_ingest.produce(name, text, text, text, jsonb, integer
 --
 
 CREATE FUNCTION stream_ingest.decode(
-    format text, value bytea, key bytea DEFAULT NULL, options jsonb DEFAULT '{}')
+    format text, value bytea, key bytea DEFAULT NULL, options jsonb DEFAULT '{}',
+    server name DEFAULT NULL, headers jsonb DEFAULT NULL)
 RETURNS TABLE (operation text, fields jsonb, error text)
 AS 'MODULE_PATHNAME', 'si_sql_decode'
-LANGUAGE C STABLE ROWS 1 PARALLEL UNSAFE;
-COMMENT ON FUNCTION stream_ingest.decode(text, bytea, bytea, jsonb) IS
+LANGUAGE C VOLATILE ROWS 1 PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.decode(text, bytea, bytea, jsonb, name, jsonb) IS
 'what a message is to a subscription of this format: its operation and all its fields, or why it is bad';
 -- Looking before one leaps
 --

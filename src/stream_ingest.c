@@ -12,6 +12,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "common/clock.h"
 #include "common/guc.h"
 #include "process/ddl.h"
 #include "process/launcher.h"
@@ -29,6 +30,7 @@ extern PGDLLEXPORT void _PG_init(void);
 void
 _PG_init(void)
 {
+	si_clock_init();
 	si_guc_init();
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;

@@ -1,6 +1,6 @@
 """Random Avro schemas and messages, read by the decoder and by fastavro.
 
-    avro_cases.py AVRO_DUMP [MESSAGES [SEED]]
+    avro_cases.py DECODER_DUMP [MESSAGES [SEED]]
 
 Half of the messages are as they should be, with arrays and maps in blocks of
 every form; the others have a byte changed, left out or put in.  What the
@@ -459,7 +459,7 @@ def main():
     print('# seed %d, fastavro %s' % (seed, fastavro.__version__), flush=True)
     cases = Cases(count, seed)
     resource.setrlimit(resource.RLIMIT_DATA, unlimited)
-    done = subprocess.run([sys.argv[1]], input=''.join(cases.lines), capture_output=True, text=True, encoding='utf-8')
+    done = subprocess.run([sys.argv[1], 'avro'], input=''.join(cases.lines), capture_output=True, text=True, encoding='utf-8')
     output = done.stdout.split('\n')[:-1]
     found, both = [], 0
     for i, line in enumerate(output):

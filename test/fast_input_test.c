@@ -49,7 +49,7 @@ typedef struct Subject
 {
 	Oid			type;
 	int32		typmod;
-	si_fast_input_routine routine;
+	const SiFastInput *fast;
 	FmgrInfo	input;
 	Oid			typioparam;
 	int16		typlen;
@@ -63,8 +63,8 @@ init_subject(Subject *subject, Oid type, int32 typmod)
 
 	subject->type = type;
 	subject->typmod = typmod;
-	subject->routine = si_fast_input_find(type, typmod);
-	if (subject->routine == NULL)
+	subject->fast = si_fast_input_find(type, typmod);
+	if (subject->fast == NULL)
 		elog(ERROR, "type %s has no routine", format_type_be(type));
 	getTypeInputInfo(type, &input, &subject->typioparam);
 	fmgr_info(input, &subject->input);
@@ -81,7 +81,7 @@ compare(Subject *subject, char *text)
 	Datum		own;
 
 	memcpy(exact, text, len);
-	if (!subject->routine(exact, len, subject->typmod, &fast))
+	if (!si_fast_input_read(subject->fast, exact, len, subject->typmod, &fast))
 		return LEFT;
 	own = InputFunctionCall(&subject->input, text, subject->typioparam, subject->typmod);
 	return datumIsEqual(fast, own, subject->typbyval, subject->typlen) ? SAME : DIFFERENT;

@@ -42,7 +42,7 @@ breach()
 # matches PATTERN FILE...: like grep, and no match is no failure.
 matches()
 {
-	[ $# -lt 2 ] || grep -nE -- "$@" /dev/null || [ $? -eq 1 ]
+	[ $# -lt 2 ] || grep -nIE -- "$@" /dev/null || [ $? -eq 1 ]
 }
 
 sources=(src/**/*.[ch])
@@ -50,7 +50,7 @@ texts=(src/** test/** sql/** examples/** doc/** .ci/** Makefile *.control *.md .
 files=()
 for file in "${texts[@]}"; do
 	case $file in
-		*.o | *.so | *.bc | *.d | src/exports.map | test/mock_broker | test/produce | test/kafka_admin | test/decoder_test | *.png | *.pyc) ;;
+		*.o | *.so | *.bc | *.d | src/exports.map | test/mock_broker | test/produce | test/kafka_admin | test/ahead_test | test/decoder_test | test/instructions | *.png | *.pyc) ;;
 		*) [ ! -f "$file" ] || files+=("$file") ;;
 	esac
 done

@@ -7,7 +7,9 @@
 #   long.sh tap [FILE...]     the TAP tests, or these of them
 #
 # Parts: fresh (fresh.sh with Debian 13), versions (versions.sh), packages
-# (packages.sh), fuzz, tap.
+# (packages.sh), soak (soak.sh), fuzz, tap, paths (the SQL tests and the main TAP
+# tests once by each path of a row: inserted directly or by a statement, decoded
+# ahead in a thread or not).
 #
 # STREAM_INGEST_FULL=1 tells a test to use its full counts, such as 1,000,000
 # messages of user_sessions with one worker and with three, hours of random
@@ -28,25 +30,48 @@ at_short_length()
 	env -u STREAM_INGEST_FULL -u TEST_TIMEOUT -u FUZZ_SECONDS bash "$@"
 }
 
+# What a row's path could change: who decodes, and what writes.
+path_tests=(030_chaos 040_fence 060_other_types 080_upsert_property 110_bad_messages
+	120_passing 130_schema_changes 180_stop_at 200_failed_allocations 201_worker_errors
+	225_large_messages 242_same_row 260_write_paths 261_decode_ahead)
+
+run_paths()
+{
+	local direct ahead failed=0
+
+	for direct in on off; do
+		for ahead in on off; do
+			export STREAM_INGEST_CONF="stream_ingest.direct_write=$direct stream_ingest.decode_ahead=$ahead"
+			echo "$STREAM_INGEST_CONF"
+			at_short_length "$here/run.sh" regress || failed=1
+			at_short_length "$here/run.sh" tap "${path_tests[@]/%/.pl}" || failed=1
+		done
+	done
+	unset STREAM_INGEST_CONF
+	return "$failed"
+}
+
 run_part()
 {
 	case $1 in
 		fresh) at_short_length "$here/fresh.sh" trixie ;;
 		versions) at_short_length "$here/versions.sh" ;;
 		packages) bash "$here/packages.sh" ;;
+		soak) at_short_length "$here/soak.sh" ;;
 		fuzz) bash "$here/run.sh" fuzz ;;
 		tap) bash "$here/run.sh" "$@" ;;
+		paths) run_paths ;;
 	esac
 }
 
-[ $# -gt 0 ] || set -- fresh versions packages fuzz tap
+[ $# -gt 0 ] || set -- fresh versions packages soak fuzz tap paths
 if [ "$1" = tap ]; then
 	run_part "$@"
 	exit
 fi
 for part in "$@"; do
 	case $part in
-		fresh | versions | packages | fuzz | tap) ;;
+		fresh | versions | packages | soak | fuzz | tap | paths) ;;
 		*) sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 	esac
 done

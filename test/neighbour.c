@@ -10,23 +10,31 @@
  *
  * It reads nothing of ours, so that it shows what any extension would meet.
  *
+ * It also has functions of a user's that do harm to the process that calls them;
+ * for these it need not be preloaded.
+ *
  * Copyright (c) 2026, stream_ingest contributors
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
 #include "executor/executor.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "optimizer/planner.h"
 #include "tcop/utility.h"
+#include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
 PG_MODULE_MAGIC;
 
 extern void _PG_init(void);
+extern Datum crash_if(PG_FUNCTION_ARGS);
 
 /* a query's permissions have a list of their own since 16 */
 #if PG_VERSION_NUM >= 160000
@@ -144,9 +152,24 @@ transaction_ended(XactEvent event, void *arg)
 		starting = running = utilities = 0;
 }
 
+/* crash_if(text, bad text): the text, but a crash of the server if it is the bad one. */
+PG_FUNCTION_INFO_V1(crash_if);
+
+Datum
+crash_if(PG_FUNCTION_ARGS)
+{
+	text	   *word = PG_GETARG_TEXT_PP(0);
+
+	if (strcmp(text_to_cstring(word), text_to_cstring(PG_GETARG_TEXT_PP(1))) == 0)
+		raise(SIGSEGV);
+	PG_RETURN_TEXT_P(word);
+}
+
 void
 _PG_init(void)
 {
+	if (!process_shared_preload_libraries_in_progress)
+		return;
 	prev_planner = planner_hook;
 	planner_hook = plan;
 	prev_executor_start = ExecutorStart_hook;

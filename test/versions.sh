@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # The SQL tests and some TAP tests with several versions of PostgreSQL, and of
-# librdkafka beside them.
+# librdkafka beside them, and with servers that check themselves.
 #
-#   versions.sh [MAJOR...]     default: 16 17 18
+#   versions.sh [WHICH...]     default: 16 17 18 assertions sanitizers
 #
 # 16 is PyPI's package pgserver (a server without ICU and postgres_fdw), run in
 # place by run.sh; its TAP tests take the Perl modules of the installed one.
 # The others run in fresh roots of the Debian suites that have them (17: trixie,
 # 18: forky, 19: forky with experimental), where run.sh installs what it needs
-# and takes that server.
+# and takes that server.  "assertions" and "sanitizers" (of addresses and undefined
+# behaviour) are built here from the sources of the first Debian suite that has them,
+# with assertions both; the extension is built alike.  A report of a sanitizer is a
+# failure, wherever it comes from.
 #
 # Needs root, or sudo, and 5 GB in /var/tmp (or in TMPDIR); installs mmdebstrap
 # if it is not there.  Leaves nothing behind but packages and a cache; a root's
@@ -137,6 +140,76 @@ described()
 		echo "$(/usr/lib/postgresql/*/bin/postgres -V | sed "s/.*(PostgreSQL) \([^ ]*\).*/\1/"), librdkafka $(pkg-config --modversion rdkafka)"'
 }
 
+# ---- servers of our own
+
+# Fills the directory source with PostgreSQL's sources.
+get_source()
+{
+	local entry suite dir=$work/source options
+
+	for entry in bookworm:15 forky:18 trixie:17; do
+		suite=${entry%%:*}
+		rm -rf "$dir"
+		mkdir -p "$dir/apt/lists/partial"
+		root_sources "$suite" | grep " $suite main\$" | sed 's/^deb /deb-src /' >"$dir/apt/sources.list"
+		options=(-o Dir::Etc::SourceList="$dir/apt/sources.list" -o Dir::Etc::SourceParts=-
+			-o Dir::State::Lists="$dir/apt/lists" -o Acquire::Check-Valid-Until=false -o Acquire::Retries=3
+			-o APT::Sandbox::User=root -qq)
+		if apt-get "${options[@]}" update &&
+			(cd "$dir/apt" && apt-get "${options[@]}" source --download-only "postgresql-${entry##*:}") &&
+			tar -C "$dir" --strip-components=1 -xjf "$dir"/apt/postgresql-*.orig.tar.bz2; then
+			return
+		fi
+	done >>"$work/log" 2>&1
+	return 1
+}
+
+# build_server DIR FLAG...: with assertions, and the compiler's flags.
+build_server()
+{
+	local dir=$1
+
+	shift
+	(cd "$work/source" &&
+		./configure -q --prefix="$dir" --enable-cassert --enable-debug --enable-tap-tests --without-icu \
+			--without-readline CFLAGS="-O1 -g $*" LDFLAGS="$*" &&
+		nice make -s -j"$(nproc)" install && nice make -s -C contrib/postgres_fdw install) >>"$work/log" 2>&1
+}
+
+# reports: what the sanitizers have found.
+reports()
+{
+	find "$work/reports" -type f -exec cat {} +
+}
+
+# run_own KIND [FLAG...]: a build with these flags of the compiler.
+run_own()
+{
+	local kind=$1 began=$SECONDS program=$work/own/bin/pg_config
+
+	shift
+	: >"$work/log"
+	need_packages 'bison: command -v bison' 'flex: command -v flex' 'perl: command -v perl' \
+		'bzip2: command -v bzip2' 'zlib1g-dev: test -e /usr/include/zlib.h'
+	need_build_packages
+	# programs that build and run leak what they allocate until they end
+	export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0:log_path=$work/reports/report
+	export UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1:log_path=$work/reports/report
+	rm -rf "$work/reports" "$work/own"
+	mkdir -m 1777 "$work/reports"
+	if ! get_source || ! build_server "$work/own" "$@"; then
+		tail -n 20 "$work/log"
+		not_to_be_had "$kind" "$began"
+		return
+	fi
+	# sanitizers make the compiler see overflows that are none
+	run_tests env PG_CONFIG="$program" MAINTAINER= bash "$STREAM_INGEST_TOP/test/run.sh"
+	[ -z "$(reports)" ] || { bad=$((bad + 1)); reports | head -n 100; }
+	verdict "$("$program" --version | sed 's/PostgreSQL //'), $kind" "$began"
+	unset ASAN_OPTIONS UBSAN_OPTIONS
+	rm -rf "$work/own" "$work/source"
+}
+
 finish()
 {
 	local status=$?
@@ -151,10 +224,10 @@ if [ "$(id -u)" -ne 0 ]; then
 	as_root env TAP_FILES="${tap_files[*]}" TMPDIR="${TMPDIR:-/var/tmp}" bash "${BASH_SOURCE[0]}" "$@"
 	exit
 fi
-[ $# -gt 0 ] || set -- 16 17 18
+[ $# -gt 0 ] || set -- 16 17 18 assertions sanitizers
 for major in "$@"; do
 	case $major in
-		16 | 17 | 18 | 19) ;;
+		16 | 17 | 18 | 19 | assertions | sanitizers) ;;
 		*) sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 	esac
 done
@@ -167,6 +240,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 share_cache
 bash "$STREAM_INGEST_TOP/test/kafka.sh" jars >/dev/null
+bash "$STREAM_INGEST_TOP/test/registry.sh" jars >/dev/null
 cache=$(cache_dir)
 for major in "$@"; do
 	case $major in
@@ -174,6 +248,10 @@ for major in "$@"; do
 		17) run_in_root 17 trixie ;;
 		18) run_in_root 18 forky ;;
 		19) run_in_root 19 forky experimental ;;
+		assertions) run_own assertions ;;
+		sanitizers)
+			run_own sanitizers -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+			;;
 	esac
 done
 echo "$passed passed, $failed failed"

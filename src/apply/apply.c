@@ -23,6 +23,7 @@
 #include "apply/convert_batch.h"
 #include "apply/outcome.h"
 #include "apply/protect.h"
+#include "apply/schemas.h"
 #include "apply/show.h"
 #include "apply/write.h"
 #include "catalog/transaction.h"
@@ -267,6 +268,7 @@ si_apply_batch(SiPlan *plan, const SiProgressKey *key, SiBatch *batch)
 	error_context_stack = &callback;
 	batch->end = run_transaction(plan, key, batch, &advances);
 	error_context_stack = callback.previous;
+	si_convert_let_release(plan, batch);
 	if (batch->end != SI_BATCH_DONE)
 		return;
 	si_outcome_update_progress(batch, advances);
@@ -318,6 +320,8 @@ si_apply_in_transaction(SiPlan *plan, SiEntry *entries, int n, SiBatch *batch)
 	plan->settings = si_session_settings_for(plan->subscription->owner);
 	MemoryContextSwitchTo(caller);
 	si_plan_check(plan);
+	si_schemas_await(&plan->format, entries, n, plan->subscription->format,
+					 plan->subscription->server, plan->subscription->owner);
 
 	/* what is thrown reaches the server's log with the caller's statement */
 	PG_TRY();

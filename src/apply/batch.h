@@ -43,6 +43,8 @@ typedef struct SiBatch
 								 * partition in offset order, none below its
 								 * next offset */
 	int			n;
+	int			nbehind;		/* so many entries follow in the array, for
+								 * later batches: a thread may decode them */
 
 	/* given for si_apply_batch only */
 	SiProgress **progress;		/* the rows of the entries' partitions, in

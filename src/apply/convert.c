@@ -19,6 +19,7 @@
 
 #include "apply/convert.h"
 #include "apply/datum.h"
+#include "apply/extended_json.h"
 #include "common/bytes.h"
 #include "common/kafka_time.h"
 #include "common/words.h"
@@ -38,6 +39,9 @@ struct ColumnState
 	take_routine take;
 	bool		native;			/* metadata: the column's type is the source's
 								 * own */
+	Oid			base_type;
+	bool		unwraps;		/* objects of extended JSON stand for their
+								 * value */
 };
 
 struct SiConverter
@@ -163,12 +167,16 @@ choose_source(SiSourceKind source)
 }
 
 static void
-init_column(ColumnState *state, const SiColumn *column)
+init_column(ColumnState *state, const SiMapping *mapping, const SiColumn *column)
 {
+	Oid			base_type = getBaseType(column->type);
+
 	check_source_type(column);
 	si_datum_init_column(&state->datum, column);
 	state->native = column->type == native_type(column->source) && column->typmod < 0;
 	state->take = choose_source(column->source);
+	state->base_type = base_type;
+	state->unwraps = mapping->extended_json && base_type != JSONOID && base_type != JSONBOID;
 }
 
 SiConverter *
@@ -189,7 +197,7 @@ si_convert_create(const SiMapping *mapping, const char *topic)
 
 	converter->columns = palloc0(sizeof(ColumnState) * Max(mapping->ncolumns, 1));
 	for (int i = 0; i < mapping->ncolumns; i++)
-		init_column(&converter->columns[i], &mapping->columns[i]);
+		init_column(&converter->columns[i], mapping, &mapping->columns[i]);
 
 	return converter;
 }
@@ -324,6 +332,17 @@ take_absent(SiConverter *converter, ColumnState *state, Datum *result,
 	return true;
 }
 
+/* Convert a value that is neither ABSENT nor NULL. */
+static inline bool
+convert_value(SiConverter *converter, ColumnState *state, const SiValue *value,
+			  Datum *result)
+{
+	if (si_value_is_typed(value) && state->datum.typed != NULL &&
+		state->datum.typed(value, result))
+		return true;
+	return state->datum.convert(&converter->maker, &state->datum, value, result);
+}
+
 static bool
 take_field(SiConverter *converter, ColumnState *state, Datum *result,
 		   bool *isnull)
@@ -331,17 +350,27 @@ take_field(SiConverter *converter, ColumnState *state, Datum *result,
 	const SiValue *value =
 		&converter->record->fields[state->datum.column->field];
 
+	SiValue		unwrapped;
+
 	if (value->kind == SI_VALUE_ABSENT)
 		return take_absent(converter, state, result, isnull);
 	if (value->kind == SI_VALUE_NULL)
 		return take_null(converter, state, result, isnull);
 
 	*isnull = false;
-	if (si_value_is_typed(value) && state->datum.typed != NULL &&
-		state->datum.typed(value, result))
+	if (value->kind == SI_VALUE_STORED)
+	{
+		*result = (Datum) value->integer;
 		return true;
-
-	return state->datum.convert(&converter->maker, &state->datum, value, result);
+	}
+	if (state->unwraps &&
+		(value->kind == SI_VALUE_OBJECT || value->kind == SI_VALUE_ARRAY))
+	{
+		unwrapped = *value;
+		si_extended_json_unwrap(&unwrapped, state->base_type, state->datum.nested_desc != NULL);
+		value = &unwrapped;
+	}
+	return convert_value(converter, state, value, result);
 }
 
 /* The last header of this name; data is NULL if there is none. */

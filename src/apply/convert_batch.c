@@ -9,12 +9,98 @@
  */
 #include "postgres.h"
 
+#include <sched.h>
+#include <unistd.h>
+
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "apply/convert_batch.h"
 #include "apply/datum.h"
 #include "apply/protect.h"
+#include "common/guc.h"
+
+/* ---- decoding ahead ---- */
+
+/* May this process run on more than one processor? */
+static bool
+has_processors(void)
+{
+#ifdef __linux__
+	cpu_set_t	processors;
+
+	return sched_getaffinity(0, sizeof(processors), &processors) == 0 &&
+		CPU_COUNT(&processors) > 1;
+#else
+	return sysconf(_SC_NPROCESSORS_ONLN) > 1;
+#endif
+}
+
+bool
+si_convert_is_ahead(const SiPlan *plan, int n)
+{
+	if (plan->ahead_decoder == NULL || n == 0)
+		return false;
+	switch ((SiDecodeAhead) si_guc_decode_ahead)
+	{
+		case SI_DECODE_AHEAD_OFF:
+			return false;
+		case SI_DECODE_AHEAD_ON:
+			return true;
+		case SI_DECODE_AHEAD_AUTO:
+			break;
+	}
+	return n >= SI_AHEAD_WORTH && has_processors();
+}
+
+/* Have a thread decode n entries, where that pays. */
+static void
+begin_ahead(SiPlan *plan, const SiEntry *entries, int n)
+{
+	SiAheadJob	job = {
+		.first = &entries->message,
+		.stride = sizeof(SiEntry),
+		.n = n,
+		.most = plan->options->max_message_bytes,
+		.decoder = plan->ahead_decoder,
+		.convert = si_convert_ahead,
+		.arg = plan->ahead_columns
+	};
+
+	if (si_convert_is_ahead(plan, n) && si_plan_ahead(plan) != NULL)
+		(void) si_ahead_begin(plan->ahead, &job);
+}
+
+static void
+end_ahead(SiPlan *plan)
+{
+	if (plan->ahead != NULL)
+		si_ahead_end(plan->ahead);
+}
+
+/*
+ * Have a thread decode the batch, unless it is at it, with most of it, since the
+ * batch before.
+ */
+static void
+join_ahead(SiPlan *plan, const SiBatch *batch)
+{
+	if (plan->ahead != NULL && batch->reach > 0 &&
+		si_ahead_begins_with(plan->ahead, &batch->entries[0].message) > batch->reach / 2)
+		return;
+	end_ahead(plan);
+	begin_ahead(plan, batch->entries, batch->reach);
+}
+
+void
+si_convert_let_release(SiPlan *plan, const SiBatch *batch)
+{
+	if (batch->nbehind == 0 || plan->ahead == NULL ||
+		si_ahead_begins_with(plan->ahead, &batch->entries[batch->n].message) == 0)
+		end_ahead(plan);
+}
+
+/* ---- a message ---- */
 
 /* A decoder's error as a failure in the batch context. */
 static SiFailure *
@@ -142,12 +228,16 @@ convert_message(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *v
 	SiDecodeError error;
 	SiFailure	failure = {0};
 	SiFailure  *too_large = refuse_large(plan, message);
+	const SiRecord *ahead;
 
 	if (too_large != NULL)
 		return too_large;
 	if (message->value == NULL && plan->writer->tombstones != SI_TOMBSTONE_IS_ROW)
 		return convert_delete(plan, batch, message, NULL, values, nulls);
-	if (!decode_message(plan, plan->decoder, message, &record, &error))
+	ahead = plan->ahead ? si_ahead_take(plan->ahead, batch->converted, message) : NULL;
+	if (ahead != NULL)
+		record = *ahead;
+	else if (!decode_message(plan, plan->decoder, message, &record, &error))
 		return decode_failure(plan, &error);
 	if (record.op == SI_OP_IGNORE)
 		return NULL;
@@ -209,12 +299,11 @@ convert_messages(SiPlan *plan, void *arg)
  * What an input function throws ends the subtransaction; batch->converted tells
  * the message, and the next subtransaction continues behind it.
  */
-void
-si_convert_batch(SiPlan *plan, SiBatch *batch)
+static void
+convert_all(SiPlan *plan, SiBatch *batch)
 {
 	SiFailure  *thrown;
 
-	si_fault_run_begin(&batch->fault_run, batch->breaker, batch->reach >= SI_BATCH_IS_LARGE);
 	while ((thrown = si_protect_run(plan, convert_messages, batch)) != NULL)
 	{
 		const SiColumn *column = si_convert_column(plan->converter);
@@ -231,4 +320,25 @@ si_convert_batch(SiPlan *plan, SiBatch *batch)
 		if (note_converted(batch, thrown))
 			break;
 	}
+}
+
+void
+si_convert_batch(SiPlan *plan, SiBatch *batch)
+{
+	si_fault_run_begin(&batch->fault_run, batch->breaker, batch->reach >= SI_BATCH_IS_LARGE);
+	join_ahead(plan, batch);
+
+	/* the caller of an error may release the messages */
+	PG_TRY();
+	{
+		convert_all(plan, batch);
+	}
+	PG_FINALLY();
+	{
+		end_ahead(plan);
+	}
+	PG_END_TRY();
+
+	/* while this batch is written, the thread is at the next one */
+	begin_ahead(plan, batch->entries + batch->n, Min(batch->nbehind, plan->options->batch_size));
 }

@@ -22,4 +22,13 @@
  */
 extern void si_convert_batch(SiPlan *plan, SiBatch *batch);
 
+/* Would a thread decode n messages ahead? */
+extern bool si_convert_is_ahead(const SiPlan *plan, int n);
+
+/*
+ * The batch's messages may be released after this: the thread is at most at those
+ * behind them.
+ */
+extern void si_convert_let_release(SiPlan *plan, const SiBatch *batch);
+
 #endif							/* SI_CONVERT_BATCH_H */

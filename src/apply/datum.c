@@ -202,7 +202,8 @@ convert_input(SiDatumMaker *maker, SiDatumColumn *state,
 
 	if (!value_text(maker, state, value, &text, &len))
 		return false;
-	if (state->fast_input != NULL && state->fast_input(text, len, state->column->typmod, result))
+	if (state->fast_input != NULL &&
+		si_fast_input_read(state->fast_input, text, len, state->column->typmod, result))
 		return true;
 	resetStringInfo(&maker->scratch);
 	appendBinaryStringInfo(&maker->scratch, text, len);

@@ -63,7 +63,7 @@ struct SiDatumColumn
 	si_datum_routine convert;
 	bool		time_of_day;	/* a time without a date */
 	bool		checks_null;	/* the input function wants to see NULLs */
-	si_fast_input_routine fast_input;	/* tried before it; or NULL */
+	const SiFastInput *fast_input;	/* tried before it; or NULL */
 	si_typed_routine typed;		/* tried first of typed values; or NULL */
 	bool		push_jsonb;		/* objects and arrays need no input function */
 	FmgrInfo	input;

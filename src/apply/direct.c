@@ -5,8 +5,8 @@
  *
  * Rows are formed as tuples of the target when they are added, and kept until
  * the batch ends: a write that fails is repeated with parts of them.  A write
- * first evaluates defaults, if there are any, and routes all its rows, and then inserts partition by partition, up to
- * MAX_BUFFERED rows at a time; so rows of one partition keep the messages'
+ * first evaluates defaults, if there are any, and routes all its rows, and then
+ * inserts partition by partition, up to MAX_BUFFERED rows at a time; so rows of one partition keep the messages'
  * order.
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -32,6 +32,7 @@
 #include "apply/column_default.h"
 #include "apply/direct.h"
 #include "apply/direct_target.h"
+#include "apply/left_out.h"
 #include "common/compat.h"
 
 /* Rows inserted by one call of the access method, as in COPY. */
@@ -54,6 +55,7 @@ struct SiDirect
 	bool	   *nulls;
 	ColumnDefault *defaults;
 	int			ndefaults;
+	bool		harmless;		/* defaults have no effect but their value */
 
 	/* the batch */
 	MemoryContext context;
@@ -61,6 +63,7 @@ struct SiDirect
 	int64	   *absent;			/* by row: the words of absent bits */
 	int			ntuples;
 	int			row;			/* at which a write is; -1 if not known */
+	SiLeftOut	left_out;
 };
 
 /* The rows of a write that go to the same table: a list by row number. */
@@ -70,6 +73,7 @@ typedef struct Share
 	int			first;
 	int			last;
 	int			nrows;
+	bool		leaves_out;		/* rows that fail a constraint */
 } Share;
 
 /* A write: n rows from `from` on. */
@@ -102,6 +106,7 @@ si_direct_create(Relation target, const SiMapping *mapping)
 	direct->values = palloc0(sizeof(Datum) * Max(natts, 1));
 	direct->nulls = palloc(sizeof(bool) * Max(natts, 1));
 	memset(direct->nulls, true, natts);
+	direct->harmless = true;
 	direct->defaults = palloc0(sizeof(ColumnDefault) * Max(natts, 1));
 	for (int i = 0; i < natts; i++)
 	{
@@ -117,6 +122,8 @@ si_direct_create(Relation target, const SiMapping *mapping)
 		direct->defaults[direct->ndefaults].attnum = attribute->attnum;
 		direct->defaults[direct->ndefaults].absent_bit = column ? column->absent_bit : -1;
 		direct->defaults[direct->ndefaults++].expression = (Expr *) expression;
+		if (contain_volatile_functions_not_nextval(expression))
+			direct->harmless = false;
 	}
 	return direct;
 }
@@ -133,6 +140,7 @@ si_direct_begin(SiDirect *direct, int capacity)
 	direct->tuples = palloc(sizeof(HeapTuple) * Max(capacity, 1));
 	direct->absent = palloc(sizeof(int64) * Max(capacity * nwords, 1));
 	direct->row = -1;
+	si_left_out_begin(&direct->left_out, capacity);
 }
 
 void
@@ -308,17 +316,25 @@ store_row(Write *write, ResultRelInfo *relation, int row, TupleTableSlot *slot)
 }
 
 /*
- * Check a row.  The executor has found the partition by the row, so that its
- * bounds need no check unless a trigger has changed the row since, or the
- * target itself is a partition.
+ * Check a row; false if it is left out.  The executor has found the partition by the
+ * row, so that its bounds need no check unless a trigger has changed the row since,
+ * or the target itself is a partition.
  */
-static void
-check_row(Write *write, ResultRelInfo *relation, TupleTableSlot *slot, bool changed)
+static bool
+check_row(Write *write, const Share *share, TupleTableSlot *slot, bool changed)
 {
-	if (RelationGetDescr(relation->ri_RelationDesc)->constr != NULL)
+	ResultRelInfo *relation = share->relation;
+	SiDirect   *direct = write->direct;
+
+	if (RelationGetDescr(relation->ri_RelationDesc)->constr == NULL)
+		 /* nothing to check */ ;
+	else if (!share->leaves_out)
 		ExecConstraints(relation, slot, write->estate);
+	else if (si_left_out_check(&direct->left_out, relation, slot, write->estate, direct->row))
+		return false;
 	if (relation->ri_RelationDesc->rd_rel->relispartition && (write->routing == NULL || changed))
 		ExecPartitionCheck(relation, slot, write->estate, true);
+	return true;
 }
 
 /* After a row was inserted: its index entries, and its triggers. */
@@ -373,8 +389,9 @@ insert_buffered(Write *write, ResultRelInfo *relation, TupleTableSlot **slots, c
 
 /* Insert one row of a partition that has triggers before each row. */
 static void
-insert_single(Write *write, ResultRelInfo *relation, TupleTableSlot *slot, int row)
+insert_single(Write *write, const Share *share, TupleTableSlot *slot, int row)
 {
+	ResultRelInfo *relation = share->relation;
 	TupleConstr *constraints = RelationGetDescr(relation->ri_RelationDesc)->constr;
 
 	store_row(write, relation, row, slot);
@@ -382,7 +399,7 @@ insert_single(Write *write, ResultRelInfo *relation, TupleTableSlot *slot, int r
 		return;
 	if (constraints != NULL && constraints->has_generated_stored)
 		ExecComputeStoredGenerated(relation, write->estate, slot, CMD_INSERT);
-	check_row(write, relation, slot, true);
+	(void) check_row(write, share, slot, true);
 	table_tuple_insert(relation->ri_RelationDesc, slot, write->cid, 0, NULL);
 	finish_row(write, relation, slot);
 	write->inserted++;
@@ -405,7 +422,7 @@ make_slots(Relation relation, int n)
 
 /* Insert the rows of one table. */
 static void
-insert_share(Write *write, const Share *share)
+insert_share(Write *write, Share *share)
 {
 	ResultRelInfo *relation = share->relation;
 	bool		single = relation->ri_TrigDesc && relation->ri_TrigDesc->trig_insert_before_row;
@@ -414,6 +431,7 @@ insert_share(Write *write, const Share *share)
 	int			rows[MAX_BUFFERED];
 	int			n = 0;
 
+	share->leaves_out = write->direct->left_out.most > 0 && si_left_out_possible(relation);
 	if (relation->ri_IndexRelationDescs == NULL && relation->ri_RelationDesc->rd_rel->relhasindex)
 		ExecOpenIndices(relation, false);
 	for (int i = share->first; i >= 0; i = write->next[i])
@@ -426,12 +444,12 @@ insert_share(Write *write, const Share *share)
 		ResetPerTupleExprContext(write->estate);
 		if (single)
 		{
-			insert_single(write, relation, slots[0], row);
+			insert_single(write, share, slots[0], row);
 			continue;
 		}
 		store_row(write, relation, row, slots[n]);
-		check_row(write, relation, slots[n], false);
-		rows[n++] = row;
+		if (check_row(write, share, slots[n], false))
+			rows[n++] = row;
 		if (n == nslots)
 		{
 			insert_buffered(write, relation, slots, rows, n);
@@ -527,7 +545,7 @@ end_write(Write *write)
 }
 
 int64
-si_direct_write(SiDirect *direct, int from, int n)
+si_direct_write(SiDirect *direct, int from, int n, int most_left_out)
 {
 	Relation	target = table_open(direct->target, NoLock);
 	Write		write = {.direct = direct,.from = from,.n = n};
@@ -539,6 +557,8 @@ si_direct_write(SiDirect *direct, int from, int n)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	direct->row = -1;
 	begin_write(&write, target);
+	si_left_out_begin_write(&direct->left_out, from, n,
+							direct->harmless && si_left_out_possible(write.root) ? most_left_out : 0);
 	old = MemoryContextSwitchTo(write.estate->es_query_cxt);
 	ExecBSInsertTriggers(write.estate, write.root);
 	complete_rows(&write);
@@ -546,6 +566,7 @@ si_direct_write(SiDirect *direct, int from, int n)
 	foreach(lc, write.shares)
 		insert_share(&write, lfirst(lc));
 	direct->row = -1;
+	si_left_out_end_write(&direct->left_out, from, n, &direct->row);
 	ExecASInsertTriggers(write.estate, write.root, NULL);
 	MemoryContextSwitchTo(old);
 	end_write(&write);
@@ -553,6 +574,14 @@ si_direct_write(SiDirect *direct, int from, int n)
 	CommandCounterIncrement();
 	table_close(target, NoLock);
 	return write.inserted;
+}
+
+SiFailure *
+si_direct_left_out(const SiDirect *direct, int row)
+{
+	ErrorData  *error = direct->left_out.errors[row];
+
+	return error ? si_failure_from_error(error) : NULL;
 }
 
 int

@@ -19,6 +19,7 @@
 #define SI_DIRECT_H
 
 #include "apply/mapping.h"
+#include "common/failure.h"
 #include "utils/rel.h"
 
 typedef struct SiDirect SiDirect;
@@ -40,10 +41,15 @@ extern void si_direct_put(SiDirect *direct, const Datum *values, const bool *nul
 
 /*
  * Insert n rows from the given one on; n may be 0.  Returns how many were
- * inserted: a partition's trigger can suppress a row.  Throws what an INSERT of
- * them would, and 40001 where a partition has become a foreign table meanwhile.
+ * inserted: a partition's trigger can suppress a row, and up to most_left_out
+ * rows in a row may be left out because they fail a constraint, where that makes
+ * no difference to the others.  Throws what an INSERT of them would, and 40001
+ * where a partition has become a foreign table meanwhile.
  */
-extern int64 si_direct_write(SiDirect *direct, int from, int n);
+extern int64 si_direct_write(SiDirect *direct, int from, int n, int most_left_out);
+
+/* Why the last write left out a row of it, in the current memory context; or NULL. */
+extern SiFailure *si_direct_left_out(const SiDirect *direct, int row);
 
 /* The row, counted like `from`, at which si_direct_write failed; -1 if not known. */
 extern int	si_direct_row(const SiDirect *direct);

@@ -24,14 +24,14 @@
 #include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/inet.h"
-#include "utils/numeric.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "apply/fast_input.h"
+#include "apply/fast_numeric.h"
 
 /* Digits of which any number fits into an int64. */
-#define INT64_DIGITS	18
+#define INT64_DIGITS	SI_FAST_NUMERIC_SCALE
 
 /* A decimal number: digits, the last of them scale places behind the point. */
 typedef struct Decimal
@@ -74,7 +74,7 @@ read_integer(const char *text, size_t len, int64 *result)
 }
 
 static bool
-fast_int2(const char *text, size_t len, int32 typmod, Datum *result)
+fast_int2(const char *text, size_t len, int32 typmod, void *room, Datum *result)
 {
 	int64		value;
 
@@ -85,7 +85,7 @@ fast_int2(const char *text, size_t len, int32 typmod, Datum *result)
 }
 
 static bool
-fast_int4(const char *text, size_t len, int32 typmod, Datum *result)
+fast_int4(const char *text, size_t len, int32 typmod, void *room, Datum *result)
 {
 	int64		value;
 
@@ -96,7 +96,7 @@ fast_int4(const char *text, size_t len, int32 typmod, Datum *result)
 }
 
 static bool
-fast_int8(const char *text, size_t len, int32 typmod, Datum *result)
+fast_int8(const char *text, size_t len, int32 typmod, void *room, Datum *result)
 {
 	int64		value;
 
@@ -146,7 +146,7 @@ read_decimal(const char *text, size_t len, Decimal *number)
  * itself, which FLT_EVAL_METHOD guarantees.
  */
 static bool
-fast_float8(const char *text, size_t len, int32 typmod, Datum *result)
+fast_float8(const char *text, size_t len, int32 typmod, void *room, Datum *result)
 {
 	static const double powers[] = {
 		1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13,
@@ -164,7 +164,7 @@ fast_float8(const char *text, size_t len, int32 typmod, Datum *result)
 }
 
 static bool
-fast_float4(const char *text, size_t len, int32 typmod, Datum *result)
+fast_float4(const char *text, size_t len, int32 typmod, void *room, Datum *result)
 {
 	static const float powers[] = {
 		1e0f, 1e1f, 1e2f, 1e3f, 1e4f, 1e5f, 1e6f, 1e7f, 1e8f, 1e9f, 1e10f
@@ -186,7 +186,7 @@ fast_float4(const char *text, size_t len, int32 typmod, Datum *result)
  * or there may be too many.
  */
 static bool
-fast_numeric(const char *text, size_t len, int32 typmod, Datum *result)
+fast_numeric(const char *text, size_t len, int32 typmod, void *room, Datum *result)
 {
 	Decimal		number;
 
@@ -198,14 +198,14 @@ fast_numeric(const char *text, size_t len, int32 typmod, Datum *result)
 		int			scale = (typmod - VARHDRSZ) & 0x7ff;
 		int			missing = scale - number.scale;
 
-		if (missing < 0 || number.ndigits + missing > Min(precision, INT64_DIGITS))
+		if (missing < 0 || scale > INT64_DIGITS ||
+			number.ndigits + missing > Min(precision, INT64_DIGITS))
 			return false;
 		for (; missing > 0; missing--)
 			number.digits *= 10;
 		number.scale = scale;
 	}
-	*result = NumericGetDatum(int64_div_fast_to_numeric(number.negative ? -number.digits : number.digits,
-														number.scale));
+	*result = si_fast_numeric_store(number.negative, number.digits, number.scale, room);
 	return true;
 }
 
@@ -236,7 +236,7 @@ read_byte(const char *text)
 
 /* 8-4-4-4-12 digits */
 static bool
-fast_uuid(const char *text, size_t len, int32 typmod, Datum *result)
+fast_uuid(const char *text, size_t len, int32 typmod, void *room, Datum *result)
 {
 	static const uint8 starts[UUID_LEN] = {
 		0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34
@@ -255,16 +255,15 @@ fast_uuid(const char *text, size_t len, int32 typmod, Datum *result)
 	}
 	if (all < 0)
 		return false;
-	*result = UUIDPGetDatum(memcpy(palloc(sizeof(pg_uuid_t)), &bytes, sizeof(pg_uuid_t)));
+	*result = UUIDPGetDatum(memcpy(room, &bytes, sizeof(pg_uuid_t)));
 	return true;
 }
 
 /* six bytes with colons between them */
 static bool
-fast_macaddr(const char *text, size_t len, int32 typmod, Datum *result)
+fast_macaddr(const char *text, size_t len, int32 typmod, void *room, Datum *result)
 {
 	unsigned char bytes[6];
-	macaddr    *address;
 	int			all = 0;
 
 	if (len != 17)
@@ -280,19 +279,17 @@ fast_macaddr(const char *text, size_t len, int32 typmod, Datum *result)
 	}
 	if (all < 0)
 		return false;
-	address = palloc(sizeof(macaddr));
-	memcpy(address, bytes, sizeof(bytes));
-	*result = MacaddrPGetDatum(address);
+	*result = MacaddrPGetDatum(memcpy(room, bytes, sizeof(bytes)));
 	return true;
 }
 
 /* An IPv4 address without a netmask; its numbers have no leading zeroes. */
 static bool
-fast_inet(const char *text, size_t len, int32 typmod, Datum *result)
+fast_inet(const char *text, size_t len, int32 typmod, void *room, Datum *result)
 {
 	const char *end = text +len;
 	unsigned char bytes[4];
-	inet	   *address;
+	inet	   *address = memset(room, 0, sizeof(inet));
 
 	for (int i = 0; i < 4; i++)
 	{
@@ -309,7 +306,6 @@ fast_inet(const char *text, size_t len, int32 typmod, Datum *result)
 	}
 	if (text !=end)
 		return false;
-	address = palloc0(sizeof(inet));
 	ip_family(address) = PGSQL_AF_INET;
 	ip_bits(address) = 32;
 	memcpy(ip_addr(address), bytes, sizeof(bytes));
@@ -327,6 +323,21 @@ read_two(const char *text, int *value)
 	return is_digit(text[0]) && is_digit(text[1]);
 }
 
+static const uint8 month_days[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+
+/* A year from 1 on; it begins in March here, so that its leap day is its last. */
+static int
+days_since_2000(int year, int month, int day)
+{
+	month -= 3;
+	if (month < 0)
+	{
+		month += 12;
+		year--;
+	}
+	return year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 730426;
+}
+
 /* YYYY-MM-DD, to days since 2000 */
 static bool
 read_date(const char *text, int *days)
@@ -340,9 +351,10 @@ read_date(const char *text, int *days)
 		!read_two(text +5, &month) || text[7] != '-' || !read_two(text +8, &day))
 		return false;
 	year += century * 100;
-	if (year == 0 || month < 1 || month > 12 || day < 1 || day > day_tab[isleap(year)][month - 1])
+	if (year == 0 || month < 1 || month > 12 || day < 1 ||
+		day > month_days[month - 1] + (month == 2 && isleap(year)))
 		return false;
-	*days = date2j(year, month, day) - POSTGRES_EPOCH_JDATE;
+	*days = days_since_2000(year, month, day);
 	return true;
 }
 
@@ -418,7 +430,7 @@ read_zone(const char *text, const char *end, int64 *usecs)
 }
 
 static bool
-fast_date(const char *text, size_t len, int32 typmod, Datum *result)
+fast_date(const char *text, size_t len, int32 typmod, void *room, Datum *result)
 {
 	int			days;
 
@@ -429,7 +441,7 @@ fast_date(const char *text, size_t len, int32 typmod, Datum *result)
 }
 
 static bool
-fast_time(const char *text, size_t len, int32 typmod, Datum *result)
+fast_time(const char *text, size_t len, int32 typmod, void *room, Datum *result)
 {
 	const char *end = text +len;
 	int64		usecs;
@@ -459,7 +471,7 @@ read_timestamp(const char **text, const char *end, Timestamp *timestamp)
 
 /* As the input function does, a zone is read and counts for nothing. */
 static bool
-fast_timestamp(const char *text, size_t len, int32 typmod, Datum *result)
+fast_timestamp(const char *text, size_t len, int32 typmod, void *room, Datum *result)
 {
 	const char *end = text +len;
 	Timestamp	timestamp;
@@ -474,7 +486,7 @@ fast_timestamp(const char *text, size_t len, int32 typmod, Datum *result)
 
 /* Without a zone the session's counts, which the input function knows. */
 static bool
-fast_timestamptz(const char *text, size_t len, int32 typmod, Datum *result)
+fast_timestamptz(const char *text, size_t len, int32 typmod, void *room, Datum *result)
 {
 	const char *end = text +len;
 	Timestamp	timestamp;
@@ -491,7 +503,7 @@ fast_timestamptz(const char *text, size_t len, int32 typmod, Datum *result)
 
 /* A text that is not longer in bytes than it may be in characters. */
 static bool
-fast_varchar(const char *text, size_t len, int32 typmod, Datum *result)
+fast_varchar(const char *text, size_t len, int32 typmod, void *room, Datum *result)
 {
 	if (len > typmod - VARHDRSZ)
 		return false;
@@ -501,26 +513,30 @@ fast_varchar(const char *text, size_t len, int32 typmod, Datum *result)
 
 /* ---- which type ---- */
 
-static const struct
-{
-	Oid			type;
-	bool		with_typmod;	/* may it have one, and not only none? */
-	si_fast_input_routine routine;
-}			routines[] = {
-	{INT2OID, false, fast_int2},
-	{INT4OID, false, fast_int4},
-	{INT8OID, false, fast_int8},
-	{FLOAT4OID, false, fast_float4},
-	{FLOAT8OID, false, fast_float8},
-	{NUMERICOID, true, fast_numeric},
-	{UUIDOID, false, fast_uuid},
-	{MACADDROID, false, fast_macaddr},
-	{INETOID, false, fast_inet},
-	{DATEOID, false, fast_date},
-	{TIMEOID, false, fast_time},
-	{TIMESTAMPOID, false, fast_timestamp},
-	{TIMESTAMPTZOID, false, fast_timestamptz},
+/* Where an int64 does not fit into a Datum, making one allocates. */
+#ifdef USE_FLOAT8_BYVAL
+#define BY_VALUE	true
+#else
+#define BY_VALUE	false
+#endif
+
+static const SiFastInput inputs[] = {
+	{INT2OID, false, true, 0, fast_int2},
+	{INT4OID, false, true, 0, fast_int4},
+	{INT8OID, false, BY_VALUE, 0, fast_int8},
+	{FLOAT4OID, false, true, 0, fast_float4},
+	{FLOAT8OID, false, BY_VALUE, 0, fast_float8},
+	{NUMERICOID, true, true, SI_FAST_NUMERIC_ROOM, fast_numeric},
+	{UUIDOID, false, true, sizeof(pg_uuid_t), fast_uuid},
+	{MACADDROID, false, true, sizeof(macaddr), fast_macaddr},
+	{INETOID, false, true, sizeof(inet), fast_inet},
+	{DATEOID, false, true, 0, fast_date},
+	{TIMEOID, false, BY_VALUE, 0, fast_time},
+	{TIMESTAMPOID, false, BY_VALUE, 0, fast_timestamp},
+	{TIMESTAMPTZOID, false, BY_VALUE, 0, fast_timestamptz},
 };
+
+static const SiFastInput varchar_input = {VARCHAROID, true, false, 0, fast_varchar};
 
 /* Numeric's scale may be negative or above its precision; those are rare. */
 static bool
@@ -532,17 +548,17 @@ is_usual_numeric(int32 typmod)
 	return typmod < 0 || scale <= precision;
 }
 
-si_fast_input_routine
+const SiFastInput *
 si_fast_input_find(Oid type, int32 typmod)
 {
 	if (type == VARCHAROID && typmod >= VARHDRSZ)
-		return fast_varchar;
+		return &varchar_input;
 	if (type == NUMERICOID && !is_usual_numeric(typmod))
 		return NULL;
-	for (int i = 0; i < lengthof(routines); i++)
+	for (int i = 0; i < lengthof(inputs); i++)
 	{
-		if (routines[i].type == type && (typmod < 0 || routines[i].with_typmod))
-			return routines[i].routine;
+		if (inputs[i].type == type && (typmod < 0 || inputs[i].with_typmod))
+			return &inputs[i];
 	}
 	return NULL;
 }

@@ -18,6 +18,7 @@
 
 #include "apply/format.h"
 #include "common/failure.h"
+#include "format/match_names.h"
 
 /* ---- options of another format ---- */
 
@@ -57,7 +58,10 @@ check_options(const SiDecoderRoutine *routine, const SiOptions *options)
 		{"null", SI_FORMAT_DELIMITER, options->null_text != NULL},
 		{"header_columns", SI_FORMAT_COLUMNS, options->nheader_columns > 0},
 		{"encoding", SI_FORMAT_ENCODING, options->encoding != PG_UTF8},
+		{"wire_format", SI_FORMAT_WIRE, options->wire_format != SI_WIRE_DEFAULT},
 		{"schema", SI_FORMAT_SCHEMA, options->schema != NULL},
+		{"message", SI_FORMAT_MESSAGE, options->message != NULL},
+		{"schemas", SI_FORMAT_SCHEMAS, options->nschemas > 0},
 		{"deleted_field", SI_FORMAT_DELETED, options->deleted_field != NULL},
 		{"envelope", SI_FORMAT_DEBEZIUM, options->envelope == SI_ENVELOPE_DEBEZIUM},
 		{"envelope", SI_FORMAT_CONNECT, options->envelope == SI_ENVELOPE_CONNECT},
@@ -158,6 +162,49 @@ count_names(const SiDecoderRoutine *routine, const SiMapping *mapping)
 	return n;
 }
 
+/* Does a column take the field of exactly this name, in UTF-8? */
+static bool
+has_field(const SiMapping *mapping, const char *name)
+{
+	for (int i = 0; i < mapping->decode.nfields; i++)
+	{
+		const SiWantedField *wanted = &mapping->decode.fields[i];
+
+		if (i != mapping->decode.rest_field && !wanted->of_key && wanted->nsteps > 0 &&
+			wanted->steps[0].key != NULL && strcmp(wanted->steps[0].key, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The name that a column of the messages has for the decoder: where
+ * match_names makes it mean a column of the destination, that one's.
+ */
+static const char *
+matched_name(const SiMapping *mapping, const char *name)
+{
+	char		folded[SI_MATCH_ROOM];
+	char		own[SI_MATCH_ROOM];
+	size_t		len;
+
+	if (mapping == NULL || mapping->decode.match_names == SI_MATCH_EXACT ||
+		has_field(mapping, name))
+		return name;
+	len = si_match_names_fold(mapping->decode.match_names, name, strlen(name), folded);
+	for (int i = 0; i < mapping->decode.nfields && len > 0; i++)
+	{
+		const SiWantedField *wanted = &mapping->decode.fields[i];
+
+		if (wanted->own_name &&
+			si_match_names_fold(mapping->decode.match_names, wanted->steps[0].key,
+								wanted->steps[0].key_len, own) == len &&
+			memcmp(own, folded, len) == 0)
+			return wanted->steps[0].key;
+	}
+	return name;
+}
+
 static void
 set_columns(const SiDecoderRoutine *routine, const SiMapping *mapping,
 			const SiOptions *options, SiFormatOptions *result)
@@ -173,8 +220,17 @@ set_columns(const SiDecoderRoutine *routine, const SiMapping *mapping,
 	}
 	names = palloc(sizeof(char *) * Max(n, 1));
 	for (int i = 0; i < n; i++)
-		names[i] = pstrdup(pg_server_to_any(options->header_columns[i],
-											strlen(options->header_columns[i]), PG_UTF8));
+	{
+		names[i] = matched_name(mapping,
+								pstrdup(pg_server_to_any(options->header_columns[i],
+														 strlen(options->header_columns[i]),
+														 PG_UTF8)));
+		for (int j = 0; j < i; j++)
+		{
+			if (strcmp(names[i], names[j]) == 0)
+				refuse("header_columns", "By the option \"match_names\" two of the names mean the same column.");
+		}
+	}
 	result->ncolumns = n;
 	result->columns = names;
 }
@@ -199,9 +255,11 @@ check_single_column(const SiDecoderRoutine *routine, const SiOptions *options,
 static bool
 has_column(const SiFormatOptions *format, const SiWantedField *wanted)
 {
-	if (wanted->nsteps == 0)
+	int			nsteps = si_path_outer_steps(wanted);
+
+	if (nsteps == 0)
 		return true;
-	for (int i = 0; i < format->ncolumns && wanted->nsteps == 1; i++)
+	for (int i = 0; i < format->ncolumns && nsteps == 1; i++)
 	{
 		if (wanted->steps[0].key != NULL &&
 			strlen(format->columns[i]) == wanted->steps[0].key_len &&
@@ -235,7 +293,7 @@ check_unknown(const SiMapping *mapping, const char *relname, const SiFormatOptio
 		{
 			const SiWantedField *wanted = &mapping->decode.fields[j];
 
-			taken = !wanted->of_key && wanted->nsteps == 1 && wanted->steps[0].key != NULL &&
+			taken = !wanted->of_key && si_path_outer_steps(wanted) == 1 && wanted->steps[0].key != NULL &&
 				strcmp(wanted->steps[0].key, result->columns[i]) == 0;
 		}
 		if (!taken)
@@ -276,6 +334,62 @@ check_sources(const SiDecoderRoutine *routine, const SiMapping *mapping,
 			 routine->fields == SI_FIELDS_ONE ?
 			 errhint("Say in \"mapping\" which column takes the bytes of a message, such as {\"payload\": \"$value\"}.") :
 			 errhint("The columns that the option \"header_columns\" names are none of its own; use \"mapping\" to say which column takes which.")));
+}
+
+/*
+ * How messages name their schemas: as the option says; else a format that has
+ * schemas expects Confluent's frame, unless all messages have one schema.
+ */
+static void
+set_wire_format(const SiDecoderRoutine *routine, const SiOptions *options,
+				SiFormatOptions *result)
+{
+	bool		by_id = (routine->options & SI_FORMAT_SCHEMAS) != 0 && options->schema == NULL;
+
+	result->wire_format = options->wire_format;
+	if (options->wire_format == SI_WIRE_DEFAULT)
+		result->wire_format = by_id ? SI_WIRE_CONFLUENT : SI_WIRE_NONE;
+	if (result->wire_format > SI_WIRE_NONE && options->encoding != PG_UTF8)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"encoding\" does not go with option \"wire_format\""),
+				 errdetail("What a schema registry describes is in UTF-8.")));
+}
+
+/* The schemas of the options, and the name of the message, in UTF-8. */
+static void
+set_schemas(const SiOptions *options, SiFormatOptions *result)
+{
+	SiGivenSchema *schemas = palloc(sizeof(SiGivenSchema) * Max(options->nschemas, 1));
+
+	if (options->schema != NULL)
+		result->schema = pg_server_to_any(options->schema, strlen(options->schema), PG_UTF8);
+	if (options->message != NULL)
+		result->message = pg_server_to_any(options->message, strlen(options->message), PG_UTF8);
+	for (int i = 0; i < options->nschemas; i++)
+	{
+		const char *text = options->schemas[i].text;
+
+		schemas[i].id = options->schemas[i].id;
+		schemas[i].text = pg_server_to_any(text, strlen(text), PG_UTF8);
+	}
+	result->nschemas = options->nschemas;
+	result->schemas = schemas;
+}
+
+/* Avro keys name their schemas as the values do. */
+static void
+set_keys(const SiDecoderRoutine *routine, const SiOptions *options, SiFormatOptions *result)
+{
+	if (options->key_format != SI_KEY_AVRO)
+		return;
+	if (routine != &si_decoder_avro || result->wire_format <= SI_WIRE_NONE ||
+		(result->nschemas == 0 && result->store == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"key_format\" can be \"avro\" only where messages name their schemas"),
+				 errhint("Use it with format \"avro\", a wire format, and the option \"schemas\" or a server with a schema registry.")));
+	result->key_by_id = true;
 }
 
 /* ---- change events ---- */
@@ -356,14 +470,16 @@ check_contents(const SiDecoderRoutine *routine, const SiFormatOptions *result)
 
 void
 si_format_options(const char *format, const SiMapping *mapping, const char *relname,
-				  const SiOptions *options, SiFormatOptions *result)
+				  const SiOptions *options, SiSchemaStore *store, SiFormatOptions *result)
 {
 	const SiDecoderRoutine *routine = si_decoder_find(format);
 
 	memset(result, 0, sizeof(SiFormatOptions));
 	check_options(routine, options);
-	if (options->schema != NULL)
-		result->schema = pg_server_to_any(options->schema, strlen(options->schema), PG_UTF8);
+	set_wire_format(routine, options, result);
+	set_schemas(options, result);
+	result->store = store;
+	set_keys(routine, options, result);
 	check_contents(routine, result);
 	set_envelope(options, result);
 	if (routine->fields == SI_FIELDS_NAMED)

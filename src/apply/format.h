@@ -20,7 +20,7 @@
  * Check the options of the format, and fill in *result, which lives in the
  * current memory context and points into mapping.  mapping may be NULL where
  * there is no destination; else its sources are checked, too.  relname is the
- * destination's name for messages.
+ * destination's name for messages; store is where a registry's schemas are, or NULL.
  *
  * Errors: 22023 for an option that the format does not have or COPY would not
  * take, and if no column could ever take anything; 42703 for a source that no
@@ -28,6 +28,6 @@
  */
 extern void si_format_options(const char *format, const SiMapping *mapping,
 							  const char *relname, const SiOptions *options,
-							  SiFormatOptions *result);
+							  SiSchemaStore *store, SiFormatOptions *result);
 
 #endif							/* SI_FORMAT_H */

@@ -93,6 +93,32 @@ run_length(const Search *search)
 	return Min(Min(left, search->most), Max((int) best, 1));
 }
 
+/*
+ * The next n rows were written, except those left out.  These cost no try, so runs
+ * need not be shorter for them.
+ */
+static void
+note_written(Search *search, int n)
+{
+	const SiIsolation *isolation = search->isolation;
+
+	note_rows(search->rate, n, 0);
+	search->refused = false;
+	if (isolation->left_out == NULL)
+	{
+		(void) si_fault_run_note(search->run, NULL);
+		return;
+	}
+	for (int row = search->next; row < search->next + n; row++)
+	{
+		SiFailure  *failure = isolation->left_out(isolation->arg, row);
+
+		if (failure != NULL)
+			isolation->refuse(isolation->arg, row, failure);
+		(void) si_fault_run_note(search->run, failure);
+	}
+}
+
 /* Try rows from the next one on; on success they are dealt with. */
 static SiFailure *
 try_run(Search *search, int n, int *at)
@@ -101,11 +127,9 @@ try_run(Search *search, int n, int *at)
 
 	if (failure == NULL)
 	{
+		note_written(search, n);
 		search->next += n;
 		search->writes++;
-		search->refused = false;
-		(void) si_fault_run_note(search->run, NULL);
-		note_rows(search->rate, n, 0);
 	}
 	return failure;
 }

@@ -64,9 +64,15 @@ typedef struct SiIsolation
 	 */
 	SiFailure  *(*try) (void *arg, int from, int n, int *at);
 
+	/*
+	 * Why the last try, which succeeded, left out a row of it, which is at
+	 * fault then; or NULL.  NULL itself where a try writes all its rows.
+	 */
+	SiFailure  *(*left_out) (void *arg, int row);
+
 	/* A row is at fault. */
 	void		(*refuse) (void *arg, int row, SiFailure *failure);
-	void	   *arg;			/* of both */
+	void	   *arg;			/* of all three */
 	SiFaultRate *rate;
 	SiFaultRun *run;
 	int			max_writes;		/* subtransactions that may succeed */

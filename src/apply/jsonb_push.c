@@ -27,7 +27,7 @@ typedef struct Pusher
 {
 	SiJsonScan	scan;
 	JsonbParseState *state;
-	si_fast_input_routine numeric;
+	const SiFastInput *numeric;
 } Pusher;
 
 static const char *push_value(Pusher *pusher, const char *p, JsonbIteratorToken token,
@@ -68,7 +68,7 @@ set_scalar(Pusher *pusher, const SiJsonToken *token, JsonbValue *value)
 			value->val.boolean = token->kind == SI_VALUE_TRUE;
 			return true;
 		case SI_VALUE_NUMBER:
-			if (!pusher->numeric(token->data, token->len, -1, &number))
+			if (!si_fast_input_read(pusher->numeric, token->data, token->len, -1, &number))
 				return false;
 			value->type = jbvNumeric;
 			value->val.numeric = DatumGetNumeric(number);

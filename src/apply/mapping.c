@@ -29,6 +29,7 @@
 
 #include "apply/mapping.h"
 #include "apply/mapping_source.h"
+#include "format/match_names.h"
 #include "options/nearest.h"
 
 typedef struct MappingBuilder
@@ -82,8 +83,8 @@ static void add_column(MappingBuilder *builder, int attidx);
 static bool wants_absent_bit(const MappingBuilder *builder,
 							 Form_pg_attribute att, const SiMappingSource *source);
 static int	add_source_field(MappingBuilder *builder, const SiMappingSource *source, Oid type);
-static bool same_path(const SiWantedField *a, const SiWantedField *b);
 static void add_skipped_fields(MappingBuilder *builder);
+static void check_names(const MappingBuilder *builder);
 static bool needs_field(const SiMapping *mapping);
 static const char *to_utf8(const char *text);
 static const char *to_server(const char *text);
@@ -164,6 +165,8 @@ build(MappingBuilder *builder, const char *json)
 	mapping->change_events = options->envelope == SI_ENVELOPE_DEBEZIUM;
 	mapping->binary_text = options->binary_text != SI_BINARY_AUTO ? options->binary_text :
 		options->envelope != SI_ENVELOPE_NONE ? SI_BINARY_BASE64 : SI_BINARY_BYTEA;
+	mapping->extended_json = options->extended_json;
+	mapping->decode.match_names = options->match_names;
 	mapping->decode.fields = builder->fields;
 	mapping->decode.rest_field = -1;
 	mapping->decode.key_format = options->key_format;
@@ -185,6 +188,8 @@ build(MappingBuilder *builder, const char *json)
 			add_column(builder, i);
 	}
 
+	if (options->match_names != SI_MATCH_EXACT)
+		check_names(builder);
 	mapping->needs_field = needs_field(mapping);
 	mapping->decode.find_unknown =
 		options->unknown_fields == SI_UNKNOWN_ERROR &&
@@ -253,7 +258,7 @@ read_mapping(MappingBuilder *builder, const char *json)
 		check_mapped_column(builder, att);
 		si_mapping_source_read(&builder->sources[i], NameStr(att->attname),
 							   value);
-		if (builder->sources[i].path.part != SI_PART_ROW &&
+		if (builder->sources[i].of_event &&
 			builder->options->envelope != SI_ENVELOPE_DEBEZIUM)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -371,7 +376,7 @@ set_key_source(const MappingBuilder *builder, int attidx)
 
 	if (source->state != SI_SOURCE_SET || format == SI_KEY_JSON)
 		return;
-	if (source->kind == SI_SOURCE_FIELD && source->path.of_key)
+	if (source->kind == SI_SOURCE_FIELD && source->path.of_key && !SI_KEY_HAS_FIELDS(format))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("column \"%s\" cannot take \"%s\": by the option \"key_format\" keys have no fields",
@@ -399,7 +404,7 @@ static bool
 takes_field(const SiMappingSource *source)
 {
 	return source->state == SI_SOURCE_SET && source->kind == SI_SOURCE_FIELD &&
-		!source->rest && !source->path.of_key && source->path.part == SI_PART_ROW;
+		!source->rest && !source->path.of_key && !source->of_event;
 }
 
 /* A column's own name is one key, whatever characters it holds. */
@@ -417,6 +422,7 @@ set_own_name(SiMappingSource *source, const char *name)
 	source->text = pstrdup(name);
 	source->path.nsteps = 1;
 	source->path.steps = step;
+	source->path.own_name = true;
 }
 
 /* Append the column that this attribute with a source is. */
@@ -485,34 +491,12 @@ add_source_field(MappingBuilder *builder, const SiMappingSource *source, Oid typ
 	for (int i = 0; i < decode->nfields; i++)
 	{
 		if (i != decode->rest_field &&
-			same_path(&builder->fields[i], &wanted))
+			si_mapping_source_same_path(&builder->fields[i], &wanted))
 			return i;
 	}
 
 	builder->fields[decode->nfields] = wanted;
 	return decode->nfields++;
-}
-
-static bool
-same_path(const SiWantedField *a, const SiWantedField *b)
-{
-	if (a->of_key != b->of_key || a->part != b->part || a->nsteps != b->nsteps || a->as_json != b->as_json)
-		return false;
-
-	for (int i = 0; i < a->nsteps; i++)
-	{
-		const SiPathStep *x = &a->steps[i];
-		const SiPathStep *y = &b->steps[i];
-
-		if ((x->key == NULL) != (y->key == NULL))
-			return false;
-		if (x->key == NULL ? x->index != y->index :
-			x->key_len != y->key_len ||
-			memcmp(x->key, y->key, x->key_len) != 0)
-			return false;
-	}
-
-	return true;
 }
 
 /*
@@ -529,6 +513,47 @@ add_skipped_fields(MappingBuilder *builder)
 		if (builder->skip[i] && source->state == SI_SOURCE_SET &&
 			source->kind == SI_SOURCE_FIELD && !source->rest)
 			(void) add_source_field(builder, source, TupleDescAttr(builder->desc, i)->atttypid);
+	}
+}
+
+/* The name that a column's own name becomes by match_names; NULL without one. */
+static char *
+fold_own_name(const MappingBuilder *builder, int attidx)
+{
+	const SiMappingSource *source = &builder->sources[attidx];
+	char		folded[SI_MATCH_ROOM];
+	size_t		len;
+
+	if (source->state != SI_SOURCE_SET || !source->own_name)
+		return NULL;
+	len = si_match_names_fold(builder->options->match_names, source->path.steps[0].key,
+							  source->path.steps[0].key_len, folded);
+	return len == 0 ? NULL : pnstrdup(folded, len);
+}
+
+/* Refuse two columns that one field could mean. */
+static void
+check_names(const MappingBuilder *builder)
+{
+	int			n = builder->desc->natts;
+	char	  **folded = palloc(sizeof(char *) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		folded[i] = fold_own_name(builder, i);
+		for (int j = 0; j < i && folded[i] != NULL; j++)
+		{
+			if (folded[j] == NULL || strcmp(folded[i], folded[j]) != 0)
+				continue;
+			ereport(ERROR,
+					(errcode(ERRCODE_AMBIGUOUS_COLUMN),
+					 errmsg("columns \"%s\" and \"%s\" of \"%s\" would take the same field",
+							NameStr(TupleDescAttr(builder->desc, j)->attname),
+							NameStr(TupleDescAttr(builder->desc, i)->attname),
+							builder->relname),
+					 errdetail("By the option \"match_names\" both names are the same."),
+					 errhint("Say in \"mapping\" which field one of them takes.")));
+		}
 	}
 }
 

@@ -20,6 +20,9 @@
 #include "apply/mapping_source.h"
 #include "options/nearest.h"
 
+/* What enters a string that holds JSON. */
+#define SI_INNER_JSON	"::json"
+
 /* A source while it is read, with what its errors have to name. */
 typedef struct SourceReader
 {
@@ -102,6 +105,29 @@ si_mapping_source_read(SiMappingSource *source, const char *column, json_t *json
 				   NULL);
 }
 
+bool
+si_mapping_source_same_path(const SiWantedField *a, const SiWantedField *b)
+{
+	if (a->of_key != b->of_key || a->part != b->part || a->nsteps != b->nsteps ||
+		a->as_json != b->as_json || a->own_name != b->own_name)
+		return false;
+
+	for (int i = 0; i < a->nsteps; i++)
+	{
+		const SiPathStep *x = &a->steps[i];
+		const SiPathStep *y = &b->steps[i];
+
+		if ((x->key == NULL) != (y->key == NULL))
+			return false;
+		if (x->key == NULL ? x->index != y->index :
+			x->key_len != y->key_len ||
+			memcmp(x->key, y->key, x->key_len) != 0)
+			return false;
+	}
+
+	return true;
+}
+
 /* The text of a JSON value, in the database's encoding. */
 static const char *
 dump_json(json_t *json)
@@ -131,7 +157,7 @@ read_text_source(SiMappingSource *source, const SourceReader *reader)
 static void
 read_special_source(SiMappingSource *source, const SourceReader *reader)
 {
-	size_t		len = strcspn(reader->utf8, ".[");
+	size_t		len = strcspn(reader->utf8, ".[:");
 	const SpecialSource *special = find_special(reader, len);
 	const char *tail = reader->utf8 + len;
 
@@ -149,11 +175,10 @@ static void
 read_event_source(SiMappingSource *source, const SourceReader *reader,
 				  const SpecialSource *special, const char *tail)
 {
-	SiWantedField inner = {.of_key = true};
+	SiWantedField inner = {0};
 	int			named = special->name != NULL;
 	SiPathStep *steps;
 
-	/* such a path is written like one into the key */
 	if (*tail != '\0')
 		read_path(&inner, reader, tail);
 	steps = palloc0(sizeof(SiPathStep) * (inner.nsteps + 1));
@@ -164,20 +189,28 @@ read_event_source(SiMappingSource *source, const SourceReader *reader,
 	}
 	if (inner.nsteps > 0)
 		memcpy(steps + named, inner.steps, sizeof(SiPathStep) * inner.nsteps);
+	source->of_event = true;
 	source->path.part = special->part;
 	source->path.steps = steps;
 	source->path.nsteps = inner.nsteps + named;
 }
 
-/* "$key" takes a path, "$headers" a name, which may hold dots itself. */
+/*
+ * "$key" takes a path, "$headers" a name, which may hold dots itself, and
+ * "$value" a path into the JSON that a string holds.
+ */
 static void
 read_special_tail(SiMappingSource *source, const SourceReader *reader,
 				  const SpecialSource *special, const char *tail)
 {
-	if (special->kind == SI_SOURCE_KEY)
+	bool		of_value = special->kind == SI_SOURCE_VALUE &&
+		strncmp(tail, SI_INNER_JSON, strlen(SI_INNER_JSON)) == 0;
+
+	if (special->kind == SI_SOURCE_KEY || of_value)
 	{
 		source->kind = SI_SOURCE_FIELD;
-		source->path.of_key = true;
+		source->path.of_key = !of_value;
+		source->path.part = of_value ? SI_PART_MESSAGE : SI_PART_ROW;
 		read_path(&source->path, reader, tail);
 	}
 	else if (special->kind == SI_SOURCE_HEADERS)
@@ -255,7 +288,8 @@ read_array_source(SiMappingSource *source, const SourceReader *reader, json_t *j
 }
 
 /*
- * Read a path: names parted by dots, and indexes in brackets.  The path of a
+ * Read a path: names parted by dots, indexes in brackets, and "::json", which
+ * enters a string.  The path of a
  * key's field comes with the dot or bracket that parts it from "$key".
  */
 static void
@@ -267,9 +301,15 @@ read_path(SiWantedField *path, const SourceReader *reader, const char *text)
 
 	do
 	{
-		if (*at == '[')
+		if (strncmp(at, SI_INNER_JSON, strlen(SI_INNER_JSON)) == 0 &&
+			(n > 0 || reader->utf8[0] == '$'))
+		{
+			steps[n].index = SI_STEP_JSON;
+			at += strlen(SI_INNER_JSON);
+		}
+		else if (*at == '[')
 			at = read_index_step(&steps[n], reader, at);
-		else if (n == 0 && !path->of_key)
+		else if (n == 0 && reader->utf8[0] != '$')
 			at = read_name_step(&steps[n], reader, at);
 		else if (*at == '.')
 			at = read_name_step(&steps[n], reader, at + 1);
@@ -286,7 +326,11 @@ read_path(SiWantedField *path, const SourceReader *reader, const char *text)
 static const char *
 read_name_step(SiPathStep *step, const SourceReader *reader, const char *text)
 {
+	const char *inner = strstr(text, SI_INNER_JSON);
 	size_t		len = strcspn(text, ".[]");
+
+	if (inner != NULL && (size_t) (inner - text) <len)
+		len = inner - text;
 
 	if (len == 0)
 		bad_path(reader, text, "The name of a field is expected");

@@ -33,6 +33,8 @@ typedef struct SiMappingSource
 	const char *text;			/* as the user wrote it */
 	bool		own_name;		/* not named in "mapping" */
 	bool		rest;			/* SI_SOURCE_FIELD: "$rest", no path */
+	bool		of_event;		/* SI_SOURCE_FIELD: "$op", "$source",
+								 * "$before" */
 	SiWantedField path;			/* SI_SOURCE_FIELD */
 	const char *header;			/* SI_SOURCE_HEADER */
 } SiMappingSource;
@@ -42,5 +44,8 @@ typedef struct SiMappingSource
  * current memory context.  Error 22023 for a bad one, naming column and source.
  */
 extern void si_mapping_source_read(SiMappingSource *source, const char *column, json_t *json);
+
+/* Do two columns take the same of a message, so that one field serves both? */
+extern bool si_mapping_source_same_path(const SiWantedField *a, const SiWantedField *b);
 
 #endif							/* SI_MAPPING_SOURCE_H */

@@ -17,6 +17,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -27,6 +28,8 @@
 
 #include "apply/format.h"
 #include "apply/plan.h"
+#include "apply/schemas.h"
+#include "format/schema_store.h"
 
 /* All plans of this process, for the callbacks that make them stale. */
 static SiPlan *live = NULL;
@@ -84,6 +87,10 @@ release_plan(void *arg)
 	if (plan->arena != NULL)
 		si_arena_destroy(plan->arena);
 	plan->arena = NULL;
+	si_ahead_destroy(plan->ahead);
+	plan->ahead = NULL;
+	si_schema_store_free(plan->store);
+	plan->store = NULL;
 }
 
 /* The same for what si_plan_check made. */
@@ -100,6 +107,11 @@ release_made(void *arg)
 	if (plan->unread_decoder)
 		si_decoder_destroy(plan->unread_decoder);
 	plan->unread_decoder = NULL;
+	if (plan->ahead)
+		si_ahead_end(plan->ahead);
+	if (plan->ahead_decoder)
+		si_decoder_destroy(plan->ahead_decoder);
+	plan->ahead_decoder = NULL;
 	plan->made_context = NULL;
 	plan->partitions = NIL;
 }
@@ -117,7 +129,7 @@ on_delete(MemoryContext context, MemoryContextCallbackFunction function, void *a
 }
 
 SiPlan *
-si_plan_create(const SiSubscription *subscription, const SiOptions *options, bool direct)
+si_plan_create(const SiSubscription *subscription, const SiOptions *options, bool of_worker)
 {
 	MemoryContext context;
 	SiPlan	   *plan;
@@ -128,7 +140,7 @@ si_plan_create(const SiSubscription *subscription, const SiOptions *options, boo
 	plan = MemoryContextAllocZero(context, sizeof(SiPlan));
 	plan->subscription = subscription;
 	plan->options = options;
-	plan->direct = direct;
+	plan->of_worker = of_worker;
 	plan->context = context;
 	plan->batch_context = AllocSetContextCreate(context, "stream_ingest batch",
 												ALLOCSET_DEFAULT_SIZES);
@@ -162,6 +174,34 @@ si_plan_begin_batch(SiPlan *plan)
 	MemoryContextReset(plan->row_context);
 	MemoryContextReset(plan->batch_context);
 	si_arena_reset(plan->arena);
+}
+
+/*
+ * Exit callback: end the threads.  It is registered later, and so called earlier,
+ * than what releases the messages that a thread may be reading.
+ */
+static void
+end_threads(int code, Datum arg)
+{
+	for (SiPlan *plan = live; plan != NULL; plan = plan->next_live)
+	{
+		si_ahead_destroy(plan->ahead);
+		plan->ahead = NULL;
+	}
+}
+
+SiAhead *
+si_plan_ahead(SiPlan *plan)
+{
+	static bool registered = false;
+
+	if (plan->ahead != NULL)
+		return plan->ahead;
+	if (!registered)
+		before_shmem_exit(end_threads, (Datum) 0);
+	registered = true;
+	plan->ahead = si_ahead_create();
+	return plan->ahead;
 }
 
 /* Drop what si_plan_check made. */
@@ -199,7 +239,6 @@ make_plan(SiPlan *plan, Relation target)
 {
 	const SiSubscription *s = plan->subscription;
 	SiWriter   *writer;
-	SiFormatOptions format;
 	SiSavedSession saved;
 	MemoryContext old;
 
@@ -213,19 +252,30 @@ make_plan(SiPlan *plan, Relation target)
 
 	/* names are looked up as they are when it runs */
 	si_session_begin_batch(&saved, &plan->identity, si_session_settings_for(s->owner), s->pinned);
-	writer = si_writer_create(target, s, plan->options, plan->direct);
+	writer = si_writer_create(target, s, plan->options, plan->of_worker);
 	plan->mapping = writer->mapping;
 	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));
 	plan->transcoder = si_transcode_create(plan->options->encoding);
+	if (plan->store == NULL &&
+		(plan->options->schema == NULL || plan->options->key_format == SI_KEY_AVRO))
+		plan->store = si_schemas_create_store(s->format, s->server, s->owner);
 	si_format_options(s->format, plan->mapping,
 					  target ? RelationGetRelationName(target) : SI_BATCH_NAME,
-					  plan->options, &format);
-	plan->decoder = make_decoder(s, &plan->mapping->decode, &format);
+					  plan->options, plan->store, &plan->format);
+	plan->wants_headers = plan->mapping->wants_headers || si_wire_needs_headers(plan->format.wire_format);
+	plan->decoder = make_decoder(s, &plan->mapping->decode, &plan->format);
+
+	/* the store changes between batches, while the thread may read it */
+	if (plan->of_worker && plan->transcoder == NULL && plan->store == NULL)
+	{
+		plan->ahead_decoder = make_decoder(s, &plan->mapping->decode, &plan->format);
+		plan->ahead_columns = si_convert_ahead_create(plan->mapping);
+	}
 	if (writer->unread != NULL)
-		plan->unread_decoder = make_decoder(s, writer->unread, &format);
+		plan->unread_decoder = make_decoder(s, writer->unread, &plan->format);
 	if (writer->delete_key != NULL)
 		plan->tombstone = si_tombstone_create(plan->mapping, writer->delete_key,
-											  s->format, &format, s->topic);
+											  s->format, &plan->format, s->topic);
 	if (target != NULL && target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		plan->partitions = find_all_inheritors(s->target, NoLock, NULL);
 	if (target != NULL)

@@ -17,11 +17,13 @@
 #ifndef SI_PLAN_H
 #define SI_PLAN_H
 
+#include "apply/convert_ahead.h"
 #include "apply/isolate.h"
 #include "apply/tombstone.h"
 #include "apply/writer.h"
 #include "catalog/session.h"
 #include "catalog/subscriptions.h"
+#include "format/ahead.h"
 #include "format/decoder.h"
 #include "format/transcode.h"
 
@@ -35,15 +37,23 @@ typedef struct SiPlan
 	SiWriter   *writer;			/* NULL until the plan is made */
 	const SiMapping *mapping;	/* the writer's */
 	SiTranscoder *transcoder;	/* NULL if messages are in UTF-8 */
+	SiFormatOptions format;		/* what the decoders know of the messages */
 	SiDecoder  *decoder;
 	SiDecoder  *unread_decoder; /* of fields that apply does not read */
 	SiConverter *converter;
+	SiDecoder  *ahead_decoder;	/* of the thread that decodes ahead; NULL if
+								 * none may */
+	SiAheadColumns *ahead_columns;
 	SiTombstone *tombstone;		/* NULL where nothing is deleted by key */
+	bool		wants_headers;	/* does anything read a message's headers? */
 
 	/* for one batch after the other; see si_plan_begin_batch */
 	MemoryContext batch_context;
 	MemoryContext row_context;	/* reset for each row */
 	SiArena    *arena;			/* what decoders allocate in a batch */
+	SiAhead    *ahead;			/* NULL until it is used */
+	SiSchemaStore *store;		/* of a registry's schemas; NULL: there is
+								 * none */
 	List	   *settings;		/* to be set for the batch, beside the pinned */
 	SiFaultRate fault_rate;		/* kept from batch to batch */
 
@@ -55,7 +65,7 @@ typedef struct SiPlan
 
 	/* plan.c's own */
 	struct SiPlan *next_live;
-	bool		direct;			/* the direct path is allowed */
+	bool		of_worker;
 	bool		of_view;		/* the target is a view */
 	MemoryContext context;		/* as long as this struct */
 	MemoryContext made_context; /* as long as what was made */
@@ -67,11 +77,11 @@ typedef struct SiPlan
 
 /*
  * Create one for a subscription, in a context below the current one.  Does not
- * touch the database: si_plan_check makes the plan.  direct: rows may go by the
- * direct path, which leaves nothing for si_apply_show.
+ * touch the database: si_plan_check makes the plan.  of_worker: rows may go by the
+ * direct path, which leaves nothing for si_apply_show, and a thread may decode.
  */
 extern SiPlan *si_plan_create(const SiSubscription *subscription, const SiOptions *options,
-							  bool direct);
+							  bool of_worker);
 extern void si_plan_destroy(SiPlan *plan);
 
 /*
@@ -91,5 +101,8 @@ extern void si_plan_check_target(SiPlan *plan);
 
 /* Forget the last batch, and what an error has left of it. */
 extern void si_plan_begin_batch(SiPlan *plan);
+
+/* The thread that decodes ahead, which ends with the plan; NULL if there is none. */
+extern SiAhead *si_plan_ahead(SiPlan *plan);
 
 #endif							/* SI_PLAN_H */

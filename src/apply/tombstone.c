@@ -38,7 +38,7 @@ static void release_decoders(void *arg);
 static void set_source(SiTombstone *tombstone, int i, const SiMapping *mapping,
 					   const SiColumn *column);
 static SiDecoder *make_decoder(const char *format, const SiDecodePlan *plan,
-							   SiEnvelopeKind envelope);
+							   const SiFormatOptions *values);
 static bool convert_record(SiTombstone *tombstone, const SiMessage *message,
 						   const SiRecord *record, Datum *values, bool *nulls,
 						   SiFailure *failure);
@@ -77,14 +77,16 @@ si_tombstone_create(const SiMapping *mapping, const SiKey *key, const char *form
 	tombstone->mapping.encoding = mapping->encoding;
 	tombstone->mapping.change_events = mapping->change_events;
 	tombstone->mapping.binary_text = mapping->binary_text;
+	tombstone->mapping.extended_json = mapping->extended_json;
+	tombstone->mapping.decode.match_names = mapping->decode.match_names;
 	tombstone->transcoder = si_transcode_create(mapping->encoding);
 	for (int i = 0; i < n; i++)
 		set_source(tombstone, i, mapping, &mapping->columns[key->columns[i].column]);
 
 	tombstone->converter = si_convert_create(&tombstone->mapping, topic);
-	tombstone->members = make_decoder(format, &tombstone->mapping.decode, options->envelope);
+	tombstone->members = make_decoder(format, &tombstone->mapping.decode, options);
 	if (tombstone->whole_plan.nfields > 0)
-		tombstone->whole = make_decoder(format, &tombstone->whole_plan, options->envelope);
+		tombstone->whole = make_decoder(format, &tombstone->whole_plan, options);
 	return tombstone;
 }
 
@@ -115,26 +117,36 @@ set_source(SiTombstone *tombstone, int i, const SiMapping *mapping, const SiColu
 		return;
 	}
 	wanted->of_key = true;
-	if (own->decode.key_format != SI_KEY_JSON && tombstone->key->ncolumns == 1)
+	if (!SI_KEY_HAS_FIELDS(own->decode.key_format) && tombstone->key->ncolumns == 1)
 		return;
 	step = palloc0(sizeof(SiPathStep));
 	step->key = pg_server_to_any(column->name, strlen(column->name), PG_UTF8);
 	step->key_len = strlen(step->key);
 	wanted->nsteps = 1;
 	wanted->steps = step;
+	wanted->own_name = true;
 	if (tombstone->key->ncolumns == 1)
 	{
 		tombstone->whole_field.of_key = true;
 		tombstone->whole_plan.nfields = 1;
 		tombstone->whole_plan.fields = &tombstone->whole_field;
 		tombstone->whole_plan.rest_field = -1;
+		tombstone->whole_plan.key_format = own->decode.key_format;
 	}
 }
 
+/* A decoder of keys, which needs of the options only where their schemas are. */
 static SiDecoder *
-make_decoder(const char *format, const SiDecodePlan *plan, SiEnvelopeKind envelope)
+make_decoder(const char *format, const SiDecodePlan *plan, const SiFormatOptions *values)
 {
-	SiFormatOptions options = {.envelope = envelope};
+	SiFormatOptions options = {
+		.wire_format = values->wire_format,
+		.envelope = values->envelope,
+		.nschemas = values->nschemas,
+		.schemas = values->schemas,
+		.store = values->store,
+		.key_by_id = values->key_by_id
+	};
 	SiDecoder  *decoder = si_decoder_create(format, plan, &options);
 
 	if (decoder == NULL)
@@ -228,12 +240,19 @@ static bool
 decode_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena, SiRecord *record,
 		   SiFailure *failure)
 {
+	bool		avro = (tombstone->mapping.decode.key_format == SI_KEY_AVRO);
 	SiDecodeError error;
 
-	if (tombstone->whole != NULL && take_plain_key(tombstone, message, arena, record))
+	if (tombstone->whole != NULL && !avro && take_plain_key(tombstone, message, arena, record))
 		return true;
 	if (decode_with(tombstone, tombstone->members, &tombstone->mapping.decode, message, arena,
 					record, &error))
+		return true;
+
+	/* an Avro key that is no record is the value of the only column */
+	if (tombstone->whole != NULL && avro && strcmp(error.sqlstate, "22023") == 0 &&
+		decode_with(tombstone, tombstone->whole, &tombstone->whole_plan, message, arena, record,
+					&error))
 		return true;
 	*failure = *si_failure_from_decode(&error);
 	return false;

@@ -175,6 +175,20 @@ run_statements(SiPlan *plan, const RowRange *range)
 }
 
 /*
+ * How many rows in a row a write may leave out: fewer than would end the batch,
+ * which has to end at that very row.
+ */
+static int
+most_left_out(const SiBatch *batch)
+{
+	if (batch->stop_at_first)
+		return 0;
+	if (batch->fault_run.most == 0)
+		return INT_MAX;
+	return Max(batch->fault_run.most - batch->fault_run.in_a_row - 1, 0);
+}
+
+/*
  * Write a range of rows, which may be empty; the work of si_protect_run.
  * Deferred constraints are checked before the subtransaction ends; a
  * security-restricted context fires no deferred trigger, so there all of them
@@ -189,7 +203,8 @@ write_range(SiPlan *plan, void *arg)
 
 	si_write_set_constraints(!InSecurityRestrictedOperation());
 	if (writer->direct != NULL)
-		batch->counts.inserted += si_direct_write(writer->direct, range->from, range->n);
+		batch->counts.inserted += si_direct_write(writer->direct, range->from, range->n,
+												  most_left_out(batch));
 	else
 		run_statements(plan, range);
 	if (!InSecurityRestrictedOperation())
@@ -262,6 +277,18 @@ try_rows(void *arg, int from, int n, int *at)
 	return failure;
 }
 
+/* Why the last try, which succeeded, left out a row; or NULL. */
+static SiFailure *
+left_out(void *arg, int row)
+{
+	SiPlan	   *plan = ((Attempt *) arg)->plan;
+	MemoryContext old = MemoryContextSwitchTo(plan->batch_context);
+	SiFailure  *failure = si_direct_left_out(plan->writer->direct, row);
+
+	MemoryContextSwitchTo(old);
+	return failure;
+}
+
 /* A row is at fault. */
 static void
 refuse_row(void *arg, int row, SiFailure *failure)
@@ -278,6 +305,7 @@ si_write_batch(SiPlan *plan, SiBatch *batch)
 	SiIsolation isolation = {
 		.try = try_rows,
 		.refuse = refuse_row,
+		.left_out = plan->writer->direct ? left_out : NULL,
 		.arg = &attempt,
 		.rate = &plan->fault_rate,
 		.run = &batch->fault_run,

@@ -20,11 +20,13 @@
 #endif
 
 #include "access/htup_details.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_tablespace.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_relation.h"
 #include "postmaster/bgworker.h"
@@ -34,6 +36,10 @@
 #include "utils/guc_tables.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
 /* SET ROLE became a separate privilege in 16 */
 static inline bool
@@ -111,6 +117,20 @@ owns_database_compat(Oid database, Oid role)
 #else
 	return pg_database_ownercheck(database, role);
 #endif
+}
+
+/* The server's have_createdb_privilege() is not in all minor releases of 15. */
+static inline bool
+has_createdb_compat(Oid role)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool		may;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	may = superuser_arg(role) || ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+	ReleaseSysCache(tuple);
+	return may;
 }
 
 static inline bool

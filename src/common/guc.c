@@ -25,6 +25,14 @@
  */
 bool		si_guc_enabled = true;
 bool		si_guc_direct_write = true;
+int			si_guc_decode_ahead = SI_DECODE_AHEAD_AUTO;
+
+static const struct config_enum_entry decode_ahead_values[] = {
+	{"auto", SI_DECODE_AHEAD_AUTO, false},
+	{"on", SI_DECODE_AHEAD_ON, false},
+	{"off", SI_DECODE_AHEAD_OFF, false},
+	{NULL, 0, false}
+};
 
 /* How many subscriptions of one role take part in the cluster. */
 int			si_guc_max_subscriptions_per_role = -1;
@@ -46,6 +54,11 @@ si_guc_init(void)
 							 "Writes the rows of plain inserts without a statement.",
 							 "The results are the same; off is for comparing the two.",
 							 &si_guc_direct_write, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("stream_ingest.decode_ahead",
+							 "Lets a thread of a worker decode a part of each batch.",
+							 "The results are the same. \"auto\" does so for large batches where there is more than one processor.",
+							 &si_guc_decode_ahead, SI_DECODE_AHEAD_AUTO, decode_ahead_values,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("stream_ingest.max_subscriptions_per_role",
 							"Sets the maximum number of subscriptions of one role.",

@@ -74,6 +74,17 @@ static const char *const sentences[SI_NREASONS] = {
 	[SI_REASON_TOPIC] =
 	"%s; create the topic, or set another one with alter_subscription()",
 
+	[SI_REASON_REGISTRY_AWAY] =
+	"the schema registry does not answer: %s; it is retried automatically",
+	[SI_REASON_REGISTRY_UNTRUSTED] =
+	"the schema registry's certificate, or ours, is not accepted: %s; check schema_registry_ssl_ca_pem and schema_registry_url of server \"%s\", and the certificate in its owner's user mapping",
+	[SI_REASON_REGISTRY_REFUSED] =
+	"the schema registry refuses access: %s; check schema_registry_username and schema_registry_password, or schema_registry_token, of the owner's user mapping for server \"%s\"",
+	[SI_REASON_REGISTRY_NONE] =
+	"no schema registry answers at the URL of server \"%s\": %s; check its options schema_registry_url and schema_registry_api",
+	[SI_REASON_REGISTRY_UNKNOWN] =
+	"%s; it is asked for again for ten seconds, then its messages are refused",
+
 	[SI_REASON_LOCK] =
 	"waiting for %s; resumes when that transaction ends",
 	[SI_REASON_LOCK_TIMEOUT] =
@@ -97,6 +108,8 @@ static const char *const sentences[SI_NREASONS] = {
 	"breaker: %d messages in a row were refused; %s; fix the cause and call enable(), then retry_dead_letters()",
 	[SI_REASON_REJECT_LIMIT] =
 	"reject_limit reached: %s; see the causes in dead_letters, then call enable()",
+	[SI_REASON_CRASHES] =
+	"its worker has crashed the server %d times in a row; see the server log, fix the cause and call enable(), or skip() the message",
 
 	[SI_REASON_NO_ANSWER] =
 	"the lag of %d of %d partitions is not known: the brokers have not answered for %ld seconds",

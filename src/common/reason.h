@@ -55,6 +55,13 @@ typedef enum SiReason
 	SI_REASON_AUTHORIZATION,
 	SI_REASON_TOPIC,
 
+	/* the schema registry; %s: libcurl's words or HTTP's status; server */
+	SI_REASON_REGISTRY_AWAY,	/* %s */
+	SI_REASON_REGISTRY_UNTRUSTED,	/* %s, %s */
+	SI_REASON_REGISTRY_REFUSED, /* %s, %s */
+	SI_REASON_REGISTRY_NONE,	/* %s, %s: server, words */
+	SI_REASON_REGISTRY_UNKNOWN, /* %s: which schema */
+
 	/* the database; %s: the lock and its holder; what was refused, and why */
 	SI_REASON_LOCK,
 	SI_REASON_LOCK_TIMEOUT,
@@ -69,6 +76,7 @@ typedef enum SiReason
 	SI_REASON_BAD_MESSAGE,		/* %s: which, and why */
 	SI_REASON_BREAKER,			/* %d, %s: how many; the last of them */
 	SI_REASON_REJECT_LIMIT,		/* %s: how it was reached */
+	SI_REASON_CRASHES,			/* %d: how many in a row */
 
 	/* nothing is wrong, but the lag is not known; %d, %d: of how many */
 	SI_REASON_NO_ANSWER,		/* %ld: for how many seconds */

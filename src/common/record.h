@@ -41,6 +41,8 @@ typedef enum SiValueKind
 								 * takes it, as COPY has it */
 	SI_VALUE_WRITTEN,			/* data: a JSON string as it is written, with
 								 * its quotes */
+	SI_VALUE_STORED,			/* no decoder's: integer is what the column
+								 * stores; see convert_ahead.h */
 
 	/* typed values, of formats that are not text; see si_value_is_typed */
 	SI_VALUE_INTEGER,			/* integer / 10^scale */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "format/avro_meaning.h"
+#include "format/decimal.h"
 
 #define NMEANINGS	(sizeof(meanings) / sizeof(meanings[0]))
 
@@ -57,7 +58,7 @@ set_scale(const json_t *definition, SiAvroType *type, bool *fits)
 	*fits = precision > 0 && scale >= 0 && scale <= precision &&
 		(given == NULL || json_is_integer(given));
 	type->scale = *fits ? (int) scale : 0;
-	return !*fits || scale <= SI_AVRO_MAX_SCALE;
+	return !*fits || scale <= SI_DECIMAL_MAX_SCALE;
 }
 
 /* Does a meaning go with the size that a fixed has? */

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/uuid_text.h"
 #include "format/avro_read.h"
+#include "format/decimal.h"
 #include "format/json_scan.h"
 
 #define USECS_PER_DAY	(INT64_C(86400) * 1000000)
@@ -254,24 +256,14 @@ set_number(SiAvroReader *reader, const SiAvroType *type, const char *p,
 static const char *
 set_uuid(SiAvroReader *reader, const char *data, const char *p, SiValue *value)
 {
-	static const char digits[] = "0123456789abcdef";
-	char	   *text = si_arena_alloc(reader->arena, 36);
-	char	   *at = text;
-	int			i;
+	char	   *out = si_arena_alloc(reader->arena, SI_UUID_TEXT);
 
-	if (text == NULL)
+	if (out == NULL)
 		return si_avro_refuse(reader, p, SI_AVRO_NO_MEMORY);
-	for (i = 0; i < 16; i++)
-	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*at++ = '-';
-		*at++ = digits[(unsigned char) data[i] >> 4];
-		*at++ = digits[(unsigned char) data[i] & 15];
-	}
+	si_uuid_write(data, out);
 	value->kind = SI_VALUE_STRING;
-	value->data = text;
-
-	value->len = 36;
+	value->data = out;
+	value->len = SI_UUID_TEXT;
 	return p;
 }
 
@@ -294,6 +286,17 @@ set_duration(SiAvroReader *reader, const char *data, const char *p, SiValue *val
 	return p;
 }
 
+static const char *
+set_decimal(SiAvroReader *reader, const SiAvroType *type, const char *data, size_t len,
+			const char *p, SiValue *value)
+{
+	if (len > SI_DECIMAL_MAX_BYTES)
+		return si_avro_refuse(reader, data, SI_AVRO_LARGE_DECIMAL);
+	if (!si_decimal_set(reader->arena, data, len, type->scale, value))
+		return si_avro_refuse(reader, p, SI_AVRO_NO_MEMORY);
+	return p;
+}
+
 /* Bytes or a fixed, which end before p. */
 static const char *
 set_bytes(SiAvroReader *reader, const SiAvroType *type, const char *data,
@@ -302,7 +305,7 @@ set_bytes(SiAvroReader *reader, const SiAvroType *type, const char *data,
 	switch (type->meaning)
 	{
 		case SI_AVRO_DECIMAL:
-			return si_avro_set_decimal(reader, type, data, len, p, value);
+			return set_decimal(reader, type, data, len, p, value);
 		case SI_AVRO_UUID:
 			return set_uuid(reader, data, p, value);
 		case SI_AVRO_DURATION:

@@ -29,8 +29,6 @@
 /* So many values of a message may take no bytes. */
 #define SI_AVRO_MAX_EMPTY		1000000
 
-#define SI_AVRO_MAX_DECIMAL		4096	/* bytes */
-
 /* What is wrong with a message. */
 typedef enum SiAvroFault
 {
@@ -85,15 +83,6 @@ extern bool si_avro_report(const SiAvroReader *reader, SiDecodeError *error);
 /* Read a value that is no record, union, array or map. */
 extern const char *si_avro_read_scalar(SiAvroReader *reader, const SiAvroType *type,
 									   const char *p, SiValue *value);
-
-/*
- * Make a value of a decimal's bytes, which end before p: an INTEGER where 64
- * bits hold it, else a NUMBER.  Returns p.  Defined in avro_decimal.c, and called
- * by avro_read alone.
- */
-extern const char *si_avro_set_decimal(SiAvroReader *reader, const SiAvroType *type,
-									   const char *data, size_t len, const char *p,
-									   SiValue *value);
 
 /* Read a string, such as a map's key. */
 extern const char *si_avro_read_string(SiAvroReader *reader, const char *p,

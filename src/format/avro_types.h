@@ -14,9 +14,6 @@
 
 #include "common/record.h"
 
-/* As PostgreSQL's numeric. */
-#define SI_AVRO_MAX_SCALE		16383
-
 typedef enum SiAvroKind
 {
 	SI_AVRO_NULL,

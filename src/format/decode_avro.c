@@ -3,9 +3,8 @@
  * decode_avro.c
  *	  Avro messages to records.
  *
- * Schema and plan are compiled once into a program: a node for each place where
- * a type of the schema meets a node of the plan's tree of paths.  A message is
- * then read once, front to back: what a node takes goes straight into the
+ * Each schema that messages name is compiled once, with the plan, into a
+ * program (avro_program).  A message is then read once, front to back: what a node takes goes straight into the
  * record's fields, and whatever no node takes is skipped.  A path enters
  * records by field, maps by key and arrays by index; a union is entered without
  * a step, by whichever branch the message has.
@@ -17,42 +16,26 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "format/avro_document.h"
+#include "format/avro_program.h"
 #include "format/avro_read.h"
 #include "format/avro_schema.h"
 #include "format/decoder.h"
 #include "format/path_tree.h"
+#include "format/schema_cache.h"
+#include "format/schema_store.h"
 #include "format/value_text.h"
-
-/* A type of the schema where it meets a node of the tree. */
-typedef struct Node
-{
-	const SiAvroType *type;
-	SiPathNode *paths;
-	bool		taken;			/* do fields take the value as a whole? */
-	bool		as_json;		/* does one of them read JSON? */
-	bool		entered;		/* is there a path that leads into it? */
-	int			only_field;		/* that takes the value, and nothing else, as
-								 * it is; or -1 */
-
-	/*
-	 * Of a record by field, NULL where no field takes it; of a union by
-	 * branch; of an array by element and of a map by member of the tree.
-	 */
-	struct Node **children;
-	struct Node *next;			/* of the same type */
-} Node;
 
 typedef struct AvroDecoder
 {
 	SiPathTree	tree;
-	SiAvroSchema *schema;		/* NULL: no value is ever decoded */
-	SiArena    *memory;			/* of the program */
-	Node	  **of_type;		/* lists of nodes, by the type's number */
-	Node	   *program;
+	SiFormatOptions options;	/* where schemas come from */
+	SiSchemaCache *programs;	/* by the ids of their schemas */
+	const SiAvroNode *root;		/* of the program of the next message */
 	SiTextBuffer document;		/* the value that is being made */
 	SiTextBuffer rest;			/* $rest */
 } AvroDecoder;
@@ -66,139 +49,7 @@ typedef struct Walk
 	const SiAvroType *top;		/* what the value as a whole is */
 } Walk;
 
-static Node *compile(AvroDecoder *decoder, const SiAvroType *type, SiPathNode *paths);
-static const char *walk_node(Walk *walk, const Node *node, const char *p);
-
-/* ---- compiling ---- */
-
-/* The tree's node for a name below a node, or NULL. */
-static SiPathNode *
-find_paths(AvroDecoder *decoder, const SiPathNode *paths, const SiAvroName *name)
-{
-	int			member = si_path_tree_find(&decoder->tree, paths, name->data, name->len);
-
-	return member < 0 ? NULL :
-		&decoder->tree.nodes[decoder->tree.members[member].node];
-}
-
-/* How many children a node has room for. */
-static int
-count_children(const Node *node)
-{
-	switch (node->type->kind)
-	{
-		case SI_AVRO_RECORD:
-		case SI_AVRO_UNION:
-			return node->type->n;
-		case SI_AVRO_ARRAY:
-			return node->paths->nelements;
-		case SI_AVRO_MAP:
-			return node->paths->nmembers;
-		default:
-			return 0;
-	}
-}
-
-/*
- * The type and the tree's node that a child stands for; the node is NULL where
- * no field takes the child.
- */
-static SiPathNode *
-describe_child(AvroDecoder *decoder, const Node *node, int i, const SiAvroType **type)
-{
-	const SiPathTree *tree = &decoder->tree;
-	SiPathNode *paths = node->paths;
-
-	*type = node->type->items;
-	switch (node->type->kind)
-	{
-		case SI_AVRO_RECORD:
-			*type = node->type->fields[i].type;
-			return find_paths(decoder, paths, &node->type->fields[i].name);
-		case SI_AVRO_UNION:
-			*type = node->type->branches[i];
-			return paths;
-		case SI_AVRO_ARRAY:
-			return &tree->nodes[tree->elements[paths->first_element + i].node];
-		default:
-			return &tree->nodes[tree->members[paths->first_member + i].node];
-	}
-}
-
-static bool
-compile_children(AvroDecoder *decoder, Node *node)
-{
-	int			n = count_children(node);
-	int			i;
-
-	if (n == 0)
-		return true;
-	node->children = si_arena_alloc(decoder->memory, (size_t) n * sizeof(Node *));
-	if (node->children == NULL)
-		return false;
-	memset(node->children, 0, (size_t) n * sizeof(Node *));
-	for (i = 0; i < n; i++)
-	{
-		const SiAvroType *type;
-		SiPathNode *paths = describe_child(decoder, node, i, &type);
-
-		if (paths == NULL)
-			continue;
-		node->children[i] = compile(decoder, type, paths);
-		if (node->children[i] == NULL)
-			return false;
-	}
-	return true;
-}
-
-static void
-set_takers(const AvroDecoder *decoder, Node *node)
-{
-	const SiPathTree *tree = &decoder->tree;
-	const SiPathNode *paths = node->paths;
-	bool		container = node->type->kind >= SI_AVRO_ARRAY;
-	int			i;
-
-	node->taken = paths->end_own > paths->first_field;
-	for (i = paths->first_field; i < paths->end_own; i++)
-		node->as_json |= tree->fields[i].wanted->as_json;
-	node->entered = paths->nmembers > 0 || paths->nelements > 0 ||
-		si_path_tree_watches(tree, paths);
-	node->only_field = -1;
-	if (!container && !node->as_json && paths->end_own == paths->first_field + 1)
-		node->only_field = tree->fields[paths->first_field].number;
-}
-
-/*
- * Make the node, or find it: a type may come to the same node of the tree by
- * several branches.  NULL when out of memory.  Recurses no deeper than paths are
- * long, but for unions, which are never within one another.
- */
-static Node *
-compile(AvroDecoder *decoder, const SiAvroType *type, SiPathNode *paths)
-{
-	Node	   *node;
-
-	for (node = type->number >= 0 ? decoder->of_type[type->number] : NULL;
-		 node != NULL; node = node->next)
-	{
-		if (node->paths == paths)
-			return node;
-	}
-	node = si_arena_alloc(decoder->memory, sizeof(Node));
-	if (node == NULL)
-		return NULL;
-	memset(node, 0, sizeof(Node));
-	node->type = type;
-	node->paths = paths;
-	set_takers(decoder, node);
-	if (type->number >= 0)
-	{
-		node->next = decoder->of_type[type->number];
-		decoder->of_type[type->number] = node;
-	}
-	return compile_children(decoder, node) ? node : NULL;
-}
+static const char *walk_node(Walk *walk, const SiAvroNode *node, const char *p);
 
 /* ---- taking values ---- */
 
@@ -239,7 +90,7 @@ make_written(Walk *walk, const char *p, SiValue *value)
 
 /* Give a value that ends before p to the fields at a node. */
 static const char *
-take(Walk *walk, const Node *node, const SiValue *value, const char *p)
+take(Walk *walk, const SiAvroNode *node, const SiValue *value, const char *p)
 {
 	const SiPathField *field = &walk->decoder->tree.fields[node->paths->first_field];
 	const SiPathField *end = &walk->decoder->tree.fields[node->paths->end_own];
@@ -253,7 +104,7 @@ take(Walk *walk, const Node *node, const SiValue *value, const char *p)
 }
 
 static const char *
-take_scalar(Walk *walk, const Node *node, const char *p)
+take_scalar(Walk *walk, const SiAvroNode *node, const char *p)
 {
 	SiValue		value = {SI_VALUE_ABSENT};
 
@@ -268,7 +119,7 @@ take_scalar(Walk *walk, const Node *node, const char *p)
 
 /* Take a record, array or map as a whole. */
 static const char *
-take_document(Walk *walk, const Node *node, const char *p)
+take_document(Walk *walk, const SiAvroNode *node, const char *p)
 {
 	SiTextBuffer *out = &walk->decoder->document;
 	SiValue		value = {SI_VALUE_ABSENT};
@@ -309,7 +160,7 @@ pass_unclaimed(Walk *walk, const char *name, size_t len, const SiAvroType *type,
 }
 
 static const char *
-walk_record(Walk *walk, const Node *node, const char *p)
+walk_record(Walk *walk, const SiAvroNode *node, const char *p)
 {
 	const SiAvroType *type = node->type;
 	bool		watch = si_path_tree_watches(&walk->decoder->tree, node->paths);
@@ -330,7 +181,7 @@ walk_record(Walk *walk, const Node *node, const char *p)
 }
 
 static const char *
-walk_array(Walk *walk, const Node *node, const char *p)
+walk_array(Walk *walk, const SiAvroNode *node, const char *p)
 {
 	const SiPathElement *elements = &walk->decoder->tree.elements[node->paths->first_element];
 	int			next = 0;
@@ -359,7 +210,7 @@ walk_array(Walk *walk, const Node *node, const char *p)
 
 /* A key of a map and what it has; of equal keys the last wins. */
 static const char *
-walk_entry(Walk *walk, const Node *node, const char *p)
+walk_entry(Walk *walk, const SiAvroNode *node, const char *p)
 {
 	const SiPathTree *tree = &walk->decoder->tree;
 	bool		watch = si_path_tree_watches(tree, node->paths);
@@ -383,7 +234,7 @@ walk_entry(Walk *walk, const Node *node, const char *p)
 }
 
 static const char *
-walk_map(Walk *walk, const Node *node, const char *p)
+walk_map(Walk *walk, const SiAvroNode *node, const char *p)
 {
 	SiAvroBlock block;
 	uint64_t	i;
@@ -400,7 +251,7 @@ walk_map(Walk *walk, const Node *node, const char *p)
 
 /* Read a record, array or map at p, as a whole and by the paths into it. */
 static const char *
-walk_container(Walk *walk, const Node *node, const char *p)
+walk_container(Walk *walk, const SiAvroNode *node, const char *p)
 {
 	const char *begin = p;
 
@@ -435,7 +286,7 @@ walk_container(Walk *walk, const Node *node, const char *p)
  * no deeper than paths are long, twice that with unions.
  */
 static const char *
-walk_node(Walk *walk, const Node *node, const char *p)
+walk_node(Walk *walk, const SiAvroNode *node, const char *p)
 {
 	int			branch;
 
@@ -495,22 +346,20 @@ finish(Walk *walk, const char *p)
 	return keep_document(walk, rest, SI_VALUE_OBJECT, p, &walk->record->fields[tree->rest_field]);
 }
 
+/* Decode a payload by the program that was selected. */
 static bool
-avro_decode(void *state, const SiMessage *message, SiArena *arena,
-			SiRecord *record, SiDecodeError *error)
+decode_payload(AvroDecoder *decoder, const char *data, size_t len, SiArena *arena,
+			   SiRecord *record, SiDecodeError *error)
 {
-	AvroDecoder *decoder = state;
 	Walk		walk;
 	const char *p;
 
-	if (decoder->program == NULL)
-		return si_decoder_fail(error, "22023", "there is no schema for the message");
 	walk.decoder = decoder;
 	walk.record = record;
 	walk.top = NULL;
 	si_text_reset(&decoder->rest);
-	p = si_avro_begin(&walk.reader, message->value, message->value_len, arena);
-	p = walk_node(&walk, decoder->program, p);
+	p = si_avro_begin(&walk.reader, data, len, arena);
+	p = walk_node(&walk, decoder->root, p);
 	if (p != NULL)
 		p = finish(&walk, p);
 	if (p == NULL)
@@ -523,6 +372,13 @@ avro_decode(void *state, const SiMessage *message, SiArena *arena,
 	return true;
 }
 
+static bool
+avro_decode(void *state, const SiMessage *message, SiArena *arena,
+			SiRecord *record, SiDecodeError *error)
+{
+	return decode_payload(state, message->value, message->value_len, arena, record, error);
+}
+
 /* ---- the routine ---- */
 
 static void
@@ -531,43 +387,47 @@ avro_destroy(void *state)
 	AvroDecoder *decoder = state;
 
 	si_path_tree_free(&decoder->tree);
-	si_avro_schema_free(decoder->schema);
-	si_arena_destroy(decoder->memory);
-	free(decoder->of_type);
+	si_schema_cache_free(decoder->programs);
 	si_text_free(&decoder->document);
 	si_text_free(&decoder->rest);
 	free(decoder);
 }
 
-/* Read the schema, which was checked before, and compile it with the plan. */
+/* Take the program of the schema that the frame names, and make it if it is new. */
 static bool
-make_program(AvroDecoder *decoder, const char *schema)
+avro_select(void *state, SiFrame *frame, SiDecodeError *error)
 {
-	SiDecodeError error;
+	AvroDecoder *decoder = state;
+	SiAvroProgram *program = si_schema_cache_find(decoder->programs, &frame->id);
+	const char *schema;
 
-	decoder->schema = si_avro_schema_parse(schema, strlen(schema), &error);
-	decoder->memory = si_arena_create();
-	if (decoder->schema == NULL || decoder->memory == NULL)
-		return false;
-	decoder->of_type = calloc((size_t) si_avro_schema_ntypes(decoder->schema) + 1,
-							  sizeof(Node *));
-	if (decoder->of_type == NULL)
-		return false;
-	decoder->program = compile(decoder, si_avro_schema_root(decoder->schema),
-							   decoder->tree.nodes);
-	return decoder->program != NULL;
+	if (program == NULL)
+	{
+		schema = si_schema_find(&decoder->options, &frame->id, error);
+		program = schema != NULL ? si_avro_program_make(schema, &decoder->tree, error) : NULL;
+		if (program == NULL)
+			return false;
+		if (!si_schema_cache_add(decoder->programs, &frame->id, program))
+		{
+			si_avro_program_free(program);
+			return si_decoder_fail(error, "53200", "out of memory");
+		}
+	}
+	decoder->root = si_avro_program_root(program);
+	return true;
 }
 
-static void *
-avro_create(const SiDecodePlan *plan, const SiFormatOptions *options)
+static AvroDecoder *
+make_decoder(const SiDecodePlan *plan, const SiFormatOptions *options, bool of_key)
 {
 	AvroDecoder *decoder = calloc(1, sizeof(AvroDecoder));
 
 	if (decoder == NULL)
 		return NULL;
-	if (!si_path_tree_build(&decoder->tree, plan, false) ||
-		(options != NULL && options->schema != NULL &&
-		 !make_program(decoder, options->schema)))
+	if (options != NULL)
+		decoder->options = *options;
+	decoder->programs = si_schema_cache_create(SI_SCHEMA_CACHE_MOST, si_avro_program_free);
+	if (decoder->programs == NULL || !si_path_tree_build(&decoder->tree, plan, of_key))
 	{
 		avro_destroy(decoder);
 		return NULL;
@@ -575,26 +435,90 @@ avro_create(const SiDecodePlan *plan, const SiFormatOptions *options)
 	return decoder;
 }
 
+static void *
+avro_create(const SiDecodePlan *plan, const SiFormatOptions *options)
+{
+	return make_decoder(plan, options, false);
+}
+
+/* The option "schema" is about values alone. */
+static void *
+key_create(const SiDecodePlan *plan, const SiFormatOptions *options)
+{
+	AvroDecoder *decoder = make_decoder(plan, options, true);
+
+	if (decoder != NULL)
+		decoder->options.schema = NULL;
+	return decoder;
+}
+
+static bool
+key_decode(void *state, const SiMessage *message, SiArena *arena,
+		   SiRecord *record, SiDecodeError *error)
+{
+	AvroDecoder *decoder = state;
+	SiFrame		frame;
+	char		words[sizeof(error->message)];
+
+	if (!si_frame_read(decoder->options.wire_format, message, true, &frame, error) ||
+		!avro_select(decoder, &frame, error))
+		return false;
+	if (decode_payload(decoder, frame.payload, frame.payload_len, arena, record, error))
+		return true;
+	memcpy(words, error->message, sizeof(words));
+	snprintf(error->message, sizeof(error->message), "%s%.150s", decoder->tree.prefix, words);
+	return false;
+}
+
+static bool
+check_schema(const char *text, SiDecodeError *error)
+{
+	SiAvroSchema *schema = si_avro_schema_parse(text, strlen(text), error);
+
+	si_avro_schema_free(schema);
+	return schema != NULL;
+}
+
 static bool
 avro_check(const SiFormatOptions *options, SiDecodeError *error)
 {
-	SiAvroSchema *schema;
+	int			i;
 
-	if (options->schema == NULL)
-		return si_decoder_fail(error, "22023", "format \"avro\" needs the option \"schema\"");
-	schema = si_avro_schema_parse(options->schema, strlen(options->schema), error);
-	si_avro_schema_free(schema);
-	return schema != NULL;
+	if (options->schema == NULL && options->wire_format == SI_WIRE_NONE)
+		return si_decoder_fail(error, "22023", "format \"avro\" without a wire format needs the option \"schema\"");
+	if (options->schema == NULL && options->nschemas == 0 && options->store == NULL)
+		return si_decoder_fail(error, "22023", "format \"avro\" needs the option \"schema\" or \"schemas\", or a server with a schema registry");
+	if (options->schema != NULL && !check_schema(options->schema, error))
+		return false;
+	for (i = 0; i < options->nschemas; i++)
+	{
+		if (!check_schema(options->schemas[i].text, error))
+			return false;
+	}
+	return true;
 }
 
 const SiDecoderRoutine si_decoder_avro = {
 	.format = "avro",
 	.called = "Avro",
-	.options = SI_FORMAT_SCHEMA | SI_FORMAT_DELETED | SI_FORMAT_DEBEZIUM,
+	.registry_type = "AVRO",
+	.options = SI_FORMAT_SCHEMA | SI_FORMAT_SCHEMAS | SI_FORMAT_WIRE |
+	SI_FORMAT_DELETED | SI_FORMAT_DEBEZIUM,
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_DECODED,
 	.check = avro_check,
 	.create = avro_create,
+	.select = avro_select,
 	.decode = avro_decode,
 	.destroy = avro_destroy
+};
+
+const SiDecoderRoutine si_decoder_avro_key = {
+	.format = "avro",
+	.called = "Avro",
+	.fields = SI_FIELDS_NAMED,
+	.value = SI_WHOLE_DECODED,
+	.create = key_create,
+	.destroy = avro_destroy,
+	.decode_key = key_decode
 };

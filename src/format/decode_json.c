@@ -114,7 +114,8 @@ json_decode_key(void *state, const SiMessage *message, SiArena *arena,
 const SiDecoderRoutine si_decoder_json = {
 	.format = "json",
 	.called = "JSON",
-	.options = SI_FORMAT_ENCODING | SI_FORMAT_DELETED | SI_FORMAT_DEBEZIUM | SI_FORMAT_CONNECT,
+	.options = SI_FORMAT_ENCODING | SI_FORMAT_WIRE |
+	SI_FORMAT_DELETED | SI_FORMAT_DEBEZIUM | SI_FORMAT_CONNECT,
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_JSON,
 	.create = json_create,

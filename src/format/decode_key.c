@@ -15,15 +15,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/uuid_text.h"
 #include "format/decoder.h"
 #include "format/json_scan.h"
-
-#define UUID_BYTES	16
-#define UUID_TEXT	36
 
 typedef struct KeyDecoder
 {
@@ -85,50 +82,26 @@ read_number(SiKeyFormat format, const SiMessage *message, SiValue *value, SiDeco
 	return true;
 }
 
-/* 8-4-4-4-12 hexadecimal digits: as Java's UUID has them, and no other text. */
-static bool
-is_uuid_text(const char *data)
-{
-	for (int i = 0; i < UUID_TEXT; i++)
-	{
-		bool		hyphen = i == 8 || i == 13 || i == 18 || i == 23;
-
-		if (hyphen ? data[i] != '-' : strchr("0123456789abcdefABCDEF", data[i]) == NULL ||
-			data[i] == '\0')
-			return false;
-	}
-	return true;
-}
-
 /* A uuid becomes its text. */
 static bool
 read_uuid(const SiMessage *message, SiArena *arena, SiValue *value, SiDecodeError *error)
 {
-	char	   *text;
-	char	   *at;
+	unsigned char bytes[SI_UUID_BYTES];
+	char	   *out;
 
 	value->kind = SI_VALUE_STRING;
-	value->len = UUID_TEXT;
+	value->len = SI_UUID_TEXT;
 	value->data = message->key;
-	if (message->key_len == UUID_TEXT && is_uuid_text(message->key))
+	if (message->key_len == SI_UUID_TEXT && si_uuid_read(message->key, bytes))
 		return true;
-	if (message->key_len != UUID_BYTES)
+	if (message->key_len != SI_UUID_BYTES)
 		return si_decoder_fail(error, "22P03", "message key: %zu bytes are no uuid, which has 16, or 36 as text",
 							   message->key_len);
-	text = si_arena_alloc(arena, UUID_TEXT + 1);
-
-	if (text == NULL)
+	out = si_arena_alloc(arena, SI_UUID_TEXT);
+	if (out == NULL)
 		return si_decoder_fail(error, "53200", "out of memory");
-	at = text;
-
-	for (int i = 0; i < UUID_BYTES; i++)
-	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*at++ = '-';
-		at += snprintf(at, 3, "%02x", (unsigned char) message->key[i]);
-	}
-	value->data = text;
-
+	si_uuid_write(message->key, out);
+	value->data = out;
 	return true;
 }
 

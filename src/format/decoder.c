@@ -74,7 +74,9 @@ struct SiDecoder
 {
 	const SiDecodePlan *plan;
 	const SiDecoderRoutine *routine;
+	SiJsonInner *inner;			/* NULL where no path enters a string */
 	void	   *state;
+	SiWireFormat wire_format;	/* of values */
 	const SiDecoderRoutine *key_routine;	/* NULL if no field is the key's */
 	void	   *key_state;		/* may be the same as state */
 	SiEnvelope *envelope;		/* NULL where a message is a row */
@@ -87,6 +89,7 @@ const SiDecoderRoutine *const si_decoder_routines[] = {
 	&si_decoder_text,
 	&si_decoder_raw,
 	&si_decoder_avro,
+	&si_decoder_protobuf,
 	NULL
 };
 
@@ -226,6 +229,8 @@ si_decoder_find(const char *format)
 static const SiDecoderRoutine *
 key_routine(const SiDecodePlan *plan, const SiDecoderRoutine *routine)
 {
+	if (plan->key_format == SI_KEY_AVRO)
+		return &si_decoder_avro_key;
 	if (plan->key_format != SI_KEY_JSON)
 		return &si_decoder_key;
 	return routine->decode_key != NULL ? routine : &si_decoder_json;
@@ -245,13 +250,24 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 		return NULL;
 	decoder->plan = plan;
 	decoder->routine = routine;
+	if (si_json_inner_needed(plan))
+	{
+		decoder->inner = si_json_inner_create(plan);
+		if (decoder->inner == NULL)
+		{
+			free(decoder);
+			return NULL;
+		}
+		plan = si_json_inner_outer_plan(decoder->inner);
+	}
+	decoder->wire_format = options != NULL ? options->wire_format : SI_WIRE_DEFAULT;
 	if (options != NULL && si_envelope_needed(options))
 		decoder->envelope = si_envelope_create(routine, plan, options);
 	else
 		decoder->state = routine->create(plan, options);
 	if (decoder->state == NULL && decoder->envelope == NULL)
 	{
-		free(decoder);
+		si_decoder_destroy(decoder);
 		return NULL;
 	}
 	if (!plan_wants_key(plan))
@@ -275,6 +291,64 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 	return decoder;
 }
 
+/*
+ * Decode a value that has no frame.  A frame that nothing was said of is told by its
+ * first byte, which no text begins with.
+ */
+static bool
+decode_bare_value(const SiDecoderRoutine *routine, void *state, const SiMessage *message,
+				  SiArena *arena, SiRecord *record, SiDecodeError *error)
+{
+	if (routine->decode(state, message, arena, record, error))
+		return true;
+	if ((routine->options & SI_FORMAT_WIRE) != 0 && error->detail[0] == '\0' &&
+		message->value_len > 0 && message->value[0] == '\0')
+		snprintf(error->detail, sizeof(error->detail),
+				 "It begins as what a schema registry's serializer writes: "
+				 "see the option \"wire_format\".");
+	return false;
+}
+
+bool
+si_decoder_read_value(const SiDecoderRoutine *routine, void *state, SiWireFormat wire_format,
+					  const SiMessage *message, SiArena *arena, SiRecord *record,
+					  SiDecodeError *error)
+{
+	SiMessage	inner;
+	SiFrame		frame;
+
+	if (wire_format <= SI_WIRE_NONE && routine->select == NULL)
+		return decode_bare_value(routine, state, message, arena, record, error);
+	if (!si_frame_read(wire_format, message, false, &frame, error) ||
+		(routine->select != NULL && !routine->select(state, &frame, error)))
+		return false;
+	inner = *message;
+	inner.value = frame.payload;
+	inner.value_len = frame.payload_len;
+	return routine->decode(state, &inner, arena, record, error);
+}
+
+/* Decode a message's value, by its envelope where there is one. */
+static bool
+decode_value(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
+			 SiRecord *record, SiDecodeError *error)
+{
+	if (decoder->envelope != NULL)
+		return si_envelope_decode(decoder->envelope, message, arena, record, error);
+	return si_decoder_read_value(decoder->routine, decoder->state, decoder->wire_format, message,
+								 arena, record, error);
+}
+
+/* Decode the fields of a message's key. */
+static bool
+decode_key(SiDecoder *decoder, const SiMessage *message, SiArena *arena, SiRecord *record,
+		   SiDecodeError *error)
+{
+	if (decoder->wrapped_keys)
+		return si_envelope_decode_key(decoder->envelope, message, arena, record, error);
+	return decoder->key_routine->decode_key(decoder->key_state, message, arena, record, error);
+}
+
 bool
 si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 				  SiArena *arena, SiRecord *record, SiDecodeError *error)
@@ -294,16 +368,15 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 	memset(&record->unknown, 0, sizeof(SiValue));
 
 	if (message->value != NULL &&
-		!(decoder->envelope != NULL ?
-		  si_envelope_decode(decoder->envelope, message, arena, record, error) :
-		  decoder->routine->decode(decoder->state, message, arena, record, error)))
+		!decode_value(decoder, message, arena, record, error))
 		return false;
 	/* to a key that is one value, no key is a NULL */
 	if ((message->key != NULL || decoder->key_routine == &si_decoder_key) &&
 		decoder->key_routine != NULL &&
-		!(decoder->wrapped_keys ?
-		  si_envelope_decode_key(decoder->envelope, message, arena, record, error) :
-		  decoder->key_routine->decode_key(decoder->key_state, message, arena, record, error)))
+		!decode_key(decoder, message, arena, record, error))
+		return false;
+	if (decoder->inner != NULL &&
+		!si_json_inner_decode(decoder->inner, arena, record, error))
 		return false;
 	record->any_field = has_field(record);
 	return true;
@@ -316,10 +389,10 @@ si_decoder_destroy(SiDecoder *decoder)
 		return;
 	if (decoder->key_state != NULL && decoder->key_state != decoder->state)
 		decoder->key_routine->destroy(decoder->key_state);
-	if (decoder->envelope != NULL)
-		si_envelope_destroy(decoder->envelope);
-	else
+	if (decoder->state != NULL)
 		decoder->routine->destroy(decoder->state);
+	si_envelope_destroy(decoder->envelope);
+	si_json_inner_destroy(decoder->inner);
 	free(decoder);
 }
 

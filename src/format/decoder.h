@@ -19,6 +19,7 @@
 #include "common/message.h"
 #include "common/record.h"
 #include "format/key_format.h"
+#include "format/schema_id.h"
 
 /* ---- arena: memory that lives as long as a batch ---- */
 
@@ -52,6 +53,17 @@ typedef enum SiFieldPart
 	SI_PART_MESSAGE
 } SiFieldPart;
 
+/* The index of a step into a string that holds JSON; only json_inner has it. */
+#define SI_STEP_JSON	(-2)
+
+/* Which names of fields mean a column that takes the field of its own name. */
+typedef enum SiMatchNames
+{
+	SI_MATCH_EXACT,
+	SI_MATCH_IGNORE_CASE,
+	SI_MATCH_SNAKE_CASE
+} SiMatchNames;
+
 /* A value that a column takes; no steps means the whole decoded value. */
 typedef struct SiWantedField
 {
@@ -62,7 +74,21 @@ typedef struct SiWantedField
 								 * which no text can hold, is handed over as
 								 * it is written (SI_VALUE_WRITTEN) */
 	SiFieldPart part;			/* used by envelope alone */
+	bool		own_name;		/* the only step is the column's own name,
+								 * which the plan's match_names is for */
 } SiWantedField;
+
+/* How many steps of a path come before the first one into a string. */
+static inline int
+si_path_outer_steps(const SiWantedField *path)
+{
+	int			n = 0;
+
+	while (n < path->nsteps &&
+		   (path->steps[n].key != NULL || path->steps[n].index != SI_STEP_JSON))
+		n++;
+	return n;
+}
 
 typedef struct SiDecodePlan
 {
@@ -75,6 +101,7 @@ typedef struct SiDecodePlan
 	SiKeyFormat key_format;		/* of the fields that look into the key */
 	int			nrow;			/* where the fields are that "$rest" and */
 	const SiPathStep *row;		/* find_unknown look at: none, at the top */
+	SiMatchNames match_names;	/* of fields with own_name, which are there */
 } SiDecodePlan;
 
 /* What a message is, beside its row. */
@@ -84,6 +111,16 @@ typedef enum SiEnvelopeKind
 	SI_ENVELOPE_DEBEZIUM,
 	SI_ENVELOPE_CONNECT
 } SiEnvelopeKind;
+
+/* A schema of the messages that name it by this id. */
+typedef struct SiGivenSchema
+{
+	SiSchemaId	id;
+	const char *text;
+} SiGivenSchema;
+
+/* Those that a registry has given; see schema_store.h. */
+typedef struct SiSchemaStore SiSchemaStore;
 
 /*
  * Settings of the formats; a format ignores what is not its own.  Zero and
@@ -104,7 +141,14 @@ typedef struct SiFormatOptions
 	int			ncolumns;
 	const char *const *columns;
 
-	const char *schema;			/* avro: of all messages; NULL for none */
+	SiWireFormat wire_format;
+	const char *schema;			/* avro, protobuf: of all messages; NULL for
+								 * none */
+	const char *message;		/* protobuf: full name of the message, or NULL */
+	int			nschemas;		/* of messages by their ids */
+	const SiGivenSchema *schemas;
+	SiSchemaStore *store;		/* where other ids are; NULL for nowhere */
+	bool		key_by_id;		/* keys name their schemas, too */
 
 	SiEnvelopeKind envelope;
 	bool		ignore_truncate;
@@ -130,6 +174,9 @@ extern bool si_decoder_fail(SiDecodeError *error, const char *sqlstate,
 #define SI_FORMAT_COLUMNS		0x04	/* "header_columns" */
 #define SI_FORMAT_ENCODING		0x08
 #define SI_FORMAT_SCHEMA		0x10
+#define SI_FORMAT_MESSAGE		0x20
+#define SI_FORMAT_WIRE			0x40	/* "wire_format" */
+#define SI_FORMAT_SCHEMAS		0x80
 #define SI_FORMAT_DELETED		0x100	/* "deleted_field" */
 #define SI_FORMAT_DEBEZIUM		0x200
 #define SI_FORMAT_CONNECT		0x400
@@ -160,6 +207,7 @@ typedef struct SiDecoderRoutine
 {
 	const char *format;			/* its name */
 	const char *called;			/* the name as prose has it */
+	const char *registry_type;	/* what schema registries call it, or NULL */
 	int			options;		/* SI_FORMAT_... */
 	SiFormatOptions initial;	/* what options are that were not given */
 	SiFormatFields fields;
@@ -177,6 +225,14 @@ typedef struct SiDecoderRoutine
 	 * options point to.  NULL when out of memory.
 	 */
 	void	   *(*create) (const SiDecodePlan *plan, const SiFormatOptions *options);
+
+	/*
+	 * Take the schema that a message's frame names for the message that is
+	 * decoded next; what of the payload belongs to the frame is taken off it.
+	 * False with *error filled if there is none.  NULL where a format needs
+	 * no schema.
+	 */
+	bool		(*select) (void *state, SiFrame *frame, SiDecodeError *error);
 
 	/*
 	 * Decode the value of a message that has one, and leave the fields of the
@@ -220,19 +276,26 @@ extern bool si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 							  SiDecodeError *error);
 extern void si_decoder_destroy(SiDecoder *decoder);
 
+/*
+ * Decode a message's value, which is the payload of its frame, by a routine that
+ * was told of the same wire format; called by envelope.
+ */
+extern bool si_decoder_read_value(const SiDecoderRoutine *routine, void *state,
+								  SiWireFormat wire_format, const SiMessage *message,
+								  SiArena *arena, SiRecord *record, SiDecodeError *error);
+
 /* The routines, one file each. */
 extern const SiDecoderRoutine si_decoder_json;
 extern const SiDecoderRoutine si_decoder_text;
 extern const SiDecoderRoutine si_decoder_csv;
 extern const SiDecoderRoutine si_decoder_raw;
 extern const SiDecoderRoutine si_decoder_avro;
+extern const SiDecoderRoutine si_decoder_protobuf;
 
 /* Keys that are one value, whatever the format of values is: decode_key alone. */
 extern const SiDecoderRoutine si_decoder_key;
 
-/*
- * ---- envelope.c: messages that are more than a row; called by decoder.c ----
- */
+/* ---- envelope.c: messages that are more than a row; called by decoder.c ---- */
 
 typedef struct SiEnvelope SiEnvelope;
 
@@ -257,5 +320,29 @@ extern bool si_envelope_decode(SiEnvelope *envelope, const SiMessage *message, S
 extern bool si_envelope_decode_key(SiEnvelope *envelope, const SiMessage *message, SiArena *arena,
 								   SiRecord *record, SiDecodeError *error);
 extern void si_envelope_destroy(SiEnvelope *envelope);
+
+/* Avro keys, whose schema is named as that of values: decode_key alone. */
+extern const SiDecoderRoutine si_decoder_avro_key;
+
+/* ---- paths that enter strings, in json_inner; called by decoder.c alone ---- */
+
+typedef struct SiJsonInner SiJsonInner;
+
+/* Does a path of the plan enter a string? */
+extern bool si_json_inner_needed(const SiDecodePlan *plan);
+
+/* NULL when out of memory.  The plan must outlive the result. */
+extern SiJsonInner *si_json_inner_create(const SiDecodePlan *plan);
+
+/* The plan for the format's decoder. */
+extern const SiDecodePlan *si_json_inner_outer_plan(const SiJsonInner *inner);
+
+/*
+ * Replace the strings that the format's decoder has put into the record by what
+ * the plan wants of them.  False with *error filled if one is not JSON.
+ */
+extern bool si_json_inner_decode(SiJsonInner *inner, SiArena *arena, SiRecord *record,
+								 SiDecodeError *error);
+extern void si_json_inner_destroy(SiJsonInner *inner);
 
 #endif							/* SI_DECODER_H */

@@ -111,6 +111,8 @@ si_envelope_destroy(SiEnvelope *envelope)
 {
 	int			i;
 
+	if (envelope == NULL)
+		return;
 	for (i = 0; i < 2; i++)
 	{
 		free_view(envelope->routine, &envelope->values[i][0]);
@@ -267,6 +269,8 @@ set_key_paths(const SiEnvelope *envelope, View *view, bool wrapped)
 	SiPathStep	schema = member_step("schema");
 	int			i;
 
+	view->plan.nrow = row_prefix(wrapped, NULL, view->row);
+	view->plan.row = view->row;
 	for (i = 0; i < n; i++)
 	{
 		const SiWantedField *given = &envelope->plan->fields[i];
@@ -294,7 +298,8 @@ read_view(SiEnvelope *envelope, View *view, const SiMessage *message, SiArena *a
 		return si_decoder_fail(error, "53200", "out of memory");
 	memset(record->fields, 0, size);
 	memset(&record->unknown, 0, sizeof(SiValue));
-	return envelope->routine->decode(view->state, message, arena, record, error);
+	return si_decoder_read_value(envelope->routine, view->state, envelope->options.wire_format,
+								 message, arena, record, error);
 }
 
 static bool

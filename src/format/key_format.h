@@ -21,10 +21,14 @@ typedef enum SiKeyFormat
 	SI_KEY_INT32,
 	SI_KEY_INT64,
 	SI_KEY_FLOAT64,
-	SI_KEY_UUID					/* 16 bytes, or the text */
+	SI_KEY_UUID,				/* 16 bytes, or the text */
+	SI_KEY_AVRO					/* Avro, with the id of a schema of its own */
 } SiKeyFormat;
 
 /* Does such a key have to be decoded, or are its bytes the value? */
 #define SI_KEY_IS_TYPED(key_format)	((key_format) >= SI_KEY_INT16)
+
+/* Can such a key have fields? */
+#define SI_KEY_HAS_FIELDS(key_format)	((key_format) == SI_KEY_JSON || (key_format) == SI_KEY_AVRO)
 
 #endif							/* SI_KEY_FORMAT_H */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "format/json_scan.h"
+#include "format/match_names.h"
 #include "format/path_tree.h"
 
 /* Any total order does; that of elements must be ascending. */
@@ -303,6 +304,63 @@ find_row(const SiPathTree *tree, const SiDecodePlan *plan)
 	return node;
 }
 
+static int
+compare_folded(const void *left, const void *right)
+{
+	const SiPathFolded *a = left;
+	const SiPathFolded *b = right;
+
+	if (a->len != b->len)
+		return a->len > b->len ? 1 : -1;
+	return memcmp(a->name, b->name, a->len);
+}
+
+/* Does a column take the field at a node by its own name? */
+static bool
+is_own_name(const SiPathTree *tree, const SiPathNode *node)
+{
+	int			i;
+
+	for (i = node->first_field; i < node->end_own; i++)
+	{
+		if (tree->fields[i].wanted->own_name)
+			return true;
+	}
+	return false;
+}
+
+/* Make the list of columns' own names as match_names has them. */
+static bool
+make_folded(SiPathTree *tree)
+{
+	const SiPathNode *row = &tree->nodes[tree->watched];
+	char		name[SI_MATCH_ROOM];
+	int			m;
+
+	tree->folded = calloc((size_t) row->nmembers + 1, sizeof(SiPathFolded));
+	if (tree->folded == NULL)
+		return false;
+	for (m = row->first_member; m < row->first_member + row->nmembers; m++)
+	{
+		SiPathFolded *folded = &tree->folded[tree->nfolded];
+		const SiPathMember *member = &tree->members[m];
+
+		if (!is_own_name(tree, &tree->nodes[member->node]))
+			continue;
+		folded->len = si_match_names_fold(tree->match_names, member->name, member->name_len, name);
+		if (folded->len == 0)
+			continue;
+		folded->name = malloc(folded->len);
+		if (folded->name == NULL)
+			return false;
+		memcpy(folded->name, name, folded->len);
+		folded->member = m;
+		tree->nfolded++;
+	}
+	qsort(tree->folded, (size_t) tree->nfolded, sizeof(SiPathFolded), compare_folded);
+	return true;
+}
+
 bool
 si_path_tree_build(SiPathTree *tree, const SiDecodePlan *plan, bool of_key)
 {
@@ -324,10 +382,13 @@ si_path_tree_build(SiPathTree *tree, const SiDecodePlan *plan, bool of_key)
 			return false;
 	}
 	set_only_fields(tree);
+	tree->watched = find_row(tree, plan);
+	tree->match_names = plan->match_names;
+	if (tree->match_names != SI_MATCH_EXACT && !make_folded(tree))
+		return false;
 
 	/* nothing is unknown if a field takes the whole or the rest */
 	root = &tree->nodes[0];
-	tree->watched = of_key ? 0 : find_row(tree, plan);
 	row = &tree->nodes[tree->watched];
 	tree->find_unknown = !of_key && plan->find_unknown &&
 		tree->rest_field < 0 && row->end_own == row->first_field;
@@ -347,14 +408,32 @@ si_path_tree_free(SiPathTree *tree)
 		free(tree->members[i].quoted);
 	for (i = 0; i < tree->nnodes; i++)
 		free(tree->nodes[i].slots);
+	for (i = 0; i < tree->nfolded; i++)
+		free(tree->folded[i].name);
+	free(tree->folded);
 	free(tree->members);
 	free(tree->elements);
 	free(tree->nodes);
 	free(tree->fields);
 }
 
-int
-si_path_tree_find(const SiPathTree *tree, const SiPathNode *node, const char *name, size_t len)
+/* The member of the row that match_names finds, or -1. */
+static int
+find_folded(const SiPathTree *tree, const char *name, size_t len)
+{
+	char		room[SI_MATCH_ROOM];
+	SiPathFolded key = {.name = room};
+	const SiPathFolded *found;
+
+	key.len = si_match_names_fold(tree->match_names, name, len, room);
+	found = bsearch(&key, tree->folded, (size_t) tree->nfolded, sizeof(SiPathFolded),
+					compare_folded);
+	return found == NULL ? -1 : found->member;
+}
+
+/* The member of a node that has exactly this name, or -1. */
+static inline int
+find_exact(const SiPathTree *tree, const SiPathNode *node, const char *name, size_t len)
 {
 	uint32_t	hash;
 	uint32_t	slot;
@@ -372,4 +451,14 @@ si_path_tree_find(const SiPathTree *tree, const SiPathNode *node, const char *na
 			return node->slots[slot];
 	}
 	return -1;
+}
+
+int
+si_path_tree_find(const SiPathTree *tree, const SiPathNode *node, const char *name, size_t len)
+{
+	int			found = find_exact(tree, node, name, len);
+
+	if (found < 0 && tree->nfolded > 0 && node == &tree->nodes[tree->watched])
+		found = find_folded(tree, name, len);
+	return found;
 }

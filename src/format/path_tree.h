@@ -3,8 +3,8 @@
  * path_tree.h
  *	  The paths that a plan wants out of a document, as a tree of names.
  *
- * decode_json walks a document and this tree together, decode_avro compiles it
- * with a schema.  The tree also remembers which member followed which in the
+ * decode_json walks a document and this tree together, decode_avro and
+ * decode_protobuf compile it with a schema.  The tree also remembers which member followed which in the
  * message before: that is its only part that changes while messages are read.
  * Pure C, no server: the memory is malloc's.
  *
@@ -73,6 +73,14 @@ typedef struct SiPathField
 	int			number;			/* in the plan */
 } SiPathField;
 
+/* A member of the row by what match_names makes of its name. */
+typedef struct SiPathFolded
+{
+	char	   *name;
+	size_t		len;
+	int			member;
+} SiPathFolded;
+
 typedef struct SiPathTree
 {
 	SiPathField *fields;
@@ -89,6 +97,9 @@ typedef struct SiPathTree
 	bool		by_name;		/* is anything asked for by name? */
 	uint64_t	readings;		/* documents read so far */
 	const char *prefix;			/* of messages */
+	SiMatchNames match_names;
+	SiPathFolded *folded;		/* ascending; of columns' own names */
+	int			nfolded;
 } SiPathTree;
 
 /*
@@ -108,7 +119,10 @@ si_path_tree_watches(const SiPathTree *tree, const SiPathNode *node)
 /* Free what a tree holds, but not the tree itself. */
 extern void si_path_tree_free(SiPathTree *tree);
 
-/* The member of a node by its name, as an index of tree->members, or -1. */
+/*
+ * The member of a node by its name, as an index of tree->members, or -1.  Where
+ * no member of the row has the name, match_names applies.
+ */
 extern int	si_path_tree_find(const SiPathTree *tree, const SiPathNode *node,
 							  const char *name, size_t len);
 

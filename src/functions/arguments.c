@@ -10,9 +10,11 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
 #include "catalog/fixed_sql.h"
@@ -145,4 +147,99 @@ si_arguments_subscription(FunctionCallInfo fcinfo, const char *function, bool lo
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("subscription \"%s\" does not exist", NameStr(*PG_GETARG_NAME(0)))));
 	return s;
+}
+
+/* ---- headers ---- */
+
+const char *
+si_arguments_to_utf8(const char *bytes, int len, size_t *result_len)
+{
+	char	   *result = pg_server_to_any(bytes, len, PG_UTF8);
+
+	*result_len = result == bytes ? len : strlen(result);
+	return result;
+}
+
+/* A header's value; strings and numbers as they are, the rest as JSON text. */
+static void
+header_value(JsonbValue *value, SiHeader *header)
+{
+	const char *bytes;
+	int			len = -1;
+
+	header->value = NULL;
+	header->value_len = 0;
+	switch (value->type)
+	{
+		case jbvNull:
+			return;
+		case jbvString:
+			bytes = value->val.string.val;
+			len = value->val.string.len;
+			break;
+		case jbvNumeric:
+			bytes = DatumGetCString(DirectFunctionCall1(numeric_out,
+														NumericGetDatum(value->val.numeric)));
+			break;
+		case jbvBool:
+			bytes = value->val.boolean ? "true" : "false";
+			break;
+		default:
+			Assert(value->type == jbvBinary);
+			bytes = JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
+			break;
+	}
+	header->value = si_arguments_to_utf8(bytes, len >= 0 ? len : strlen(bytes), &header->value_len);
+}
+
+/* A value that is written as bytea's hex form is its bytes. */
+static void
+unhex_value(SiHeader *header)
+{
+	bytea	   *bytes;
+
+	if (header->value == NULL || header->value_len < 2 || strncmp(header->value, "\\x", 2) != 0)
+		return;
+	bytes = DatumGetByteaPP(DirectFunctionCall1(byteain,
+												CStringGetDatum(pnstrdup(header->value, header->value_len))));
+	header->value = VARDATA_ANY(bytes);
+	header->value_len = VARSIZE_ANY_EXHDR(bytes);
+}
+
+const SiHeader *
+si_arguments_headers(FunctionCallInfo fcinfo, int i, bool hex, int *n)
+{
+	Jsonb	   *object;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	SiHeader   *headers;
+	size_t		len;
+
+	*n = 0;
+	if (PG_ARGISNULL(i))
+		return NULL;
+	object = PG_GETARG_JSONB_P(i);
+	if (!JB_ROOT_IS_OBJECT(object))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"headers\" must be a JSON object"),
+				 errhint("For example: {\"source\": \"orders\", \"version\": 2}.")));
+	headers = palloc(sizeof(SiHeader) * Max(JB_ROOT_COUNT(object), 1));
+	iterator = JsonbIteratorInit(&object->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			headers[*n].name =
+				si_arguments_to_utf8(pnstrdup(value.val.string.val, value.val.string.len),
+									 value.val.string.len, &len);
+		else if (token == WJB_VALUE)
+		{
+			header_value(&value, &headers[*n]);
+			if (hex)
+				unhex_value(&headers[*n]);
+			(*n)++;
+		}
+	}
+	return headers;
 }

@@ -13,6 +13,7 @@
 #define SI_ARGUMENTS_H
 
 #include "catalog/subscriptions.h"
+#include "common/message.h"
 #include "fmgr.h"
 
 /* Error 22004 if the i-th argument is null. */
@@ -43,5 +44,15 @@ extern SiSubscription *si_arguments_subscription(FunctionCallInfo fcinfo, const 
 /* The same, NULL if there is no such subscription. */
 extern SiSubscription *si_arguments_subscription_if_any(FunctionCallInfo fcinfo,
 														const char *function, bool lock);
+
+/* Kafka's text is UTF-8; the result may be the argument itself. */
+extern const char *si_arguments_to_utf8(const char *bytes, int len, size_t *result_len);
+
+/*
+ * The headers that a JSON object has, in UTF-8: strings and numbers as they are,
+ * the rest as JSON text; with hex, a string in bytea's hex form as its bytes.
+ * NULL where the argument is null; error 22023 if it is no object.
+ */
+extern const SiHeader *si_arguments_headers(FunctionCallInfo fcinfo, int i, bool hex, int *n);
 
 #endif							/* SI_ARGUMENTS_H */

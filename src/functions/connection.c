@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_foreign_server.h"
+#include "common/clock.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -25,6 +26,7 @@
 
 #include "common/compat.h"
 #include "functions/connection.h"
+#include "kafka/side_thread.h"
 #include "options/server_options.h"
 
 /* The longest wait between two checks for interrupts. */
@@ -37,17 +39,7 @@
 #define CLOSE_MS			1000
 #define CLOSE_AFTER_ERROR_MS	100
 
-/* How long the backend's exit waits for helper threads that still run. */
-#define EXIT_MS				5000
-
 /* ---- opening and closing ---- */
-
-/* Wait for the consumers that did not close in time; see si_consumer_close. */
-static void
-await_abandoned(int code, Datum arg)
-{
-	(void) si_helper_await_abandoned(EXIT_MS);
-}
 
 /* A query reads little, so it needs no deep queue. */
 static const SiProperty shallow_queue[] = {
@@ -59,7 +51,6 @@ static const SiProperty shallow_queue[] = {
 static void
 open_consumer(SiConnection *connection, Oid role, const SiProperty *more, int nmore)
 {
-	static bool registered = false;
 	SiServerProperties *server = si_server_properties(connection->server, role);
 	SiProperty *properties = palloc(sizeof(SiProperty) *
 									(server->nproperties + nmore + lengthof(shallow_queue)));
@@ -67,9 +58,7 @@ open_consumer(SiConnection *connection, Oid role, const SiProperty *more, int nm
 
 	if (!has_server_usage_compat(server->server, role))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, connection->server);
-	if (!registered)
-		on_proc_exit(await_abandoned, (Datum) 0);
-	registered = true;
+	si_side_thread_await_at_exit();
 
 	if (n > 0)
 		memcpy(properties, server->properties, sizeof(SiProperty) * n);
@@ -171,7 +160,7 @@ si_connection_check_broker_error(SiConnection *connection, const SiBrokerError *
 void
 si_connection_restart_timeout(SiConnection *connection)
 {
-	connection->last_answer = GetCurrentTimestamp();
+	connection->last_answer = si_clock_now();
 	connection->broker_error[0] = '\0';
 }
 
@@ -189,7 +178,7 @@ si_connection_wait(SiConnection *connection)
 
 	while (si_consumer_broker_error(connection->consumer, &broker_error))
 		si_connection_check_broker_error(connection, &broker_error);
-	if (TimestampDifferenceExceeds(connection->last_answer, GetCurrentTimestamp(),
+	if (TimestampDifferenceExceeds(connection->last_answer, si_clock_now(),
 								   ANSWER_TIMEOUT_MS))
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
@@ -203,11 +192,11 @@ si_connection_wait(SiConnection *connection)
 void
 si_connection_pause(SiConnection *connection)
 {
-	TimestampTz began = GetCurrentTimestamp();
+	TimestampTz began = si_clock_now();
 
 	do
 		si_connection_wait(connection);
-	while (!TimestampDifferenceExceeds(began, GetCurrentTimestamp(), SLICE_MS));
+	while (!TimestampDifferenceExceeds(began, si_clock_now(), SLICE_MS));
 }
 
 /* ---- questions ---- */

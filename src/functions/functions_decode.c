@@ -22,16 +22,19 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 
 #include "apply/format.h"
+#include "apply/schemas.h"
 #include "common/bytes.h"
 #include "common/failure.h"
 #include "common/subtransaction.h"
 #include "common/words.h"
+#include "format/schema_store.h"
 #include "format/transcode.h"
 #include "format/value_text.h"
 #include "functions/arguments.h"
@@ -248,24 +251,40 @@ make_plan(const SiDecoderRoutine *routine, bool tombstone, SiDecodePlan *plan)
 		plan->rest_field = 0;
 }
 
+/* Get the schema of a message from the server's registry. */
 static void
-decode(const char *format, const SiMessage *message, const SiOptions *options,
-	   Decoded *decoded)
+await_schema(const char *format, const char *server, const SiMessage *message,
+			 const SiFormatOptions *options)
+{
+	SiEntry		entry = {*message};
+
+	if (server != NULL)
+		si_schemas_await(options, &entry, 1, format, server, GetUserId());
+}
+
+/* server is NULL where none is given. */
+static void
+decode(const char *format, const char *server, const SiMessage *message,
+	   const SiOptions *options, Decoded *decoded)
 {
 	SiTranscoder *transcoder = si_transcode_create(options->encoding);
 	SiFormatOptions format_options;
 	SiDecodePlan plan;
 	SiDecoder  *volatile decoder = NULL;
 	SiArena    *volatile arena = NULL;
+	SiSchemaStore *volatile store = NULL;
 	char	   *json;
 
-	si_format_options(format, NULL, NULL, options, &format_options);
 	make_plan(si_decoder_find(format), message->value == NULL, &plan);
 	plan.key_format = options->key_format;
 
-	/* decoders and arenas are malloc's */
+	/* decoders, arenas and stores are malloc's */
 	PG_TRY();
 	{
+		if (server != NULL)
+			store = si_schemas_create_store(format, server, GetUserId());
+		si_format_options(format, NULL, NULL, options, store, &format_options);
+		await_schema(format, server, message, &format_options);
 		decoder = si_decoder_create(format, &plan, &format_options);
 		arena = si_arena_create();
 		if (decoder == NULL || arena == NULL)
@@ -278,6 +297,7 @@ decode(const char *format, const SiMessage *message, const SiOptions *options,
 	{
 		si_decoder_destroy(decoder);
 		si_arena_destroy(arena);
+		si_schema_store_free(store);
 	}
 	PG_END_TRY();
 
@@ -309,6 +329,7 @@ si_sql_decode(PG_FUNCTION_ARGS)
 	Decoded		decoded = {0};
 	char	   *format;
 	char	   *options;
+	const char *server;
 	Datum		values[3] = {0};
 	bool		nulls[3] = {0};
 
@@ -318,8 +339,10 @@ si_sql_decode(PG_FUNCTION_ARGS)
 	bytes_argument(fcinfo, 2, &message.key, &message.key_len);
 	message.timestamp = -1;
 	options = si_arguments_jsonb(fcinfo, 3);
+	server = PG_ARGISNULL(4) ? NULL : NameStr(*PG_GETARG_NAME(4));
+	message.headers = si_arguments_headers(fcinfo, 5, true, &message.nheaders);
 
-	decode(format, &message, si_options_parse(options != NULL ? options : "{}"), &decoded);
+	decode(format, server, &message, si_options_parse(options != NULL ? options : "{}"), &decoded);
 
 	nulls[0] = nulls[1] = decoded.error != NULL;
 	nulls[1] |= decoded.fields == (Datum) 0;

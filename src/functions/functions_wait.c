@@ -23,6 +23,7 @@
 
 #include "catalog/progress.h"
 #include "catalog/subscriptions.h"
+#include "common/clock.h"
 #include "functions/arguments.h"
 
 PG_FUNCTION_INFO_V1(si_sql_wait_until_caught_up);
@@ -220,7 +221,7 @@ end_of_wait(TimestampTz start, Datum timeout)
 static long
 ms_to_wait(TimestampTz until, long most)
 {
-	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+	long		left = TimestampDifferenceMilliseconds(si_clock_now(), until);
 
 	return Min(Max(left, 1), most);
 }
@@ -242,7 +243,7 @@ si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 	si_arguments_require(fcinfo, 0, "name");
 	si_arguments_require(fcinfo, 1, "timeout");
 	require_wait_rights(NameStr(*PG_GETARG_NAME(0)));
-	until = end_of_wait(start, PG_GETARG_DATUM(1));
+	until = end_of_wait(si_clock_now(), PG_GETARG_DATUM(1));
 
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest wait",
 									ALLOCSET_DEFAULT_SIZES);
@@ -254,7 +255,7 @@ si_sql_wait_until_caught_up(PG_FUNCTION_ARGS)
 		reached = caught_up(NameStr(*PG_GETARG_NAME(0)), start, &ends, &nends, caller,
 							&over);
 		MemoryContextSwitchTo(caller);
-		if (reached || over || GetCurrentTimestamp() >= until)
+		if (reached || over || si_clock_now() >= until)
 			break;
 		(void) ConditionVariableTimedSleep(bell, ms_to_wait(until, ENDS_POLL_MS),
 										   PG_WAIT_EXTENSION);
@@ -301,7 +302,7 @@ si_sql_wait_for_offset(PG_FUNCTION_ARGS)
 	si_arguments_require(fcinfo, 2, "message_offset");
 	si_arguments_require(fcinfo, 3, "timeout");
 	require_wait_rights(NameStr(*PG_GETARG_NAME(0)));
-	until = end_of_wait(GetCurrentTimestamp(), PG_GETARG_DATUM(3));
+	until = end_of_wait(si_clock_now(), PG_GETARG_DATUM(3));
 	scratch = AllocSetContextCreate(caller, "stream_ingest wait", ALLOCSET_DEFAULT_SIZES);
 	bell = listen_for_progress(NameStr(*PG_GETARG_NAME(0)));
 	for (;;)
@@ -311,7 +312,7 @@ si_sql_wait_for_offset(PG_FUNCTION_ARGS)
 		done = offset_done(NameStr(*PG_GETARG_NAME(0)), PG_GETARG_INT32(1), PG_GETARG_INT64(2),
 						   &over);
 		MemoryContextSwitchTo(caller);
-		if (done || over || GetCurrentTimestamp() >= until)
+		if (done || over || si_clock_now() >= until)
 			break;
 		(void) ConditionVariableTimedSleep(bell, ms_to_wait(until, OFFSET_POLL_MS),
 										   PG_WAIT_EXTENSION);

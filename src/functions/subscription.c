@@ -18,10 +18,12 @@
 #include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_foreign_server.h"
 #include "commands/dbcommands.h"
 #include "common/hashfn.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -153,14 +155,36 @@ check_group(const SiSubscription *s, const SiOptions *options, const SiServerPro
 }
 
 /*
+ * Lock a server until the transaction ends: DROP SERVER and ALTER SERVER RENAME
+ * look for its subscriptions, and would miss one that is not committed yet.
+ * While the lock is awaited, the name can become another server's.  Returns
+ * InvalidOid if no server has the name.
+ */
+static Oid
+lock_server(const char *name)
+{
+	Oid			locked = InvalidOid;
+	Oid			server;
+
+	while (OidIsValid(server = get_foreign_server_oid(name, true)) && server != locked)
+	{
+		LockDatabaseObject(ForeignServerRelationId, server, 0, AccessShareLock);
+		locked = server;
+	}
+	return server;
+}
+
+/*
  * The server must be there, be ours, and be open to the owner, and the group
  * be one of its own.
  */
 static void
 check_server(SiSubscription *s, const SiOptions *options)
 {
-	SiServerProperties *server = si_server_properties(s->server, s->owner);
+	SiServerProperties *server;
 
+	(void) lock_server(s->server);
+	server = si_server_properties(s->server, s->owner);
 	if (!has_server_usage_compat(server->server, s->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -277,7 +301,7 @@ si_subscription_make_at_home(SiSubscription *s)
 	s->system_identifier = (int64) GetSystemIdentifier();
 	s->database = MyDatabaseId;
 	s->extension = si_catalog_extension();
-	s->server_oid = get_foreign_server_oid(s->server, true);
+	s->server_oid = lock_server(s->server);
 }
 
 void

@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "apply/writer.h"
+#include "common/clock.h"
 #include "kafka/consumer.h"
 #include "options/options.h"
 #include "shmem/lock_wait.h"
@@ -200,11 +201,11 @@ copy_workers(WorkerCopies *copies, TimestampTz now)
 
 /* What a worker that waits for a lock has told is not true any more. */
 static double
-current_rate(const SiWorkerSlot *worker, TimestampTz now)
+current_rate(const SiWorkerSlot *worker)
 {
 	int			patience = RATE_AGE_MS + (int) Min(2 * worker->batch_ms, INT_MAX / 2);
 
-	if (TimestampDifferenceExceeds(worker->rate_at, now, patience))
+	if (TimestampDifferenceExceeds(worker->rate_at, si_clock_now(), patience))
 		return 0;
 	return worker->messages_per_second;
 }
@@ -217,7 +218,8 @@ static char *
 describe_unknown_lag(const WorkerCopy *copy, TimestampTz now)
 {
 	const SiWorkerSlot *worker = &copy->slot;
-	TimestampTz since = copy->lag.asked_at != 0 ? copy->lag.asked_at : worker->started_at;
+	TimestampTz since = copy->lag.asked_at != 0 ? copy->lag.asked_at
+		: si_clock_to_wall(worker->started_at);
 
 	if (worker->pid == 0 || (worker->state != SI_STATE_CATCHING_UP &&
 							 worker->state != SI_STATE_STREAMING))
@@ -263,7 +265,7 @@ put_worker(ReturnSetInfo *rsinfo, const WorkerCopy *copy, TimestampTz now)
 	put_worker_reason(values, nulls, 4, copy, now);
 	put_time(values, nulls, 5, worker->since);
 	values[6] = Int32GetDatum(worker->partitions);
-	values[7] = Float8GetDatum(current_rate(worker, now));
+	values[7] = Float8GetDatum(current_rate(worker));
 	values[8] = Int64GetDatum(worker->batch_messages);
 	values[9] = Float8GetDatum(worker->batch_ms);
 	put_text(values, nulls, 10, worker->last_error);
@@ -272,7 +274,7 @@ put_worker(ReturnSetInfo *rsinfo, const WorkerCopy *copy, TimestampTz now)
 		values[11] = CStringGetTextDatum(unpack_sql_state(worker->last_error_sqlstate));
 	put_time(values, nulls, 12, worker->last_error_at);
 	values[13] = Int64GetDatum(worker->retries);
-	put_time(values, nulls, 14, worker->retry_at);
+	put_time(values, nulls, 14, si_clock_to_wall(worker->retry_at));
 	values[15] = Int64GetDatum(worker->epoch);
 	nulls[15] = (worker->epoch == 0);
 	values[16] = Int64GetDatum(copy->lag.offsets);
@@ -505,7 +507,7 @@ look_up(Finding *finding, int32 id, int64 epoch, bool enabled)
 		return;
 	}
 	finding->state = copy.state;
-	finding->retry_at = copy.recheck_at;
+	finding->retry_at = si_clock_to_wall(copy.recheck_at);
 	finding->reason = copy.reason[0] ? pstrdup(copy.reason)
 		: si_reason_fixed(obstacles.launcher ? SI_REASON_NO_WORKER_YET : SI_REASON_NO_LAUNCHER);
 }

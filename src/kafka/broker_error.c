@@ -87,6 +87,74 @@ si_broker_error_note_graver(SiBrokerErrors *errors, const SiBrokerError *broker_
 }
 
 /*
+ * Why OpenSSL refuses a certificate, by its codes (X509_V_ERR_*), which are
+ * part of its stable interface.  The words complete "the broker's certificate".
+ */
+static const struct
+{
+	int			code;
+	const char *words;
+}			certificate_reasons[] = {
+	{9, "is not valid yet"},
+	{10, "has expired"},
+	{12, "cannot be checked: the revocation list has expired"},
+	{18, "is self-signed and not among the trusted CA certificates"},
+	{19, "is signed by a CA that is not trusted"},
+	{20, "is signed by a CA that is not trusted"},
+	{21, "is signed by a CA that is not trusted"},
+	{23, "has been revoked"},
+	{62, "is for another host name"},
+	{64, "is for another IP address"},
+};
+
+void
+si_broker_error_note_certificate(SiBrokerErrors *errors, int x509_error)
+{
+	const char *words = "is not valid";
+
+	for (int i = 0; i < lengthof(certificate_reasons); i++)
+	{
+		if (certificate_reasons[i].code == x509_error)
+			words = certificate_reasons[i].words;
+	}
+	pthread_mutex_lock(&errors->lock);
+	errors->refused_certificate = words;
+	pthread_mutex_unlock(&errors->lock);
+}
+
+/* Replace the library's guess of why a handshake failed by the reason. */
+static void
+explain_handshake(SiBrokerErrors *errors, SiBrokerError *broker_error)
+{
+	static const char failed[] = "SSL handshake failed";
+	char	   *at = strstr(broker_error->words, failed);
+
+	if (at == NULL)
+		return;
+	at += strlen(failed);
+	pthread_mutex_lock(&errors->lock);
+	if (errors->refused_certificate != NULL)
+		snprintf(at, broker_error->words + sizeof(broker_error->words) - at,
+				 ": the broker's certificate %s", errors->refused_certificate);
+	errors->refused_certificate = NULL;
+	pthread_mutex_unlock(&errors->lock);
+}
+
+/*
+ * Does the broker refuse our certificate, or the lack of one?  In TLS 1.3 it
+ * does so after the handshake, and the library reports a lost connection.
+ */
+static bool
+is_refusal_alert(const char *words)
+{
+	static const char mark[] = "SSL alert number ";
+	const char *at = strstr(words, mark);
+	int			alert = at != NULL ? atoi(at + strlen(mark)) : 0;
+
+	return (alert >= 40 && alert <= 49) || alert == 116;
+}
+
+/*
  * "1/1 brokers are down" does not say why, so the kind and the words of the
  * failure just before replace it.
  */
@@ -103,6 +171,9 @@ si_broker_error_note_failure(SiBrokerErrors *errors, int err, const char *words)
 	after = strstr(broker_error.words, " (after ");
 	if (after != NULL)
 		*after = '\0';
+	explain_handshake(errors, &broker_error);
+	if (is_refusal_alert(broker_error.words))
+		broker_error.kind = SI_BROKER_ERROR_AUTHENTICATION;
 
 	pthread_mutex_lock(&errors->lock);
 	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)

@@ -25,6 +25,7 @@ typedef struct SiBrokerErrors
 	pthread_mutex_t lock;
 	SiBrokerError gravest;		/* until it is taken */
 	SiBrokerError last_failure; /* of a connection, until data is read */
+	const char *refused_certificate;	/* why, until the handshake has failed */
 	int64		throttled_until;	/* in milliseconds of CLOCK_MONOTONIC */
 } SiBrokerErrors;
 
@@ -42,6 +43,13 @@ extern bool si_broker_error_note_graver(SiBrokerErrors *errors, const SiBrokerEr
 
 /* The same for an error that comes with a code; words may be NULL. */
 extern void si_broker_error_note_failure(SiBrokerErrors *errors, int err, const char *words);
+
+/*
+ * Note that a broker's certificate is refused, with OpenSSL's code of the
+ * reason.  The failed handshake, which the library reports afterwards without
+ * a reason, is then reported with it.  Called by the library's threads.
+ */
+extern void si_broker_error_note_certificate(SiBrokerErrors *errors, int x509_error);
 
 /*
  * The same for an error line of the library's log.  Ignored while a failed

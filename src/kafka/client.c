@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -72,12 +71,12 @@ si_client_configure(const SiSetting *defaults, int ndefaults,
 	int			i;
 
 	ok = apply_settings(conf, common_defaults, lengthof(common_defaults), failure) &&
-		apply_settings(conf, defaults, ndefaults, failure);
+		apply_settings(conf, defaults, ndefaults, failure) &&
+		si_client_set(conf, "client.id", client_id, failure);
 	for (i = 0; ok && i < nproperties; i++)
 		ok = si_client_set(conf, properties[i].name, properties[i].value, failure);
 	ok = ok && apply_settings(conf, common_fixed, lengthof(common_fixed), failure) &&
-		apply_settings(conf, fixed, nfixed, failure) &&
-		si_client_set(conf, "client.id", client_id, failure);
+		apply_settings(conf, fixed, nfixed, failure);
 	if (ok)
 		return conf;
 	rd_kafka_conf_destroy(conf);
@@ -209,19 +208,4 @@ si_client_now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* The server's signal handlers must run in the main thread. */
-int
-si_client_start_thread(pthread_t *thread, void *(*main) (void *), void *arg)
-{
-	sigset_t	all;
-	sigset_t	before;
-	int			rc;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(thread, NULL, main, arg);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return rc;
 }

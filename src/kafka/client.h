@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * client.h
- *	  What the consumer and the producer share: configuration, the descriptor
- *	  that wakes the main thread, and creating threads.
+ *	  What the consumer and the producer share: configuration, and the descriptor
+ *	  that wakes the main thread.
  *
  * Called within this folder; callers of consumer.h drain its descriptor.
  *
@@ -12,8 +12,6 @@
  */
 #ifndef SI_CLIENT_H
 #define SI_CLIENT_H
-
-#include <pthread.h>
 
 /* A property for librdkafka, by its own name (with dots). */
 typedef struct SiProperty
@@ -42,8 +40,8 @@ typedef struct SiClientFailure
 struct rd_kafka_conf_s;
 
 /*
- * Make a configuration: the defaults, then the caller's properties, then the
- * fixed settings.  NULL, and why, if the library refuses one.
+ * Make a configuration: the defaults, of which client_id is one, then the
+ * caller's properties, then the fixed settings.  NULL, and why, if the library refuses one.
  */
 extern struct rd_kafka_conf_s *si_client_configure(const SiSetting *defaults, int ndefaults,
 												   const SiProperty *properties, int nproperties,
@@ -78,8 +76,5 @@ extern void si_client_drain_fd(int fd);
 
 /* Milliseconds of the monotonic clock.  For any thread. */
 extern int64_t si_client_now_ms(void);
-
-/* Start a thread with all signals blocked; returns an error number. */
-extern int	si_client_start_thread(pthread_t *thread, void *(*main) (void *), void *arg);
 
 #endif							/* SI_CLIENT_H */

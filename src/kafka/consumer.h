@@ -112,7 +112,7 @@ extern SiConsumer *si_consumer_open(const SiProperty *properties, int npropertie
 /*
  * Stop everything within timeout_ms: the helper ends, stops writing to sinks
  * and destroys the library's handle.  False if the library did not stop in time
- * (its threads then end with the process; see si_helper_await_abandoned).  The
+ * (its threads then end with the process; see si_side_thread_await_at_exit).  The
  * helper may be in a call that takes three seconds, so give it four or more: a
  * process that exits in the middle of TLS may crash.
  */

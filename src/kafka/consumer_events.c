@@ -39,6 +39,22 @@ throttle_cb(rd_kafka_t *rk, const char *broker, int32_t id, int milliseconds, vo
 		si_broker_error_note_throttle(opaque, milliseconds);
 }
 
+/*
+ * The verdict on one certificate of a broker's chain is OpenSSL's; its reason
+ * is noted, which the library does not report.  Called by a broker's thread.
+ */
+static int
+certificate_cb(rd_kafka_t *rk, const char *broker, int32_t id, int *x509_error, int depth,
+			   const char *certificate, size_t size, char *errstr, size_t errstr_size,
+			   void *opaque)
+{
+	if (*x509_error == 0)
+		return 1;
+	si_broker_error_note_certificate(opaque, *x509_error);
+	snprintf(errstr, errstr_size, "refused");
+	return 0;
+}
+
 void
 si_consumer_register_callbacks(rd_kafka_conf_t *conf)
 {
@@ -46,9 +62,15 @@ si_consumer_register_callbacks(rd_kafka_conf_t *conf)
 							 RD_KAFKA_EVENT_OFFSET_COMMIT);
 	rd_kafka_conf_set_error_cb(conf, error_cb);
 	rd_kafka_conf_set_throttle_cb(conf, throttle_cb);
+
+	/* fails where the library was built without TLS */
+	(void) rd_kafka_conf_set_ssl_cert_verify_cb(conf, certificate_cb);
 }
 
-/* Failed connections come as errors too, with their codes. */
+/*
+ * Failed connections come as errors too, with their codes, and so do refused
+ * certificates.
+ */
 static void
 note_log(SiConsumer *consumer, rd_kafka_event_t *event)
 {
@@ -57,7 +79,8 @@ note_log(SiConsumer *consumer, rd_kafka_event_t *event)
 	int			level;
 
 	if (rd_kafka_event_log(event, &facility, &text, &level) != 0 ||
-		level > LOG_ERR || strcmp(facility, "FAIL") == 0)
+		level > LOG_ERR || strcmp(facility, "FAIL") == 0 ||
+		strcmp(facility, "SSLCERTVRFY") == 0)
 		return;
 	si_broker_error_note_log(si_helper_broker_errors(consumer->helper), text);
 }

@@ -14,7 +14,7 @@
  * Ending during a call of the helper is safe because the helper destroys the
  * handle itself, after the call; up to 2.0.2 that hangs forever once a consumed
  * topic was deleted, and nothing can interrupt it.  If it takes too long, the
- * main thread abandons the helper, which then owns its struct.
+ * main thread abandons the helper (side_thread.h).
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -30,9 +30,11 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/thread.h"
 #include "kafka/client.h"
 #include "kafka/helper.h"
 #include "kafka/lookup.h"
+#include "kafka/side_thread.h"
 #include "datatype/timestamp.h"
 
 /*
@@ -47,18 +49,12 @@ struct SiHelper
 	/* constant once it runs, except the timeout, which the helper sets */
 	SiLookup	lookup;
 	int			fd;
-	pthread_t	thread;
 
 	SiBrokerErrors broker_errors;	/* has a lock of its own, below this one */
 
-	/* what follows is guarded by the lock */
-	pthread_mutex_t lock;
-	pthread_cond_t work;		/* for the helper: there is work */
-	pthread_cond_t end;			/* for si_helper_await(): it has ended */
-	bool		closing;
-	bool		ended;
-	bool		abandoned;		/* the helper frees this struct */
+	SiSideThread side;
 
+	/* what follows is guarded by its lock */
 	bool		topic_asked;
 	bool		topic_answered;
 	SiTopicInfo topic_info;
@@ -79,10 +75,6 @@ struct SiHelper
 	int64_t		watch_due;		/* by si_client_now_ms() */
 };
 
-/* The abandoned helpers of this process that have not ended yet. */
-static pthread_mutex_t abandoned_lock = PTHREAD_MUTEX_INITIALIZER;
-static int	abandoned_helpers = 0;
-
 /* GetCurrentTimestamp() for threads. */
 static int64
 now_timestamptz(void)
@@ -95,30 +87,7 @@ now_timestamptz(void)
 		USECS_PER_SEC + now.tv_usec;
 }
 
-/* A time of si_client_now_ms() as the condition variables take it. */
-static struct timespec
-deadline(int64_t at_ms)
-{
-	struct timespec at;
-
-	at.tv_sec = at_ms / 1000;
-	at.tv_nsec = (at_ms % 1000) * 1000000;
-	return at;
-}
-
 /* ---- the thread: no server function from here on, but atomics ---- */
-
-/* Change the number of abandoned helpers; returns it. */
-static int
-count_abandoned(int change)
-{
-	int			n;
-
-	pthread_mutex_lock(&abandoned_lock);
-	n = abandoned_helpers += change;
-	pthread_mutex_unlock(&abandoned_lock);
-	return n;
-}
 
 /* Sleep, without the lock, until there may be something to do. */
 static void
@@ -128,11 +97,11 @@ wait_for_work(SiHelper *helper)
 
 	if (helper->nsinks > 0)
 	{
-		until = deadline(helper->watch_due);
-		pthread_cond_timedwait(&helper->work, &helper->lock, &until);
+		until = si_side_thread_deadline(helper->watch_due);
+		pthread_cond_timedwait(&helper->side.work, &helper->side.lock, &until);
 	}
 	else
-		pthread_cond_wait(&helper->work, &helper->lock);
+		pthread_cond_wait(&helper->side.work, &helper->side.lock);
 }
 
 /* SiLookup.cancelled */
@@ -140,12 +109,8 @@ static bool
 is_closing(void *arg)
 {
 	SiHelper   *helper = arg;
-	bool		closing;
 
-	pthread_mutex_lock(&helper->lock);
-	closing = helper->closing;
-	pthread_mutex_unlock(&helper->lock);
-	return closing;
+	return si_side_thread_is_closing(&helper->side);
 }
 
 /*
@@ -158,12 +123,12 @@ answer_topic(SiHelper *helper)
 	SiTopicInfo info;
 
 	helper->topic_asked = false;
-	pthread_mutex_unlock(&helper->lock);
+	pthread_mutex_unlock(&helper->side.lock);
 	si_lookup_topic(&helper->lookup, &info);
-	pthread_mutex_lock(&helper->lock);
+	pthread_mutex_lock(&helper->side.lock);
 
 	/* asked again meanwhile: this answer is outdated */
-	if (helper->topic_asked || helper->closing)
+	if (helper->topic_asked || helper->side.closing)
 		return;
 	helper->topic_info = info;
 	helper->topic_answered = true;
@@ -177,12 +142,12 @@ answer_topics(SiHelper *helper)
 	SiTopicList list;
 
 	helper->topics_asked = false;
-	pthread_mutex_unlock(&helper->lock);
+	pthread_mutex_unlock(&helper->side.lock);
 	si_lookup_topics(&helper->lookup, &list);
-	pthread_mutex_lock(&helper->lock);
+	pthread_mutex_lock(&helper->side.lock);
 
 	/* asked again meanwhile: this answer is outdated */
-	if (helper->topics_asked || helper->closing)
+	if (helper->topics_asked || helper->side.closing)
 	{
 		free(list.topics);
 		return;
@@ -201,11 +166,11 @@ answer_offsets(SiHelper *helper)
 	int			n = helper->noffsets_asked;
 
 	helper->offsets_asked = NULL;
-	pthread_mutex_unlock(&helper->lock);
+	pthread_mutex_unlock(&helper->side.lock);
 	si_lookup_offsets(&helper->lookup, queries, n);
-	pthread_mutex_lock(&helper->lock);
+	pthread_mutex_lock(&helper->side.lock);
 
-	if (helper->offsets_asked != NULL || helper->closing)
+	if (helper->offsets_asked != NULL || helper->side.closing)
 	{
 		free(queries);			/* asked again meanwhile */
 		return;
@@ -255,7 +220,7 @@ write_watermarks(SiHelper *helper)
 		rd_kafka_topic_partition_list_add(low, helper->lookup.topic,
 										  helper->sinks[i].partition);
 	helper->watch_due = si_client_now_ms() + helper->watch_interval;
-	pthread_mutex_unlock(&helper->lock);
+	pthread_mutex_unlock(&helper->side.lock);
 
 	high = rd_kafka_topic_partition_list_copy(low);
 	for (i = 0; i < n; i++)
@@ -271,8 +236,8 @@ write_watermarks(SiHelper *helper)
 		err = high->elems[i].err;
 	si_lookup_explain(&helper->lookup, err, &broker_error);
 
-	pthread_mutex_lock(&helper->lock);
-	if (generation == helper->watch_generation && !helper->closing)
+	pthread_mutex_lock(&helper->side.lock);
+	if (generation == helper->watch_generation && !helper->side.closing)
 	{
 		store_watermarks(helper, low, high, asked_at);
 		if (si_broker_error_note_graver(&helper->broker_errors, &broker_error))
@@ -285,9 +250,7 @@ write_watermarks(SiHelper *helper)
 void
 si_helper_free(SiHelper *helper)
 {
-	pthread_cond_destroy(&helper->work);
-	pthread_cond_destroy(&helper->end);
-	pthread_mutex_destroy(&helper->lock);
+	si_side_thread_destroy(&helper->side);
 	si_broker_error_destroy(&helper->broker_errors);
 	free(helper->offsets_asked);
 	free(helper->offsets_answered);
@@ -297,15 +260,20 @@ si_helper_free(SiHelper *helper)
 	free(helper);
 }
 
+static void
+release_helper(void *arg)
+{
+	si_helper_free(arg);
+}
+
 /* The thread: answer questions until told to end, then destroy the handle. */
 static void *
 helper_main(void *arg)
 {
 	SiHelper   *helper = arg;
-	bool		abandoned;
 
-	pthread_mutex_lock(&helper->lock);
-	while (!helper->closing)
+	pthread_mutex_lock(&helper->side.lock);
+	while (!helper->side.closing)
 	{
 		helper->lookup.timeout_ms = si_broker_error_throttled(&helper->broker_errors) ?
 			THROTTLED_REQUEST_MS : REQUEST_MS;
@@ -320,39 +288,15 @@ helper_main(void *arg)
 		else
 			wait_for_work(helper);
 	}
-	pthread_mutex_unlock(&helper->lock);
+	pthread_mutex_unlock(&helper->side.lock);
 
 	rd_kafka_destroy(helper->lookup.rk);
 
-	pthread_mutex_lock(&helper->lock);
-	helper->ended = true;
-	abandoned = helper->abandoned;
-	pthread_cond_signal(&helper->end);
-	pthread_mutex_unlock(&helper->lock);
-	if (abandoned)
-	{
-		si_helper_free(helper);
-		(void) count_abandoned(-1);
-	}
+	si_side_thread_finish(&helper->side, release_helper, helper);
 	return NULL;
 }
 
 /* ---- the main thread: begin and end ---- */
-
-/* Deadlines are by the monotonic clock. */
-static void
-init_synchronization(SiHelper *helper)
-{
-	pthread_condattr_t attributes;
-
-	pthread_mutex_init(&helper->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&helper->work, &attributes);
-	pthread_cond_init(&helper->end, &attributes);
-	pthread_condattr_destroy(&attributes);
-	si_broker_error_init(&helper->broker_errors);
-}
 
 SiHelper *
 si_helper_create(const char *topic, int fd)
@@ -361,7 +305,8 @@ si_helper_create(const char *topic, int fd)
 
 	if (helper == NULL)
 		return NULL;
-	init_synchronization(helper);
+	si_side_thread_init(&helper->side);
+	si_broker_error_init(&helper->broker_errors);
 	helper->fd = fd;
 	helper->lookup.topic = strdup(topic);
 	helper->lookup.cancelled = is_closing;
@@ -382,58 +327,23 @@ int
 si_helper_start(SiHelper *helper, rd_kafka_t *rk)
 {
 	helper->lookup.rk = rk;
-	return si_client_start_thread(&helper->thread, helper_main, helper);
+	return si_thread_start(&helper->side.thread, helper_main, helper);
 }
 
 void
 si_helper_end(SiHelper *helper)
 {
-	pthread_mutex_lock(&helper->lock);
-	helper->closing = true;
-	pthread_cond_signal(&helper->work);
-	pthread_mutex_unlock(&helper->lock);
+	si_side_thread_close(&helper->side);
 }
 
 bool
 si_helper_await(SiHelper *helper, int timeout_ms)
 {
-	struct timespec until = deadline(si_client_now_ms() + timeout_ms);
-	pthread_t	thread = helper->thread;
-	bool		ended;
-	int			rc = 0;
+	bool		ended = si_side_thread_await(&helper->side, timeout_ms);
 
-	pthread_mutex_lock(&helper->lock);
-	while (!helper->ended && rc == 0)
-		rc = pthread_cond_timedwait(&helper->end, &helper->lock, &until);
-	ended = helper->ended;
-	helper->abandoned = !ended;
-	if (!ended)
-		(void) count_abandoned(1);
-	pthread_mutex_unlock(&helper->lock);
-
-	if (!ended)
-	{
-		pthread_detach(thread);
-		return false;
-	}
-	pthread_join(thread, NULL);
-	si_helper_free(helper);
-	return true;
-}
-
-/* No condition variable outlives a helper, hence polling. */
-bool
-si_helper_await_abandoned(int timeout_ms)
-{
-	int64_t		until = si_client_now_ms() + timeout_ms;
-
-	while (count_abandoned(0) > 0)
-	{
-		if (si_client_now_ms() >= until)
-			return false;
-		pg_usleep(10 * 1000L);
-	}
-	return true;
+	if (ended)
+		si_helper_free(helper);
+	return ended;
 }
 
 /* ---- the main thread: questions ---- */
@@ -441,11 +351,11 @@ si_helper_await_abandoned(int timeout_ms)
 void
 si_helper_ask_topic(SiHelper *helper)
 {
-	pthread_mutex_lock(&helper->lock);
+	pthread_mutex_lock(&helper->side.lock);
 	helper->topic_asked = true;
 	helper->topic_answered = false;
-	pthread_cond_signal(&helper->work);
-	pthread_mutex_unlock(&helper->lock);
+	pthread_cond_signal(&helper->side.work);
+	pthread_mutex_unlock(&helper->side.lock);
 }
 
 bool
@@ -453,7 +363,7 @@ si_helper_topic_answer(SiHelper *helper, SiTopicInfo *info)
 {
 	bool		answered;
 
-	pthread_mutex_lock(&helper->lock);
+	pthread_mutex_lock(&helper->side.lock);
 	answered = helper->topic_answered;
 	if (answered)
 	{
@@ -461,18 +371,18 @@ si_helper_topic_answer(SiHelper *helper, SiTopicInfo *info)
 		si_broker_error_explain(&helper->broker_errors, &info->broker_error);
 	}
 	helper->topic_answered = false;
-	pthread_mutex_unlock(&helper->lock);
+	pthread_mutex_unlock(&helper->side.lock);
 	return answered;
 }
 
 void
 si_helper_ask_topics(SiHelper *helper)
 {
-	pthread_mutex_lock(&helper->lock);
+	pthread_mutex_lock(&helper->side.lock);
 	helper->topics_asked = true;
 	helper->topics_answered = false;
-	pthread_cond_signal(&helper->work);
-	pthread_mutex_unlock(&helper->lock);
+	pthread_cond_signal(&helper->side.work);
+	pthread_mutex_unlock(&helper->side.lock);
 }
 
 const SiTopicList *
@@ -480,11 +390,11 @@ si_helper_topics_answer(SiHelper *helper)
 {
 	bool		answered;
 
-	pthread_mutex_lock(&helper->lock);
+	pthread_mutex_lock(&helper->side.lock);
 	answered = helper->topics_answered;
 	if (answered)
 		si_broker_error_explain(&helper->broker_errors, &helper->topic_list.broker_error);
-	pthread_mutex_unlock(&helper->lock);
+	pthread_mutex_unlock(&helper->side.lock);
 	return answered ? &helper->topic_list : NULL;
 }
 
@@ -502,14 +412,14 @@ si_helper_ask_offsets(SiHelper *helper, const SiOffsetQuery *queries,
 				 errmsg("out of memory")));
 	memcpy(copy, queries, n * sizeof(SiOffsetQuery));
 
-	pthread_mutex_lock(&helper->lock);
+	pthread_mutex_lock(&helper->side.lock);
 	free(helper->offsets_asked);
 	free(helper->offsets_answered);
 	helper->offsets_asked = copy;
 	helper->noffsets_asked = n;
 	helper->offsets_answered = NULL;
-	pthread_cond_signal(&helper->work);
-	pthread_mutex_unlock(&helper->lock);
+	pthread_cond_signal(&helper->side.work);
+	pthread_mutex_unlock(&helper->side.lock);
 }
 
 bool
@@ -517,14 +427,14 @@ si_helper_offsets_answer(SiHelper *helper, SiOffsetQuery *queries, int n)
 {
 	SiOffsetQuery *answer;
 
-	pthread_mutex_lock(&helper->lock);
+	pthread_mutex_lock(&helper->side.lock);
 	answer = helper->offsets_answered;
 	Assert(answer == NULL || n == helper->noffsets_answered);
 	if (answer != NULL)
 		memcpy(queries, answer,
 			   Min(n, helper->noffsets_answered) * sizeof(SiOffsetQuery));
 	helper->offsets_answered = NULL;
-	pthread_mutex_unlock(&helper->lock);
+	pthread_mutex_unlock(&helper->side.lock);
 	free(answer);
 	return answer != NULL;
 }
@@ -546,14 +456,14 @@ si_helper_watch(SiHelper *helper, const SiWatermarkSink *sinks, int n,
 		memcpy(copy, sinks, n * sizeof(SiWatermarkSink));
 	}
 
-	pthread_mutex_lock(&helper->lock);
+	pthread_mutex_lock(&helper->side.lock);
 	former = helper->sinks;
 	helper->sinks = copy;
 	helper->nsinks = n;
 	helper->watch_generation++;
 	helper->watch_interval = interval_ms;
 	helper->watch_due = si_client_now_ms();
-	pthread_cond_signal(&helper->work);
-	pthread_mutex_unlock(&helper->lock);
+	pthread_cond_signal(&helper->side.work);
+	pthread_mutex_unlock(&helper->side.lock);
 	free(former);
 }

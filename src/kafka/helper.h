@@ -5,7 +5,7 @@
  *
  * The thread makes the library's blocking calls, writes watermarks to their
  * sinks, and in the end destroys the library's handle.  The functions below are
- * called by the main thread and never wait, except si_helper_await*.
+ * called by the main thread and never wait, except si_helper_await.
  *
  * Called by consumer, which creates and ends it; and by the worker and
  * functions that read a topic, which ask questions.
@@ -74,12 +74,5 @@ extern void si_helper_end(SiHelper *helper);
  * helper is abandoned.  The caller must not use the struct afterwards.
  */
 extern bool si_helper_await(SiHelper *helper, int timeout_ms);
-
-/*
- * Wait until the abandoned helpers of this process have ended.  A caller that
- * closes consumers with a short timeout calls it when the process exits: exit()
- * beside a living TLS connection can crash.
- */
-extern bool si_helper_await_abandoned(int timeout_ms);
 
 #endif							/* SI_HELPER_H */

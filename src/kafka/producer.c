@@ -24,10 +24,12 @@
 #include "postgres.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/thread.h"
 #include "common/words.h"
 #include "kafka/client.h"
 #include "kafka/producer.h"
@@ -408,8 +410,8 @@ si_producer_discard(SiProducer *producer)
 	producer->fd = -1;
 
 	/* without a thread the handle leaks, which is better than hanging */
-	producer->has_closer = (si_client_start_thread(&producer->closer, closer_main,
-												   producer->rk) == 0);
+	producer->has_closer = (si_thread_start(&producer->closer, closer_main,
+											producer->rk) == 0);
 }
 
 /* A thread: it calls no server function. */

@@ -78,6 +78,7 @@ extern const SiOptionType si_option_line;
 
 /* defined in option_schema.c */
 extern const SiOptionType si_option_schema;
+extern const SiOptionType si_option_schemas;	/* members of its own */
 
 /* members of their own */
 extern const SiOptionType si_option_names;

@@ -150,8 +150,14 @@ typedef struct SiOptions
 	int			nheader_columns;
 	char	  **header_columns;
 	int			encoding;		/* pg_enc, of the messages */
+	SiWireFormat wire_format;
 	SiKeyFormat key_format;
 	char	   *schema;			/* of all messages, as text; NULL = none */
+	char	   *message;		/* the schema's, of all messages; NULL = none */
+	SiMatchNames match_names;
+	bool		extended_json;
+	int			nschemas;		/* of messages by their ids */
+	SiGivenSchema *schemas;		/* as texts in the server's encoding */
 	SiEnvelopeKind envelope;
 	SiTruncate	truncate;
 	char	   *unavailable_value;

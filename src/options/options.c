@@ -73,6 +73,17 @@ static const SiKeyword tombstones_keywords[] = {
 	{NULL}
 };
 
+/* Without a word, the format decides. */
+static const SiKeyword wire_format_keywords[] = {
+	{"none", SI_WIRE_NONE},
+	{"confluent", SI_WIRE_CONFLUENT},
+	{"confluent-header", SI_WIRE_CONFLUENT_HEADER},
+	{"apicurio", SI_WIRE_APICURIO},
+	{"apicurio-header", SI_WIRE_APICURIO_HEADER},
+	{"glue", SI_WIRE_GLUE},
+	{NULL}
+};
+
 static const SiKeyword key_format_keywords[] = {
 	{"json", SI_KEY_JSON},
 	{"text", SI_KEY_TEXT},
@@ -82,6 +93,14 @@ static const SiKeyword key_format_keywords[] = {
 	{"int64", SI_KEY_INT64},
 	{"float64", SI_KEY_FLOAT64},
 	{"uuid", SI_KEY_UUID},
+	{"avro", SI_KEY_AVRO},
+	{NULL}
+};
+
+static const SiKeyword match_names_keywords[] = {
+	{"exact", SI_MATCH_EXACT},
+	{"ignore_case", SI_MATCH_IGNORE_CASE},
+	{"snake_case", SI_MATCH_SNAKE_CASE},
 	{NULL}
 };
 
@@ -136,8 +155,13 @@ static const SiOption option_table[] = {
 	{"null", &si_option_line, AT(null_text), NULL, 0, 1024},
 	{"header_columns", &si_option_names, AT(header_columns), NULL, 1, NAMEDATALEN - 1},
 	{"encoding", &si_option_encoding, AT(encoding), "UTF8"},
+	{"wire_format", &si_option_keyword, AT(wire_format), NULL, 0, 0, wire_format_keywords},
 	{"key_format", &si_option_keyword, AT(key_format), "json", 0, 0, key_format_keywords},
 	{"schema", &si_option_schema, AT(schema), NULL, 1, 4 * 1024 * 1024},
+	{"message", &si_option_line, AT(message), NULL, 1, 1024},
+	{"match_names", &si_option_keyword, AT(match_names), "exact", 0, 0, match_names_keywords},
+	{"extended_json", &si_option_boolean, AT(extended_json), "false"},
+	{"schemas", &si_option_schemas, AT(schemas), NULL, 1, 4 * 1024 * 1024},
 	{"envelope", &si_option_keyword, AT(envelope), "none", 0, 0, envelope_keywords},
 	{"truncate", &si_option_keyword, AT(truncate), "error", 0, 0, truncate_keywords},
 	{"unavailable_value", &si_option_line, AT(unavailable_value), "__debezium_unavailable_value", 1, 1024},

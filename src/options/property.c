@@ -188,6 +188,8 @@ si_property_check_value(const SiGivenOption *option)
 				 errdetail("Only superusers may make the server read a file."),
 				 strcmp(property->name, "ssl.ca.location") == 0 ?
 				 errhint("Give the certificate's text in \"ssl_ca_pem\".") :
+				 strcmp(property->name, "schema_registry_ssl_ca_location") == 0 ?
+				 errhint("Give the certificate's text in \"schema_registry_ssl_ca_pem\".") :
 				 property->where & SI_AT_MAPPING ?
 				 errhint("Give the text in \"ssl_key_pem\" and \"ssl_certificate_pem\" of a user mapping.") : 0));
 

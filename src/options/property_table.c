@@ -26,6 +26,7 @@
 #include "postgres.h"
 
 #include "options/property.h"
+#include "options/registry_options.h"
 
 #define SECRET			SI_PROPERTY_SECRET
 #define SUPERUSER_ONLY	SI_PROPERTY_SUPERUSER_ONLY
@@ -135,11 +136,11 @@ check_mechanism(const char *value)
 }
 
 /*
- * Check a prefix of group names; see ValueCheck.  Brokers' tools print group
- * names bare, so blanks and control characters are kept out.
+ * Check a prefix of group names or a client id; see ValueCheck.  Brokers'
+ * tools print them bare, so blanks and control characters are kept out.
  */
 static const char *
-check_group_prefix(const char *value)
+check_kafka_name(const char *value)
 {
 	if (strlen(value) > 128)
 		return "It is longer than 128 bytes.";
@@ -180,6 +181,7 @@ const SiAllowedProperty si_properties[] = {
 	{"broker.address.family", NULL, SI_AT_SERVER, 0, 0, 0, NULL},
 	{"broker.address.ttl", NULL, SI_AT_SERVER, 0, 0, 0, NULL},
 	{"client.dns.lookup", NULL, SI_AT_SERVER, 0, 0, 0, NULL},
+	{"client.id", NULL, SI_AT_SERVER, 0, 0, 0, check_kafka_name},
 
 	/* security protocol and TLS */
 	{"security.protocol", NULL, SI_AT_SERVER, 0, 0, 0, NULL},
@@ -208,7 +210,20 @@ const SiAllowedProperty si_properties[] = {
 	{"message.timeout.ms", NULL, SI_AT_SERVER, 0, 1000, 600000, NULL},
 	{"delivery.timeout.ms", "message.timeout.ms", SI_AT_SERVER, 0, 0, 0, NULL},
 
-	{"group_prefix", NULL, SI_AT_SERVER, OURS, 0, 0, check_group_prefix},
+	{"group_prefix", NULL, SI_AT_SERVER, OURS, 0, 0, check_kafka_name},
+
+	/* the schema registry */
+	{"schema_registry_url", NULL, SI_AT_SERVER, OURS, 0, 0, si_registry_check_url},
+	{"schema_registry_api", NULL, SI_AT_SERVER, OURS, 0, 0, si_registry_check_api},
+	{"schema_registry_timeout", NULL, SI_AT_SERVER, OURS, 0, 0, si_registry_check_timeout},
+	{"schema_registry_ssl_ca_pem", NULL, SI_AT_SERVER, OURS, 0, 0, check_pem},
+	{"schema_registry_ssl_ca_location", NULL, SI_AT_SERVER, OURS | SUPERUSER_ONLY, 0, 0, NULL},
+	{"schema_registry_proxy", NULL, SI_AT_SERVER, OURS, 0, 0, si_registry_check_proxy},
+	{"schema_registry_username", NULL, SI_AT_MAPPING, OURS | SECRET, 0, 0, NULL},
+	{"schema_registry_password", NULL, SI_AT_MAPPING, OURS | SECRET, 0, 0, NULL},
+	{"schema_registry_token", NULL, SI_AT_MAPPING, OURS | SECRET, 0, 0, NULL},
+	{"schema_registry_ssl_certificate_pem", NULL, SI_AT_MAPPING, OURS | SECRET, 0, 0, check_pem},
+	{"schema_registry_ssl_key_pem", NULL, SI_AT_MAPPING, OURS | SECRET, 0, 0, check_pem},
 
 	/* who connects */
 	{"sasl.username", NULL, SI_AT_MAPPING, SECRET, 0, 0, NULL},
@@ -249,7 +264,6 @@ static const SiPropertyRefusal refusals[] = {
 	"Use the option \"bootstrap_servers\" of the server."},
 	{"group.id", "The group only shows progress, and is named by stream_ingest.",
 	"Use the option \"group_prefix\" of the server, or \"group_id\" of a subscription."},
-	{"client.id", "stream_ingest sets it to the name of the subscription.", NULL},
 	{"auto.offset.reset", IS_OURS,
 	"Use the option \"start\" of a subscription."},
 	{"enable.auto.commit", IS_OURS, "Offsets are stored with the rows."},

@@ -25,6 +25,7 @@
 #include "utils/syscache.h"
 
 #include "options/property.h"
+#include "options/registry_options.h"
 #include "options/server_options.h"
 
 #define WRAPPER_NAME			"stream_ingest"
@@ -114,6 +115,18 @@ check_server(const SiGivenOption *given, int ngiven)
 				 errhint("Valid values are \"PLAIN\", \"SCRAM-SHA-256\", \"SCRAM-SHA-512\".")));
 }
 
+/* The same of a user mapping. */
+static void
+check_mapping(const SiGivenOption *given, int ngiven)
+{
+	SiRegistryOptions registry;
+
+	si_registry_options_init(&registry);
+	for (int i = 0; i < ngiven; i++)
+		(void) si_registry_options_take(&registry, given[i].property->name, given[i].value);
+	si_registry_options_check_mapping(&registry);
+}
+
 /* ---- the validator ---- */
 
 /*
@@ -155,6 +168,8 @@ si_sql_validator(PG_FUNCTION_ARGS)
 		si_property_check_value(&given[i]);
 	if (where == SI_AT_SERVER)
 		check_server(given, ngiven);
+	else
+		check_mapping(given, ngiven);
 
 	PG_RETURN_VOID();
 }
@@ -222,6 +237,7 @@ si_server_properties(const char *server, Oid role)
 	result = palloc0(sizeof(SiServerProperties));
 	result->server = fs->serverid;
 	result->group_prefix = pstrdup(DEFAULT_GROUP_PREFIX);
+	si_registry_options_init(&result->registry);
 	result->properties = palloc(sizeof(SiProperty) * (nserver + nmapping + 1));
 	for (int i = 0; i < nserver + nmapping; i++)
 	{
@@ -230,8 +246,10 @@ si_server_properties(const char *server, Oid role)
 
 		if (option->property->flags & SI_PROPERTY_OURS)
 		{
-			/* group_prefix is the only one */
-			result->group_prefix = pstrdup(option->value);
+			char	   *value = pstrdup(option->value);
+
+			if (!si_registry_options_take(&result->registry, option->property->name, value))
+				result->group_prefix = value;	/* the only other one */
 			continue;
 		}
 		property = &result->properties[result->nproperties++];

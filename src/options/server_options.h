@@ -12,6 +12,7 @@
 #define SI_SERVER_OPTIONS_H
 
 #include "kafka/consumer.h"
+#include "kafka/registry_values.h"
 
 /* The properties of a server as seen by a role. */
 typedef struct SiServerProperties
@@ -20,6 +21,7 @@ typedef struct SiServerProperties
 	char	   *group_prefix;
 	int			nproperties;
 	SiProperty *properties;		/* server's first, then the user mapping's */
+	SiRegistryOptions registry; /* its url is NULL where there is none */
 } SiServerProperties;
 
 /*

@@ -258,7 +258,7 @@ can_create_for(const DefElem *owner)
 {
 	Oid			role = GetUserId();
 
-	if (!have_createdb_privilege())
+	if (!has_createdb_compat(GetUserId()))
 		return false;
 	if (owner != NULL && owner->arg != NULL)
 		role = get_role_oid(defGetString((DefElem *) owner), true);
@@ -335,7 +335,7 @@ si_database_ddl_rename(const RenameStmt *stmt)
 	Oid			database = get_database_oid(stmt->subname, true);
 
 	if (!OidIsValid(database) || database == MyDatabaseId ||
-		!owns_database_compat(database, GetUserId()) || !have_createdb_privilege() ||
+		!owns_database_compat(database, GetUserId()) || !has_createdb_compat(GetUserId()) ||
 		OidIsValid(get_database_oid(stmt->newname, true)))
 		return;
 	empty_database(database, stmt->subname, AccessExclusiveLock, in_use_message(stmt->subname));

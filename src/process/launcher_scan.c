@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog/transaction.h"
+#include "common/clock.h"
 #include "common/guc.h"
 #include "process/launcher_internal.h"
 #include "process/turn.h"
@@ -101,7 +102,7 @@ request_lacking(void)
 void
 si_launcher_request_rechecks(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 
 	si_slots_lock(LW_EXCLUSIVE);
 	request_lacking();
@@ -148,7 +149,7 @@ next_database(void)
 			continue;
 		if (slot->requested > slot->scanned)
 		{
-			if (slot->scan_after > GetCurrentTimestamp())
+			if (slot->scan_after > si_clock_now())
 				si_turn_no_later(slot->scan_after);
 			else if (chosen < 0 || slot->scan_failures < failures)
 			{
@@ -183,7 +184,7 @@ make_room_for_scanner(void)
 	if (youngest != NULL)
 	{
 		si_launcher_stop_worker(youngest);
-		youngest->start_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+		youngest->start_after = TimestampTzPlusMilliseconds(si_clock_now(),
 															SI_BACK_OFF_MIN_MS);
 	}
 	si_slots_unlock();
@@ -206,7 +207,7 @@ note_scanner_end(void)
 		int64		delay = (int64) SI_BACK_OFF_MIN_MS << Min(slot->scan_failures, 16);
 
 		slot->scan_failures++;
-		slot->scan_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+		slot->scan_after = TimestampTzPlusMilliseconds(si_clock_now(),
 													   Min(delay, SI_BACK_OFF_MAX_MS));
 	}
 	si_slots_unlock();
@@ -280,8 +281,8 @@ si_launcher_start_scanner(void)
 	}
 	set_no_worker_slot(true);
 	if (scanner_waits_since == 0)
-		scanner_waits_since = GetCurrentTimestamp();
-	else if (TimestampDifferenceExceeds(scanner_waits_since, GetCurrentTimestamp(),
+		scanner_waits_since = si_clock_now();
+	else if (TimestampDifferenceExceeds(scanner_waits_since, si_clock_now(),
 										SCANNER_GIVE_UP_MS))
 		make_room_for_scanner();
 	si_turn_within(SI_NO_SLOT_RETRY_MS);

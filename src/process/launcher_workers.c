@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "common/clock.h"
 #include "common/compat.h"
 #include "common/guc.h"
 #include "common/words.h"
@@ -26,9 +27,8 @@
 #include "process/places.h"
 #include "process/turn.h"
 #include "process/worker.h"
+#include "shmem/crash_count.h"
 
-#define HEALTHY_MS			60000	/* a worker that ran that long has not
-									 * failed */
 #define STOP_GRACE_MS		1000	/* from the flag to SIGTERM */
 #define FORMER_TEAM_MS		3000	/* most that a worker waits for those that
 									 * shared the partitions otherwise */
@@ -93,7 +93,7 @@ is_outdated(const SiWorkerSlot *worker)
 void
 si_launcher_stop_worker(SiWorkerSlot *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 
 	if (!worker->stop)
 	{
@@ -127,11 +127,11 @@ check_launching(SiWorkerSlot *worker, int index)
 static void
 note_end(SiWorkerSlot *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 	int64		delay;
 
 	if (worker->left || worker->stop ||
-		TimestampDifferenceExceeds(worker->started_at, now, HEALTHY_MS))
+		TimestampDifferenceExceeds(worker->started_at, now, SI_HEALTHY_MS))
 		worker->failures = 0;
 	if (worker->left || worker->stop)
 	{
@@ -263,6 +263,24 @@ si_launcher_allot_places(void)
 	si_slots_unlock();
 }
 
+/*
+ * The worker has crashed the server: it starts after a delay that grows, so that
+ * there is time to look and to log in.  Lock held.
+ */
+static void
+delay_after_crash(SiWorkerSlot *worker, int64 epoch)
+{
+	int			crashes = si_crash_count(worker->database, worker->subscription, epoch);
+
+	if (crashes == 0)
+		return;
+	worker->state = SI_STATE_RETRYING;
+	si_reason_put(worker->reason, si_reason_fixed(SI_REASON_ENDED));
+	worker->start_after = TimestampTzPlusMilliseconds(si_clock_now(),
+													  SI_BACK_OFF_MIN_MS << Min(crashes - 1, SI_CRASH_LIMIT));
+	worker->retry_at = worker->start_after;
+}
+
 /* Some places may still be held by workers that have to end first. */
 void
 si_launcher_assign_places(void)
@@ -287,6 +305,7 @@ si_launcher_assign_places(void)
 		worker->name = subscription->name;
 		worker->state = SI_STATE_STARTING;
 		worker->since = GetCurrentTimestamp();
+		delay_after_crash(worker, subscription->epoch);
 	}
 	si_slots_unlock();
 }
@@ -337,7 +356,7 @@ note_no_process(SiWorkerSlot *worker)
 static bool
 former_team_runs(const SiWorkerSlot *worker, int team)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 
 	for (int i = 0; i < si_guc_max_workers; i++)
 	{
@@ -354,19 +373,20 @@ former_team_runs(const SiWorkerSlot *worker, int team)
 	return false;
 }
 
-/* Fill in a place for a process that is about to start.  Lock held. */
+/* Fill in the place of a process that is about to start.  Lock held. */
 static void
-begin_starting(SiWorkerSlot *worker, int team)
+begin_starting(SiWorkerSlot *worker, const SiSubscriptionSlot *subscription)
 {
-	worker->team = team;
+	worker->team = subscription->granted;
+	worker->epoch_at_start = subscription->epoch;
 	worker->launching = true;
 	worker->stop = false;
 	worker->epoch = 0;
-	worker->started_at = GetCurrentTimestamp();
+	worker->started_at = si_clock_now();
 	if (worker->failures > 0)
 		return;
 	if (worker->state != SI_STATE_STARTING)
-		worker->since = worker->started_at;
+		worker->since = GetCurrentTimestamp();
 	worker->state = SI_STATE_STARTING;
 }
 
@@ -390,7 +410,7 @@ may_start(SiWorkerSlot *worker, int team)
 		worker->failures = 0;
 		worker->start_after = 0;
 	}
-	if (worker->start_after > GetCurrentTimestamp())
+	if (worker->start_after > si_clock_now())
 	{
 		si_turn_no_later(worker->start_after);
 		return false;
@@ -407,8 +427,8 @@ launch(int index, bool room)
 {
 	SiWorkerSlot *worker;
 	BackgroundWorker registration;
+	const SiSubscriptionSlot *subscription;
 	bool		registered;
-	int			team;
 
 	si_slots_lock(LW_EXCLUSIVE);
 	worker = si_slots_worker(index);
@@ -417,8 +437,8 @@ launch(int index, bool room)
 		si_slots_unlock();
 		return true;
 	}
-	team = si_slots_find_subscription(worker->database, worker->subscription)->granted;
-	if (!may_start(worker, team))
+	subscription = si_slots_find_subscription(worker->database, worker->subscription);
+	if (!may_start(worker, subscription->granted))
 	{
 		si_slots_unlock();
 		return true;
@@ -429,7 +449,7 @@ launch(int index, bool room)
 		si_slots_unlock();
 		return false;
 	}
-	begin_starting(worker, team);
+	begin_starting(worker, subscription);
 	fill_registration(&registration, index, worker);
 	si_slots_unlock();
 

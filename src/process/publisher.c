@@ -18,6 +18,7 @@
 #include "access/xlog.h"
 #include "utils/timestamp.h"
 
+#include "common/clock.h"
 #include "process/publisher.h"
 
 #define INTERVAL_MS			5000
@@ -70,7 +71,7 @@ note_outcome(SiPublisher *publisher)
 bool
 si_publisher_due(SiPublisher *publisher)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 
 	if (publisher->consumer == NULL)
 		return false;
@@ -94,7 +95,7 @@ si_publisher_hand_in(SiPublisher *publisher, const int32 *partitions, const int6
 void
 si_publisher_send(SiPublisher *publisher)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 
 	if (publisher->n == 0 || now < publisher->look_at)
 		return;
@@ -133,7 +134,7 @@ si_publisher_wait_ms(const SiPublisher *publisher)
 		at = publisher->look_at;
 	else
 		at = publisher->pending ? publisher->next : publisher->repeat_at;
-	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), at);
+	return TimestampDifferenceMilliseconds(si_clock_now(), at);
 }
 
 void

@@ -37,8 +37,10 @@
 #include "catalog/session.h"
 #include "catalog/subscriptions.h"
 #include "catalog/transaction.h"
+#include "common/clock.h"
 #include "common/compat.h"
 #include "process/scanner.h"
+#include "shmem/crash_count.h"
 
 /*
  * What heals by itself is looked at again when as much time has passed as it
@@ -105,6 +107,37 @@ server_obstacle(const SiSubscription *s)
 	return NULL;
 }
 
+/* Log and announce a finding. */
+static void
+tell(const Finding *finding)
+{
+	const SiSubscription *s = finding->subscription;
+
+	ereport(LOG,
+			(errmsg("subscription \"%s\" is %s: %s", NameStr(s->name),
+					si_slots_state_name(finding->state), finding->reason)));
+	si_event_announce(s->id, finding->state);
+}
+
+/*
+ * Stop a subscription whose worker has crashed the server too often, before a
+ * worker is started that would do it again.
+ */
+static bool
+stop_after_crashes(Finding *finding)
+{
+	const SiSubscription *s = finding->subscription;
+	int			crashes = si_crash_count(MyDatabaseId, s->id, s->epoch);
+
+	if (crashes < SI_CRASH_LIMIT)
+		return false;
+	finding->reason = si_reason(SI_REASON_CRASHES, crashes);
+	if (si_catalog_stop(s->id, s->epoch, si_slots_state_name(SI_STATE_STOPPED),
+						finding->reason, unpack_sql_state(ERRCODE_CRASH_SHUTDOWN)))
+		tell(finding);
+	return true;
+}
+
 /* Find out the state of a subscription, and how many workers it wants. */
 static void
 examine(Finding *finding, Oid extension)
@@ -128,6 +161,8 @@ examine(Finding *finding, Oid extension)
 		finding->reason = s->stop_reason;
 		return;
 	}
+	if (stop_after_crashes(finding))
+		return;
 	finding->needs_slot = true;
 	if (is_copy(s, extension))
 	{
@@ -182,10 +217,9 @@ read_database(bool *has_extension, int *n)
 static TimestampTz
 next_recheck(TimestampTz since)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	long		lasted = TimestampDifferenceMilliseconds(since, now);
+	long		lasted = TimestampDifferenceMilliseconds(since, GetCurrentTimestamp());
 
-	return TimestampTzPlusMilliseconds(now, Min(Max(lasted, RECHECK_MIN_MS), RECHECK_MAX_MS));
+	return TimestampTzPlusMilliseconds(si_clock_now(), Min(Max(lasted, RECHECK_MIN_MS), RECHECK_MAX_MS));
 }
 
 /* Free the slots of subscriptions that need none any more.  Lock held. */
@@ -282,14 +316,8 @@ tell_news(const Finding *findings, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		const SiSubscription *s = findings[i].subscription;
-
-		if (!findings[i].is_news)
-			continue;
-		ereport(LOG,
-				(errmsg("subscription \"%s\" is %s: %s", NameStr(s->name),
-						si_slots_state_name(findings[i].state), findings[i].reason)));
-		si_event_announce(s->id, findings[i].state);
+		if (findings[i].is_news)
+			tell(&findings[i]);
 	}
 }
 

@@ -29,6 +29,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "common/clock.h"
 #include "common/compat.h"
 #include "process/suspension.h"
 #include "shmem/slots.h"
@@ -150,7 +151,7 @@ si_suspension_count_others(Oid database, List **roles)
 static void
 wait_for_end(Oid database)
 {
-	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz start = si_clock_now();
 
 	for (;;)
 	{
@@ -161,7 +162,7 @@ wait_for_end(Oid database)
 		left = signal_processes(database);
 		si_slots_unlock();
 		if (left == 0 ||
-			TimestampDifferenceExceeds(start, GetCurrentTimestamp(), SUSPEND_MS))
+			TimestampDifferenceExceeds(start, si_clock_now(), SUSPEND_MS))
 			return;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS,
 						 PG_WAIT_EXTENSION);

@@ -11,6 +11,7 @@
 
 #include "utils/timestamp.h"
 
+#include "common/clock.h"
 #include "process/turn.h"
 
 static TimestampTz next_turn;
@@ -18,7 +19,7 @@ static TimestampTz next_turn;
 static TimestampTz
 from_now(int milliseconds)
 {
-	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
+	return TimestampTzPlusMilliseconds(si_clock_now(), milliseconds);
 }
 
 void
@@ -42,5 +43,5 @@ si_turn_within(int milliseconds)
 long
 si_turn_wait_ms(void)
 {
-	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next_turn);
+	return TimestampDifferenceMilliseconds(si_clock_now(), next_turn);
 }

@@ -54,8 +54,10 @@
 
 #include "apply/apply.h"
 #include "catalog/session.h"
+#include "common/clock.h"
 #include "common/compat.h"
 #include "common/words.h"
+#include "kafka/registry.h"
 #include "process/worker.h"
 #include "process/worker_internal.h"
 
@@ -66,12 +68,17 @@
 #define START_LOCK_TIMEOUT_MS	5000
 #define LOCK_RETRY_MS		1000
 #define CLOSE_MS			5000	/* most that the end of a worker may take */
+#define CLOSE_REGISTRY_MS	2000	/* the same for a schema registry that
+									 * hangs */
 
 /* The worker of this process; reached by exit callbacks only. */
 static SiWorker *my_worker = NULL;
 
 /* The owner could not connect. */
 static bool not_permitted = false;
+
+/* Our slot, for a signal handler, which cannot take the lock. */
+static SiWorkerSlot *volatile my_slot = NULL;
 
 /* ---- the slot ---- */
 
@@ -116,6 +123,19 @@ close_consumer(int code, Datum arg)
 	if (!si_consumer_close(consumer, CLOSE_MS))
 		ereport(LOG,
 				(errmsg("the Kafka consumer of subscription \"%s\" did not stop in time",
+						NameStr(my_worker->subscription->name))));
+}
+
+/* The same of the client of the schema registry, which may wait for an answer. */
+static void
+close_registry(int code, Datum arg)
+{
+	SiRegistry *registry = my_worker->schemas.registry;
+
+	my_worker->schemas.registry = NULL;
+	if (registry != NULL && !si_registry_close(registry, CLOSE_REGISTRY_MS))
+		ereport(LOG,
+				(errmsg("the client of the schema registry of subscription \"%s\" did not stop in time",
 						NameStr(my_worker->subscription->name))));
 }
 
@@ -170,7 +190,7 @@ leave_for_lock(SiWorker *worker)
 	si_worker_set_state(worker, SI_STATE_RETRYING, reason);
 	si_slots_lock(LW_EXCLUSIVE);
 	si_slots_worker(si_worker_my_slot)->start_after =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOCK_RETRY_MS);
+		TimestampTzPlusMilliseconds(si_clock_now(), LOCK_RETRY_MS);
 	si_slots_unlock();
 	si_worker_leave(SI_SUCCESSOR_AT_ONCE);
 }
@@ -215,6 +235,18 @@ leave_after_error(SiWorker *worker)
 
 /* ---- the process ---- */
 
+/*
+ * SIGQUIT: another process has crashed.  The slot says so, or the postmaster would
+ * count this as a crash of ours (shmem/crash_count.h).
+ */
+static void
+quit(SIGNAL_ARGS)
+{
+	if (my_slot != NULL)
+		my_slot->told_to_quit = true;
+	SignalHandlerForCrashExit(postgres_signal_arg);
+}
+
 /* Make the slot ours, or exit: it may have been given to another worker. */
 static void
 attach_slot(int index, SiWorker *worker, Oid *database, Oid *owner)
@@ -230,6 +262,8 @@ attach_slot(int index, SiWorker *worker, Oid *database, Oid *owner)
 		si_slots_unlock();
 		proc_exit(0);
 	}
+	slot->told_to_quit = false;
+	my_slot = slot;
 	slot->pid = MyProcPid;
 	slot->launching = false;
 	slot->left = false;
@@ -324,6 +358,7 @@ si_worker_main(Datum arg)
 	worker = MemoryContextAllocZero(TopMemoryContext, sizeof(SiWorker));
 	stub = MemoryContextAllocZero(TopMemoryContext, sizeof(SiSubscription));
 	worker->stub = worker->subscription = stub;
+	pqsignal(SIGQUIT, quit);
 	attach_slot(DatumGetInt32(arg), worker, &database, &owner);
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -335,6 +370,7 @@ si_worker_main(Datum arg)
 	 * may take its time, and must not do so while locks are held.
 	 */
 	before_shmem_exit(close_consumer, (Datum) 0);
+	before_shmem_exit(close_registry, (Datum) 0);
 	si_session_limit_lock_waits(START_LOCK_TIMEOUT_MS);
 	connect_database(database, owner);
 
@@ -346,7 +382,7 @@ si_worker_main(Datum arg)
 	keep_memory();
 	si_worker_init_waits();
 	create_contexts(worker);
-	worker->rate.since = worker->rate.tokens_at = GetCurrentTimestamp();
+	worker->rate.since = worker->rate.tokens_at = si_clock_now();
 	ereport(LOG,
 			(errmsg("worker %d of subscription \"%s\" has started", worker->number,
 					NameStr(stub->name))));

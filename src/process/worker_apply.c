@@ -110,6 +110,7 @@ make_batch(SiWorker *worker, int n, SiBatch *batch)
 	memset(batch, 0, sizeof(SiBatch));
 	batch->entries = worker->intake.entries + worker->intake.first;
 	batch->n = n;
+	batch->nbehind = worker->intake.n - worker->intake.first - n;
 	batch->consumer = worker->consumer;
 	batch->progress = palloc(sizeof(SiProgress *) * worker->npartitions);
 	batch->ends = palloc(sizeof(int64) * worker->npartitions);
@@ -133,8 +134,8 @@ report_batch(SiWorker *worker, int messages, instr_time duration)
 	si_slots_lock(LW_EXCLUSIVE);
 	si_slots_worker(si_worker_my_slot)->batch_messages = messages;
 	si_slots_worker(si_worker_my_slot)->batch_ms = INSTR_TIME_GET_MILLISEC(duration);
+	si_slots_worker(si_worker_my_slot)->direct = (worker->plan->writer->direct != NULL);
 	si_slots_unlock();
-	si_worker_show_write_path(worker);
 	si_worker_update_rate(&worker->rate, messages);
 	si_worker_show_offsets(worker);
 	ConditionVariableBroadcast(si_slots_bell(MyDatabaseId, worker->subscription->id));
@@ -278,11 +279,12 @@ retry_orphans(SiWorker *worker, void *arg)
 	{
 		AbortCurrentTransaction();
 		MemoryContextSwitchTo(caller);
-		worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+		worker->next_orphans = TimestampTzPlusMilliseconds(si_clock_now(),
 														   SI_RETRY_MIN_MS);
 		return;
 	}
-	worker->next_orphans = si_dead_letter_next_retry(worker->subscription->id);
+	worker->next_orphans =
+		si_clock_from_wall(si_dead_letter_next_retry(worker->subscription->id));
 	si_transaction_commit(caller);
 }
 
@@ -296,14 +298,14 @@ si_worker_retry_orphans(SiWorker *worker)
 	SiFailure  *failure;
 	bool		fenced = false;
 
-	if (worker->next_orphans == 0 || GetCurrentTimestamp() < worker->next_orphans)
+	if (worker->next_orphans == 0 || si_clock_now() < worker->next_orphans)
 		return;
 	failure = try_batch(worker, retry_orphans, &fenced);
 	if (fenced)
 		si_worker_leave_if_changed(worker);
 	if (failure == NULL)
 		return;
-	worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+	worker->next_orphans = TimestampTzPlusMilliseconds(si_clock_now(),
 													   ORPHANS_ERROR_MS);
 	si_worker_set_error(failure->sqlerrcode,
 						psprintf("dead letters could not be tried again: %s",
@@ -385,6 +387,27 @@ show_state(SiWorker *worker, int n)
 		si_worker_set_state(worker, SI_STATE_CATCHING_UP, NULL);
 }
 
+/*
+ * Say which messages the batch has: the server logs this if the batch crashes it,
+ * and then nothing else tells.
+ */
+static void
+report_activity(const SiBatch *batch)
+{
+	const SiMessage *first = &batch->entries[0].message;
+	char		activity[128];
+
+	if (batch->n == 0)
+	{
+		pgstat_report_activity(STATE_RUNNING, "applying a batch");
+		return;
+	}
+	snprintf(activity, sizeof(activity),
+			 "applying a batch of %d messages, the first at partition %d, offset %lld",
+			 batch->n, first->partition, (long long) first->offset);
+	pgstat_report_activity(STATE_RUNNING, activity);
+}
+
 void
 si_worker_apply(SiWorker *worker)
 {
@@ -396,10 +419,16 @@ si_worker_apply(SiWorker *worker)
 				duration;
 
 	Assert(CurrentMemoryContext == worker->scratch);
+	if (n > 0 && !skip)
+	{
+		n = si_worker_with_schemas(worker, n);
+		if (n == 0)
+			return;
+	}
 	make_batch(worker, n, &batch);
 	batch.refusal = skip ? &si_failure_skipped : worker->intake.refusal;
 	batch.skip = skip;
-	pgstat_report_activity(STATE_RUNNING, "applying a batch");
+	report_activity(&batch);
 	INSTR_TIME_SET_CURRENT(start);
 	failure = try_batch(worker, apply_batch, &batch);
 	INSTR_TIME_SET_CURRENT(duration);
@@ -443,7 +472,7 @@ si_worker_batch_due(SiWorker *worker, bool drained, long *wait_ms)
 	}
 	if (full || worker->options->batch_interval == 0 || si_worker_has_read_run(worker))
 		return true;
-	age = TimestampDifferenceMilliseconds(worker->intake.oldest, GetCurrentTimestamp());
+	age = TimestampDifferenceMilliseconds(worker->intake.oldest, si_clock_now());
 	*wait_ms = worker->options->batch_interval - age;
 	return *wait_ms <= 0;
 }

@@ -140,7 +140,8 @@ load_partitions(SiWorker *worker, int topic_partitions)
 		partition->at_end = partition->missing || si_worker_has_read_all(partition);
 	}
 	MemoryContextSwitchTo(old);
-	worker->next_orphans = si_dead_letter_next_retry(worker->subscription->id);
+	worker->next_orphans =
+		si_clock_from_wall(si_dead_letter_next_retry(worker->subscription->id));
 	si_transaction_commit(caller);
 }
 
@@ -209,7 +210,7 @@ si_worker_contact(SiWorker *worker)
 	worker->contact.failing = false;
 	worker->retry_ms = 0;
 	worker->contact.next_check =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SI_TOPIC_CHECK_MS);
+		TimestampTzPlusMilliseconds(si_clock_now(), SI_TOPIC_CHECK_MS);
 	worker->phase = SI_PHASE_STREAM;
 	worker->wait = SI_WAIT_IDLE;
 	si_worker_set_state(worker, worker->npartitions > 0 ? SI_STATE_CATCHING_UP : SI_STATE_STREAMING,

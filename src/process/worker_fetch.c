@@ -11,6 +11,7 @@
 
 #include "utils/memutils.h"
 
+#include "apply/convert_batch.h"
 #include "process/worker_internal.h"
 
 /* Below this offset a partition has nothing but what was fetched. */
@@ -103,6 +104,25 @@ si_worker_release(SiWorker *worker, int n)
 }
 
 /*
+ * How many more messages to fetch: until a batch is full; a second one beside it
+ * where that will be decoded ahead.
+ */
+static int
+room_left(const SiWorker *worker)
+{
+	int			n = worker->intake.n;
+	int			most = worker->options->batch_size;
+	int64		most_bytes = worker->options->batch_bytes;
+
+	if ((n >= most || worker->intake.bytes >= most_bytes) && si_convert_is_ahead(worker->plan, n))
+	{
+		most *= 2;
+		most_bytes *= 2;
+	}
+	return worker->intake.bytes < most_bytes ? most - n : 0;
+}
+
+/*
  * Fetch until the batch is full or there is nothing more.  The descriptor
  * fires again only after the queue was found empty, so we must not stop before
  * and then wait.  Returns false if something may be left.
@@ -110,20 +130,20 @@ si_worker_release(SiWorker *worker, int n)
 bool
 si_worker_fetch(SiWorker *worker)
 {
-	int64		most_bytes = worker->options->batch_bytes;
+	int			room;
 
 	Assert(CurrentMemoryContext == worker->scratch);
 	compact_entries(worker);
-	while (worker->intake.n < worker->options->batch_size && worker->intake.bytes < most_bytes)
+	while ((room = room_left(worker)) > 0)
 	{
-		int			room = Min(SI_FETCH_CHUNK, worker->options->batch_size - worker->intake.n);
-		int			n = si_consumer_fetch(worker->consumer, worker->intake.chunk, room);
+		int			n = si_consumer_fetch(worker->consumer, worker->intake.chunk,
+										  Min(SI_FETCH_CHUNK, room));
 
 		si_worker_check_interrupts();
 		if (n == 0)
 			return true;
 		if (worker->intake.n == 0)
-			worker->intake.oldest = GetCurrentTimestamp();
+			worker->intake.oldest = si_clock_now();
 		for (int i = 0; i < n; i++)
 		{
 			SiFetched  *item = &worker->intake.chunk[i];

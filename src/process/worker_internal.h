@@ -20,6 +20,7 @@
 
 #include "apply/apply.h"
 #include "catalog/position.h"
+#include "common/clock.h"
 #include "common/reason.h"
 #include "kafka/consumer.h"
 #include "process/publisher.h"
@@ -40,6 +41,7 @@ typedef enum SiWorkerWait
 	SI_WAIT_IDLE,
 	SI_WAIT_FETCH,				/* an answer of the brokers */
 	SI_WAIT_RETRY,
+	SI_WAIT_SCHEMA,				/* an answer of the schema registry */
 	SI_NWAITS
 } SiWorkerWait;
 
@@ -74,7 +76,10 @@ typedef struct SiPartition
 	pg_atomic_uint64 *shown_offset; /* in shared memory; NULL if there is none */
 } SiPartition;
 
-/* Messages fetched and not applied yet (worker_fetch.c): entries[first .. n). */
+/*
+ * Messages fetched and not applied yet (worker_fetch.c): entries[first .. n), up to
+ * two batches.
+ */
 typedef struct SiIntake
 {
 	SiEntry    *entries;
@@ -119,6 +124,14 @@ typedef struct SiRun
 	bool		checked;		/* and was not yet over in those of others */
 } SiRun;
 
+/* Schemas that messages name (worker_schemas.c). */
+typedef struct SiSchemaContact
+{
+	struct SiRegistry *registry;	/* NULL: none is needed */
+	int64		unknown_until_ms;	/* until then a schema that the registry
+									 * does not have is asked for again */
+} SiSchemaContact;
+
 /* What is known of brokers and topic (worker_contact.c, worker_stream.c). */
 typedef struct SiContact
 {
@@ -150,6 +163,7 @@ typedef struct SiWorker
 	SiRejects	rejects;
 	SiRun		run;
 	SiContact	contact;
+	SiSchemaContact schemas;
 	SiPublisher publisher;
 	TimestampTz next_orphans;	/* when orphans are due to be retried; 0:
 								 * there are none */
@@ -193,7 +207,7 @@ extern void si_worker_show_failure(SiWorker *worker, const SiFailure *failure, c
  */
 extern bool si_worker_show_own_failure(SiWorker *worker, SiFailure *failure);
 
-/* Show by which path rows are written. */
+/* Show by which path rows will be written; each batch shows it, too. */
 extern void si_worker_show_write_path(SiWorker *worker);
 
 /* Show when the next try is; 0: there is none to wait for. */
@@ -317,6 +331,17 @@ extern void si_worker_apply(SiWorker *worker);
 
 /* Is there something to apply, and is it time?  Else *wait_ms: how long until then. */
 extern bool si_worker_batch_due(SiWorker *worker, bool drained, long *wait_ms);
+
+/* ---- worker_schemas.c ---- */
+
+/* Start the client of the server's schema registry, if messages name schemas. */
+extern void si_worker_open_registry(SiWorker *worker);
+
+/*
+ * How many of the next n messages can be decoded with the schemas there are.  If it
+ * is none, the registry was asked, and the answer taken: try again.
+ */
+extern int	si_worker_with_schemas(SiWorker *worker, int n);
 
 /* ---- worker_limits.c: messages that were refused ---- */
 

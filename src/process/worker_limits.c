@@ -126,6 +126,6 @@ si_worker_check_limits(SiWorker *worker, const SiBatch *batch)
 	if (limit_reached(worker, batch, &why))
 		si_worker_stop_subscription(worker, SI_STATE_STOPPED, si_reason(SI_REASON_REJECT_LIMIT, why), NULL);
 	if (batch->refused > 0 && worker->options->fk_retries > 0)
-		worker->next_orphans = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+		worker->next_orphans = TimestampTzPlusMilliseconds(si_clock_now(),
 														   SI_RETRY_MIN_MS);
 }

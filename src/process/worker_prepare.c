@@ -20,7 +20,9 @@
 #include "catalog/transaction.h"
 #include "common/compat.h"
 #include "options/server_options.h"
+#include "kafka/registry.h"
 #include "process/worker_internal.h"
+#include "shmem/crash_count.h"
 
 /* Leave; the scanner finds out why we cannot work, and shows the reason. */
 static void
@@ -57,12 +59,16 @@ open_consumer(SiWorker *worker)
 	group = si_server_group_name(server, worker->options->group_id,
 								 get_database_name(MyDatabaseId), NameStr(s->name));
 	worker->consumer = si_consumer_open(properties, n, s->topic, group, client_id,
-										worker->plan->mapping->wants_headers);
-	worker->events = create_wait_event_set_compat(worker->context, 3);
+										worker->plan->wants_headers);
+	worker->events = create_wait_event_set_compat(worker->context, 4);
 	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(worker->events, WL_SOCKET_READABLE, worker->consumer->fd,
 					  NULL, NULL);
+	si_worker_open_registry(worker);
+	if (worker->schemas.registry != NULL)
+		AddWaitEventToSet(worker->events, WL_SOCKET_READABLE,
+						  si_registry_fd(worker->schemas.registry), NULL, NULL);
 }
 
 /* Read the subscription, or leave if there is nothing to do for it. */
@@ -104,6 +110,17 @@ set_synchronous_commit(SiWorker *worker)
 	SetConfigOption("synchronous_commit", value, PGC_USERSET, PGC_S_OVERRIDE);
 }
 
+/*
+ * After a crash batches begin small and grow, so that the log of the next one tells
+ * more closely which message it was.
+ */
+static int
+first_limit(const SiWorker *worker)
+{
+	return si_crash_count(MyDatabaseId, worker->key.subscription, worker->key.epoch) > 0 ? 1
+		: worker->options->batch_size;
+}
+
 void
 si_worker_prepare(SiWorker *worker)
 {
@@ -122,9 +139,9 @@ si_worker_prepare(SiWorker *worker)
 	si_transaction_commit(caller);
 
 	worker->intake.entries = MemoryContextAllocHuge(worker->context,
-													sizeof(SiEntry) * worker->options->batch_size);
+													2 * sizeof(SiEntry) * worker->options->batch_size);
 	worker->intake.chunk = MemoryContextAlloc(worker->context, sizeof(SiFetched) * SI_FETCH_CHUNK);
-	worker->intake.limit = worker->options->batch_size;
+	worker->intake.limit = first_limit(worker);
 	worker->phase = SI_PHASE_CONTACT;
 	worker->retry_ms = 0;
 }

@@ -17,7 +17,7 @@ int
 si_worker_allowed_messages(SiRate *rate, int rate_limit, int team)
 {
 	double		share = (double) rate_limit / team;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 
 	if (rate_limit == 0)
 		return INT_MAX;
@@ -30,7 +30,7 @@ si_worker_allowed_messages(SiRate *rate, int rate_limit, int team)
 void
 si_worker_update_rate(SiRate *rate, int64 messages)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 	long		ms = TimestampDifferenceMilliseconds(rate->since, now);
 
 	rate->messages += messages;

@@ -39,7 +39,7 @@ static void
 arrive(SiWorker *worker)
 {
 	worker->run.arrived = true;
-	worker->run.arrived_at = GetCurrentTimestamp();
+	worker->run.arrived_at = si_clock_now();
 	si_publisher_hurry(&worker->publisher);
 	si_worker_publish_offsets(worker);
 }
@@ -112,7 +112,7 @@ si_worker_check_run(SiWorker *worker, long *wait_ms)
 	if (si_publisher_is_busy(&worker->publisher))
 	{
 		*wait_ms = SI_LAST_PUBLICATION_MS -
-			TimestampDifferenceMilliseconds(worker->run.arrived_at, GetCurrentTimestamp());
+			TimestampDifferenceMilliseconds(worker->run.arrived_at, si_clock_now());
 		if (*wait_ms > 0)
 			return;
 		*wait_ms = -1;

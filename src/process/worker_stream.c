@@ -30,7 +30,7 @@ take_topic_info(SiWorker *worker)
 		return;
 	worker->contact.asked = false;
 	worker->contact.next_check =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+		TimestampTzPlusMilliseconds(si_clock_now(),
 									info.valid ? SI_TOPIC_CHECK_MS : FAILING_CHECK_MS);
 	if (!info.valid)
 	{
@@ -53,7 +53,7 @@ static void
 check_brokers(SiWorker *worker)
 {
 	SiBrokerError broker_error;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 
 	if (si_consumer_broker_error(worker->consumer, &broker_error) && !worker->contact.failing)
 	{
@@ -79,7 +79,7 @@ static long
 idle_ms(SiWorker *worker, long batch_ms)
 {
 	long		ms = worker->contact.asked ? SI_TOPIC_CHECK_MS
-		: TimestampDifferenceMilliseconds(GetCurrentTimestamp(), worker->contact.next_check);
+		: TimestampDifferenceMilliseconds(si_clock_now(), worker->contact.next_check);
 
 	if (worker->rate.per_second > 0)
 		ms = Min(ms, 1000);
@@ -88,7 +88,7 @@ idle_ms(SiWorker *worker, long batch_ms)
 	if (!worker->contact.failing)
 		ms = Min(ms, si_publisher_wait_ms(&worker->publisher));
 	if (worker->next_orphans != 0)
-		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+		ms = Min(ms, TimestampDifferenceMilliseconds(si_clock_now(),
 													 worker->next_orphans));
 	return ms;
 }

@@ -18,11 +18,14 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/pmsignal.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
 
 #include "common/compat.h"
+#include "kafka/registry.h"
 #include "process/worker_internal.h"
 
 #define REPORT_MS			1000	/* as often as the server's backends
@@ -32,6 +35,7 @@ static const char *const wait_names[SI_NWAITS] = {
 	[SI_WAIT_IDLE] = "StreamIngestIdle",
 	[SI_WAIT_FETCH] = "StreamIngestFetch",
 	[SI_WAIT_RETRY] = "StreamIngestRetry",
+	[SI_WAIT_SCHEMA] = "StreamIngestSchema",
 };
 
 static uint32 wait_events[SI_NWAITS];
@@ -62,7 +66,7 @@ static bool
 is_publishing_last(SiWorker *worker)
 {
 	return worker->run.arrived && si_publisher_is_busy(&worker->publisher) &&
-		!TimestampDifferenceExceeds(worker->run.arrived_at, GetCurrentTimestamp(),
+		!TimestampDifferenceExceeds(worker->run.arrived_at, si_clock_now(),
 									SI_LAST_PUBLICATION_MS);
 }
 
@@ -86,9 +90,12 @@ si_worker_take_requests(SiWorker *worker)
 		si_worker_watch_watermarks(worker);
 }
 
+/* A worker that has much to do waits for nothing that would tell it of the postmaster. */
 void
 si_worker_check_interrupts(void)
 {
+	if (!PostmasterIsAlive())
+		proc_exit(1);
 	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
 }
@@ -101,7 +108,7 @@ si_worker_check_interrupts(void)
 static long
 report_statistics(SiWorker *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = si_clock_now();
 	bool		force = (worker->report_due != 0 && now >= worker->report_due);
 
 	if (pgstat_report_stat(force) == 0)
@@ -117,7 +124,7 @@ report_statistics(SiWorker *worker)
 void
 si_worker_wait(SiWorker *worker, long timeout_ms)
 {
-	WaitEvent	occurred[3];
+	WaitEvent	occurred[4];
 	long		report_ms;
 	int			n;
 
@@ -131,6 +138,8 @@ si_worker_wait(SiWorker *worker, long timeout_ms)
 	if (n > 0)
 		ResetLatch(MyLatch);
 	si_client_drain_fd(worker->consumer->fd);
+	if (worker->schemas.registry != NULL)
+		si_client_drain_fd(si_registry_fd(worker->schemas.registry));
 
 	si_worker_check_interrupts();
 	if (ConfigReloadPending)
@@ -150,12 +159,12 @@ si_worker_back_off(SiWorker *worker, int max_ms)
 
 	worker->retry_ms = (worker->retry_ms == 0) ? SI_RETRY_MIN_MS
 		: Min(worker->retry_ms * 2, max_ms);
-	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), worker->retry_ms);
+	until = TimestampTzPlusMilliseconds(si_clock_now(), worker->retry_ms);
 	si_worker_set_retry_at(until);
 	worker->wait = SI_WAIT_RETRY;
 	for (;;)
 	{
-		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+		long		left = TimestampDifferenceMilliseconds(si_clock_now(), until);
 
 		if (left <= 0)
 			break;

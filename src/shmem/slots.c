@@ -21,8 +21,10 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "common/clock.h"
 #include "common/guc.h"
 #include "kafka/consumer.h"
+#include "shmem/crash_count.h"
 #include "shmem/slots.h"
 
 SiShared   *si_shared = NULL;
@@ -84,6 +86,47 @@ request_shmem(void)
 	RequestNamedLWLockTranche("stream_ingest", 1);
 }
 
+/*
+ * Does the postmaster end processes after a crash in a way that cannot be told
+ * from a crash of their own?
+ */
+static bool
+children_are_aborted(void)
+{
+	const char *value = GetConfigOption("send_abort_for_crash", true, false);
+
+	return value != NULL && strcmp(value, "on") == 0;
+}
+
+/*
+ * In the postmaster, before shared memory goes, at a crash or at the end.  A worker
+ * that still has its slot and was not told to quit has crashed.  The memory is that
+ * of a crash: read its numbers alone, and take no lock.
+ */
+static void
+note_crashes(int code, Datum arg)
+{
+	TimestampTz now = si_clock_now();
+
+	if (IsUnderPostmaster || children_are_aborted())
+		return;
+	for (int i = 0; i < si_guc_max_workers; i++)
+	{
+		const SiWorkerSlot *worker = &worker_slots[i];
+		bool		ran_well;
+
+		if (worker->pid == 0)
+			continue;
+		ran_well = TimestampDifferenceExceeds(worker->started_at, now, SI_HEALTHY_MS);
+		if (!worker->told_to_quit)
+			si_crash_count_add(worker->database, worker->subscription, worker->epoch_at_start,
+							   ran_well);
+		else if (ran_well)
+			si_crash_count_clear(worker->database, worker->subscription);
+	}
+	si_crash_count_save();
+}
+
 static void
 startup_shmem(void)
 {
@@ -114,6 +157,9 @@ startup_shmem(void)
 		memset(si_shared, 0, total_size());
 		si_shared->lock = &(GetNamedLWLockTranche("stream_ingest"))->lock;
 		si_shared->scan_all = true;
+		if (startups == 0)
+			si_crash_count_load();
+		on_shmem_exit(note_crashes, (Datum) 0);
 		si_shared->crashes = startups++;
 		for (int i = 0; i < SI_PROGRESS_BELLS; i++)
 			ConditionVariableInit(&si_shared->bells[i]);

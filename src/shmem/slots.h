@@ -125,8 +125,11 @@ typedef struct SiWorkerSlot
 	bool		stop;			/* the worker should leave */
 	bool		left;			/* it left because it was told to, or because
 								 * its subscription changed */
+	bool		told_to_quit;	/* by the postmaster, since another process
+								 * has crashed */
 	TimestampTz stop_since;
 	int64		epoch;			/* of the subscription that it works with */
+	int64		epoch_at_start; /* that it had when the process was started */
 	int			failures;		/* exits in a row that were not requested */
 	TimestampTz started_at;
 	TimestampTz start_after;

@@ -5,7 +5,7 @@
 # peer_NAME COUNT reads COUNT messages of the topic "peers" into
 # streaming_layer.streaming_data, which is empty, and sets peer_seconds: from
 # the first rows that it has committed to the last, so that no start of a JVM
-# or an interpreter counts.
+# or an interpreter counts.  Each run has a place for its offsets of its own.
 # shellcheck shell=bash
 
 peers_here=$here/peers
@@ -136,9 +136,9 @@ connect_schema()
 
 peer_connect()
 {
-	local dir=$scratch/connect port
+	local dir port
 
-	mkdir -p "$dir"
+	dir=$(mktemp -d "$scratch/connect.XXXXXX")
 	port=$(free_port)
 	cat >"$dir/worker.properties" <<-EOF
 		bootstrap.servers=$bootstrap
@@ -152,7 +152,7 @@ peer_connect()
 	EOF
 	{
 		cat "$peers_here/connect/sink.properties"
-		printf '%s\n' "topics=peers" "connection.url=$jdbc_url" "value.converter.schema.content=$(connect_schema)"
+		printf '%s\n' "name=${dir##*/}" "topics=peers" "connection.url=$jdbc_url" "value.converter.schema.content=$(connect_schema)"
 	} >"$dir/sink.properties"
 	peer_process "$1" java "-Djava.io.tmpdir=$dir" -Xmx1g -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
 		-cp "$connect_jars/*" org.apache.kafka.connect.cli.ConnectStandalone \
@@ -161,9 +161,10 @@ peer_connect()
 
 peer_spark()
 {
-	local dir=$scratch/spark
+	local dir
 
-	mkdir -p "$dir/tmp"
+	dir=$(mktemp -d "$scratch/spark.XXXXXX")
+	mkdir "$dir/tmp"
 	peer_process "$1" env "SPARK_LOCAL_DIRS=$dir/tmp" "JAVA_TOOL_OPTIONS=-Djava.io.tmpdir=$dir/tmp" \
 		SPARK_LOCAL_IP=127.0.0.1 "PYSPARK_PYTHON=$peers_python" "$peers_python" "$peers_here/spark.py" \
 		"$bootstrap" peers "$jdbc_url&user=postgres" "$dir/checkpoints" \

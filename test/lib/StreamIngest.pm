@@ -312,7 +312,8 @@ sub produce_wait
 #
 # A running server with the extension and, if there is a broker (an object, or
 # an address as bootstrap => '...'), the foreign server "kafka".  It restarts
-# itself after a crash; fsync is off unless conf says otherwise.
+# itself after a crash; fsync is off unless conf says otherwise.  The environment's
+# STREAM_INGEST_CONF ("name=value ...") has settings for all tests.
 sub new_node
 {
 	my ($name, %opt) = @_;
@@ -323,6 +324,7 @@ sub new_node
 		max_worker_processes => 24,
 		max_connections => 50,
 		timezone => 'UTC',
+		(map { split /=/, $_, 2 } split ' ', $ENV{STREAM_INGEST_CONF} // ''),
 		%{ $opt{conf} // {} });
 	my $bootstrap = $opt{kafka} ? $opt{kafka}->bootstrap : $opt{bootstrap};
 

@@ -191,7 +191,8 @@ need_build_packages()
 		'make: command -v make' \
 		'pkg-config: command -v pkg-config' \
 		'librdkafka-dev: pkg-config --exists rdkafka' \
-		'libjansson-dev: pkg-config --exists jansson'
+		'libjansson-dev: pkg-config --exists jansson' \
+		'libcurl4-openssl-dev: pkg-config --exists libcurl'
 	find_pg_config
 	if [ -z "$PG_CONFIG" ]; then
 		install_postgresql
@@ -312,7 +313,7 @@ copy_tree()
 		tar -C "$top" --exclude=.git --exclude='*.o' --exclude='*.so' \
 			--exclude='./tmp_check*' --exclude='./results' -cf - .
 	fi | tar -C "$1" --no-same-owner -xf -
-	(cd "$1" && rm -f src/exports.map test/mock_broker test/produce test/kafka_admin test/decoder_test)
+	(cd "$1" && rm -f src/exports.map test/mock_broker test/produce test/kafka_admin test/ahead_test test/decoder_test test/instructions)
 	chmod -R u+rwX "$1"
 	chown -R "$server_user" "$1"
 }

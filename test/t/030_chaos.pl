@@ -1,17 +1,19 @@
 # Exactly once, whatever dies.
 #
-# While messages keep coming, rounds of misfortune chosen at random: workers,
-# server and broker are killed, the subscription is disabled, altered and
-# sought.  At the end each message must be in the table exactly as often as
-# the seeks say, and next_offset must be the topic's end.
+# While messages keep coming, rounds of misfortune chosen at random: processes of the
+# server and the broker are killed, stopped, cancelled and terminated, the
+# subscription is disabled, altered and sought, others lock, rewrite and change the
+# tables.  At the end each message must be in the table exactly as often as the
+# seeks say, and next_offset must be the topic's end.
 #
 # A message's id tells its place: offset * 3 + partition.  A seek jumps from
 # the next offset n, which is read in the seek's own transaction, to y; so a
 # partition is read in segments [0, n1), [y1, n2), ... [yk, end), and a
 # message is in the table once for each segment that it lies in.
 #
-# SEED chooses the rounds (printed at the start), ROUNDS how many there are
-# (9; 40 with STREAM_INGEST_FULL=1).
+# SEED chooses the rounds (printed at the start), ROUNDS how many there are (each
+# misfortune once; 60 with STREAM_INGEST_FULL=1).  SOAK is for how many seconds there
+# are rounds instead: test/soak.sh.
 
 use strict;
 use warnings;
@@ -25,17 +27,18 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $full = $ENV{STREAM_INGEST_FULL};
-my $rounds = $ENV{ROUNDS} // ($full ? 40 : 9);
+my $rounds = $ENV{ROUNDS} // ($full ? 60 : 0);
+my $soak = $ENV{SOAK};
 my $seed = $ENV{SEED} // int(rand(1_000_000));
 my $per_round = 45_000;
 my $partitions = 3;
-my $limit = $PostgreSQL::Test::Utils::timeout_default;
+my $limit = $PostgreSQL::Test::Utils::timeout_default * ($soak ? 10 : 1);
 
 srand($seed);
-note("SEED=$seed ROUNDS=$rounds");
+note("SEED=$seed ROUNDS=$rounds" . ($soak ? " SOAK=$soak" : ''));
 
 my $kafka = StreamIngest::start_kafka();
-my $node = StreamIngest::new_node('main', kafka => $kafka);
+my $node = StreamIngest::new_node('main', kafka => $kafka, conf => { max_prepared_transactions => 1 });
 my $job;
 my $sent = 0;
 my @jumps = map { [] } 1 .. $partitions;    # per partition: [from, to]
@@ -96,14 +99,98 @@ sub next_offset
 	return sql("SELECT next_offset FROM stream_ingest.progress WHERE partition = $_[0]");
 }
 
+# Kills a process of the server, which then recovers from the crash.
+sub kill_process
+{
+	my ($pid) = @_;
+
+	kill('KILL', $pid);
+	StreamIngest::poll_until($node,
+		"SELECT count(*) FROM pg_stat_activity WHERE pid = $pid", 0);
+	accepts_connections();
+	return "pid $pid";
+}
+
+# Signals all processes of a kind by a function of the server's.
+sub signal_some
+{
+	my ($function) = @_;
+	my $type = (qw(launcher scanner worker worker))[ rand(4) ];
+	my $n = sql("SELECT count($function(pid)) FROM pg_stat_activity WHERE backend_type = 'stream_ingest $type'");
+
+	return "$n of $type";
+}
+
+# Another transaction holds a lock for a while.
+sub hold_lock
+{
+	my ($table) = @_;
+	my $seconds = rand(1.5);
+
+	sql("BEGIN; LOCK TABLE $table; PREPARE TRANSACTION 'holder'");
+	select(undef, undef, undef, $seconds);
+	sql("ROLLBACK PREPARED 'holder'");
+	return sprintf('%s for %.1f s', $table, $seconds);
+}
+
+# A process or the broker does not run for a while.
+sub freeze
+{
+	my ($stop, $continue) = @_;
+	my $seconds = rand(1.5);
+
+	$stop->();
+	select(undef, undef, undef, $seconds);
+	$continue->();
+	return sprintf('for %.1f s', $seconds);
+}
+
 my %misfortune = (
-	'kill a worker' => sub {
+	'kill a worker' => sub { return kill_process(StreamIngest::worker_pid($node, 's')); },
+	'kill another process' => sub {
+		my @type = ('checkpointer', 'walwriter', 'stream_ingest launcher');
+		my $type = $type[ rand(@type) ];
+
+		StreamIngest::poll_until($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = '$type'", 1);
+		return "$type, " . kill_process(sql("SELECT pid FROM pg_stat_activity WHERE backend_type = '$type'"));
+	},
+	'terminate' => sub { return signal_some('pg_terminate_backend'); },
+	'cancel' => sub { return signal_some('pg_cancel_backend'); },
+	'stop a worker' => sub {
 		my $pid = StreamIngest::worker_pid($node, 's');
-		kill('KILL', $pid);
-		StreamIngest::poll_until($node,
-			"SELECT count(*) FROM pg_stat_activity WHERE pid = $pid", 0);
-		accepts_connections();
-		return "pid $pid";
+
+		return freeze(sub { kill('STOP', $pid) }, sub { kill('CONT', $pid) });
+	},
+	'stop the broker' => sub { return freeze(sub { $kafka->pause }, sub { $kafka->resume }); },
+	'turn off' => sub {
+		return freeze(
+			sub { sql('ALTER SYSTEM SET stream_ingest.enabled = off'); sql('SELECT pg_reload_conf()') },
+			sub { sql('ALTER SYSTEM RESET stream_ingest.enabled'); sql('SELECT pg_reload_conf()') });
+	},
+	'lock the target' => sub { return hold_lock('t'); },
+	'lock our tables' => sub {
+		my @table = map { "stream_ingest.$_" } qw(subscription progress dead_letter);
+
+		return hold_lock($table[ rand(@table) ]);
+	},
+	'rewrite' => sub {
+		my $what = ('t', 'stream_ingest.progress', 'stream_ingest.subscription')[ rand(3) ];
+
+		sql("VACUUM FULL $what");
+		return $what;
+	},
+	'change the target' => sub {
+		my ($what, @sql) = @{ (
+				[ 'a column', 'ALTER TABLE t ADD COLUMN more int DEFAULT 1', 'ALTER TABLE t DROP COLUMN more' ],
+				[ 'an index', 'CREATE INDEX more ON t (id)', 'DROP INDEX more' ],
+				[ 'a name', 'ALTER TABLE t RENAME TO other', 'ALTER TABLE other RENAME TO t' ],
+				[ 'a trigger', 'CREATE TRIGGER more BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION same()', 'DROP TRIGGER more ON t' ]
+			)[ rand(4) ] };
+
+		sql($sql[0]);
+		some_progress() if $what ne 'a name';
+		sql($sql[1]);
+		return $what;
 	},
 	'kill the postmaster' => sub {
 		StreamIngest::crash($node);
@@ -166,7 +253,8 @@ my %misfortune = (
 $kafka->create_topic('t', $partitions);
 
 # no unique index: a message applied twice must show
-sql('CREATE TABLE t (id bigint NOT NULL, p int NOT NULL, o bigint NOT NULL)');
+sql('CREATE TABLE t (id bigint NOT NULL, p int NOT NULL, o bigint NOT NULL);'
+	  . q{CREATE FUNCTION same() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'});
 sql(q{SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't',
 	mapping => '{"id": "id", "p": "$partition", "o": "$offset"}',
 	options => '{"batch_size": 200, "workers": 2}')});
@@ -177,12 +265,15 @@ ok(StreamIngest::poll_until($node, 'SELECT count(*) FROM stream_ingest.offsets',
 my @kinds = sort keys %misfortune;
 my @plan = shuffle(@kinds);
 push @plan, $kinds[ rand(@kinds) ] while @plan < $rounds;
-splice(@plan, $rounds) if @plan > $rounds;
+splice(@plan, $rounds) if $rounds && @plan > $rounds;
 
 my $began = time();
-foreach my $round (1 .. @plan)
+my $round = 0;
+while ($soak ? time() < $began + $soak : $round < @plan)
 {
-	my $kind = $plan[ $round - 1 ];
+	my $kind = $plan[$round] // $kinds[ rand(@kinds) ];
+
+	$round++;
 
 	send_more();
 	some_progress();
@@ -245,5 +336,5 @@ is( sql("SELECT string_agg(partition || '|' || from_offset || '|' || to_offset, 
 is(sql("SELECT count(*) FROM stream_ingest.gaps WHERE reason <> 'seek'"), 0, 'there is no other gap');
 
 note(sprintf('%d rounds, %d messages, %d rows, %.0f s',
-		scalar @plan, $sent, sql('SELECT count(*) FROM t'), time() - $began));
+		$round, $sent, sql('SELECT count(*) FROM t'), time() - $began));
 done_testing();

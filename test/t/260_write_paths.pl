@@ -4,7 +4,8 @@
 # Two copies of each target read the same random messages, of which some are
 # bad; one is written by the direct path, the other by the statement.  The
 # targets have between them what a table can have.  A run as a role that is no
-# superuser, since its privileges are checked.
+# superuser, since its privileges are checked.  For the direct path a thread decodes
+# ahead, for the statement none does: that makes no difference either.
 #
 # MESSAGES says how many each target gets (2,000), SEED chooses them.
 
@@ -68,6 +69,29 @@ my %targets = (
 			RETURN NEW;
 		 END \$\$;
 		 CREATE TRIGGER shape BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION shape()",
+		'direct'
+	],
+	logging => [
+		"CREATE TABLE log (id bigint);
+		 CREATE FUNCTION fine(bigint) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS
+			'BEGIN INSERT INTO log VALUES (\$1); RETURN \$1 % 10 <> 3; END';
+		 CREATE TABLE t (id bigint CHECK (fine(id)), n int NOT NULL, s text)",
+		'direct'
+	],
+	bounded => [
+		"CREATE TABLE t (id bigint PRIMARY KEY, n int NOT NULL CHECK (n BETWEEN 0 AND 40), s text) PARTITION BY RANGE (id);
+		 CREATE TABLE few PARTITION OF t FOR VALUES FROM (0) TO (900);
+		 CREATE TABLE more (s text, n int, id bigint NOT NULL, CHECK (s <> 'x'), CONSTRAINT t_n_check CHECK (n BETWEEN 0 AND 40));
+		 ALTER TABLE more ALTER n SET NOT NULL;
+		 ALTER TABLE t ATTACH PARTITION more FOR VALUES FROM (900) TO (100000)",
+		'direct'
+	],
+	counting => [
+		"CREATE TABLE t (id bigint, n int NOT NULL CHECK (n < 50), s text);
+		 CREATE TABLE log (id bigint, n bigint);
+		 CREATE FUNCTION add() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS
+			'BEGIN INSERT INTO log SELECT NEW.id, NEW.n; RETURN NULL; END';
+		 CREATE TRIGGER add AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION add()",
 		'direct'
 	],
 	triggers => [
@@ -151,7 +175,8 @@ sub set_direct_write
 {
 	my ($value) = @_;
 
-	$node->append_conf('postgresql.conf', "stream_ingest.direct_write = $value");
+	$node->append_conf('postgresql.conf',
+		"stream_ingest.direct_write = $value\nstream_ingest.decode_ahead = $value");
 	$node->reload;
 	ok(poll('SHOW stream_ingest.direct_write', $value), "direct_write is $value");
 	return;
@@ -256,5 +281,24 @@ ok( poll("SELECT state, last_error_sqlstate FROM stream_ingest.status WHERE name
 	'without the right to call its function the subscription stops');
 sql('GRANT EXECUTE ON FUNCTION called.f() TO writer');
 ok(poll("SELECT n FROM called.t WHERE id = 4", 1), 'and resumes with it');
+
+# Rows that fail a constraint are left out of a write, but the breaker ends a
+# batch at the very row that is one too many, and on_error = stop at the first.
+$kafka->create_topic('runs', 1);
+$kafka->produce('runs', [ map { sprintf('{"id": %d, "n": %d}', $_, $_ < 10 || $_ == 19 || $_ == 29 || $_ > 60 ? 1 : -1) } 0 .. 99 ],
+	partition => 0);
+foreach my $case ([ 'runs', '{"breaker": 10}', '12|0,1,2,3,4,5,6,7,8,9,19,29', 40, 28 ],
+	[ 'stopping', '{"on_error": "stop"}', '10|0,1,2,3,4,5,6,7,8,9', 10, 0 ])
+{
+	my ($name, $options, $rows, $next, $dead) = @$case;
+
+	sql("SET ROLE writer; CREATE SCHEMA $name; CREATE TABLE $name.t (id bigint, n int CHECK (n > 0))");
+	sql("SET ROLE writer; SELECT stream_ingest.create_subscription('$name', 'kafka', 'runs', '$name.t', options => '$options')");
+	ok(poll("SELECT state FROM stream_ingest.status WHERE name = '$name'", 'stopped'), "$name: stopped");
+	is(sql("SELECT count(*), string_agg(id::text, ',' ORDER BY id) FROM $name.t"), $rows, "$name: rows up to there");
+	is(sql("SELECT next_offset FROM stream_ingest.progress JOIN stream_ingest.subscriptions AS s ON s.id = subscription WHERE s.name = '$name'"),
+		$next, "$name: and not further");
+	is(sql("SELECT count(*) FROM stream_ingest.dead_letters WHERE name = '$name'"), $dead, "$name: dead letters");
+}
 
 done_testing();

@@ -1,17 +1,18 @@
 /*-------------------------------------------------------------------------
  *
- * avro_bench.c
- *	  What an Avro message costs.
+ * binary_bench.c
+ *	  What an Avro message costs, and a Protobuf message.
  *
  * A record of 16 fields and about 200 bytes is decoded over and over, with other
  * numbers in every message.  Each figure is the best of several rounds: the
  * machine may be shared.
  *
- *	  cc -O2 -Isrc test/bench/avro_bench.c src/format/decode*.c \
- *		src/format/json_*.c src/format/path_tree.c src/format/avro_*.c \
- *		src/format/text_rest.c src/format/value_text.c src/format/envelope.c \
- *		src/format/unavailable.c -ljansson -lm \
- *		-o avro_bench
+ *	  cc -O2 -Isrc test/bench/binary_bench.c src/format/decode*.c \
+ *		src/format/decimal.c src/format/envelope.c src/format/json_*.c src/format/match_names.c \
+ *		src/format/path_tree.c src/format/avro_*.c src/format/proto_*.c \
+ *		src/format/schema_*.c src/common/schema_name.c \
+ *		src/format/text_rest.c src/format/unavailable.c src/format/value_text.c -ljansson -lm \
+ *		-o binary_bench
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -37,6 +38,11 @@ static const char *const plain_types[] = {
 
 #define NTYPES		(sizeof(plain_types) / sizeof(plain_types[0]))
 
+static const char *const protobuf_types[NTYPES] = {
+	"sint64", "string", "sint32", "bool", "sint64", "double"
+};
+static const int protobuf_wires[NTYPES] = {0, 2, 0, 0, 0, 1};
+
 static char messages[NMESSAGES][512];
 static size_t lengths[NMESSAGES];
 
@@ -52,7 +58,29 @@ put_long(char *at, int64_t value)
 }
 
 static char *
-put_field(char *at, int type, int n)
+put_tag(char *at, int number, int wire)
+{
+	if (number > 15)
+	{
+		*at++ = (char) ((number << 3 & 0x7F) | wire | 0x80);
+		*at++ = (char) (number >> 4);
+	}
+	else
+		*at++ = (char) (number << 3 | wire);
+	return at;
+}
+
+static char *
+put_length(char *at, size_t len, bool protobuf)
+{
+	if (!protobuf)
+		return put_long(at, (int64_t) len);
+	*at++ = (char) len;
+	return at;
+}
+
+static char *
+put_field(char *at, int type, int n, bool protobuf)
 {
 	static const char body[] = "a text of some length, as people write it";
 	double		real = n / 7.0;
@@ -62,7 +90,7 @@ put_field(char *at, int type, int n)
 		case 0:
 			return put_long(at, n * INT64_C(1000003));
 		case 1:
-			at = put_long(at, (int64_t) sizeof(body) - 1);
+			at = put_length(at, sizeof(body) - 1, protobuf);
 			memcpy(at, body, sizeof(body) - 1);
 			return at + sizeof(body) - 1;
 		case 2:
@@ -79,7 +107,7 @@ put_field(char *at, int type, int n)
 }
 
 static void
-make_messages(bool nullable)
+make_messages(bool nullable, bool protobuf)
 {
 	int			i;
 	int			field;
@@ -90,9 +118,11 @@ make_messages(bool nullable)
 
 		for (field = 0; field < NFIELDS; field++)
 		{
-			if (nullable)
+			if (protobuf)
+				at = put_tag(at, field + 1, protobuf_wires[field % NTYPES]);
+			else if (nullable)
 				at = put_long(at, 1);
-			at = put_field(at, (int) (field % NTYPES), i * NFIELDS + field);
+			at = put_field(at, (int) (field % NTYPES), i * NFIELDS + field, protobuf);
 		}
 		lengths[i] = (size_t) (at - messages[i]);
 	}
@@ -109,6 +139,19 @@ make_schema(char *schema, bool nullable)
 		at += sprintf(at, "%s{\"name\":\"%c\",\"type\":%s%s%s}", field > 0 ? "," : "", 'a' + field,
 					  nullable ? "[\"null\"," : "", plain_types[field % NTYPES], nullable ? "]" : "");
 	sprintf(at, "]}");
+}
+
+static void
+make_protobuf_schema(char *schema, bool nullable)
+{
+	char	   *at = schema;
+	int			field;
+
+	at += sprintf(at, "syntax = \"proto3\"; message r {");
+	for (field = 0; field < NFIELDS; field++)
+		at += sprintf(at, "%s%s %c = %d;", nullable ? "optional " : "",
+					  protobuf_types[field % NTYPES], 'a' + field, field + 1);
+	sprintf(at, "}");
 }
 
 static double
@@ -154,7 +197,7 @@ measure(SiDecoder *decoder)
 }
 
 static void
-run(const char *name, int nwanted, bool nullable)
+run(const char *format, const char *name, int nwanted, bool nullable)
 {
 	static char schema[4096];
 	static char names[NFIELDS][2];
@@ -174,18 +217,27 @@ run(const char *name, int nwanted, bool nullable)
 		fields[i].nsteps = 1;
 		fields[i].steps = &steps[i];
 	}
-	make_schema(schema, nullable);
-	make_messages(nullable);
-	decoder = si_decoder_create("avro", &plan, &options);
-	printf("%-24s %5zu bytes %8.0f ns\n", name, lengths[0], measure(decoder));
+	if (strcmp(format, "avro") == 0)
+		make_schema(schema, nullable);
+	else
+		make_protobuf_schema(schema, nullable);
+	make_messages(nullable, strcmp(format, "avro") != 0);
+	decoder = si_decoder_create(format, &plan, &options);
+	printf("%-9s%-24s %5zu bytes %8.0f ns\n", format, name, lengths[0], measure(decoder));
 	si_decoder_destroy(decoder);
 }
 
 int
 main(void)
 {
-	run("16 wanted", 16, false);
-	run("4 wanted", 4, false);
-	run("16 wanted, all nullable", 16, true);
+	static const char *const formats[] = {"avro", "protobuf"};
+	int			i;
+
+	for (i = 0; i < 2; i++)
+	{
+		run(formats[i], "16 wanted", 16, false);
+		run(formats[i], "4 wanted", 4, false);
+		run(formats[i], "16 wanted, all nullable", 16, true);
+	}
 	return 0;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
- * avro_decimal.c
- *	  Avro's decimals: bytes in two's complement, highest first.
+ * decimal.c
+ *	  Decimals of binary formats: bytes in two's complement, highest first.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -9,7 +9,7 @@
  */
 #include <string.h>
 
-#include "format/avro_read.h"
+#include "format/decimal.h"
 
 /* A decimal's limbs hold so many digits each. */
 #define LIMB_DIGITS		9
@@ -91,43 +91,37 @@ write_digits(const uint32_t *limbs, size_t nlimbs, size_t scale, char *out)
 	return (size_t) (at - out);
 }
 
-/* A decimal beyond 64 bits, as a number's text. */
-static const char *
-set_large_decimal(SiAvroReader *reader, const SiAvroType *type, const char *data,
-				  size_t len, const char *p, SiValue *value)
+/* A decimal beyond 64 bits, as a NUMBER. */
+static bool
+set_large(SiArena *arena, const char *data, size_t len, int scale, SiValue *value)
 {
 	const unsigned char *bytes = (const unsigned char *) data;
 	size_t		nwords = (len + 3) / 4 + 1;
 	size_t		nlimbs = nwords * 32 / 29 + 1;
 	uint32_t   *words;
-	char	   *text;
+	char	   *made;
 	size_t		sign = (bytes[0] & 0x80) != 0;
 
-	words = si_arena_alloc(reader->arena, (nwords + nlimbs) * sizeof(uint32_t));
-	text = si_arena_alloc(reader->arena, nlimbs * LIMB_DIGITS + (size_t) type->scale + 4);
+	words = si_arena_alloc(arena, (nwords + nlimbs) * sizeof(uint32_t));
+	made = si_arena_alloc(arena, nlimbs * LIMB_DIGITS + (size_t) scale + 4);
 
-	if (words == NULL || text == NULL)
-		return si_avro_refuse(reader, p, SI_AVRO_NO_MEMORY);
+	if (words == NULL || made == NULL)
+		return false;
 	make_words(bytes, len, words, nwords);
 	nlimbs = make_limbs(words, nwords, words + nwords);
-	text[		0] = '-';
-
+	*made = '-';
 	value->kind = SI_VALUE_NUMBER;
-	value->data = text;
+	value->data = made;
 
-	value->len = sign + write_digits(words + nwords, nlimbs, (size_t) type->scale, text +sign);
-	return p;
+	value->len = sign + write_digits(words + nwords, nlimbs, (size_t) scale, made + sign);
+	return true;
 }
 
-const char *
-si_avro_set_decimal(SiAvroReader *reader, const SiAvroType *type, const char *data,
-					size_t len, const char *p, SiValue *value)
+bool
+si_decimal_set(SiArena *arena, const char *data, size_t len, int scale, SiValue *value)
 {
 	int64_t		integer;
 	size_t		i;
-
-	if (len > SI_AVRO_MAX_DECIMAL)
-		return si_avro_refuse(reader, data, SI_AVRO_LARGE_DECIMAL);
 
 	/* bytes that only repeat the sign */
 	while (len > 1 && ((data[0] == 0 && (data[1] & 0x80) == 0) ||
@@ -136,13 +130,13 @@ si_avro_set_decimal(SiAvroReader *reader, const SiAvroType *type, const char *da
 		data++;
 		len--;
 	}
-	if (len > 8 || (type->scale > SI_VALUE_MAX_SCALE && len > 0))
-		return set_large_decimal(reader, type, data, len, p, value);
+	if (len > 8 || (scale > SI_VALUE_MAX_SCALE && len > 0))
+		return set_large(arena, data, len, scale, value);
 	if (len == 0)
 	{
 		/* no bytes are a zero, as one zero byte is */
-		if (type->scale > SI_VALUE_MAX_SCALE)
-			return set_large_decimal(reader, type, "", 1, p, value);
+		if (scale > SI_VALUE_MAX_SCALE)
+			return set_large(arena, "", 1, scale, value);
 		integer = 0;
 	}
 	else
@@ -150,7 +144,7 @@ si_avro_set_decimal(SiAvroReader *reader, const SiAvroType *type, const char *da
 	for (i = 0; i < len; i++)
 		integer = (int64_t) ((uint64_t) integer << 8 | (unsigned char) data[i]);
 	value->kind = SI_VALUE_INTEGER;
-	value->scale = type->scale;
+	value->scale = scale;
 	value->integer = integer;
-	return p;
+	return true;
 }

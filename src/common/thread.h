@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * thread.h
+ *	  Starting a thread beside the server's own.
+ *
+ * The file needs no server header.  Called by kafka's modules and by ahead.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_THREAD_H
+#define SI_THREAD_H
+
+#include <pthread.h>
+
+/*
+ * Start a thread with all signals blocked: the server's signal handlers must run
+ * in the main thread.  Returns an error number.
+ */
+extern int	si_thread_start(pthread_t *thread, void *(*main) (void *), void *arg);
+
+#endif							/* SI_THREAD_H */

@@ -1,0 +1,140 @@
+/*-------------------------------------------------------------------------
+ *
+ * proto_program.c
+ *	  Compiling a Protobuf schema and a plan.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <string.h>
+
+#include "format/proto_program.h"
+
+typedef struct Compiler
+{
+	SiArena    *memory;
+	const SiPathTree *tree;
+} Compiler;
+
+static SiProtoNode *compile(Compiler *compiler, const SiProtoField *field,
+							const SiProtoMessage *message, bool list, SiPathNode *paths);
+
+/* Make a field of $rest of a field of the message that no path takes. */
+static SiProtoNode *
+compile_rest(Compiler *compiler, const SiProtoField *field)
+{
+	SiProtoNode *node = si_arena_alloc(compiler->memory, sizeof(SiProtoNode));
+
+	if (node == NULL)
+		return NULL;
+	memset(node, 0, sizeof(SiProtoNode));
+	node->field = field;
+	node->rest = true;
+	return node;
+}
+
+static bool
+compile_fields(Compiler *compiler, SiProtoNode *node)
+{
+	const SiPathTree *tree = compiler->tree;
+	int			i;
+
+	for (i = 0; i < node->message->nfields; i++)
+	{
+		const SiProtoField *field = node->message->fields[i];
+		int			member = si_path_tree_find(tree, node->paths, field->name.data,
+											   field->name.len);
+		bool		rest = tree->rest_field >= 0 && node->paths == tree->nodes;
+
+		if (member < 0 && !rest)
+			continue;
+		node->children[i] = member < 0 ? compile_rest(compiler, field) :
+			compile(compiler, field, field->message, field->repeated,
+					&tree->nodes[tree->members[member].node]);
+		if (node->children[i] == NULL)
+			return false;
+	}
+	return true;
+}
+
+/* The paths that enter a list by number, or a map by key. */
+static bool
+compile_items(Compiler *compiler, SiProtoNode *node, int n)
+{
+	const SiPathTree *tree = compiler->tree;
+	const SiProtoField *field = node->field;
+	const SiPathNode *paths = node->paths;
+	int			i;
+
+	if (field->map)
+		field = field->message->first->next;
+	for (i = 0; i < n; i++)
+	{
+		int			child = node->field->map ? tree->members[paths->first_member + i].node :
+			tree->elements[paths->first_element + i].node;
+
+		node->children[i] = compile(compiler, field, field->message, false, &tree->nodes[child]);
+		if (node->children[i] == NULL)
+			return false;
+	}
+	return true;
+}
+
+static bool
+compile_children(Compiler *compiler, SiProtoNode *node)
+{
+	int			n = 0;
+
+	if (node->list)
+		n = node->field->map ? node->paths->nmembers : node->paths->nelements;
+	else if (node->message != NULL && node->entered)
+		n = node->message->nfields;
+	if (n == 0)
+	{
+		/* no path can lead into it */
+		node->entered = node->entered && !node->list && node->message != NULL;
+		if (!node->entered)
+			return true;
+	}
+	node->children = si_arena_alloc(compiler->memory, (size_t) n * sizeof(SiProtoNode *));
+	if (node->children == NULL)
+		return false;
+	memset(node->children, 0, (size_t) n * sizeof(SiProtoNode *));
+	return node->list ? compile_items(compiler, node, n) : compile_fields(compiler, node);
+}
+
+/* Make a node; NULL when out of memory.  Recurses as deep as paths are long. */
+static SiProtoNode *
+compile(Compiler *compiler, const SiProtoField *field, const SiProtoMessage *message,
+		bool list, SiPathNode *paths)
+{
+	const SiPathTree *tree = compiler->tree;
+	SiProtoNode *node = si_arena_alloc(compiler->memory, sizeof(SiProtoNode));
+	int			i;
+
+	if (node == NULL)
+		return NULL;
+	memset(node, 0, sizeof(SiProtoNode));
+	node->field = field;
+	node->message = message;
+	node->list = list;
+	node->paths = paths;
+	node->taken = paths->end_own > paths->first_field;
+	for (i = paths->first_field; i < paths->end_own; i++)
+		node->as_json |= tree->fields[i].wanted->as_json;
+	node->entered = paths->nmembers > 0 || paths->nelements > 0 ||
+		si_path_tree_watches(tree, paths);
+	node->only_field = -1;
+	if (message == NULL && !list && !node->as_json && paths->end_own == paths->first_field + 1)
+		node->only_field = tree->fields[paths->first_field].number;
+	return compile_children(compiler, node) ? node : NULL;
+}
+
+SiProtoNode *
+si_proto_compile(SiArena *memory, const SiPathTree *tree, const SiProtoMessage *message)
+{
+	Compiler	compiler = {memory, tree};
+
+	return compile(&compiler, NULL, message, false, tree->nodes);
+}

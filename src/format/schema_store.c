@@ -1,0 +1,239 @@
+/*-------------------------------------------------------------------------
+ *
+ * schema_store.c
+ *	  Schemas that a schema registry has given, by their ids.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/schema_cache.h"
+#include "format/schema_store.h"
+
+struct SiSchemaStore
+{
+	SiSchemaCache *cache;		/* of Stored */
+};
+
+typedef struct Stored
+{
+	char	   *text;			/* NULL: messages with the id are refused */
+	SiDecodeError error;
+	int64_t		until_ms;
+} Stored;
+
+static void
+free_stored(void *value)
+{
+	Stored	   *stored = value;
+
+	free(stored->text);
+	free(stored);
+}
+
+SiSchemaStore *
+si_schema_store_create(void)
+{
+	SiSchemaStore *store = calloc(1, sizeof(SiSchemaStore));
+
+	if (store == NULL)
+		return NULL;
+	store->cache = si_schema_cache_create(SI_SCHEMA_CACHE_MOST, free_stored);
+	if (store->cache != NULL)
+		return store;
+	free(store);
+	return NULL;
+}
+
+void
+si_schema_store_free(SiSchemaStore *store)
+{
+	if (store == NULL)
+		return;
+	si_schema_cache_free(store->cache);
+	free(store);
+}
+
+/* Add what is stored, which is the store's then; NULL: there was no memory for it. */
+static bool
+add(SiSchemaStore *store, const SiSchemaId *id, Stored *stored)
+{
+	if (stored == NULL)
+		return false;
+	if (si_schema_cache_add(store->cache, id, stored))
+		return true;
+	free_stored(stored);
+	return false;
+}
+
+bool
+si_schema_store_add(SiSchemaStore *store, const SiSchemaId *id, const char *text)
+{
+	Stored	   *stored = calloc(1, sizeof(Stored));
+
+	if (stored == NULL)
+		return false;
+	stored->text = strdup(text);
+	if (stored->text !=NULL)
+		return add(store, id, stored);
+	free(stored);
+	return false;
+}
+
+bool
+si_schema_store_refuse(SiSchemaStore *store, const SiSchemaId *id,
+					   const SiDecodeError *error, int64_t until_ms)
+{
+	Stored	   *stored = calloc(1, sizeof(Stored));
+
+	if (stored != NULL)
+	{
+		stored->error = *error;
+		stored->until_ms = until_ms;
+	}
+	return add(store, id, stored);
+}
+
+/*
+ * The text of a schema.  NULL with *error filled: what the id is refused with, or 08006,
+ * which is no message's fault, for an id that is not in the store.
+ */
+static const char *
+find_stored(SiSchemaStore *store, const SiSchemaId *id, SiDecodeError *error)
+{
+	const Stored *stored = si_schema_cache_find(store->cache, id);
+
+	if (stored == NULL)
+	{
+		si_decoder_fail(error, "08006", "the schema registry was not asked for a schema yet");
+		return NULL;
+	}
+	if (stored->text == NULL)
+		*error = stored->error;
+	return stored->text;
+}
+
+/* The text in the options, or NULL. */
+static const char *
+given_schema(const SiFormatOptions *options, const SiSchemaId *id)
+{
+	int			i;
+
+	if (options->schema != NULL)
+		return options->schema;
+	for (i = 0; i < options->nschemas; i++)
+	{
+		if (si_schema_id_matches(&options->schemas[i].id, id))
+			return options->schemas[i].text;
+	}
+	return NULL;
+}
+
+const char *
+si_schema_find(const SiFormatOptions *options, const SiSchemaId *id, SiDecodeError *error)
+{
+	const char *given = given_schema(options, id);
+	char text[	SI_SCHEMA_ID_ROOM];
+
+	if (given != NULL)
+		return given;
+	if (options->store != NULL)
+		return find_stored(options->store, id, error);
+	si_schema_id_text(id, text);
+	si_decoder_fail(error, "42704", "schema %s is not among the schemas of the option \"schemas\"", text);
+	return NULL;
+}
+
+/* Must the registry be asked for the id?  The option "schema" is about values alone. */
+static bool
+lacks(const SiFormatOptions *options, const SiSchemaId *id, bool of_key, int64_t now_ms)
+{
+	SiFormatOptions own = *options;
+	const Stored *stored;
+
+	if (of_key)
+		own.schema = NULL;
+	if (given_schema(&own, id) != NULL)
+		return false;
+	stored = si_schema_cache_find(options->store->cache, id);
+	return stored == NULL || (stored->text == NULL && stored->until_ms <= now_ms);
+}
+
+/* Add an id that is lacking, unless it is there or there is no room. */
+static void
+note_id(const SiSchemaId *id, SiSchemaId *ids, int *nids)
+{
+	int			i;
+
+	for (i = 0; i < *nids; i++)
+	{
+		if (memcmp(&ids[i], id, sizeof(SiSchemaId)) == 0)
+			return;
+	}
+	if (*nids < SI_SCHEMA_MOST_LACKING)
+		ids[(*nids)++] = *id;
+}
+
+/* The id of a value or key, if it names one. */
+static bool
+read_id(const SiFormatOptions *options, const SiMessage *message, bool of_key, SiSchemaId *id)
+{
+	SiDecodeError error;
+	SiFrame		frame;
+
+	if ((of_key ? message->key : message->value) == NULL ||
+		!si_frame_read(options->wire_format, message, of_key, &frame, &error))
+		return false;
+	*id = frame.id;
+	return true;
+}
+
+/* Is a schema lacking that the message names?  known: the last id that was not. */
+static bool
+message_lacks(const SiFormatOptions *options, const SiMessage *message, bool of_key,
+			  int64_t now_ms, SiSchemaId *known, SiSchemaId *ids, int *nids)
+{
+	SiSchemaId	id;
+
+	if (!read_id(options, message, of_key, &id) || memcmp(&id, known, sizeof(id)) == 0)
+		return false;
+	if (lacks(options, &id, of_key, now_ms))
+	{
+		note_id(&id, ids, nids);
+		return true;
+	}
+	*known = id;
+	return false;
+}
+
+int
+si_schema_lacking(const SiFormatOptions *options, const SiEntry *entries, int n,
+				  int64_t now_ms, SiSchemaId *ids, int *nids)
+{
+	SiSchemaId	known[2];
+	int			decodable = n;
+	int			i;
+
+	*nids = 0;
+	if (options->store == NULL)
+		return n;
+
+	/* no id has all bits set */
+	memset(known, 0xFF, sizeof(known));
+	for (i = 0; i < n; i++)
+	{
+		const SiMessage *message = &entries[i].message;
+		bool		lacking = false;
+
+		if (options->schema == NULL)
+			lacking = message_lacks(options, message, false, now_ms, &known[0], ids, nids);
+		if (options->key_by_id)
+			lacking |= message_lacks(options, message, true, now_ms, &known[1], ids, nids);
+		if (lacking && decodable == n)
+			decodable = i;
+	}
+	return decodable;
+}

@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * schema_store.h
+ *	  Schemas that a schema registry has given, by their ids.
+ *
+ * The main thread fills the store between batches, and decoders only read it.
+ * Before a batch begins, si_schema_lacking tells which ids the registry must be
+ * asked for.  An id that the registry does not have, or has no usable schema
+ * for, is remembered with the error that its messages are refused with.
+ *
+ * Pure C, no server.  Called by apply and the worker; read by the formats
+ * that have schemas, through si_schema_find.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_SCHEMA_STORE_H
+#define SI_SCHEMA_STORE_H
+
+#include "format/decoder.h"
+
+/* NULL when out of memory. */
+extern SiSchemaStore *si_schema_store_create(void);
+extern void si_schema_store_free(SiSchemaStore *store);
+
+/* Add a schema, whose text is copied.  False when out of memory. */
+extern bool si_schema_store_add(SiSchemaStore *store, const SiSchemaId *id, const char *text);
+
+/*
+ * Refuse messages with this id until then, by the clock that si_schema_lacking
+ * is given.  False when out of memory.
+ */
+extern bool si_schema_store_refuse(SiSchemaStore *store, const SiSchemaId *id,
+								   const SiDecodeError *error, int64_t until_ms);
+
+/*
+ * The text of the schema that a frame names: the one for all messages, or that
+ * of its id.  NULL with *error filled (42704 if there is none,
+ * 08006 if the registry was not asked yet, or what the id is refused with).
+ */
+extern const char *si_schema_find(const SiFormatOptions *options, const SiSchemaId *id,
+								  SiDecodeError *error);
+
+/*
+ * How many of the messages can be decoded before the first one whose schema is
+ * not there, and the first ids that are not (*nids: none if all are there).  What
+ * has no frame is left to the decoder to refuse.
+ */
+extern int	si_schema_lacking(const SiFormatOptions *options, const SiEntry *entries, int n,
+							  int64_t now_ms, SiSchemaId *ids, int *nids);
+
+#endif							/* SI_SCHEMA_STORE_H */

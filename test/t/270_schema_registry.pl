@@ -1,0 +1,267 @@
+# A schema registry that is away, slow, refuses, lies, or hangs: no dead letter for
+# what passes, no message lost, and the subscription resumes by itself.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use StreamIngest qw(sql poll);
+use Test::More;
+use Time::HiRes qw(time);
+
+my $kafka = StreamIngest::start_kafka();
+my $node = StreamIngest::new_node('main', kafka => $kafka, conf => { max_worker_processes => 30 });
+my $directory = PostgreSQL::Test::Utils::tempdir();
+my $record = '{"type":"record","name":"o","fields":[{"name":"id","type":"int"}]}';
+my @doubles;
+
+sub write_file
+{
+	my ($path, $text) = @_;
+
+	append_to_file("$path.new", $text);
+	rename "$path.new", $path or die "could not rename $path: $!";
+	return;
+}
+
+# Starts a double with that name; returns its directory and its URL.
+sub start_double
+{
+	my ($name, @tls) = @_;
+	my $dir = "$directory/$name";
+	my $limit = time() + $PostgreSQL::Test::Utils::timeout_default;
+
+	mkdir $dir or die "could not make $dir: $!";
+	write_file("$dir/mode", 'ok');
+	write_file("$dir/schemas.json", '{' . join(',', map { "\"$_\":$record" } 1 .. 20) . '}');
+	my $pid = fork() // die "could not fork: $!";
+	if ($pid == 0)
+	{
+		open STDERR, '>', "$dir/log" or die;
+		exec 'python3', "$FindBin::RealBin/../fake_registry.py", $dir, @tls or die;
+	}
+	push @doubles, $pid;
+	until (-e "$dir/port")
+	{
+		die "the double does not start: " . slurp_file("$dir/log") if time() > $limit;
+		Time::HiRes::sleep(0.02);
+	}
+	return ($dir, (@tls ? 'https' : 'http') . '://127.0.0.1:' . slurp_file("$dir/port"));
+}
+
+END
+{
+	my $status = $?;
+
+	kill 'KILL', @doubles;
+	waitpid $_, 0 foreach @doubles;
+	$? = $status;
+}
+
+my ($double, $url) = start_double('http');
+sub behave { write_file("$double/mode", $_[0]); return; }
+
+# The requests that the double was sent, each a line.
+sub requests
+{
+	my @lines = -e "$double/requests" ? split(/\n/, slurp_file("$double/requests")) : ();
+	return @lines;
+}
+
+# Waits until so many more requests have come than there were.
+sub await_requests
+{
+	my ($n) = @_;
+	my $limit = time() + $PostgreSQL::Test::Utils::timeout_default;
+
+	Time::HiRes::sleep(0.02) while (() = requests()) < $n && time() < $limit;
+	cmp_ok(scalar(my @all = requests()), '>=', $n, 'the registry is asked');
+	return;
+}
+
+# A subscription of its own to a topic with a message, whose schema is asked for.
+sub subscribe
+{
+	my ($name, $hex) = @_;
+
+	$kafka->create_topic("t_$name", 1);
+	produce($name, $hex // '0000000001' . '02');
+	sql(qq{
+		CREATE TABLE $name (id int);
+		SELECT stream_ingest.create_subscription('$name', 'kafka', 't_$name', '$name', format => 'avro')});
+	return;
+}
+
+sub produce
+{
+	my ($name, @hex) = @_;
+
+	IPC::Run::run([ "$FindBin::RealBin/../produce", '-b', $kafka->bootstrap, '-t', "t_$name", '-p', 0, '-x' ],
+		'<', \join('', map { "$_\n" } @hex), '>', \my $out)
+	  or die 'could not produce';
+	return;
+}
+
+sub resumes
+{
+	my ($name, $n) = @_;
+
+	ok(poll("SELECT count(*) FROM $name", $n // 1), "$name: the message arrives");
+	is(sql("SELECT count(*) FROM stream_ingest.dead_letters WHERE name = '$name'"), '0', "$name: no dead letters");
+	sql("SELECT stream_ingest.drop_subscription('$name')");
+	return;
+}
+
+sql("ALTER SERVER kafka OPTIONS (ADD schema_registry_url '$url/base/', ADD schema_registry_timeout '1 s')");
+
+# ---- what passes, and what lasts ----
+
+my %misbehaviour = (
+	11 => [ 'failing', 'status 500', 'the schema registry does not answer: HTTP status 500; it is retried' ],
+	12 => [ 'busy', 'status 429 1', 'HTTP status 429' ],
+	13 => [ 'cut', 'cut', 'the schema registry does not answer: ' ],
+	14 => [ 'hanging', 'hang', 'the schema registry does not answer: Timeout' ],
+	15 => [ 'away', 'away', 'no schema registry answers at the URL of server "kafka": HTTP status 404' ],
+	16 => [ 'redirected', "redirect $url/elsewhere", 'no schema registry answers at the URL of server "kafka": HTTP status 302' ],
+	17 => [ 'garbage', 'garbage', 'no schema registry answers .*: the answer is no schema' ],
+	18 => [ 'page', 'page', 'no schema registry answers .*: the answer is no schema' ],
+	19 => [ 'refusing', 'status 401', 'the schema registry refuses access: HTTP status 401; check schema_registry_username' ],
+	20 => [ 'lagging', 'unknown', 'schema 20 is not in the schema registry; it is asked for again' ]);
+
+foreach my $id (sort keys %misbehaviour)
+{
+	write_file("$double/mode.$id", $misbehaviour{$id}[1]);
+	subscribe($misbehaviour{$id}[0], sprintf('00%08x02', $id));
+}
+# the one that is given up after ten seconds first
+foreach my $id (reverse sort keys %misbehaviour)
+{
+	my ($name, undef, $reason) = @{ $misbehaviour{$id} };
+
+	ok( poll("SELECT bool_or(state = 'retrying' AND reason ~ \$re\$$reason\$re\$) FROM stream_ingest.status WHERE name = '$name'"),
+		"$name: retrying, and the reason");
+	unlink "$double/mode.$id";
+}
+is(sql("SELECT count(*) FROM stream_ingest.status WHERE reason ~ 'secret' OR last_error ~ 'secret'"),
+	'0', 'nothing of what the registry says is shown');
+resumes($misbehaviour{$_}[0]) foreach reverse sort keys %misbehaviour;
+is(scalar(grep { /elsewhere/ } requests()), 0, 'a redirection is not followed');
+is(scalar(grep { !m{^/base/schemas/ids/\d+ -$} } requests()), 0, 'a path of the URL is kept, without its last slash');
+
+# ---- credentials; messages behind the schema are kept meanwhile; one request ----
+
+sql(q{CREATE USER MAPPING FOR PUBLIC SERVER kafka OPTIONS (schema_registry_username 'jam:es', schema_registry_password 'es@x:p/w')});
+my $before = () = requests();
+subscribe('many');
+produce('many', ('000000000104') x 999);
+resumes('many', 1000);
+my @asked = requests();
+is(@asked - $before, 1, 'a thousand messages of one schema take one request');
+like($asked[-1], qr{ Basic amFtOmVzOmVzQHg6cC93$}, 'user name and password are sent');
+sql('DROP USER MAPPING FOR PUBLIC SERVER kafka');
+sql(q{CREATE USER MAPPING FOR PUBLIC SERVER kafka OPTIONS (schema_registry_token 'abc')});
+
+# ---- schemas of no use are the messages' fault ----
+
+write_file("$double/schemas.json",
+	qq({"1": $record, "3": {"schema": "syntax", "schemaType": "PROTOBUF"}, "4": {"schema": "nix"}, "5": {"schema": "{}", "references": [{"name": "r"}]}}));
+subscribe('bad');
+produce('bad', '000000000302', '000000000402', '000000000502', '000000000106');
+ok(poll("SELECT count(*) FROM bad", 2), 'messages before and behind arrive');
+is( sql("SELECT string_agg(sqlstate || ' ' || error, E'\\n' ORDER BY message_offset) FROM stream_ingest.dead_letters WHERE name = 'bad'"),
+	"42P17 schema 3 of the schema registry is of another type than the format\n"
+	  . "42P17 invalid Avro schema: a type is used that is not defined before\n"
+	  . "0A000 schema 5 of the schema registry refers to other schemas, which is not supported",
+	'schemas of no use');
+like((requests())[-1], qr{ Bearer abc$}, 'a token is sent');
+sql("SELECT stream_ingest.drop_subscription('bad')");
+
+# an id that stays unknown
+behave('ok');
+subscribe('unknown', '000000006302');
+produce('unknown', '000000000108');
+ok(poll('SELECT count(*) FROM unknown', 1), 'the message behind one of an unknown schema arrives');
+is(sql("SELECT sqlstate || ' ' || error FROM stream_ingest.dead_letters WHERE name = 'unknown'"),
+	'42704 schema 99 is not in the schema registry', 'an unknown schema is the message\'s fault in the end');
+sql("SELECT stream_ingest.drop_subscription('unknown')");
+
+# ---- backends ----
+
+is(sql("SELECT fields FROM stream_ingest.decode('avro', '\\x000000000154', server => 'kafka')"), '{"id": 42}', 'decode asks the registry');
+is(sql("SELECT error FROM stream_ingest.decode('avro', '\\x000000006302', server => 'kafka')"),
+	'42704: schema 99 is not in the schema registry', 'and shows an unknown schema');
+behave('status 503');
+my ($rc, $out, $err) = $node->psql('postgres', "SELECT stream_ingest.decode('avro', '\\x000000000154', server => 'kafka')");
+like($err, qr/could not get a schema from the schema registry of server "kafka".*HTTP status 503/s, 'a registry that is away is an error');
+behave('large');
+like(sql("SELECT error FROM stream_ingest.decode('avro', '\\x000000000154', server => 'kafka')"), qr/54000: .* is too large|08006/, 'an answer without end is none');
+behave('hang');
+sql('ALTER SERVER kafka OPTIONS (SET schema_registry_timeout \'60 s\')');
+my $began = time();
+($rc, $out, $err) = $node->psql('postgres', "SET statement_timeout = '300 ms'; SELECT stream_ingest.decode('avro', '\\x000000000154', server => 'kafka')");
+like($err, qr/canceling statement due to statement timeout/, 'waiting can be canceled');
+cmp_ok(time() - $began, '<', 20, 'at once');
+sql('CREATE ROLE plain');
+($rc, $out, $err) = $node->psql('postgres', "SET ROLE plain; SELECT stream_ingest.decode('avro', '\\x000000000154', server => 'kafka')");
+like($err, qr/permission denied/, 'not without USAGE on the server');
+
+# ---- a certificate for another name, and one that is accepted ----
+
+my @certificate = ("$directory/certificate.pem", "$directory/key.pem");
+foreach my $name (qw(other.example 127.0.0.1))
+{
+	my $kind = $name =~ /^\d/ ? 'IP' : 'DNS';
+
+	system_or_bail('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=test', '-addext',
+		"subjectAltName=$kind:$name", '-keyout', $certificate[1], '-out', $certificate[0]);
+	my (undef, $tls) = start_double("tls_$kind", @certificate);
+	my $pem = slurp_file($certificate[0]);
+
+	sql("ALTER SERVER kafka OPTIONS (SET schema_registry_url '$tls', " . ($kind eq 'DNS' ? 'ADD' : 'SET') . " schema_registry_ssl_ca_pem '$pem')");
+	if ($kind eq 'DNS')
+	{
+		subscribe('tls');
+		ok( poll("SELECT bool_or(state = 'retrying' AND reason ~ 'certificate, or ours, is not accepted') FROM stream_ingest.status WHERE name = 'tls'"),
+			'a certificate for another name is refused');
+	}
+}
+resumes('tls');
+
+# ---- nothing hangs with the registry ----
+
+behave('hang');
+sql("ALTER SERVER kafka OPTIONS (SET schema_registry_url 'http://127.0.0.1:1, $url', DROP schema_registry_ssl_ca_pem)");
+my $count = () = requests();
+subscribe('stuck');
+await_requests(1 + $count);
+$node->safe_psql('postgres', "CREATE DATABASE other");
+$node->safe_psql('other', 'CREATE EXTENSION stream_ingest');
+$node->safe_psql('other', "CREATE SERVER kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '@{[ $kafka->bootstrap ]}', schema_registry_url '$url', schema_registry_timeout '60 s')");
+$node->safe_psql('other', "CREATE TABLE stuck (id int); SELECT stream_ingest.create_subscription('stuck', 'kafka', 't_stuck', 'stuck', format => 'avro')");
+await_requests(2 + $count);
+$began = time();
+is($node->psql('postgres', 'DROP DATABASE other WITH (FORCE)'), 0, 'DROP DATABASE goes through');
+note(sprintf 'in %.1f s', time() - $began);
+$began = time();
+$node->stop('fast');
+cmp_ok(time() - $began, '<', 30, 'a fast shutdown goes through');
+note(sprintf 'in %.1f s', time() - $began);
+behave('ok');
+$node->start;
+resumes('stuck');
+
+# ---- a crash beside a registry that hangs ----
+
+behave('hang');
+$count = () = requests();
+subscribe('crashed');
+await_requests(1 + $count);
+StreamIngest::crash($node);
+behave('ok');
+$node->start;
+resumes('crashed');
+
+done_testing();
