@@ -13,7 +13,8 @@ FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes clock failure guc kafka_time message reason schema_name \
 	subtransaction thread words
 OBJS_format = ahead avro_document avro_meaning avro_program avro_read \
-	avro_schema decimal decode_avro decode_json decode_key decode_protobuf \
+	avro_schema binary_text connect_schemas connect_type connect_value \
+	decimal decode_avro decode_json decode_key decode_protobuf \
 	decode_raw decode_text decoder envelope json_inner json_rest json_scan \
 	json_unescape json_verdict match_names path_tree proto_build \
 	proto_builtin proto_descriptor proto_document proto_known proto_parse \

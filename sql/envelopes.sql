@@ -84,6 +84,63 @@ INSERT INTO cases (what, messages, options, mode, columns) VALUES
 ('tombstones are errors, deletes are none', ARRAY[event('c', '{"id": 1}', NULL, '{"id": 1}'), event('d', '{"id": 1}', '{"id": 1}', NULL), '{"id": 1}|'],
     '{"envelope": "debezium", "tombstones": "error"}', 'upsert', 'id int PRIMARY KEY');
 
+-- the same with the schema around it, as Debezium's JSON converter writes it; types: of the row's columns
+CREATE FUNCTION wrapped(types text, op text, key jsonb, before jsonb, after jsonb) RETURNS text LANGUAGE sql AS $$
+    SELECT coalesce(jsonb_build_object('schema', jsonb_build_object('type', 'struct', 'fields', "row".types), 'payload', key)::text, '') || '|' || jsonb_build_object(
+        'schema', jsonb_build_object('type', 'struct', 'name', 's.public.c.Envelope', 'fields', jsonb_build_array(
+            jsonb_build_object('type', 'struct', 'optional', true, 'field', 'before', 'fields', "row".types),
+            jsonb_build_object('type', 'struct', 'optional', true, 'field', 'after', 'fields', "row".types), jsonb '{"type": "string", "field": "op"}')),
+        'payload', jsonb_build_object('before', before, 'after', after, 'op', op))::text
+    FROM (SELECT jsonb_agg(jsonb_build_object('field', t[1], 'type', t[2], 'optional', true) ||
+            CASE WHEN t[3] IS NULL THEN '{}' ELSE jsonb_build_object('name', CASE t[3] WHEN 'Decimal' THEN 'org.apache.kafka.connect.data.Decimal' ELSE t[3] END, 'version', 1,
+                'parameters', jsonb_build_object('scale', t[4])) END) FROM regexp_split_to_table(types, ', *') AS u, LATERAL string_to_array(u, ' ') AS t) AS "row" (types);
+$$;
+\set numeric '''id int32, price bytes Decimal 2'''
+INSERT INTO cases (what, messages, options, columns) VALUES
+('decimals by their schema', ARRAY[wrapped(:numeric, 'c', '{"id": 1}', NULL, '{"id": 1, "price": "BNI="}'), wrapped(:numeric, 'c', '{"id": 2}', NULL, '{"id": 2, "price": "1234"}'),
+    wrapped(:numeric, 'c', '{"id": 3}', NULL, '{"id": 3, "price": "00000000"}'), wrapped(:numeric, 'c', '{"id": 4}', NULL, '{"id": 4, "price": ""}'), wrapped(:numeric, 'c', '{"id": 5}', NULL, '{"id": 5, "price": null}'),
+    wrapped(:numeric, 'c', '{"id": 6}', NULL, '{"id": 6, "price": 12.34}'), wrapped(:numeric, 'c', '{"id": 7}', NULL, '{"id": 7, "price": "12.34"}'), wrapped(:numeric, 'c', '{"id": 8}', NULL, '{"id": 8}'),
+    wrapped('id int32, price bytes Decimal -3', 'c', '{"id": 9}', NULL, '{"id": 9, "price": "BNI="}'), wrapped('id int32, price bytes Decimal 30', 'c', '{"id": 10}', NULL, '{"id": 10, "price": "gAAAAAAAAAAAAAAAAAAAAA=="}'),
+    wrapped('id int32, price bytes Decimal', 'c', '{"id": 11}', NULL, '{"id": 11, "price": "BNI="}'), wrapped('id int32, price string', 'c', '{"id": 12}', NULL, '{"id": 12, "price": "1234"}'),
+    wrapped('id int32, price struct io.debezium.data.VariableScaleDecimal', 'c', '{"id": 13}', NULL, '{"id": 13, "price": {"scale": 3, "value": "BNI="}}'),
+    wrapped('id int32, price struct io.debezium.data.VariableScaleDecimal', 'c', '{"id": 14}', NULL, '{"id": 14, "price": {"value": "BNI="}}'),
+    wrapped(:numeric, 'u', '{"id": 1}', NULL, jsonb_build_object('id', 1, 'price', translate(encode('__debezium_unavailable_value', 'base64'), E'\n', '')))],
+    :debezium, 'id int PRIMARY KEY, price numeric'),
+('scales that change', (SELECT array_agg(wrapped('id int32, price bytes Decimal ' || i % 10, 'c', NULL, NULL, jsonb_build_object('id', i, 'price', 'BNI='))) FROM generate_series(0, 24) AS i),
+    :debezium, 'id int PRIMARY KEY, price numeric'),
+('dates and times by their schema', ARRAY[wrapped('id int32, d int32 io.debezium.time.Date, t int32 io.debezium.time.Time, at int64 io.debezium.time.Timestamp, z string io.debezium.time.ZonedTimestamp, i int64 io.debezium.time.MicroDuration',
+        'c', '{"id": 1}', NULL, '{"id": 1, "d": 19761, "t": 45011123, "at": 1707395411123, "z": "2024-02-08T12:30:11.123456Z", "i": 90500000}'),
+    wrapped('id int32, d int32 org.apache.kafka.connect.data.Date, t int64 io.debezium.time.MicroTime, at int64 io.debezium.time.MicroTimestamp, z int64 org.apache.kafka.connect.data.Timestamp, i int64 io.debezium.time.NanoDuration',
+        'c', '{"id": 2}', NULL, '{"id": 2, "d": -1, "t": 45011123456, "at": 1707395411123456, "z": 1707395411123, "i": -1}'),
+    wrapped('id int32, d int32 io.debezium.time.Date, t int64 io.debezium.time.NanoTime, at int64 io.debezium.time.NanoTimestamp', 'c', '{"id": 3}', NULL, '{"id": 3, "d": 2932896, "t": 45011123456789, "at": -1}'),
+    wrapped('id int32, t int32 org.apache.kafka.connect.data.Time, at int64 org.apache.kafka.connect.data.Timestamp, z int64 io.debezium.time.Timestamp', 'c', '{"id": 4}', NULL, '{"id": 4, "t": 45011123, "at": 1707395411123, "z": 1707395411123}'),
+    wrapped('id int32, d int32 io.debezium.time.Date', 'c', '{"id": 5}', NULL, '{"id": 5, "d": 1.5}'), wrapped('id int32, at int64 io.debezium.time.Timestamp', 'c', '{"id": 6}', NULL, '{"id": 6, "at": 9223372036854775807}'),
+    wrapped('id int32, d int32', 'c', '{"id": 7}', NULL, '{"id": 7, "d": 2024}'), wrapped('id int32, i int64', 'c', '{"id": 8}', NULL, '{"id": 8, "i": 90500000}'), event('c', '{"id": 9}', NULL, '{"id": 9, "i": 90500000}'),
+    wrapped('id int32, i string io.debezium.time.Interval', 'c', '{"id": 10}', NULL, '{"id": 10, "i": "P1Y2M3DT4H5M6.78S"}'), wrapped('id int32, at int64', 'c', '{"id": 11}', NULL, '{"id": 11, "at": 1707395411123}')],
+    :debezium, 'id int PRIMARY KEY, d date, t time, at timestamp, z timestamptz, i interval'),
+('days into a number, and bytes', ARRAY[wrapped('id int32, n int32 io.debezium.time.Date', 'c', NULL, NULL, '{"id": 1, "n": 5}'), wrapped('id int32, y bytes', 'c', NULL, NULL, '{"id": 2, "y": "AQID/w=="}'),
+    wrapped('id int32, y bytes', 'c', NULL, NULL, '{"id": 3, "y": "AQI"}'), wrapped('id int32, s bytes', 'c', NULL, NULL, '{"id": 4, "s": "eHl6"}'), wrapped('id int32, n bytes', 'c', NULL, NULL, '{"id": 5, "n": "1234"}')],
+    :debezium, 'id int PRIMARY KEY, n numeric, s text, y bytea'),
+('documents by their schema', ARRAY['|' || replace('{"schema": {"type": "struct", "fields": [{"type": "struct", "field": "after", "fields": [{"type": "int32", "field": "id"}, {"type": "array", "field": "l", "items": DECIMAL},
+        {"type": "array", "field": "y", "items": {"type": "bytes"}}, {"type": "struct", "field": "j", "fields": [DECIMAL, {"type": "map", "field": "m", "keys": {"type": "string"}, "values": {"type": "int32", "name": "io.debezium.time.Date"}},
+        {"type": "bytes", "field": "y"}]}]}]}, "payload": {"after": {"id": 1, "l": ["BNI=", null, "1234"], "y": ["AQI=", "AQM="], "j": {"p\"q": "1234", "m": {"a": 19761, "b": null}, "other": [1, {"x": "y\u0041"}], "y": "AQI="}}, "op": "c"}}',
+        'DECIMAL', '{"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2"}, "field": "p\"q"}')::jsonb::text,
+    wrapped('id int32, p struct io.debezium.data.geometry.Point', 'c', NULL, NULL, '{"id": 5, "p": {"x": 1.0, "y": 2.0, "wkb": "AQEAAAAAAAAAAADwPwAAAAAAAABA", "srid": null}}')],
+    :debezium, 'id int PRIMARY KEY, l numeric[], y bytea[], j jsonb, p jsonb'),
+('keys by their schema', ARRAY[wrapped('k int32 io.debezium.time.Date, v string', 'c', '{"k": 19761}', NULL, '{"k": 19761, "v": "a"}'), wrapped('k int32 io.debezium.time.Date, v string', 'c', '{"k": 19762}', NULL, '{"k": 19762, "v": "b"}'),
+    wrapped('k int32 io.debezium.time.Date, v string', 'c', '{"k": 19763}', NULL, '{"k": 19763, "v": "c"}'), wrapped('k int32 io.debezium.time.Date, v string', 'd', '{"k": 19761}', NULL, NULL),
+    '{"schema": {"type": "int32", "name": "io.debezium.time.Date"}, "payload": 19762}|'], :debezium, 'k date PRIMARY KEY, v text'),
+('schemas that are none', ARRAY['|{"schema": {"type": "struct", "fields": [{"field": 5}, 7, {"field": "after", "type": "struct", "fields": {}}]}, "payload": {"after": {"id": 1, "price": "5"}, "op": "c"}}', '|{"schema": [], "payload": {"after": {"id": 2}, "op": "c"}}',
+    '|{"schema": ' || repeat('{"type": "array", "items": ', 101) || '{}' || repeat('}', 101) || ', "payload": {"after": {"id": 3}, "op": "c"}}'], :debezium, 'id int PRIMARY KEY, price numeric'),
+('as Kafka Connect wraps it, by the schema', ARRAY['|{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"},{"type":"int64","optional":true,"name":"org.apache.kafka.connect.data.Timestamp","version":1,"field":"at"}],"optional":false},"payload":{"id":6,"at":1707395411123}}',
+    '{"schema": null, "payload": {"id": 7}}|{"schema":null,"payload":{"id":7}}', '{"schema": null, "payload": {"id": 7}}|{"schema":null,"payload":null}'], '{"envelope": "connect"}', 'id int PRIMARY KEY, at timestamptz');
+INSERT INTO cases (what, messages, options, mapping, columns) VALUES
+('names and strings with JSON', ARRAY[wrapped('id int32, unitPrice bytes Decimal 2, meta string io.debezium.data.Json', 'c', '{"ID": 1}', NULL, '{"ID": 1, "unitPrice": "1234", "meta": "{\"name\": \"x\"}", "Other": 1}'),
+    wrapped('id int32, unitPrice bytes Decimal 2', 'u', '{"ID": 1}', NULL, '{"ID": 1, "unitPrice": "BNI=", "meta": "__debezium_unavailable_value"}'),
+    event('c', '{"ID": 2}', NULL, '{"Id": 2, "UnitPrice": "1.5", "meta": "{\"name\": \"y\"}"}'), event('c', '{"ID": 3}', NULL, '{"Id": 3}'), event('d', '{"ID": 3}', NULL, NULL)],
+    '{"envelope": "debezium", "match_names": "snake_case"}', '{"name": "meta::json.name", "rest": "$rest"}', 'id int PRIMARY KEY, unit_price numeric, name text, rest jsonb'),
+('extended JSON', ARRAY[event('c', NULL, NULL, '{"id": {"$numberLong": "5"}, "at": {"$date": 1707395411123}}')], '{"envelope": "debezium", "extended_json": true}', NULL, 'id int PRIMARY KEY, at timestamptz');
+
 --
 -- by decode
 --

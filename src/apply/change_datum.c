@@ -15,57 +15,10 @@
 
 #include "apply/datum.h"
 #include "apply/unix_time.h"
+#include "format/binary_text.h"
 
 /* Beyond these no day is a date, not even in another calendar. */
 #define MOST_DAYS	INT64CONST(4000000000)
-
-/* The value of a digit, -1 if it is none. */
-static int
-digit_value(char c, SiBinaryText notation)
-{
-	if (notation == SI_BINARY_HEX)
-		return c >= '0' && c <= '9' ? c - '0' :
-			c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-			c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == (notation == SI_BINARY_BASE64URL ? '-' : '+'))
-		return 62;
-	return c == (notation == SI_BINARY_BASE64URL ? '_' : '/') ? 63 : -1;
-}
-
-/*
- * Decode digits of so many bits each.  What is left over must be zero, and less
- * than a digit.  Returns the end of the bytes, or NULL.
- */
-static char *
-decode_digits(const char *text, size_t len, SiBinaryText notation, char *out)
-{
-	int			width = notation == SI_BINARY_HEX ? 4 : 6;
-	uint32		bits = 0;
-	int			nbits = 0;
-
-	for (size_t i = 0; i < len; i++)
-	{
-		int			digit = digit_value(text[i], notation);
-
-		if (digit < 0)
-			return NULL;
-		bits = bits << width | digit;
-		nbits += width;
-		if (nbits >= 8)
-		{
-			nbits -= 8;
-			*out++ = (char) (bits >> nbits);
-			bits &= (1u << nbits) - 1;
-		}
-	}
-	return nbits < width && bits == 0 ? out : NULL;
-}
 
 bool
 si_change_datum_bytes(SiDatumMaker *maker, const SiDatumColumn *state, const SiValue *text,
@@ -77,18 +30,8 @@ si_change_datum_bytes(SiDatumMaker *maker, const SiDatumColumn *state, const SiV
 		[SI_BINARY_HEX] = "hex"
 	};
 	SiBinaryText notation = maker->mapping->binary_text;
-	size_t		len = text->len;
-	char	   *out = palloc(len + 1);
-	char	   *end;
-
-	/* padding is complete, or left out in base64url */
-	if (notation != SI_BINARY_HEX && len % 4 == 0)
-	{
-		for (int i = 0; i < 2 && len > 0 && text->data[len - 1] == '='; i++)
-			len--;
-	}
-	end = notation == SI_BINARY_BASE64 && text->len % 4 != 0 ? NULL :
-				decode_digits(text->data, len, notation, out);
+	char	   *out = palloc(text->len + 1);
+	char	   *end = si_binary_text_decode(notation, text->data, text->len, out);
 
 	if (end == NULL)
 		return si_datum_fail(maker, state->column, ERRCODE_INVALID_TEXT_REPRESENTATION,
@@ -101,32 +44,42 @@ si_change_datum_bytes(SiDatumMaker *maker, const SiDatumColumn *state, const SiV
 }
 
 bool
-si_change_datum_counts_days(const SiDatumMaker *maker, const SiDatumColumn *state)
+si_change_datum_is_moment(const SiDatumMaker *maker, const SiDatumColumn *state,
+						  const SiValue *value)
 {
-	return maker->mapping->change_events && getBaseType(state->column->type) == DATEOID;
+	Oid			type;
+
+	if (!maker->mapping->change_events ||
+		(value->kind != SI_VALUE_NUMBER && value->kind != SI_VALUE_INSTANT))
+		return false;
+	type = getBaseType(state->column->type);
+	return type == (value->kind == SI_VALUE_NUMBER ? DATEOID : TIMESTAMPOID);
 }
 
 bool
-si_change_datum_date(SiDatumMaker *maker, const SiDatumColumn *state, const SiValue *number,
-					 SiValue *date)
+si_change_datum_moment(SiDatumMaker *maker, const SiDatumColumn *state, const SiValue *value,
+					   SiValue *moment)
 {
-	int64		days;
+	int64		count = value->integer;
 
 	/* without a unit of time it is a number that has no fraction */
-	if (!si_unix_time_parse(number->data, number->len, SI_EPOCH_MICROSECONDS, &days) ||
-		days > MOST_DAYS || days < -MOST_DAYS)
+	if (value->kind == SI_VALUE_NUMBER &&
+		(!si_unix_time_parse(value->data, value->len, SI_EPOCH_MICROSECONDS, &count) ||
+		 count > MOST_DAYS || count < -MOST_DAYS))
 		return si_datum_out_of_range(maker, state->column);
-	memset(date, 0, sizeof(SiValue));
-	date->kind = SI_VALUE_DATE;
-	date->integer = days;
+	memset(moment, 0, sizeof(SiValue));
+	moment->kind = value->kind == SI_VALUE_NUMBER ? SI_VALUE_DATE : SI_VALUE_TIMESTAMP;
+	moment->integer = count;
 	return true;
 }
 
 char *
 si_change_datum_hint(const SiColumn *column, int sqlerrcode)
 {
+	Oid			type = getBaseType(column->type);
+
 	if (sqlerrcode != ERRCODE_INVALID_TEXT_REPRESENTATION ||
-		getBaseType(column->type) != NUMERICOID)
+		(type != NUMERICOID && type != INT8OID && type != FLOAT8OID))
 		return NULL;
-	return pstrdup("Have the connector write decimals as text: \"decimal.handling.mode\" \"string\".");
+	return pstrdup("Have the connector write decimals as text (\"decimal.handling.mode\" \"string\"), or the schema with each message (\"schemas.enable\" \"true\").");
 }

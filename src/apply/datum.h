@@ -61,7 +61,7 @@ struct SiDatumColumn
 {
 	const SiColumn *column;
 	si_datum_routine convert;
-	bool		time_of_day;	/* a time without a date */
+	bool		time_of_day;	/* a time without a date, or an interval */
 	bool		checks_null;	/* the input function wants to see NULLs */
 	const SiFastInput *fast_input;	/* tried before it; or NULL */
 	si_typed_routine typed;		/* tried first of typed values; or NULL */
@@ -82,7 +82,8 @@ struct SiDatumColumn
 extern void si_datum_init(SiDatumMaker *maker, const SiMapping *mapping);
 
 /* Look up a column's functions, and choose how its values are converted. */
-extern void si_datum_init_column(SiDatumColumn *state, const SiColumn *column);
+extern void si_datum_init_column(SiDatumColumn *state, const SiColumn *column,
+								 const SiMapping *mapping);
 
 /* A value of this column threw an ERROR: discard what may be half built. */
 extern void si_datum_recover(SiDatumColumn *state);
@@ -124,12 +125,16 @@ extern bool si_datum_out_of_range(SiDatumMaker *maker, const SiColumn *column);
 extern bool si_change_datum_bytes(SiDatumMaker *maker, const SiDatumColumn *state,
 								  const SiValue *text, SiValue *bytes);
 
-/* Does a number count days for this column? */
-extern bool si_change_datum_counts_days(const SiDatumMaker *maker, const SiDatumColumn *state);
+/*
+ * Is this value of a change event a date or time that only the column tells: a
+ * number of days, or what Kafka Connect has for a time without a zone?
+ */
+extern bool si_change_datum_is_moment(const SiDatumMaker *maker, const SiDatumColumn *state,
+									  const SiValue *value);
 
-/* The date that so many days after 1970 are.  False with the failure filled. */
-extern bool si_change_datum_date(SiDatumMaker *maker, const SiDatumColumn *state,
-								 const SiValue *number, SiValue *date);
+/* Such a value as a date or timestamp.  False with the failure filled. */
+extern bool si_change_datum_moment(SiDatumMaker *maker, const SiDatumColumn *state,
+								   const SiValue *value, SiValue *moment);
 
 /* What to do about this error of a change event's value, or NULL. */
 extern char *si_change_datum_hint(const SiColumn *column, int sqlerrcode);

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/connect_schemas.h"
 #include "format/decoder.h"
 #include "format/unavailable.h"
 
@@ -29,7 +30,8 @@
 #define OWN_MARK		0		/* tells the operation; connect: the payload */
 #define OWN_DELETED		1		/* deleted_field */
 #define OWN_ROW			2		/* never found, so that the row is looked into */
-#define OWN_SCHEMA		3		/* key: these two tell that it is wrapped */
+#define OWN_SCHEMA		3		/* of a wrapped message; these two tell that a
+								 * key is wrapped */
 #define OWN_PAYLOAD		4
 #define NOWN			5
 
@@ -70,9 +72,12 @@ struct SiEnvelope
 								 * one */
 	View		keys[2];		/* by wrapped */
 	View		plain_key;		/* of keys that are no object */
+	SiConnectSchemas *schemas;	/* of values */
+	SiConnectSchemas *key_schemas;
 };
 
 static const SiPathStep payload_step = {"payload", 7, 0};
+static const SiPathStep schema_step = {"schema", 6, 0};
 static const SiPathStep no_element = {NULL, 0, -1};
 
 bool
@@ -94,7 +99,12 @@ si_envelope_create(const SiDecoderRoutine *routine, const SiDecodePlan *plan,
 	envelope->options = *options;
 	envelope->shape = &shapes[options->envelope];
 	envelope->wrapped = envelope->shape->always_wrapped;
-	return envelope;
+	envelope->schemas = si_connect_schemas_create();
+	envelope->key_schemas = si_connect_schemas_create();
+	if (envelope->schemas != NULL && envelope->key_schemas != NULL)
+		return envelope;
+	si_envelope_destroy(envelope);
+	return NULL;
 }
 
 static void
@@ -120,6 +130,8 @@ si_envelope_destroy(SiEnvelope *envelope)
 		free_view(&si_decoder_json, &envelope->keys[i]);
 	}
 	free_view(&si_decoder_json, &envelope->plain_key);
+	si_connect_schemas_free(envelope->schemas);
+	si_connect_schemas_free(envelope->key_schemas);
 	free(envelope);
 }
 
@@ -253,6 +265,8 @@ set_value_paths(const SiEnvelope *envelope, View *view, bool wrapped, bool old)
 	}
 	else if (shape->always_wrapped)
 		want_own(view, &room, OWN_MARK, &payload_step, 1, NULL, 0);
+	if (wrapped)
+		want_own(view, &room, OWN_SCHEMA, &schema_step, 1, NULL, 0);
 	if (options->ndeleted > 0)
 		want_own(view, &room, OWN_DELETED, view->row, view->plan.nrow, options->deleted,
 				 options->ndeleted);
@@ -266,7 +280,6 @@ set_key_paths(const SiEnvelope *envelope, View *view, bool wrapped)
 {
 	int			n = envelope->plan->nfields;
 	SiPathStep *room = view->steps;
-	SiPathStep	schema = member_step("schema");
 	int			i;
 
 	view->plan.nrow = row_prefix(wrapped, NULL, view->row);
@@ -278,7 +291,7 @@ set_key_paths(const SiEnvelope *envelope, View *view, bool wrapped)
 		if (i != envelope->plan->rest_field && given->of_key)
 			set_path(&view->fields[i], &room, &payload_step, wrapped, given->steps, given->nsteps);
 	}
-	set_path(&view->fields[n + OWN_SCHEMA], &room, &schema, 1, NULL, 0);
+	set_path(&view->fields[n + OWN_SCHEMA], &room, &schema_step, 1, NULL, 0);
 	set_path(&view->fields[n + OWN_PAYLOAD], &room, &payload_step, 1, NULL, 0);
 }
 
@@ -376,9 +389,10 @@ is_deleted(const SiValue *value)
 		  (value->len == 1 && value->data[0] == 't')));
 }
 
-bool
-si_envelope_decode(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, SiRecord *record,
-				   SiDecodeError *error)
+/* Read a message by the view that it needs, the new row's. */
+static bool
+read_new_row(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, SiRecord *record,
+			 SiDecodeError *error)
 {
 	const SiValue *own;
 	bool		unwraps = envelope->shape->mark != NULL && envelope->routine == &si_decoder_json;
@@ -394,6 +408,33 @@ si_envelope_decode(SiEnvelope *envelope, const SiMessage *message, SiArena *aren
 		if (own[OWN_MARK].kind != SI_VALUE_ABSENT)
 			envelope->wrapped = !envelope->wrapped;
 	}
+	return true;
+}
+
+/* Take the values of a view that was read for what they are. */
+static bool
+take_values(SiEnvelope *envelope, bool old, SiArena *arena, SiRecord *record,
+			SiDecodeError *error)
+{
+	int			n = envelope->plan->nfields;
+
+	forget_unavailable(envelope, record);
+	return !envelope->wrapped ||
+		si_connect_schemas_apply(envelope->schemas, &record->fields[n + OWN_SCHEMA], old,
+								 &envelope->values[true][old].plan, n, false, arena,
+								 record->fields, error);
+}
+
+bool
+si_envelope_decode(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, SiRecord *record,
+				   SiDecodeError *error)
+{
+	const SiValue *own;
+	bool		old = false;
+
+	if (!read_new_row(envelope, message, arena, record, error))
+		return false;
+	own = &record->fields[envelope->plan->nfields];
 	if (envelope->shape->mark != NULL && !set_operation(envelope, &own[OWN_MARK], record, error))
 		return false;
 	if (envelope->shape->always_wrapped && own[OWN_MARK].kind == SI_VALUE_ABSENT)
@@ -402,11 +443,13 @@ si_envelope_decode(SiEnvelope *envelope, const SiMessage *message, SiArena *aren
 		record->op = SI_OP_DELETE;
 	if (record->op == SI_OP_WRITE && is_deleted(&own[OWN_DELETED]))
 		record->op = SI_OP_DELETE;
-	else if (record->op == SI_OP_DELETE && envelope->shape->old_row != NULL &&
-			 !read_value(envelope, envelope->wrapped, true, message, arena, record, error))
-		return false;
-	forget_unavailable(envelope, record);
-	return true;
+	else if (record->op == SI_OP_DELETE && envelope->shape->old_row != NULL)
+	{
+		old = true;
+		if (!read_value(envelope, envelope->wrapped, true, message, arena, record, error))
+			return false;
+	}
+	return take_values(envelope, old, arena, record, error);
 }
 
 /* ---- keys ---- */
@@ -503,6 +546,11 @@ si_envelope_decode_key(SiEnvelope *envelope, const SiMessage *message, SiArena *
 		}
 		if (wrapped)
 			take_scalar_key(envelope, &own[OWN_PAYLOAD], &key);
+		if (wrapped &&
+			!si_connect_schemas_apply(envelope->key_schemas, &own[OWN_SCHEMA], 0,
+									  &envelope->keys[true].plan, envelope->plan->nfields, true,
+									  arena, key.fields, error))
+			return false;
 	}
 	for (i = 0; i < envelope->plan->nfields; i++)
 	{

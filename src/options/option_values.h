@@ -12,6 +12,7 @@
 #ifndef SI_OPTION_VALUES_H
 #define SI_OPTION_VALUES_H
 
+#include "format/binary_text.h"
 #include "format/decoder.h"
 #include "kafka/consumer.h"
 #include "datatype/timestamp.h"
@@ -49,16 +50,6 @@ typedef enum SiTruncate
 	SI_TRUNCATE_ERROR,
 	SI_TRUNCATE_IGNORE
 } SiTruncate;
-
-/* What a JSON string is to a bytea column. */
-typedef enum SiBinaryText
-{
-	SI_BINARY_AUTO,				/* base64 under an envelope, else bytea */
-	SI_BINARY_BYTEA,			/* in one of bytea's own notations */
-	SI_BINARY_BASE64,
-	SI_BINARY_BASE64URL,
-	SI_BINARY_HEX
-} SiBinaryText;
 
 typedef enum SiEpochUnit
 {
