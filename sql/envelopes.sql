@@ -127,6 +127,9 @@ INSERT INTO cases (what, messages, options, columns) VALUES
         'DECIMAL', '{"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2"}, "field": "p\"q"}')::jsonb::text,
     wrapped('id int32, p struct io.debezium.data.geometry.Point', 'c', NULL, NULL, '{"id": 5, "p": {"x": 1.0, "y": 2.0, "wkb": "AQEAAAAAAAAAAADwPwAAAAAAAABA", "srid": null}}')],
     :debezium, 'id int PRIMARY KEY, l numeric[], y bytea[], j jsonb, p jsonb'),
+('strings that are documents', (SELECT array_agg(wrapped('id int32, j string io.debezium.data.Json, s string io.debezium.data.Json, l string io.debezium.data.Json, t string', 'c', NULL, NULL,
+    jsonb_build_object('id', i, 'j', v, 's', v, 't', v) || CASE WHEN v LIKE '[%' THEN jsonb_build_object('l', v) ELSE '{}' END) ORDER BY i) FROM unnest('{"{\"a\": \"x\"}", "[1, 2]", "\"text\"", "5", "null", "[1", "[1],\"v\":[2]"}'::text[]) WITH ORDINALITY AS v (v, i)),
+    :debezium, 'id int PRIMARY KEY, j jsonb, s text, l int[], t jsonb'),
 ('keys by their schema', ARRAY[wrapped('k int32 io.debezium.time.Date, v string', 'c', '{"k": 19761}', NULL, '{"k": 19761, "v": "a"}'), wrapped('k int32 io.debezium.time.Date, v string', 'c', '{"k": 19762}', NULL, '{"k": 19762, "v": "b"}'),
     wrapped('k int32 io.debezium.time.Date, v string', 'c', '{"k": 19763}', NULL, '{"k": 19763, "v": "c"}'), wrapped('k int32 io.debezium.time.Date, v string', 'd', '{"k": 19761}', NULL, NULL),
     '{"schema": {"type": "int32", "name": "io.debezium.time.Date"}, "payload": 19762}|'], :debezium, 'k date PRIMARY KEY, v text'),
@@ -134,6 +137,13 @@ INSERT INTO cases (what, messages, options, columns) VALUES
     '|{"schema": ' || repeat('{"type": "array", "items": ', 101) || '{}' || repeat('}', 101) || ', "payload": {"after": {"id": 3}, "op": "c"}}'], :debezium, 'id int PRIMARY KEY, price numeric'),
 ('as Kafka Connect wraps it, by the schema', ARRAY['|{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"},{"type":"int64","optional":true,"name":"org.apache.kafka.connect.data.Timestamp","version":1,"field":"at"}],"optional":false},"payload":{"id":6,"at":1707395411123}}',
     '{"schema": null, "payload": {"id": 7}}|{"schema":null,"payload":{"id":7}}', '{"schema": null, "payload": {"id": 7}}|{"schema":null,"payload":null}'], '{"envelope": "connect"}', 'id int PRIMARY KEY, at timestamptz');
+INSERT INTO cases (what, messages, options, columns) VALUES
+('messages of other topics', ARRAY['|{"status": "BEGIN", "id": "571:53195829", "event_count": null, "data_collections": null, "ts_ms": 1}', '{"serverName": "s"}|{"ts_ms": 1}',
+    '|{"source": {"connector": "mysql"}, "ts_ms": 1, "databaseName": "d", "schemaName": null, "ddl": "DROP TABLE c", "tableChanges": []}', '|{"schema": {"type": "struct", "fields": []}, "payload": {"ts_ms": 1}}'],
+    :debezium, 'id int PRIMARY KEY'),
+('unwrapped, with a schema', ARRAY['|{"schema": {"type": "struct", "fields": [{"type": "int32", "field": "id"}, {"type": "int32", "field": "d", "name": "io.debezium.time.Date"}]}, "payload": {"id": 1, "d": 19761, "__deleted": "false"}}',
+    '|{"schema": null, "payload": {"id": 2, "__deleted": "false"}}', '|{"schema": null, "payload": {"id": 2, "__deleted": "true"}}'],
+    '{"envelope": "connect", "deleted_field": "__deleted"}', 'id int PRIMARY KEY, d date');
 INSERT INTO cases (what, messages, options, mapping, columns) VALUES
 ('names and strings with JSON', ARRAY[wrapped('id int32, unitPrice bytes Decimal 2, meta string io.debezium.data.Json', 'c', '{"ID": 1}', NULL, '{"ID": 1, "unitPrice": "1234", "meta": "{\"name\": \"x\"}", "Other": 1}'),
     wrapped('id int32, unitPrice bytes Decimal 2', 'u', '{"ID": 1}', NULL, '{"ID": 1, "unitPrice": "BNI=", "meta": "__debezium_unavailable_value"}'),
@@ -195,6 +205,20 @@ SELECT format('CALL run(%s)', n) FROM cases ORDER BY n \gexec
 \! printf '%s\n' '{"id":1};00020202026100''0263' '{"id":1};0002020238''5f5f646562657a69756d5f756e617661696c61626c655f76616c7565''000275' '{"id":2};00020402026200''0263' '{"id":2};020400''0000''0264' '{"id":2};' '{"id":3};0263' | tr -d "'" | test/produce -t avro_changes -p 0 -x -Z -K ';' >/dev/null
 SELECT * FROM stream_ingest.decode('avro', '\x000202020261000263', options => jsonb_build_object('envelope', 'debezium', 'schema', :'schema'::jsonb));
 SELECT * FROM stream_ingest.decode('avro', '\x02040000000264', options => jsonb_build_object('envelope', 'debezium', 'schema', :'schema'::jsonb));
+-- what Debezium's types are in Avro is what they are in JSON
+\set types '{"type": "record", "name": "Envelope", "fields": [{"name": "after", "type": {"type": "record", "name": "Value", "fields": [{"name": "id", "type": "int"}, {"name": "n", "type": {"type": "record", "name": "VariableScaleDecimal", "namespace": "io.debezium.data", "fields": [{"name": "scale", "type": "int"}, {"name": "value", "type": "bytes"}], "connect.name": "io.debezium.data.VariableScaleDecimal"}}, {"name": "j", "type": {"type": "string", "connect.name": "io.debezium.data.Json"}}, {"name": "i", "type": {"type": "long", "connect.name": "io.debezium.time.MicroDuration"}}, {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis", "connect.name": "org.apache.kafka.connect.data.Timestamp"}}, {"name": "d", "type": "int"}]}}, {"name": "op", "type": "string"}]}'
+\! test/mock_broker -c create typed_changes 1
+\! printf '%s\n' 02060404d2107b2261223a20317d80dcbe56e6b2938bb163000263 04030404d2023580dcbe56e6b2938bb163000263 06feff030404d2045b5d0000000263 | test/produce -t typed_changes -p 0 -x >/dev/null
+CREATE TABLE typed_target (id int PRIMARY KEY, n numeric, j jsonb, t text, a text, i interval, at timestamp, d int);
+SELECT stream_ingest.create_subscription('typed', 'si_kafka', 'typed_changes', 'typed_target', format => 'avro', insert_mode => 'upsert', mapping => '{"t": "j", "a": "j::json.a"}',
+    options => jsonb_build_object('envelope', 'debezium', 'schema', :'types'::jsonb)) \g /dev/null
+SELECT stream_ingest.wait_until_caught_up('typed', '30 s');
+SELECT * FROM typed_target ORDER BY id;
+SELECT message_offset, sqlstate, error FROM stream_ingest.dead_letters WHERE name = 'typed' ORDER BY 1;
+SELECT messages, applied, dead_letters FROM stream_ingest.counts;
+SELECT stream_ingest.drop_subscription('typed') \g /dev/null
+SELECT error FROM stream_ingest.decode('avro', '\x06feff030404d2045b5d0000000263', options => jsonb_build_object('envelope', 'debezium', 'schema', :'types'::jsonb));
+SELECT fields FROM stream_ingest.decode('avro', '\x02060404d2107b2261223a20317d80dcbe56e6b2938bb163000263', options => jsonb_build_object('envelope', 'debezium', 'schema', :'types'::jsonb));
 CREATE TABLE avro_target (id int PRIMARY KEY, name text, op text, rest jsonb);
 CREATE TABLE applied (id int, name text, deleted bool, op text);
 CREATE ROLE envelope_owner LOGIN;

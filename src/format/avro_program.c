@@ -118,7 +118,8 @@ set_takers(const SiAvroProgram *program, SiAvroNode *node)
 	node->entered = paths->nmembers > 0 || paths->nelements > 0 ||
 		si_path_tree_watches(tree, paths);
 	node->only_field = -1;
-	if (!container && !node->as_json && paths->end_own == paths->first_field + 1)
+	if (!container && !node->as_json && node->type->meaning != SI_AVRO_JSON &&
+		paths->end_own == paths->first_field + 1)
 		node->only_field = tree->fields[paths->first_field].number;
 }
 

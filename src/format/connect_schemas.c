@@ -133,6 +133,8 @@ make_fields(Remembered *remembered, int view, const SiDecodePlan *plan, int nfie
 			continue;
 		fields[i] = si_connect_type_find(remembered->type, field->steps + 1, field->nsteps - 1,
 										 field->own_name ? plan->match_names : SI_MATCH_EXACT);
+		if (field->is_entered && fields[i] != NULL && fields[i]->meaning == SI_CONNECT_JSON)
+			fields[i] = NULL;
 	}
 	remembered->fields[view] = fields;
 	return true;

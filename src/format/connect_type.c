@@ -43,6 +43,7 @@ static const struct
 	{"int64", "org.apache.kafka.connect.data.Timestamp", SI_CONNECT_INSTANT, SI_CONNECT_MILLIS},
 	{"bytes", "org.apache.kafka.connect.data.Decimal", SI_CONNECT_DECIMAL},
 	{"struct", "io.debezium.data.VariableScaleDecimal", SI_CONNECT_VARIABLE_DECIMAL},
+	{"string", "io.debezium.data.Json", SI_CONNECT_JSON},
 	{"bytes", NULL, SI_CONNECT_BYTES},
 	{"int8", NULL, SI_CONNECT_INTEGER},
 	{"int16", NULL, SI_CONNECT_INTEGER},

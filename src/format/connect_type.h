@@ -25,6 +25,7 @@ typedef enum SiConnectMeaning
 {
 	SI_CONNECT_PLAIN,			/* nothing */
 	SI_CONNECT_INTEGER,			/* a number that is no date or time */
+	SI_CONNECT_JSON,			/* a string that holds a document */
 	SI_CONNECT_BYTES,			/* base64 */
 	SI_CONNECT_DECIMAL,			/* base64 of an integer / 10^scale */
 	SI_CONNECT_VARIABLE_DECIMAL,	/* the same, with the scale beside it */

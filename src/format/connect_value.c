@@ -106,35 +106,15 @@ take_count(const SiConnectType *type, SiArena *arena, SiValue *value, SiDecodeEr
 	return true;
 }
 
-/* Bytes / 10^scale, where the scale may be negative: then zeroes follow. */
 static bool
 set_decimal(SiArena *arena, const char *data, size_t len, int scale, SiValue *value,
 			SiDecodeError *error)
 {
-	size_t		zeroes = scale < 0 ? (size_t) -scale : 0;
-	char	   *text;
-
 	if (len > SI_DECIMAL_MAX_BYTES || scale > SI_DECIMAL_MAX_SCALE || scale < -SI_DECIMAL_MAX_SCALE)
 		return si_decoder_fail(error, "22003", "a decimal in the message is out of range");
 	memset(value, 0, sizeof(SiValue));
-	if (!si_decimal_set(arena, data, len, scale > 0 ? scale : 0, value))
-		return si_decoder_fail(error, "53200", "out of memory");
-	if (zeroes == 0 || (value->kind == SI_VALUE_INTEGER && value->integer == 0))
-		return true;
-	text = si_arena_alloc(arena, (value->kind == SI_VALUE_NUMBER ? value->len : SI_VALUE_TEXT_ROOM) + zeroes);
-
-	if (text == NULL)
-		return si_decoder_fail(error, "53200", "out of memory");
-	if (value->kind == SI_VALUE_INTEGER)
-		value->len = si_value_text(value, text);
-	else
-		memcpy(text, value->data, value->len);
-	memset(text +value->len, '0', zeroes);
-	value->kind = SI_VALUE_NUMBER;
-	value->data = text;
-
-	value->len += zeroes;
-	return true;
+	return si_decimal_set(arena, data, len, scale, value) ||
+		si_decoder_fail(error, "53200", "out of memory");
 }
 
 /* Bytes, or the decimal that they are. */
@@ -191,6 +171,10 @@ take_scalar(const SiConnectType *type, bool as_json, SiArena *arena, SiValue *va
 	switch (type->meaning)
 	{
 		case SI_CONNECT_PLAIN:
+			return true;
+		case SI_CONNECT_JSON:
+			if (value->kind == SI_VALUE_STRING)
+				si_connect_take_json(as_json, value);
 			return true;
 		case SI_CONNECT_BYTES:
 			if (as_json || value->kind != SI_VALUE_STRING)
@@ -344,4 +328,20 @@ si_connect_value_take(const SiConnectType *type, bool as_json, SiArena *arena, S
 		type->meaning == SI_CONNECT_PLAIN)
 		return !type->holds_meaning || take_document(type, as_json, arena, value, error);
 	return take_scalar(type, as_json, arena, value, error);
+}
+
+void
+si_connect_take_json(bool as_json, SiValue *value)
+{
+	SiJsonScan	scan;
+	SiJsonToken token;
+	const char *p = si_json_begin(&scan, value->data, value->len);
+
+	p = si_json_read_value(&scan, p, &token);
+	if (p == NULL || !si_json_finish(&scan, p))
+		return;
+	if (token.kind == SI_VALUE_OBJECT || token.kind == SI_VALUE_ARRAY)
+		value->kind = token.kind;
+	else if (as_json)
+		value->kind = SI_VALUE_WRITTEN;
 }

@@ -3,7 +3,8 @@
  * connect_value.h
  *	  Values that a JSON message has by the types of Kafka Connect's schemas.
  *
- * Pure C, no server.  Called by connect_schemas.
+ * Pure C, no server.  Called by connect_schemas; the last function also by
+ * decode_avro and avro_document.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -22,5 +23,12 @@
  */
 extern bool si_connect_value_take(const SiConnectType *type, bool as_json, SiArena *arena,
 								  SiValue *value, SiDecodeError *error);
+
+/*
+ * Replace a string by the document that it holds.  What is no object or array is
+ * told from the string only where the taker reads JSON; what is no JSON stays a
+ * string.
+ */
+extern void si_connect_take_json(bool as_json, SiValue *value);
 
 #endif							/* SI_CONNECT_VALUE_H */

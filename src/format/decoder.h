@@ -76,6 +76,8 @@ typedef struct SiWantedField
 	SiFieldPart part;			/* used by envelope alone */
 	bool		own_name;		/* the only step is the column's own name,
 								 * which the plan's match_names is for */
+	bool		is_entered;		/* set by json_inner: a string that it looks
+								 * into */
 } SiWantedField;
 
 /* How many steps of a path come before the first one into a string. */
