@@ -377,6 +377,24 @@ set_schemas(const SiOptions *options, SiFormatOptions *result)
 	result->schemas = schemas;
 }
 
+/*
+ * Keys of Debezium's events are written as their values are; else keys are JSON.
+ */
+const SiOptions *
+si_format_settle(const char *format, const SiOptions *options)
+{
+	bool		by_id = options->schema == NULL && options->wire_format != SI_WIRE_NONE;
+	SiOptions  *settled;
+
+	if (options->key_format != SI_KEY_AUTO)
+		return options;
+	settled = palloc(sizeof(SiOptions));
+	*settled = *options;
+	settled->key_format = options->envelope == SI_ENVELOPE_DEBEZIUM && by_id &&
+		si_decoder_find(format) == &si_decoder_avro ? SI_KEY_AVRO : SI_KEY_JSON;
+	return settled;
+}
+
 /* Avro keys name their schemas as the values do. */
 static void
 set_keys(const SiDecoderRoutine *routine, const SiOptions *options, SiFormatOptions *result)

@@ -21,6 +21,7 @@
 #include "apply/decoded_value.h"
 #include "apply/direct.h"
 #include "apply/direct_target.h"
+#include "apply/format.h"
 #include "apply/reduce.h"
 #include "apply/user_sql.h"
 #include "apply/writer.h"
@@ -359,7 +360,7 @@ si_writer_create(Relation target, const SiSubscription *subscription, const SiOp
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &writer->callback);
 	writer->context = CurrentMemoryContext;
 	writer->subscription = subscription;
-	writer->options = options;
+	writer->options = si_format_settle(subscription->format, options);
 	writer->spec.mode = &si_insert_modes[subscription->insert_mode];
 	writer->tombstones = tombstone_use(writer);
 	writer->deletes = event_use(writer);

@@ -275,6 +275,7 @@ decode(const char *format, const char *server, const SiMessage *message,
 	SiSchemaStore *volatile store = NULL;
 	char	   *json;
 
+	options = si_format_settle(format, options);
 	make_plan(si_decoder_find(format), message->value == NULL, &plan);
 	plan.key_format = options->key_format;
 

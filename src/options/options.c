@@ -85,6 +85,7 @@ static const SiKeyword wire_format_keywords[] = {
 };
 
 static const SiKeyword key_format_keywords[] = {
+	{"auto", SI_KEY_AUTO},
 	{"json", SI_KEY_JSON},
 	{"text", SI_KEY_TEXT},
 	{"bytes", SI_KEY_BYTES},
@@ -156,7 +157,7 @@ static const SiOption option_table[] = {
 	{"header_columns", &si_option_names, AT(header_columns), NULL, 1, NAMEDATALEN - 1},
 	{"encoding", &si_option_encoding, AT(encoding), "UTF8"},
 	{"wire_format", &si_option_keyword, AT(wire_format), NULL, 0, 0, wire_format_keywords},
-	{"key_format", &si_option_keyword, AT(key_format), "json", 0, 0, key_format_keywords},
+	{"key_format", &si_option_keyword, AT(key_format), "auto", 0, 0, key_format_keywords},
 	{"schema", &si_option_schema, AT(schema), NULL, 1, 4 * 1024 * 1024},
 	{"message", &si_option_line, AT(message), NULL, 1, 1024},
 	{"match_names", &si_option_keyword, AT(match_names), "exact", 0, 0, match_names_keywords},

@@ -165,7 +165,7 @@ IPC::Run::run([ "$FindBin::RealBin/../produce", '-b', $kafka->bootstrap, '-t', '
 	'<', \join('', map { "$_\n" } @events), '>', \my $sent);
 is($sent + 0, 5, 'the changes are in the topic as Avro');
 sql("SELECT stream_ingest.create_subscription('avro_copy', 'avro', 'shop.avro', 'avro_copy', format => 'avro', "
-	  . "insert_mode => 'upsert', options => '{\"envelope\": \"debezium\", \"key_format\": \"avro\"}')");
+	  . "insert_mode => 'upsert', options => '{\"envelope\": \"debezium\"}')");
 is(sql("SELECT stream_ingest.wait_until_caught_up('avro_copy', '$limit s')"), 't', 'Avro: all is read');
 is(sql('TABLE avro_copy'), '1|a|', 'Avro: the copy is the table');
 is(sql("SELECT messages, dead_letters FROM stream_ingest.counts WHERE name = 'avro_copy'"), '5|0', 'Avro: no dead letters')
