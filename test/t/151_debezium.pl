@@ -117,6 +117,25 @@ check_copies('decoded ahead, and killed', 2 * $half);
 is(sql('SELECT bool_or(rolsuper) FROM stream_ingest.subscriptions JOIN pg_roles ON rolname = owner::name'),
 	'f', 'the owners are no superusers');
 
+# ---- every change as a row, by both write paths ----
+
+foreach my $path ('off', 'on')
+{
+	$node->append_conf('postgresql.conf', "stream_ingest.decode_ahead = $path\nstream_ingest.direct_write = $path");
+	$node->reload;
+	ok(poll('SHOW stream_ingest.direct_write', $path), "direct_write is $path");
+	sql("CREATE TABLE log_$path (op text, id uuid, total numeric, rate numeric, placed_at timestamp, lines jsonb, rest jsonb)");
+	sql("SELECT stream_ingest.create_subscription('log_$path', 'kafka', 'shop.public.orders', 'log_$path', "
+		  . "mapping => '{\"op\": \"\$op\", \"rest\": \"\$rest\"}', options => '{\"envelope\": \"debezium\", \"truncate\": \"ignore\"}')");
+	is(sql("SELECT stream_ingest.wait_until_caught_up('log_$path', '$limit s')"), 't', "log_$path: all is read");
+	is(sql("SELECT write_path FROM stream_ingest.status WHERE name = 'log_$path'"),
+		$path eq 'on' ? 'direct' : 'statement', "log_$path: the path");
+}
+is(sql('SELECT count(*) FROM ((TABLE log_on EXCEPT ALL TABLE log_off) UNION ALL (TABLE log_off EXCEPT ALL TABLE log_on)) AS d'),
+	0, 'both paths wrote the same rows');
+is(sql("SELECT string_agg(DISTINCT op, '' ORDER BY op), count(*) > 1000, bool_and(rest ? 'waited') FROM log_on"),
+	'cru|t|t', 'each change that has a row is one');
+
 # ---- Avro, whose schemas come from a registry ----
 
 my $value = '{"type":"record","name":"Value","fields":[{"name":"id","type":"int"},{"name":"name","type":["null","string"]},'
