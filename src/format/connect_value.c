@@ -17,6 +17,8 @@
 #include "format/json_scan.h"
 #include "format/value_text.h"
 
+#define USECS_PER_DAY	INT64_C(86400000000)
+
 /* A document that is copied, and the values in it that are replaced. */
 typedef struct Copy
 {
@@ -92,12 +94,17 @@ take_count(const SiConnectType *type, SiArena *arena, SiValue *value, SiDecodeEr
 		[SI_CONNECT_INSTANT] = SI_VALUE_INSTANT
 	};
 	int64_t		count;
+	bool		fits = read_integer(value, &count);
 
-	if (!read_integer(value, &count))
-		return type->meaning == SI_CONNECT_INTEGER ||
-			si_decoder_fail(error, "22008", "a date or time in the message is no whole number, or out of range");
-	if (type->meaning > SI_CONNECT_DATE && !to_usecs(type->unit, &count))
-		return si_decoder_fail(error, "22008", "a date or time in the message is no whole number, or out of range");
+	if (!fits && type->meaning == SI_CONNECT_INTEGER)
+		return true;
+	if (type->meaning > SI_CONNECT_DATE)
+		fits = fits && to_usecs(type->unit, &count);
+	if (type->meaning == SI_CONNECT_TIME)
+		fits = fits && count >= 0 && count <= USECS_PER_DAY;
+	if (!fits)
+		return si_decoder_fail(error, "22008",
+							   "a date or time in the message is no whole number, or out of range");
 	if (type->meaning == SI_CONNECT_DURATION)
 		return take_duration(count, arena, value, error);
 	memset(value, 0, sizeof(SiValue));
@@ -299,25 +306,26 @@ take_document(const SiConnectType *type, bool as_json, SiArena *arena, SiValue *
 {
 	Copy		copy = {.arena = arena,.as_json = as_json,.error = error};
 	const char *p = si_json_begin(&copy.scan, value->data, value->len);
-	char	   *text;
+	char	   *data = NULL;
 
 	p = copy_value(&copy, type, p);
 	if (p == NULL && !copy.failed)
-		copy.failed = !si_decoder_fail(error, "22P02", "a document in the message cannot be read by its schema");
-	if (!copy.failed && copy.out.fault == SI_TEXT_TOO_LONG)
+		copy.failed = !si_decoder_fail(error, "22P02",
+									   "a document in the message cannot be read by its schema");
+	else if (p != NULL && copy.out.fault == SI_TEXT_TOO_LONG)
 		copy.failed = !si_decoder_fail(error, "54000", "a document in the message is too large");
-	text = copy.failed || copy.out.fault != SI_TEXT_NO_FAULT ? NULL :
-		si_arena_alloc(arena, copy.out.len);
-
-	if (text !=NULL)
+	else if (p != NULL && copy.out.fault == SI_TEXT_NO_FAULT)
+		data = si_arena_alloc(arena, copy.out.len);
+	if (data != NULL)
 	{
-		memcpy(text, copy.out.data, copy.out.len);
-		value->data = text;
-
+		memcpy(data, copy.out.data, copy.out.len);
+		value->data = data;
 		value->len = copy.out.len;
 	}
+	else if (!copy.failed)
+		si_decoder_fail(error, "53200", "out of memory");
 	si_text_free(&copy.out);
-	return text !=NULL || (copy.failed ? false : si_decoder_fail(error, "53200", "out of memory"));
+	return data != NULL;
 }
 
 bool
