@@ -93,7 +93,7 @@ take_count(const SiConnectType *type, SiArena *arena, SiValue *value, SiDecodeEr
 		[SI_CONNECT_TIMESTAMP] = SI_VALUE_TIMESTAMP,
 		[SI_CONNECT_INSTANT] = SI_VALUE_INSTANT
 	};
-	int64_t		count;
+	int64_t		count = 0;
 	bool		fits = read_integer(value, &count);
 
 	if (!fits && type->meaning == SI_CONNECT_INTEGER)
