@@ -265,7 +265,7 @@ start_fuzz()
 {
 	local format
 
-	for format in json text avro protobuf documents; do
+	for format in json text avro protobuf documents envelope; do
 		(cd "$tree" && as_server_user env TMPDIR="$scratch/fuzz" CLANG="$(find_clang)" \
 			sh test/fuzz/run.sh "${FUZZ_SECONDS:-60}" "$format") >"$scratch/log.fuzz_$format" 2>&1 &
 		fuzz_pids+=($!)
@@ -276,7 +276,7 @@ finish_fuzz()
 {
 	local format began=$SECONDS status
 
-	for format in json text avro protobuf documents; do
+	for format in json text avro protobuf documents envelope; do
 		status=0
 		wait "${fuzz_pids[0]}" || status=1
 		fuzz_pids=("${fuzz_pids[@]:1}")

@@ -178,7 +178,7 @@ init_column(ColumnState *state, const SiMapping *mapping, const SiColumn *column
 	Oid			base_type = getBaseType(column->type);
 
 	check_source_type(column);
-	si_datum_init_column(&state->datum, column);
+	si_datum_init_column(&state->datum, column, mapping);
 	state->native = column->type == native_type(column->source) && column->typmod < 0;
 	state->take = choose_source(column->source);
 	state->base_type = base_type;

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 
 #include "apply/convert_batch.h"
+#include "apply/datum.h"
 #include "apply/protect.h"
 #include "common/guc.h"
 
@@ -145,22 +146,31 @@ put_row(SiPlan *plan, SiBatch *batch, Datum *values, bool *nulls, bool is_delete
 	si_writer_put(plan->writer, batch->rows, values, nulls, is_delete, batch->converted);
 }
 
-/* A tombstone for a target: a row that deletes, no row, or refused. */
+/*
+ * A tombstone for a target: a row that deletes, no row, or refused.  event: the
+ * record of a message that has a value, which says that its row is deleted.
+ */
 static SiFailure *
-convert_tombstone(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *values,
-				  bool *nulls)
+convert_delete(SiPlan *plan, SiBatch *batch, const SiMessage *message, const SiRecord *event,
+			   Datum *values, bool *nulls)
 {
 	static const SiFailure refused = {
 		.sqlerrcode = ERRCODE_NULL_VALUE_NOT_ALLOWED,
 		.message = "the message is a tombstone: its value is null",
 		.safe = true
 	};
+	static const SiFailure refused_event = {
+		.sqlerrcode = ERRCODE_NULL_VALUE_NOT_ALLOWED,
+		.message = "the message deletes a row",
+		.safe = true
+	};
 	SiFailure	failure = {0};
+	bool		converted;
 
-	switch (plan->writer->tombstones)
+	switch (event != NULL ? plan->writer->deletes : plan->writer->tombstones)
 	{
 		case SI_TOMBSTONE_REFUSED:
-			return keep_failure(plan, &refused);
+			return keep_failure(plan, event != NULL ? &refused_event : &refused);
 		case SI_TOMBSTONE_DELETES:
 			break;
 		default:
@@ -170,7 +180,11 @@ convert_tombstone(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum 
 
 	MemoryContextReset(plan->row_context);
 	MemoryContextSwitchTo(plan->row_context);
-	if (!si_tombstone_convert(plan->tombstone, message, plan->arena, values, nulls, &failure))
+	converted = event == NULL ?
+		si_tombstone_convert(plan->tombstone, message, plan->arena, values, nulls, &failure) :
+		si_tombstone_convert_event(plan->tombstone, message, event, plan->arena, values, nulls,
+								   &failure);
+	if (!converted)
 		return keep_failure(plan, &failure);
 	put_row(plan, batch, values, nulls, true);
 	return NULL;
@@ -286,7 +300,7 @@ convert_message(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *v
 	if (too_large != NULL)
 		return too_large;
 	if (message->value == NULL && plan->writer->tombstones != SI_TOMBSTONE_IS_ROW)
-		return convert_tombstone(plan, batch, message, values, nulls);
+		return convert_delete(plan, batch, message, NULL, values, nulls);
 	if (plan->format.records != NULL && message->value != NULL)
 		return convert_records(plan, batch, message, values, nulls);
 	ahead = plan->ahead ? si_ahead_take(plan->ahead, batch->converted, message) : NULL;
@@ -294,6 +308,11 @@ convert_message(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *v
 		record = *ahead;
 	else if (!decode_message(plan, plan->decoder, message, &record, &error))
 		return decode_failure(plan, &error);
+	if (record.op == SI_OP_IGNORE)
+		return NULL;
+	if (record.op == SI_OP_DELETE && message->value != NULL &&
+		plan->writer->deletes != SI_TOMBSTONE_IS_ROW)
+		return convert_delete(plan, batch, message, &record, values, nulls);
 	return convert_record(plan, batch, message, &record, values, nulls);
 }
 
@@ -358,6 +377,8 @@ convert_all(SiPlan *plan, SiBatch *batch)
 		{
 			thrown->column = pstrdup(column->name);
 			thrown->type = si_failure_type_name(column->type);
+			if (thrown->hint == NULL && plan->mapping->change_events)
+				thrown->hint = si_change_datum_hint(column, thrown->sqlerrcode);
 		}
 		thrown->record = batch->record;
 		batch->record = 0;

@@ -88,7 +88,7 @@ set_encoding(SiDatumMaker *maker)
  * over them has constraints, a typmod has a length.
  */
 static si_datum_routine
-choose_conversion(const SiColumn *column, Oid base_type)
+choose_conversion(const SiColumn *column, Oid base_type, const SiMapping *mapping)
 {
 	bool		plain = column->type == base_type && column->typmod < 0;
 
@@ -111,6 +111,9 @@ choose_conversion(const SiColumn *column, Oid base_type)
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
 			return convert_datetime;
+		case INTERVALOID:
+			/* a change event's number is in a unit that is not the type's */
+			return mapping->change_events ? convert_datetime : convert_input;
 		default:
 			break;
 	}
@@ -158,7 +161,7 @@ si_datum_init(SiDatumMaker *maker, const SiMapping *mapping)
 }
 
 void
-si_datum_init_column(SiDatumColumn *state, const SiColumn *column)
+si_datum_init_column(SiDatumColumn *state, const SiColumn *column, const SiMapping *mapping)
 {
 	Oid			base_type = getBaseType(column->type);
 	Oid			input;
@@ -166,12 +169,13 @@ si_datum_init_column(SiDatumColumn *state, const SiColumn *column)
 	state->column = column;
 	getTypeInputInfo(column->type, &input, &state->typioparam);
 	fmgr_info(input, &state->input);
-	state->time_of_day = base_type == TIMEOID || base_type == TIMETZOID;
+	state->time_of_day = base_type == TIMEOID || base_type == TIMETZOID ||
+		base_type == INTERVALOID;
 	state->checks_null = !state->input.fn_strict;
 	state->fast_input = si_fast_input_find(column->type, column->typmod);
 	state->typed = si_typed_find(column->type, column->typmod);
 	state->push_jsonb = column->type == JSONBOID && GetDatabaseEncoding() == PG_UTF8;
-	state->convert = choose_conversion(column, base_type);
+	state->convert = choose_conversion(column, base_type, mapping);
 	if (state->convert == convert_nested)
 		init_nested(state);
 }
@@ -221,9 +225,7 @@ convert_text(SiDatumMaker *maker, SiDatumColumn *state,
 
 	if (!value_text(maker, state, value, &data, &len))
 		return false;
-
 	*result = PointerGetDatum(cstring_to_text_with_len(data, len));
-
 	return true;
 }
 
@@ -233,9 +235,7 @@ convert_bool(SiDatumMaker *maker, SiDatumColumn *state,
 {
 	if (value->kind != SI_VALUE_TRUE && value->kind != SI_VALUE_FALSE)
 		return convert_input(maker, state, value, result);
-
 	*result = BoolGetDatum(value->kind == SI_VALUE_TRUE);
-
 	return true;
 }
 
@@ -244,6 +244,11 @@ static bool
 convert_bytea(SiDatumMaker *maker, SiDatumColumn *state,
 			  const SiValue *value, Datum *result)
 {
+	SiValue		bytes;
+
+	if (value->kind == SI_VALUE_STRING && maker->mapping->binary_text != SI_BINARY_BYTEA)
+		return si_change_datum_bytes(maker, state, value, &bytes) &&
+			convert_bytea(maker, state, &bytes, result);
 	if (value->kind != SI_VALUE_BYTES)
 		return convert_input(maker, state, value, result);
 
@@ -299,6 +304,9 @@ convert_datetime(SiDatumMaker *maker, SiDatumColumn *state,
 	SiValue		number = {SI_VALUE_NUMBER,.data = maker->typed};
 	int64		usecs;
 
+	if (si_change_datum_is_moment(maker, state, value))
+		return si_change_datum_moment(maker, state, value, &number) &&
+			convert_input(maker, state, &number, result);
 	if (value->kind == SI_VALUE_INSTANT)
 		return si_datum_from_usecs(maker, state, value->integer, result);
 	if (value->kind == SI_VALUE_INTEGER ||

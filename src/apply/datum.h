@@ -61,7 +61,7 @@ struct SiDatumColumn
 {
 	const SiColumn *column;
 	si_datum_routine convert;
-	bool		time_of_day;	/* a time without a date */
+	bool		time_of_day;	/* a time without a date, or an interval */
 	bool		checks_null;	/* the input function wants to see NULLs */
 	const SiFastInput *fast_input;	/* tried before it; or NULL */
 	si_typed_routine typed;		/* tried first of typed values; or NULL */
@@ -82,7 +82,8 @@ struct SiDatumColumn
 extern void si_datum_init(SiDatumMaker *maker, const SiMapping *mapping);
 
 /* Look up a column's functions, and choose how its values are converted. */
-extern void si_datum_init_column(SiDatumColumn *state, const SiColumn *column);
+extern void si_datum_init_column(SiDatumColumn *state, const SiColumn *column,
+								 const SiMapping *mapping);
 
 /* A value of this column threw an ERROR: discard what may be half built. */
 extern void si_datum_recover(SiDatumColumn *state);
@@ -114,5 +115,28 @@ extern bool si_datum_fail_soft(SiDatumMaker *maker, const SiColumn *column);
 
 /* Fill in the failure for a point in time out of range.  Returns false. */
 extern bool si_datum_out_of_range(SiDatumMaker *maker, const SiColumn *column);
+
+/* ---- change_datum.c: notations of change events ---- */
+
+/*
+ * The bytes that a JSON string stands for, by the option "binary_text"; in the
+ * current memory context.  False with the maker's failure filled.
+ */
+extern bool si_change_datum_bytes(SiDatumMaker *maker, const SiDatumColumn *state,
+								  const SiValue *text, SiValue *bytes);
+
+/*
+ * Is this value of a change event a date or time that only the column tells: a
+ * number of days, or what Kafka Connect has for a time without a zone?
+ */
+extern bool si_change_datum_is_moment(const SiDatumMaker *maker, const SiDatumColumn *state,
+									  const SiValue *value);
+
+/* Such a value as a date or timestamp.  False with the failure filled. */
+extern bool si_change_datum_moment(SiDatumMaker *maker, const SiDatumColumn *state,
+								   const SiValue *value, SiValue *moment);
+
+/* What to do about this error of a change event's value, or NULL. */
+extern char *si_change_datum_hint(const SiColumn *column, int sqlerrcode);
 
 #endif							/* SI_DATUM_H */

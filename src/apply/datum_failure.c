@@ -57,6 +57,8 @@ si_datum_fail_soft(SiDatumMaker *maker, const SiColumn *column)
 	*failure = *si_failure_from_error(maker->soft.error_data);
 	failure->column = pstrdup(column->name);
 	failure->type = si_failure_type_name(column->type);
+	if (failure->hint == NULL && maker->mapping->change_events)
+		failure->hint = si_change_datum_hint(column, failure->sqlerrcode);
 
 	maker->soft.error_occurred = false;
 	maker->soft.error_data = NULL;

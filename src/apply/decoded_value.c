@@ -33,6 +33,7 @@ si_decoded_value_take(SiMapping *mapping, const char *format)
 		if (column->source != SI_SOURCE_VALUE || base_type == BYTEAOID)
 			continue;
 		fields[plan->nfields].as_json = base_type == JSONOID || base_type == JSONBOID;
+		fields[plan->nfields].part = SI_PART_MESSAGE;
 		column->source = SI_SOURCE_FIELD;
 		column->field = plan->nfields++;
 	}

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "common/md5.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
@@ -63,6 +64,9 @@ check_options(const SiDecoderRoutine *routine, const SiOptions *options)
 		{"message", SI_FORMAT_MESSAGE, options->message != NULL},
 		{"schemas", SI_FORMAT_SCHEMAS, options->nschemas > 0},
 		{"records", SI_FORMAT_RECORDS, options->records != NULL},
+		{"deleted_field", SI_FORMAT_DELETED, options->deleted_field != NULL},
+		{"envelope", SI_FORMAT_DEBEZIUM, options->envelope == SI_ENVELOPE_DEBEZIUM},
+		{"envelope", SI_FORMAT_CONNECT, options->envelope == SI_ENVELOPE_CONNECT},
 	};
 
 	for (int i = 0; i < lengthof(given); i++)
@@ -375,6 +379,24 @@ set_schemas(const SiOptions *options, SiFormatOptions *result)
 	result->schemas = schemas;
 }
 
+/*
+ * Keys of Debezium's events are written as their values are; else keys are JSON.
+ */
+const SiOptions *
+si_format_settle(const char *format, const SiOptions *options)
+{
+	bool		by_id = options->schema == NULL && options->wire_format != SI_WIRE_NONE;
+	SiOptions  *settled;
+
+	if (options->key_format != SI_KEY_AUTO)
+		return options;
+	settled = palloc(sizeof(SiOptions));
+	*settled = *options;
+	settled->key_format = options->envelope == SI_ENVELOPE_DEBEZIUM && by_id &&
+		si_decoder_find(format) == &si_decoder_avro ? SI_KEY_AVRO : SI_KEY_JSON;
+	return settled;
+}
+
 /* Avro keys name their schemas as the values do. */
 static void
 set_keys(const SiDecoderRoutine *routine, const SiOptions *options, SiFormatOptions *result)
@@ -403,9 +425,75 @@ set_records(const SiOptions *options, SiFormatOptions *result)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("option \"records\" does not go with option \"encoding\""),
 				 errhint("Have the messages produced in UTF-8.")));
+	if (options->envelope != SI_ENVELOPE_NONE || options->deleted_field != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("option \"records\" does not go with option \"%s\"",
+						options->deleted_field != NULL ? "deleted_field" : "envelope"),
+				 errdetail("A change event is one record.")));
 	path = palloc0(sizeof(SiRecordsPath));
 	si_mapping_source_read_records(path, options->records);
 	result->records = path;
+}
+
+/* ---- change events ---- */
+
+/* The steps of a path whose names are parted by dots. */
+static void
+set_deleted(const char *path, SiFormatOptions *result)
+{
+	const char *utf8 = pg_server_to_any(path, strlen(path), PG_UTF8);
+	SiPathStep *steps = palloc0(sizeof(SiPathStep) * (strlen(utf8) + 1));
+
+	while (result->ndeleted == 0 || *utf8 == '.')
+	{
+		SiPathStep *step = &steps[result->ndeleted];
+
+		if (result->ndeleted++ > 0)
+			utf8++;
+		step->key_len = strcspn(utf8, ".");
+		step->key = pnstrdup(utf8, step->key_len);
+		if (step->key_len == 0)
+			refuse("deleted_field", "It is a name, or several names parted by dots.");
+		utf8 += step->key_len;
+	}
+	result->deleted = steps;
+}
+
+/* The UUID that Java makes of a name: version 3, without a namespace. */
+static char *
+name_uuid(const char *name)
+{
+	uint8		b[MD5_DIGEST_LENGTH];
+	const char *errstr = NULL;
+
+	if (!pg_md5_binary(name, strlen(name), b, &errstr))
+		return NULL;
+	b[6] = (b[6] & 0x0F) | 0x30;
+	b[8] = (b[8] & 0x3F) | 0x80;
+	return psprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+					b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
+					b[12], b[13], b[14], b[15]);
+}
+
+static void
+set_envelope(const SiOptions *options, SiFormatOptions *result)
+{
+	const char *unavailable = options->unavailable_value;
+
+	if (options->deleted_field != NULL)
+		set_deleted(options->deleted_field, result);
+	result->envelope = options->envelope;
+	if (options->envelope != SI_ENVELOPE_DEBEZIUM)
+		return;
+	if (options->missing_fields == SI_MISSING_NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"missing_fields\" cannot be \"null\" with envelope \"debezium\""),
+				 errdetail("Large values that an update left unchanged are missing in its event, and would be lost.")));
+	result->ignore_truncate = options->truncate == SI_TRUNCATE_IGNORE;
+	result->unavailable = pg_server_to_any(unavailable, strlen(unavailable), PG_UTF8);
+	result->unavailable_uuid = name_uuid(result->unavailable);
 }
 
 /* What the format itself wants of its options, such as a schema that it can read. */
@@ -438,6 +526,7 @@ si_format_options(const char *format, const SiMapping *mapping, const char *reln
 	set_keys(routine, options, result);
 	set_records(options, result);
 	check_contents(routine, result);
+	set_envelope(options, result);
 	if (routine->fields == SI_FIELDS_NAMED)
 		return;
 	if ((routine->options & SI_FORMAT_DELIMITER) != 0)

@@ -17,7 +17,13 @@
 #include "apply/mapping.h"
 
 /*
- * Check the options of the format, and fill in *result, which lives in the
+ * The options of a subscription of this format, with those settled that depend on
+ * the format; a copy in the current memory context where there are any.
+ */
+extern const SiOptions *si_format_settle(const char *format, const SiOptions *options);
+
+/*
+ * Check the options of the format, which are settled, and fill in *result, which lives in the
  * current memory context and points into mapping.  mapping may be NULL where
  * there is no destination; else its sources are checked, too.  relname is the
  * destination's name for messages; store is where a registry's schemas are, or NULL.

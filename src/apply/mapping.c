@@ -162,6 +162,9 @@ build(MappingBuilder *builder, const char *json)
 	mapping->unknown_fields = options->unknown_fields;
 	mapping->epoch_unit = options->epoch_unit;
 	mapping->encoding = options->encoding;
+	mapping->change_events = options->envelope == SI_ENVELOPE_DEBEZIUM;
+	mapping->binary_text = options->binary_text != SI_BINARY_AUTO ? options->binary_text :
+		options->envelope != SI_ENVELOPE_NONE ? SI_BINARY_BASE64 : SI_BINARY_BYTEA;
 	mapping->extended_json = options->extended_json;
 	mapping->decode.match_names = options->match_names;
 	mapping->decode.fields = builder->fields;
@@ -255,6 +258,13 @@ read_mapping(MappingBuilder *builder, const char *json)
 		check_mapped_column(builder, att);
 		si_mapping_source_read(&builder->sources[i], NameStr(att->attname),
 							   value);
+		if (builder->sources[i].of_event &&
+			builder->options->envelope != SI_ENVELOPE_DEBEZIUM)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("column \"%s\" cannot take \"%s\" without a change event",
+							NameStr(att->attname), builder->sources[i].text),
+					 errhint("Set the option \"envelope\" to \"debezium\".")));
 	}
 
 	MemoryContextDelete(context);
@@ -394,7 +404,7 @@ static bool
 takes_field(const SiMappingSource *source)
 {
 	return source->state == SI_SOURCE_SET && source->kind == SI_SOURCE_FIELD &&
-		!source->rest && !source->path.of_key;
+		!source->rest && !source->path.of_key && !source->of_event;
 }
 
 /* A column's own name is one key, whatever characters it holds. */

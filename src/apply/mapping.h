@@ -50,6 +50,9 @@ typedef struct SiMapping
 	SiEpochUnit epoch_unit;		/* what a bare number in a date column counts */
 	int			encoding;		/* pg_enc, of keys and values */
 	bool		extended_json;	/* do MongoDB's objects stand for their value? */
+	bool		change_events;	/* debezium's: numbers in date columns are
+								 * days */
+	SiBinaryText binary_text;	/* never SI_BINARY_AUTO */
 	SiDecodePlan decode;
 
 	/*

@@ -35,6 +35,8 @@ typedef struct SpecialSource
 {
 	const char *word;
 	SiSourceKind kind;
+	SiFieldPart part;			/* of change events: what the path begins at */
+	const char *name;			/* of the field there, if it is one */
 } SpecialSource;
 
 /* "$rest" is a field to all modules but the decoder. */
@@ -47,7 +49,10 @@ static const SpecialSource special_sources[] = {
 	{"$timestamp", SI_SOURCE_TIMESTAMP},
 	{"$headers", SI_SOURCE_HEADERS},
 	{"$record", SI_SOURCE_RECORD},
-	{"$rest", SI_SOURCE_FIELD}
+	{"$rest", SI_SOURCE_FIELD},
+	{"$op", SI_SOURCE_FIELD, SI_PART_MESSAGE, "op"},
+	{"$source", SI_SOURCE_FIELD, SI_PART_MESSAGE, "source"},
+	{"$before", SI_SOURCE_FIELD, SI_PART_OLD_ROW, NULL}
 };
 
 static const char *dump_json(json_t *json);
@@ -56,6 +61,8 @@ static void read_special_source(SiMappingSource *source, const SourceReader *rea
 static void read_special_tail(SiMappingSource *source, const SourceReader *reader,
 							  const SpecialSource *special,
 							  const char *tail);
+static void read_event_source(SiMappingSource *source, const SourceReader *reader,
+							  const SpecialSource *special, const char *tail);
 static const SpecialSource *find_special(const SourceReader *reader,
 										 size_t len);
 static void read_array_source(SiMappingSource *source, const SourceReader *reader,
@@ -135,8 +142,8 @@ si_mapping_source_read_records(SiRecordsPath *path, const char *given)
 bool
 si_mapping_source_same_path(const SiWantedField *a, const SiWantedField *b)
 {
-	if (a->of_key != b->of_key || a->nsteps != b->nsteps || a->as_json != b->as_json ||
-		a->own_name != b->own_name)
+	if (a->of_key != b->of_key || a->part != b->part || a->nsteps != b->nsteps ||
+		a->as_json != b->as_json || a->own_name != b->own_name)
 		return false;
 
 	for (int i = 0; i < a->nsteps; i++)
@@ -189,10 +196,37 @@ read_special_source(SiMappingSource *source, const SourceReader *reader)
 	const char *tail = reader->utf8 + len;
 
 	source->kind = special->kind;
-	if (*tail != '\0')
+	if (special->part != SI_PART_ROW)
+		read_event_source(source, reader, special, tail);
+	else if (*tail != '\0')
 		read_special_tail(source, reader, special, tail);
 	else
 		source->rest = special->kind == SI_SOURCE_FIELD;
+}
+
+/* Part of a change event, with or without a path into it. */
+static void
+read_event_source(SiMappingSource *source, const SourceReader *reader,
+				  const SpecialSource *special, const char *tail)
+{
+	SiWantedField inner = {0};
+	int			named = special->name != NULL;
+	SiPathStep *steps;
+
+	if (*tail != '\0')
+		read_path(&inner, reader, tail);
+	steps = palloc0(sizeof(SiPathStep) * (inner.nsteps + 1));
+	if (named)
+	{
+		steps[0].key = special->name;
+		steps[0].key_len = strlen(special->name);
+	}
+	if (inner.nsteps > 0)
+		memcpy(steps + named, inner.steps, sizeof(SiPathStep) * inner.nsteps);
+	source->of_event = true;
+	source->path.part = special->part;
+	source->path.steps = steps;
+	source->path.nsteps = inner.nsteps + named;
 }
 
 /*
@@ -210,6 +244,7 @@ read_special_tail(SiMappingSource *source, const SourceReader *reader,
 	{
 		source->kind = SI_SOURCE_FIELD;
 		source->path.of_key = !of_value;
+		source->path.part = of_value ? SI_PART_MESSAGE : SI_PART_ROW;
 		read_path(&source->path, reader, tail);
 	}
 	else if (special->kind == SI_SOURCE_HEADERS)

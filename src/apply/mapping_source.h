@@ -34,6 +34,8 @@ typedef struct SiMappingSource
 	const char *text;			/* as the user wrote it */
 	bool		own_name;		/* not named in "mapping" */
 	bool		rest;			/* SI_SOURCE_FIELD: "$rest", no path */
+	bool		of_event;		/* SI_SOURCE_FIELD: "$op", "$source",
+								 * "$before" */
 	SiWantedField path;			/* SI_SOURCE_FIELD */
 	const char *header;			/* SI_SOURCE_HEADER */
 } SiMappingSource;

@@ -257,11 +257,11 @@ make_plan(SiPlan *plan, Relation target)
 	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));
 	plan->transcoder = si_transcode_create(plan->options->encoding);
 	if (plan->store == NULL &&
-		(plan->options->schema == NULL || plan->options->key_format == SI_KEY_AVRO))
+		(plan->options->schema == NULL || writer->options->key_format == SI_KEY_AVRO))
 		plan->store = si_schemas_create_store(s->format, s->server, s->owner);
 	si_format_options(s->format, plan->mapping,
 					  target ? RelationGetRelationName(target) : SI_BATCH_NAME,
-					  plan->options, plan->store, &plan->format);
+					  writer->options, plan->store, &plan->format);
 	plan->wants_headers = plan->mapping->wants_headers || si_wire_needs_headers(plan->format.wire_format);
 	plan->decoder = make_decoder(s, &plan->mapping->decode, &plan->format);
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * tombstone.c
- *	  Tombstones to keys.
+ *	  Tombstones, and change events that delete, to keys.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -19,6 +19,7 @@ struct SiTombstone
 {
 	MemoryContextCallback callback;
 	const SiKey *key;
+	const SiMapping *of_batch;
 	int			nwords;			/* of absent bits */
 	int			ncolumns;		/* of the batch's mapping */
 	SiMapping	mapping;		/* the key's columns alone */
@@ -38,6 +39,9 @@ static void set_source(SiTombstone *tombstone, int i, const SiMapping *mapping,
 					   const SiColumn *column);
 static SiDecoder *make_decoder(const char *format, const SiDecodePlan *plan,
 							   const SiFormatOptions *values);
+static bool convert_record(SiTombstone *tombstone, const SiMessage *message,
+						   const SiRecord *record, Datum *values, bool *nulls,
+						   SiFailure *failure);
 static bool decode_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
 					   SiRecord *record, SiFailure *failure);
 static bool decode_with(SiTombstone *tombstone, SiDecoder *decoder, const SiDecodePlan *plan,
@@ -58,6 +62,7 @@ si_tombstone_create(const SiMapping *mapping, const SiKey *key, const char *form
 	tombstone->callback.arg = tombstone;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &tombstone->callback);
 	tombstone->key = key;
+	tombstone->of_batch = mapping;
 	tombstone->nwords = SI_MAPPING_ABSENT_WORDS(mapping);
 	tombstone->ncolumns = mapping->ncolumns;
 	tombstone->values = palloc0(sizeof(Datum) * n);
@@ -70,6 +75,8 @@ si_tombstone_create(const SiMapping *mapping, const SiKey *key, const char *form
 	tombstone->mapping.missing_fields = SI_MISSING_NULL;
 	tombstone->mapping.epoch_unit = mapping->epoch_unit;
 	tombstone->mapping.encoding = mapping->encoding;
+	tombstone->mapping.change_events = mapping->change_events;
+	tombstone->mapping.binary_text = mapping->binary_text;
 	tombstone->mapping.extended_json = mapping->extended_json;
 	tombstone->mapping.decode.match_names = mapping->decode.match_names;
 	tombstone->transcoder = si_transcode_create(mapping->encoding);
@@ -141,6 +148,7 @@ make_decoder(const char *format, const SiDecodePlan *plan, const SiFormatOptions
 {
 	SiFormatOptions options = {
 		.wire_format = values->wire_format,
+		.envelope = values->envelope,
 		.nschemas = values->nschemas,
 		.schemas = values->schemas,
 		.store = values->store,
@@ -159,7 +167,6 @@ bool
 si_tombstone_convert(SiTombstone *tombstone, const SiMessage *message, SiArena *arena,
 					 Datum *values, bool *nulls, SiFailure *failure)
 {
-	int			n = tombstone->ncolumns + tombstone->nwords;
 	SiRecord	record;
 
 	if (message->key == NULL)
@@ -178,7 +185,47 @@ si_tombstone_convert(SiTombstone *tombstone, const SiMessage *message, SiArena *
 		return fail(failure, ERRCODE_SQL_JSON_MEMBER_NOT_FOUND,
 					psprintf("the tombstone's key has nothing for column \"%s\"", column->name));
 	}
-	if (!si_convert_row(tombstone->converter, message, &record, tombstone->values,
+	return convert_record(tombstone, message, &record, values, nulls, failure);
+}
+
+bool
+si_tombstone_convert_event(SiTombstone *tombstone, const SiMessage *message,
+						   const SiRecord *record, SiArena *arena, Datum *values, bool *nulls,
+						   SiFailure *failure)
+{
+	SiRecord	own = *record;
+
+	own.nfields = tombstone->mapping.decode.nfields;
+	own.fields = palloc0(sizeof(SiValue) * Max(own.nfields, 1));
+	for (int i = 0; i < tombstone->mapping.ncolumns; i++)
+	{
+		const SiColumn *column = &tombstone->mapping.columns[i];
+		const SiColumn *given = &tombstone->of_batch->columns[tombstone->key->columns[i].column];
+		const SiValue *value;
+
+		if (column->source != SI_SOURCE_FIELD)
+			continue;
+		value = given->source == SI_SOURCE_FIELD ? &record->fields[given->field] : NULL;
+		if (value == NULL || value->kind == SI_VALUE_ABSENT || value->kind == SI_VALUE_NULL)
+		{
+			if (message->key == NULL)
+				return fail(failure, ERRCODE_NOT_NULL_VIOLATION,
+							"a delete has neither the key of its row nor a message key");
+			return si_tombstone_convert(tombstone, message, arena, values, nulls, failure);
+		}
+		own.fields[column->field] = *value;
+	}
+	return convert_record(tombstone, message, &own, values, nulls, failure);
+}
+
+/* Make the row of a record of the key's columns. */
+static bool
+convert_record(SiTombstone *tombstone, const SiMessage *message, const SiRecord *record,
+			   Datum *values, bool *nulls, SiFailure *failure)
+{
+	int			n = tombstone->ncolumns + tombstone->nwords;
+
+	if (!si_convert_row(tombstone->converter, message, record, tombstone->values,
 						tombstone->nulls, failure))
 		return false;
 

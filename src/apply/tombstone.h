@@ -22,7 +22,7 @@ typedef struct SiTombstone SiTombstone;
 
 /*
  * In the current memory context, with which it goes away.  What is given must
- * outlive it.
+ * outlive it; of options only the envelope matters.
  */
 extern SiTombstone *si_tombstone_create(const SiMapping *mapping, const SiKey *key,
 										const char *format, const SiFormatOptions *options,
@@ -35,6 +35,15 @@ extern SiTombstone *si_tombstone_create(const SiMapping *mapping, const SiKey *k
 extern bool si_tombstone_convert(SiTombstone *tombstone, const SiMessage *message,
 								 SiArena *arena, Datum *values, bool *nulls,
 								 SiFailure *failure);
+
+/*
+ * The same for a message that says that its row is deleted, and of which this
+ * is the record: the key's columns are in the record, or else in the message's
+ * key.
+ */
+extern bool si_tombstone_convert_event(SiTombstone *tombstone, const SiMessage *message,
+									   const SiRecord *record, SiArena *arena, Datum *values,
+									   bool *nulls, SiFailure *failure);
 
 /* As si_convert_column. */
 extern const SiColumn *si_tombstone_column(const SiTombstone *tombstone);

@@ -21,6 +21,7 @@
 #include "apply/decoded_value.h"
 #include "apply/direct.h"
 #include "apply/direct_target.h"
+#include "apply/format.h"
 #include "apply/reduce.h"
 #include "apply/user_sql.h"
 #include "apply/writer.h"
@@ -114,6 +115,13 @@ direct_is_possible(const SiWriter *writer)
 						   si_statement_planned(writer->insert));
 }
 
+/* May a message delete rows of the target? */
+static bool
+deletes_by_key(const SiWriter *writer)
+{
+	return writer->tombstones == SI_TOMBSTONE_DELETES || writer->deletes == SI_TOMBSTONE_DELETES;
+}
+
 /* Prepare the statements that the insert mode needs, and check privileges. */
 static void
 prepare_target(SiWriter *writer, bool direct)
@@ -133,7 +141,7 @@ prepare_target(SiWriter *writer, bool direct)
 		writer->partial = si_statement_partial(&insert);
 		si_statement_check_privileges(writer->partial);
 	}
-	if (writer->tombstones == SI_TOMBSTONE_DELETES)
+	if (deletes_by_key(writer))
 	{
 		writer->delete = si_statement_delete(spec);
 		si_statement_check_privileges(writer->delete);
@@ -154,7 +162,7 @@ plan_target(SiWriter *writer, Relation target, bool direct)
 {
 	const SiSubscription *s = writer->subscription;
 	SiStatementSpec *spec = &writer->spec;
-	bool		deletes = writer->tombstones == SI_TOMBSTONE_DELETES;
+	bool		deletes = deletes_by_key(writer);
 
 	/* a view's defaults may be those of a table below it */
 	bool		track_absent = spec->mode->updates ||
@@ -319,6 +327,28 @@ tombstone_use(const SiWriter *writer)
 	return writer->spec.mode->updates ? delete : SI_TOMBSTONE_IGNORED;
 }
 
+/*
+ * What becomes of a message that says that its row is deleted.  In upsert mode
+ * the option "tombstones" does not turn that off: such an event is no tombstone,
+ * which may follow it.
+ */
+static SiTombstoneUse
+event_use(const SiWriter *writer)
+{
+	const SiOptions *options = writer->options;
+
+	if (options->envelope == SI_ENVELOPE_NONE && options->deleted_field == NULL)
+		return SI_TOMBSTONE_IGNORED;
+	if (writer->subscription->apply != NULL)
+		return SI_TOMBSTONE_IS_ROW;
+	if (writer->spec.mode->updates || options->tombstones == SI_TOMBSTONES_DELETE)
+		return SI_TOMBSTONE_DELETES;
+
+	/* a retry of dead letters relies on this: it deletes nothing */
+	return options->tombstones == SI_TOMBSTONES_ERROR ?
+		SI_TOMBSTONE_REFUSED : SI_TOMBSTONE_IGNORED;
+}
+
 SiWriter *
 si_writer_create(Relation target, const SiSubscription *subscription, const SiOptions *options,
 				 bool direct)
@@ -330,16 +360,17 @@ si_writer_create(Relation target, const SiSubscription *subscription, const SiOp
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &writer->callback);
 	writer->context = CurrentMemoryContext;
 	writer->subscription = subscription;
-	writer->options = options;
+	writer->options = si_format_settle(subscription->format, options);
 	writer->spec.mode = &si_insert_modes[subscription->insert_mode];
 	writer->tombstones = tombstone_use(writer);
+	writer->deletes = event_use(writer);
 	writer->spec.version_column = -1;
 	if (subscription->apply != NULL)
 		plan_apply(writer);
 	else
 		plan_target(writer, target, direct);
 	writer->spec.target = NULL;
-	if (writer->tombstones == SI_TOMBSTONE_DELETES)
+	if (deletes_by_key(writer))
 		writer->delete_key = writer->spec.key;
 	return writer;
 }

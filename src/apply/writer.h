@@ -48,6 +48,7 @@ typedef struct SiWriter
 	const SiSubscription *subscription;
 	const SiOptions *options;
 	SiTombstoneUse tombstones;
+	SiTombstoneUse deletes;		/* what a change event that deletes becomes */
 	SiStatementSpec spec;		/* spec.target is valid only in create */
 	SiMapping  *mapping;
 	const SiKey *delete_key;	/* NULL where nothing is deleted by key */

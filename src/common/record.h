@@ -22,7 +22,8 @@
 typedef enum SiOperation
 {
 	SI_OP_WRITE,
-	SI_OP_DELETE				/* a tombstone, or a decoder's own delete */
+	SI_OP_DELETE,				/* a tombstone, or a change event that deletes */
+	SI_OP_IGNORE				/* a change event that concerns no row */
 } SiOperation;
 
 typedef enum SiValueKind

@@ -8,6 +8,7 @@
  *-------------------------------------------------------------------------
  */
 #include "format/avro_document.h"
+#include "format/connect_value.h"
 
 static const char *
 write_record(SiAvroReader *reader, const SiAvroType *type, const char *p, SiTextBuffer *out)
@@ -90,6 +91,8 @@ si_avro_write_json(SiAvroReader *reader, const SiAvroType *type, const char *p, 
 	if (type->kind < SI_AVRO_ARRAY)
 	{
 		p = si_avro_read_scalar(reader, type, p, &value);
+		if (p != NULL && type->meaning == SI_AVRO_JSON)
+			si_connect_take_json(true, &value);
 		if (p != NULL)
 			si_text_append_value(out, &value);
 		return p;

@@ -45,6 +45,9 @@ static const struct
 	{"io.debezium.time.Timestamp", SI_AVRO_LONG, SI_AVRO_TIMESTAMP, SI_AVRO_MILLIS},
 	{"io.debezium.time.MicroTimestamp", SI_AVRO_LONG, SI_AVRO_TIMESTAMP, SI_AVRO_MICROS},
 	{"io.debezium.time.NanoTimestamp", SI_AVRO_LONG, SI_AVRO_TIMESTAMP, SI_AVRO_NANOS},
+	{"io.debezium.time.MicroDuration", SI_AVRO_LONG, SI_AVRO_DURATION, SI_AVRO_MICROS},
+	{"io.debezium.time.NanoDuration", SI_AVRO_LONG, SI_AVRO_DURATION, SI_AVRO_NANOS},
+	{"io.debezium.data.Json", SI_AVRO_STRING, SI_AVRO_JSON},
 };
 
 /* Set a decimal's scale; *fits is false if its precision cannot have it. */
@@ -97,9 +100,24 @@ set_named(const json_t *definition, const char *attribute, SiAvroType *type)
 	return true;
 }
 
+/* Is this Debezium's record of a scale and bytes? */
+static bool
+is_scaled(const json_t *definition, const SiAvroType *type)
+{
+	const char *name = json_string_value(json_object_get(definition, "connect.name"));
+
+	return name != NULL && strcmp(name, "io.debezium.data.VariableScaleDecimal") == 0 &&
+		type->n == 2 && strcmp(type->fields[0].name.data, "scale") == 0 &&
+		type->fields[0].type->kind == SI_AVRO_INT &&
+		strcmp(type->fields[1].name.data, "value") == 0 &&
+		type->fields[1].type->kind == SI_AVRO_BYTES;
+}
+
 bool
 si_avro_set_meaning(const json_t *definition, SiAvroType *type)
 {
+	if (type->kind == SI_AVRO_RECORD && is_scaled(definition, type))
+		type->kind = SI_AVRO_SCALED;
 	if (!set_named(definition, "logicalType", type))
 		return false;
 	return type->meaning != SI_AVRO_PLAIN || set_named(definition, "connect.name", type);

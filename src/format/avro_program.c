@@ -116,9 +116,10 @@ set_takers(const SiAvroProgram *program, SiAvroNode *node)
 	for (i = paths->first_field; i < paths->end_own; i++)
 		node->as_json |= tree->fields[i].wanted->as_json;
 	node->entered = paths->nmembers > 0 || paths->nelements > 0 ||
-		(tree->watch && paths == tree->nodes);
+		si_path_tree_watches(tree, paths);
 	node->only_field = -1;
-	if (!container && !node->as_json && paths->end_own == paths->first_field + 1)
+	if (!container && !node->as_json && node->type->meaning != SI_AVRO_JSON &&
+		paths->end_own == paths->first_field + 1)
 		node->only_field = tree->fields[paths->first_field].number;
 }
 

@@ -61,6 +61,7 @@ si_avro_report(const SiAvroReader *reader, SiDecodeError *error)
 		[SI_AVRO_BAD_UTF8] = {"22021", "a string is not valid UTF-8"},
 		[SI_AVRO_TIME_RANGE] = {"22008", "a time is out of range"},
 		[SI_AVRO_LARGE_DECIMAL] = {"54000", "a decimal has too many bytes"},
+		[SI_AVRO_SCALE_RANGE] = {"22003", "a decimal has a scale that no number has"},
 		[SI_AVRO_TOO_MANY] = {"54000", "there are too many values without bytes"},
 		[SI_AVRO_TOO_DEEP] = {"54001", "values are nested too deeply"},
 		[SI_AVRO_LARGE_DOCUMENT] = {"54000", "a value is too large as a document"},
@@ -215,6 +216,26 @@ set_usecs(const SiAvroType *type, int64_t number, SiValue *value)
 	return true;
 }
 
+/* Microseconds, as interval reads them. */
+static bool
+set_usecs_text(SiAvroReader *reader, const char *p, SiValue *value)
+{
+	char	   *text = si_arena_alloc(reader->arena, 64);
+	size_t		len;
+
+	if (text == NULL)
+	{
+		si_avro_refuse(reader, p, SI_AVRO_NO_MEMORY);
+		return false;
+	}
+	len = (size_t) snprintf(text, 64, "%lld microseconds", (long long) value->integer);
+	value->kind = SI_VALUE_STRING;
+	value->data = text;
+
+	value->len = len;
+	return true;
+}
+
 /* An int or long as what its type means; p is where it stands. */
 static inline bool
 set_number(SiAvroReader *reader, const SiAvroType *type, const char *p,
@@ -242,6 +263,8 @@ set_number(SiAvroReader *reader, const SiAvroType *type, const char *p,
 			value->kind = SI_VALUE_TIMESTAMP;
 			fits = set_usecs(type, number, value);
 			break;
+		case SI_AVRO_DURATION:
+			return set_usecs(type, number, value) && set_usecs_text(reader, p, value);
 		default:
 			value->kind = SI_VALUE_INTEGER;
 			break;
@@ -362,6 +385,24 @@ read_boolean(SiAvroReader *reader, const char *p, SiValue *value)
 	return p + 1;
 }
 
+/* A decimal that has its scale before it. */
+static const char *
+read_scaled(SiAvroReader *reader, const char *p, SiValue *value)
+{
+	const char *begin = p;
+	SiAvroType	type = {.kind = SI_AVRO_BYTES};
+	int64_t		scale;
+	size_t		len = 0;
+
+	p = read_int(reader, p, &scale);
+	if (p == NULL || (p = read_length(reader, p, &len)) == NULL)
+		return NULL;
+	if (scale > SI_DECIMAL_MAX_SCALE || scale < -SI_DECIMAL_MAX_SCALE)
+		return si_avro_refuse(reader, begin, SI_AVRO_SCALE_RANGE);
+	type.scale = (int) scale;
+	return set_decimal(reader, &type, p, len, p + len, value);
+}
+
 const char *
 si_avro_read_scalar(SiAvroReader *reader, const SiAvroType *type, const char *p,
 					SiValue *value)
@@ -397,6 +438,8 @@ si_avro_read_scalar(SiAvroReader *reader, const SiAvroType *type, const char *p,
 			return p != NULL ? set_bytes(reader, type, begin, type->size, p, value) : NULL;
 		case SI_AVRO_ENUM:
 			return read_enum(reader, type, p, value);
+		case SI_AVRO_SCALED:
+			return read_scaled(reader, p, value);
 		default:
 			return NULL;		/* cannot happen */
 	}
@@ -520,6 +563,11 @@ si_avro_skip(SiAvroReader *reader, const SiAvroType *type, const char *p)
 			return pass_bytes(reader, p, 4);
 		case SI_AVRO_DOUBLE:
 			return pass_bytes(reader, p, 8);
+		case SI_AVRO_SCALED:
+			p = read_long(reader, p, &number);
+			if (p == NULL)
+				return NULL;
+			/* FALLTHROUGH */
 		case SI_AVRO_STRING:
 		case SI_AVRO_BYTES:
 			p = read_length(reader, p, &len);

@@ -361,7 +361,7 @@ parse_record(Parser *parser, const json_t *json, const char *namespace)
 			return NULL;
 		leave(parser, before);
 	}
-	return check_field_names(parser, type) ? type : NULL;
+	return check_field_names(parser, type) && set_meaning(parser, json, type) ? type : NULL;
 }
 
 static const SiAvroType *

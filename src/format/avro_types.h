@@ -26,6 +26,7 @@ typedef enum SiAvroKind
 	SI_AVRO_STRING,
 	SI_AVRO_FIXED,
 	SI_AVRO_ENUM,
+	SI_AVRO_SCALED,				/* a record of a scale and bytes, a decimal */
 	SI_AVRO_ARRAY,
 	SI_AVRO_MAP,
 	SI_AVRO_UNION,
@@ -42,7 +43,8 @@ typedef enum SiAvroMeaning
 	SI_AVRO_TIMESTAMP,			/* a timestamp without a zone */
 	SI_AVRO_DECIMAL,
 	SI_AVRO_UUID,				/* of 16 bytes; that in a string is a string */
-	SI_AVRO_DURATION
+	SI_AVRO_DURATION,
+	SI_AVRO_JSON				/* a string that holds a document */
 } SiAvroMeaning;
 
 /* What a TIME, INSTANT or TIMESTAMP counts. */

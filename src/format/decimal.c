@@ -7,6 +7,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "format/decimal.h"
@@ -91,7 +92,7 @@ write_digits(const uint32_t *limbs, size_t nlimbs, size_t scale, char *out)
 	return (size_t) (at - out);
 }
 
-/* A decimal beyond 64 bits, as a NUMBER. */
+/* A decimal beyond 64 bits, or with a negative scale, as a NUMBER. */
 static bool
 set_large(SiArena *arena, const char *data, size_t len, int scale, SiValue *value)
 {
@@ -101,9 +102,10 @@ set_large(SiArena *arena, const char *data, size_t len, int scale, SiValue *valu
 	uint32_t   *words;
 	char	   *made;
 	size_t		sign = (bytes[0] & 0x80) != 0;
+	size_t		zeroes = scale < 0 ? (size_t) -scale : 0;
 
 	words = si_arena_alloc(arena, (nwords + nlimbs) * sizeof(uint32_t));
-	made = si_arena_alloc(arena, nlimbs * LIMB_DIGITS + (size_t) scale + 4);
+	made = si_arena_alloc(arena, nlimbs * LIMB_DIGITS + (size_t) abs(scale) + 4);
 
 	if (words == NULL || made == NULL)
 		return false;
@@ -113,7 +115,9 @@ set_large(SiArena *arena, const char *data, size_t len, int scale, SiValue *valu
 	value->kind = SI_VALUE_NUMBER;
 	value->data = made;
 
-	value->len = sign + write_digits(words + nwords, nlimbs, (size_t) scale, made + sign);
+	value->len = sign + write_digits(words + nwords, nlimbs, zeroes > 0 ? 0 : (size_t) scale, made + sign);
+	memset(made + value->len, '0', zeroes);
+	value->len += zeroes;
 	return true;
 }
 
@@ -130,7 +134,9 @@ si_decimal_set(SiArena *arena, const char *data, size_t len, int scale, SiValue 
 		data++;
 		len--;
 	}
-	if (len > 8 || (scale > SI_VALUE_MAX_SCALE && len > 0))
+	if (scale < 0 && (len == 0 || (len == 1 && data[0] == 0)))
+		scale = 0;
+	if (len > 8 || scale < 0 || (scale > SI_VALUE_MAX_SCALE && len > 0))
 		return set_large(arena, data, len, scale, value);
 	if (len == 0)
 	{

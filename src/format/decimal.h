@@ -3,7 +3,7 @@
  * decimal.h
  *	  Decimals of binary formats: bytes in two's complement, highest first.
  *
- * Pure C, no server.  Called by avro_read and proto_known.
+ * Pure C, no server.  Called by avro_read, connect_value and proto_known.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -19,8 +19,8 @@
 #define SI_DECIMAL_MAX_SCALE	16383
 
 /*
- * Make a value of bytes and a scale within the limits: an INTEGER where 64 bits
- * hold it, else a NUMBER.  False when out of memory.
+ * Make a value of bytes and a scale within the limits, which may be negative: an
+ * INTEGER where 64 bits hold it, else a NUMBER.  False when out of memory.
  */
 extern bool si_decimal_set(SiArena *arena, const char *data, size_t len, int scale,
 						   SiValue *value);

@@ -24,6 +24,7 @@
 #include "format/avro_program.h"
 #include "format/avro_read.h"
 #include "format/avro_schema.h"
+#include "format/connect_value.h"
 #include "format/decoder.h"
 #include "format/path_tree.h"
 #include "format/schema_cache.h"
@@ -96,10 +97,18 @@ take(Walk *walk, const SiAvroNode *node, const SiValue *value, const char *p)
 	const SiPathField *end = &walk->decoder->tree.fields[node->paths->end_own];
 	SiValue		written = *value;
 
+	SiValue		plain = *value;
+
+	if (node->type->meaning == SI_AVRO_JSON)
+	{
+		si_connect_take_json(true, &written);
+		si_connect_take_json(false, &plain);
+	}
 	if (node->as_json)
 		p = make_written(walk, p, &written);
 	for (; p != NULL && field < end; field++)
-		walk->record->fields[field->number] = field->wanted->as_json ? written : *value;
+		walk->record->fields[field->number] = field->wanted->is_entered ? *value :
+			field->wanted->as_json ? written : plain;
 	return p;
 }
 
@@ -163,7 +172,7 @@ static const char *
 walk_record(Walk *walk, const SiAvroNode *node, const char *p)
 {
 	const SiAvroType *type = node->type;
-	bool		watch = walk->decoder->tree.watch && node->paths == walk->decoder->tree.nodes;
+	bool		watch = si_path_tree_watches(&walk->decoder->tree, node->paths);
 	int			i;
 
 	for (i = 0; i < type->n && p != NULL; i++)
@@ -213,7 +222,7 @@ static const char *
 walk_entry(Walk *walk, const SiAvroNode *node, const char *p)
 {
 	const SiPathTree *tree = &walk->decoder->tree;
-	bool		watch = tree->watch && node->paths == tree->nodes;
+	bool		watch = si_path_tree_watches(tree, node->paths);
 	const SiPathNode *paths;
 	SiValue		key;
 	int			member;
@@ -320,6 +329,7 @@ kind_name(SiAvroKind kind)
 		[SI_AVRO_STRING] = "a string",
 		[SI_AVRO_FIXED] = "a fixed",
 		[SI_AVRO_ENUM] = "an enum",
+		[SI_AVRO_SCALED] = "a decimal",
 		[SI_AVRO_ARRAY] = "an array",
 		[SI_AVRO_MAP] = "a map",
 		[SI_AVRO_UNION] = "a union",
@@ -502,7 +512,8 @@ const SiDecoderRoutine si_decoder_avro = {
 	.format = "avro",
 	.called = "Avro",
 	.registry_type = "AVRO",
-	.options = SI_FORMAT_SCHEMA | SI_FORMAT_SCHEMAS | SI_FORMAT_WIRE,
+	.options = SI_FORMAT_SCHEMA | SI_FORMAT_SCHEMAS | SI_FORMAT_WIRE |
+	SI_FORMAT_DELETED | SI_FORMAT_DEBEZIUM,
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_DECODED,
 	.check = avro_check,

@@ -115,7 +115,8 @@ json_decode_key(void *state, const SiMessage *message, SiArena *arena,
 const SiDecoderRoutine si_decoder_json = {
 	.format = "json",
 	.called = "JSON",
-	.options = SI_FORMAT_ENCODING | SI_FORMAT_WIRE | SI_FORMAT_RECORDS,
+	.options = SI_FORMAT_ENCODING | SI_FORMAT_WIRE | SI_FORMAT_RECORDS |
+	SI_FORMAT_DELETED | SI_FORMAT_DEBEZIUM | SI_FORMAT_CONNECT,
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_JSON,
 	.create = json_create,
@@ -215,6 +216,20 @@ forget_values(const Walk *walk, const SiPathNode *node)
 	for (i = node->first_field; i < node->end_below; i++)
 		memset(&walk->record->fields[walk->tree->fields[i].number], 0,
 			   sizeof(SiValue));
+}
+
+/* The same where members were entered: also of those that no field took. */
+static void
+forget_branch(Walk *walk, const SiPathNode *node)
+{
+	const SiPathNode *row = &walk->tree->nodes[walk->tree->watched];
+
+	forget_values(walk, node);
+	if (!walk->tree->watch || row->first_field < node->first_field ||
+		row->end_below > node->end_below)
+		return;
+	memset(&walk->rest, 0, sizeof(walk->rest));
+	memset(&walk->record->unknown, 0, sizeof(SiValue));
 }
 
 /* ---- walking a document ---- */
@@ -348,7 +363,7 @@ walk_object(Walk *walk, SiPathNode *node, const char *p)
 {
 	SiJsonScan *scan = &walk->scan;
 	SiPathTree *tree = walk->tree;
-	bool		watch = tree->watch && node == tree->nodes;
+	bool		watch = si_path_tree_watches(tree, node);
 	int		   *guess = &node->first_seen;
 	bool		more;
 
@@ -417,11 +432,11 @@ walk_branch(Walk *walk, SiPathNode *node, const char *p, SiJsonToken *token)
 	char		c = p < walk->scan.end ? *p : '\0';
 
 	if (node->visit == walk->tree->readings)
-		forget_values(walk, node);
+		forget_branch(walk, node);
 	node->visit = walk->tree->readings;
 
-	/* only the root can be of interest without having members */
-	if (c == '{' && (node->nmembers > 0 || node == walk->tree->nodes))
+	/* only the row can be of interest without having members */
+	if (c == '{' && (node->nmembers > 0 || node == &walk->tree->nodes[walk->tree->watched]))
 	{
 		p = walk_object(walk, node, p);
 		token->kind = SI_VALUE_OBJECT;

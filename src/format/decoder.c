@@ -81,6 +81,8 @@ struct SiDecoder
 	SiWireFormat frame_of_records;	/* of messages that hold records */
 	const SiDecoderRoutine *key_routine;	/* NULL if no field is the key's */
 	void	   *key_state;		/* may be the same as state */
+	SiEnvelope *envelope;		/* NULL where a message is a row */
+	bool		wrapped_keys;	/* it also decodes the keys */
 };
 
 const SiDecoderRoutine *const si_decoder_routines[] = {
@@ -267,8 +269,11 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 		decoder->frame_of_records = decoder->wire_format;
 		decoder->wire_format = SI_WIRE_NONE;
 	}
-	decoder->state = routine->create(plan, options);
-	if (decoder->state == NULL)
+	if (options != NULL && si_envelope_needed(options))
+		decoder->envelope = si_envelope_create(routine, plan, options);
+	else
+		decoder->state = routine->create(plan, options);
+	if (decoder->state == NULL && decoder->envelope == NULL)
 	{
 		si_decoder_destroy(decoder);
 		return NULL;
@@ -277,6 +282,9 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 		return decoder;
 
 	decoder->key_routine = key_routine(plan, routine);
+	decoder->wrapped_keys = decoder->envelope != NULL && decoder->key_routine == &si_decoder_json;
+	if (decoder->wrapped_keys)
+		return decoder;
 	if (decoder->key_routine == routine)
 	{
 		decoder->key_state = decoder->state;
@@ -307,25 +315,45 @@ fail_bare_value(const SiDecoderRoutine *routine, const SiMessage *message,
 	return false;
 }
 
-/* Decode a message's value, which is the payload of its frame. */
-static bool
-decode_value(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
-			 SiRecord *record, SiDecodeError *error)
+bool
+si_decoder_read_value(const SiDecoderRoutine *routine, void *state, SiWireFormat wire_format,
+					  const SiMessage *message, SiArena *arena, SiRecord *record,
+					  SiDecodeError *error)
 {
-	const SiDecoderRoutine *routine = decoder->routine;
 	SiMessage	inner;
 	SiFrame		frame;
 
-	if (decoder->wire_format <= SI_WIRE_NONE && routine->select == NULL)
-		return routine->decode(decoder->state, message, arena, record, error) ||
+	if (wire_format <= SI_WIRE_NONE && routine->select == NULL)
+		return routine->decode(state, message, arena, record, error) ||
 			fail_bare_value(routine, message, error);
-	if (!si_frame_read(decoder->wire_format, message, false, &frame, error) ||
-		(routine->select != NULL && !routine->select(decoder->state, &frame, error)))
+	if (!si_frame_read(wire_format, message, false, &frame, error) ||
+		(routine->select != NULL && !routine->select(state, &frame, error)))
 		return false;
 	inner = *message;
 	inner.value = frame.payload;
 	inner.value_len = frame.payload_len;
-	return routine->decode(decoder->state, &inner, arena, record, error);
+	return routine->decode(state, &inner, arena, record, error);
+}
+
+/* Decode a message's value, by its envelope where there is one. */
+static bool
+decode_value(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
+			 SiRecord *record, SiDecodeError *error)
+{
+	if (decoder->envelope != NULL)
+		return si_envelope_decode(decoder->envelope, message, arena, record, error);
+	return si_decoder_read_value(decoder->routine, decoder->state, decoder->wire_format, message,
+								 arena, record, error);
+}
+
+/* Decode the fields of a message's key. */
+static bool
+decode_key(SiDecoder *decoder, const SiMessage *message, SiArena *arena, SiRecord *record,
+		   SiDecodeError *error)
+{
+	if (decoder->wrapped_keys)
+		return si_envelope_decode_key(decoder->envelope, message, arena, record, error);
+	return decoder->key_routine->decode_key(decoder->key_state, message, arena, record, error);
 }
 
 bool
@@ -353,8 +381,7 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 	/* to a key that is one value, no key is a NULL */
 	if ((message->key != NULL || decoder->key_routine == &si_decoder_key) &&
 		decoder->key_routine != NULL &&
-		!decoder->key_routine->decode_key(decoder->key_state, message, arena,
-										  record, error))
+		!decode_key(decoder, message, arena, record, error))
 		return false;
 	if (decoder->inner != NULL &&
 		!si_json_inner_decode(decoder->inner, arena, record, error))
@@ -389,6 +416,7 @@ si_decoder_destroy(SiDecoder *decoder)
 		decoder->key_routine->destroy(decoder->key_state);
 	if (decoder->state != NULL)
 		decoder->routine->destroy(decoder->state);
+	si_envelope_destroy(decoder->envelope);
 	si_json_inner_destroy(decoder->inner);
 	free(decoder);
 }

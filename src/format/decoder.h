@@ -46,6 +46,14 @@ typedef struct SiPathStep
 	int			index;			/* from 0; used where key is NULL */
 } SiPathStep;
 
+/* What the steps of a wanted field begin at, where messages are change events. */
+typedef enum SiFieldPart
+{
+	SI_PART_ROW,				/* the row: the new one, or the one deleted */
+	SI_PART_OLD_ROW,
+	SI_PART_MESSAGE
+} SiFieldPart;
+
 /* The index of a step into a string that holds JSON; only json_inner has it. */
 #define SI_STEP_JSON	(-2)
 
@@ -66,8 +74,11 @@ typedef struct SiWantedField
 	bool		as_json;		/* its taker reads JSON: a string with \u0000,
 								 * which no text can hold, is handed over as
 								 * it is written (SI_VALUE_WRITTEN) */
+	SiFieldPart part;			/* used by envelope alone */
 	bool		own_name;		/* the only step is the column's own name,
 								 * which the plan's match_names is for */
+	bool		is_entered;		/* set by json_inner: a string that it looks
+								 * into */
 } SiWantedField;
 
 /* How many steps of a path come before the first one into a string. */
@@ -91,8 +102,18 @@ typedef struct SiDecodePlan
 	bool		find_unknown;	/* report a top-level field that no column
 								 * takes */
 	SiKeyFormat key_format;		/* of the fields that look into the key */
-	SiMatchNames match_names;	/* of fields with own_name */
+	int			nrow;			/* where the fields are that "$rest" and */
+	const SiPathStep *row;		/* find_unknown look at: none, at the top */
+	SiMatchNames match_names;	/* of fields with own_name, which are there */
 } SiDecodePlan;
+
+/* What a message is, beside its row. */
+typedef enum SiEnvelopeKind
+{
+	SI_ENVELOPE_NONE,
+	SI_ENVELOPE_DEBEZIUM,
+	SI_ENVELOPE_CONNECT
+} SiEnvelopeKind;
 
 /* A schema of the messages that name it by this id. */
 typedef struct SiGivenSchema
@@ -144,6 +165,13 @@ typedef struct SiFormatOptions
 	SiSchemaStore *store;		/* where other ids are; NULL for nowhere */
 	bool		key_by_id;		/* keys name their schemas, too */
 	const SiRecordsPath *records;	/* NULL: a message is one record */
+
+	SiEnvelopeKind envelope;
+	bool		ignore_truncate;
+	const char *unavailable;	/* stands for a value that the event lacks */
+	const char *unavailable_uuid;	/* its name-based UUID, NULL for none */
+	int			ndeleted;		/* steps of "deleted_field" in the row */
+	const SiPathStep *deleted;
 } SiFormatOptions;
 
 /*
@@ -166,6 +194,9 @@ extern bool si_decoder_fail(SiDecodeError *error, const char *sqlstate,
 #define SI_FORMAT_WIRE			0x40	/* "wire_format" */
 #define SI_FORMAT_SCHEMAS		0x80
 #define SI_FORMAT_RECORDS		0x100
+#define SI_FORMAT_DELETED		0x200	/* "deleted_field" */
+#define SI_FORMAT_DEBEZIUM		0x400
+#define SI_FORMAT_CONNECT		0x800
 
 /* Which fields a message has, and where their names come from. */
 typedef enum SiFormatFields
@@ -304,6 +335,14 @@ extern bool si_json_records_begin(SiRecords *records, const SiRecordsPath *path,
 								  const SiMessage *message, SiArena *arena,
 								  SiDecodeError *error);
 
+/*
+ * Decode a message's value, which is the payload of its frame, by a routine that
+ * was told of the same wire format; called by envelope.
+ */
+extern bool si_decoder_read_value(const SiDecoderRoutine *routine, void *state,
+								  SiWireFormat wire_format, const SiMessage *message,
+								  SiArena *arena, SiRecord *record, SiDecodeError *error);
+
 /* The routines, one file each. */
 extern const SiDecoderRoutine si_decoder_json;
 extern const SiDecoderRoutine si_decoder_text;
@@ -314,6 +353,32 @@ extern const SiDecoderRoutine si_decoder_protobuf;
 
 /* Keys that are one value, whatever the format of values is: decode_key alone. */
 extern const SiDecoderRoutine si_decoder_key;
+
+/* ---- envelope.c: messages that are more than a row; called by decoder.c ---- */
+
+typedef struct SiEnvelope SiEnvelope;
+
+/* Is a message of these options more than a row? */
+extern bool si_envelope_needed(const SiFormatOptions *options);
+
+/*
+ * Make an envelope over a routine.  The plan, and what the options point to,
+ * must outlive it.  NULL when out of memory.
+ */
+extern SiEnvelope *si_envelope_create(const SiDecoderRoutine *routine, const SiDecodePlan *plan,
+									  const SiFormatOptions *options);
+
+/*
+ * Decode the value of a message that has one, as a routine does, but that
+ * record->fields may be exchanged; sets record->op.
+ */
+extern bool si_envelope_decode(SiEnvelope *envelope, const SiMessage *message, SiArena *arena,
+							   SiRecord *record, SiDecodeError *error);
+
+/* Decode the fields of a key that is JSON, of a message that has one. */
+extern bool si_envelope_decode_key(SiEnvelope *envelope, const SiMessage *message, SiArena *arena,
+								   SiRecord *record, SiDecodeError *error);
+extern void si_envelope_destroy(SiEnvelope *envelope);
 
 /* Avro keys, whose schema is named as that of values: decode_key alone. */
 extern const SiDecoderRoutine si_decoder_avro_key;

@@ -158,6 +158,7 @@ divide_path(SiJsonInner *inner, const SiDecodePlan *plan, int field)
 
 	inner->outer_fields[field].nsteps = string->nouter;
 	inner->outer_fields[field].as_json = false;
+	inner->outer_fields[field].is_entered = true;
 	return true;
 }
 

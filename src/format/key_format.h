@@ -22,7 +22,8 @@ typedef enum SiKeyFormat
 	SI_KEY_INT64,
 	SI_KEY_FLOAT64,
 	SI_KEY_UUID,				/* 16 bytes, or the text */
-	SI_KEY_AVRO					/* Avro, with the id of a schema of its own */
+	SI_KEY_AVRO,				/* Avro, with the id of a schema of its own */
+	SI_KEY_AUTO					/* what the format implies; only an option */
 } SiKeyFormat;
 
 /* Does such a key have to be decoded, or are its bytes the value? */

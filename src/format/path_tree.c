@@ -285,6 +285,25 @@ set_only_fields(SiPathTree *tree)
 	}
 }
 
+/* The node that the plan's row is at; the root if no field leads there. */
+static int
+find_row(const SiPathTree *tree, const SiDecodePlan *plan)
+{
+	int			node = 0;
+	int			i;
+
+	for (i = 0; i < plan->nrow; i++)
+	{
+		int			member = si_path_tree_find(tree, &tree->nodes[node],
+											   plan->row[i].key, plan->row[i].key_len);
+
+		if (member < 0)
+			return 0;
+		node = tree->members[member].node;
+	}
+	return node;
+}
+
 static int
 compare_folded(const void *left, const void *right)
 {
@@ -314,14 +333,14 @@ is_own_name(const SiPathTree *tree, const SiPathNode *node)
 static bool
 make_folded(SiPathTree *tree)
 {
-	const SiPathNode *root = &tree->nodes[0];
+	const SiPathNode *row = &tree->nodes[tree->watched];
 	char		name[SI_MATCH_ROOM];
 	int			m;
 
-	tree->folded = calloc((size_t) root->nmembers + 1, sizeof(SiPathFolded));
+	tree->folded = calloc((size_t) row->nmembers + 1, sizeof(SiPathFolded));
 	if (tree->folded == NULL)
 		return false;
-	for (m = root->first_member; m < root->first_member + root->nmembers; m++)
+	for (m = row->first_member; m < row->first_member + row->nmembers; m++)
 	{
 		SiPathFolded *folded = &tree->folded[tree->nfolded];
 		const SiPathMember *member = &tree->members[m];
@@ -345,7 +364,8 @@ make_folded(SiPathTree *tree)
 bool
 si_path_tree_build(SiPathTree *tree, const SiDecodePlan *plan, bool of_key)
 {
-	SiPathNode *root;
+	const SiPathNode *root;
+	SiPathNode *row;
 	int			i;
 
 	tree->prefix = of_key ? "message key: " : "";
@@ -362,16 +382,18 @@ si_path_tree_build(SiPathTree *tree, const SiDecodePlan *plan, bool of_key)
 			return false;
 	}
 	set_only_fields(tree);
+	tree->watched = find_row(tree, plan);
 	tree->match_names = plan->match_names;
 	if (tree->match_names != SI_MATCH_EXACT && !make_folded(tree))
 		return false;
 
 	/* nothing is unknown if a field takes the whole or the rest */
 	root = &tree->nodes[0];
+	row = &tree->nodes[tree->watched];
 	tree->find_unknown = !of_key && plan->find_unknown &&
-		tree->rest_field < 0 && root->end_own == root->first_field;
+		tree->rest_field < 0 && row->end_own == row->first_field;
 	tree->watch = tree->find_unknown || tree->rest_field >= 0;
-	root->branch |= tree->watch;
+	row->branch |= tree->watch;
 	tree->by_name = root->nmembers > 0 || tree->rest_field >= 0;
 	return true;
 }
@@ -395,7 +417,7 @@ si_path_tree_free(SiPathTree *tree)
 	free(tree->fields);
 }
 
-/* The member of the root that match_names finds, or -1. */
+/* The member of the row that match_names finds, or -1. */
 static int
 find_folded(const SiPathTree *tree, const char *name, size_t len)
 {
@@ -436,7 +458,7 @@ si_path_tree_find(const SiPathTree *tree, const SiPathNode *node, const char *na
 {
 	int			found = find_exact(tree, node, name, len);
 
-	if (found < 0 && tree->nfolded > 0 && node == tree->nodes)
+	if (found < 0 && tree->nfolded > 0 && node == &tree->nodes[tree->watched])
 		found = find_folded(tree, name, len);
 	return found;
 }

@@ -73,7 +73,7 @@ typedef struct SiPathField
 	int			number;			/* in the plan */
 } SiPathField;
 
-/* A member of the root by what match_names makes of its name. */
+/* A member of the row by what match_names makes of its name. */
 typedef struct SiPathFolded
 {
 	char	   *name;
@@ -90,8 +90,9 @@ typedef struct SiPathTree
 	SiPathMember *members;
 	SiPathElement *elements;
 	int			rest_field;		/* the plan's, -1 in a key's tree */
-	bool		watch;			/* must the decoder report or collect
-								 * top-level members that no field takes? */
+	int			watched;		/* the node of the row, usually the root */
+	bool		watch;			/* must the decoder report or collect members
+								 * of it that no field takes? */
 	bool		find_unknown;
 	bool		by_name;		/* is anything asked for by name? */
 	uint64_t	readings;		/* documents read so far */
@@ -108,12 +109,19 @@ typedef struct SiPathTree
  */
 extern bool si_path_tree_build(SiPathTree *tree, const SiDecodePlan *plan, bool of_key);
 
+/* Does it matter at this node which members no field takes? */
+static inline bool
+si_path_tree_watches(const SiPathTree *tree, const SiPathNode *node)
+{
+	return tree->watch && node == &tree->nodes[tree->watched];
+}
+
 /* Free what a tree holds, but not the tree itself. */
 extern void si_path_tree_free(SiPathTree *tree);
 
 /*
  * The member of a node by its name, as an index of tree->members, or -1.  Where
- * no member of the root has the name, match_names applies.
+ * no member of the row has the name, match_names applies.
  */
 extern int	si_path_tree_find(const SiPathTree *tree, const SiPathNode *node,
 							  const char *name, size_t len);

@@ -124,7 +124,7 @@ compile(Compiler *compiler, const SiProtoField *field, const SiProtoMessage *mes
 	for (i = paths->first_field; i < paths->end_own; i++)
 		node->as_json |= tree->fields[i].wanted->as_json;
 	node->entered = paths->nmembers > 0 || paths->nelements > 0 ||
-		(tree->watch && paths == tree->nodes);
+		si_path_tree_watches(tree, paths);
 	node->only_field = -1;
 	if (message == NULL && !list && !node->as_json && paths->end_own == paths->first_field + 1)
 		node->only_field = tree->fields[paths->first_field].number;

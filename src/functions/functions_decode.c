@@ -52,6 +52,12 @@ typedef struct Decoded
 	const char *error;			/* NULL if there is none */
 } Decoded;
 
+static const char *const operations[] = {
+	[SI_OP_WRITE] = "write",
+	[SI_OP_DELETE] = "delete",
+	[SI_OP_IGNORE] = "ignore"
+};
+
 /* A message's one field that holds all of it. */
 static const SiWantedField whole_value = {false, 0, NULL};
 static const SiWantedField whole_key = {true, 0, NULL};
@@ -238,8 +244,15 @@ decode_message(SiDecoder *decoder, const SiDecodePlan *plan, SiTranscoder *trans
 	if (message->value == NULL && message->key == NULL)
 		add_fields(decoded, (Datum) 0);
 	else if (decode_whole(decoder, plan, transcoder, message, arena, &record, &error))
-		add_json(object_text(&record.fields[0], message->value != NULL ? "$value" : "$key"),
-				 decoded);
+	{
+		decoded->op = record.op;
+		if (record.op != SI_OP_WRITE && message->value != NULL &&
+			(record.fields[0].kind == SI_VALUE_NULL || !record.any_field))
+			add_fields(decoded, (Datum) 0);
+		else
+			add_json(object_text(&record.fields[0], message->value != NULL ? "$value" : "$key"),
+					 decoded);
+	}
 	else
 	{
 		si_failure_check_decode(&error);
@@ -320,6 +333,7 @@ decode(const char *format, const char *server, const SiMessage *message,
 	SiArena    *volatile arena = NULL;
 	SiSchemaStore *volatile store = NULL;
 
+	options = si_format_settle(format, options);
 	make_plan(si_decoder_find(format), message->value == NULL, &plan);
 	plan.key_format = options->key_format;
 
@@ -397,7 +411,7 @@ si_sql_decode(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	}
 	nulls[2] = true;
-	values[0] = CStringGetTextDatum(decoded.op == SI_OP_DELETE ? "delete" : "write");
+	values[0] = CStringGetTextDatum(operations[decoded.op]);
 	for (int i = 0; i < decoded.n; i++)
 	{
 		values[1] = decoded.fields[i];

@@ -12,6 +12,7 @@
 #ifndef SI_OPTION_VALUES_H
 #define SI_OPTION_VALUES_H
 
+#include "format/binary_text.h"
 #include "format/decoder.h"
 #include "kafka/consumer.h"
 #include "datatype/timestamp.h"
@@ -42,6 +43,13 @@ typedef enum SiUnknownFields
 	SI_UNKNOWN_IGNORE,
 	SI_UNKNOWN_ERROR
 } SiUnknownFields;
+
+/* What becomes of a change event that truncates the table. */
+typedef enum SiTruncate
+{
+	SI_TRUNCATE_ERROR,
+	SI_TRUNCATE_IGNORE
+} SiTruncate;
 
 typedef enum SiEpochUnit
 {
@@ -143,6 +151,11 @@ typedef struct SiOptions
 								 * one record */
 	int			nschemas;		/* of messages by their ids */
 	SiGivenSchema *schemas;		/* as texts in the server's encoding */
+	SiEnvelopeKind envelope;
+	SiTruncate	truncate;
+	char	   *unavailable_value;
+	char	   *deleted_field;	/* NULL = none */
+	SiBinaryText binary_text;
 	char	   *group_id;		/* NULL = <group_prefix><database>.<name> */
 	bool		publish_offsets;
 	int64		max_message_bytes;

@@ -85,6 +85,7 @@ static const SiKeyword wire_format_keywords[] = {
 };
 
 static const SiKeyword key_format_keywords[] = {
+	{"auto", SI_KEY_AUTO},
 	{"json", SI_KEY_JSON},
 	{"text", SI_KEY_TEXT},
 	{"bytes", SI_KEY_BYTES},
@@ -101,6 +102,27 @@ static const SiKeyword match_names_keywords[] = {
 	{"exact", SI_MATCH_EXACT},
 	{"ignore_case", SI_MATCH_IGNORE_CASE},
 	{"snake_case", SI_MATCH_SNAKE_CASE},
+	{NULL}
+};
+
+static const SiKeyword envelope_keywords[] = {
+	{"none", SI_ENVELOPE_NONE},
+	{"debezium", SI_ENVELOPE_DEBEZIUM},
+	{"connect", SI_ENVELOPE_CONNECT},
+	{NULL}
+};
+
+static const SiKeyword truncate_keywords[] = {
+	{"error", SI_TRUNCATE_ERROR},
+	{"ignore", SI_TRUNCATE_IGNORE},
+	{NULL}
+};
+
+static const SiKeyword binary_text_keywords[] = {
+	{"bytea", SI_BINARY_BYTEA},
+	{"base64", SI_BINARY_BASE64},
+	{"base64url", SI_BINARY_BASE64URL},
+	{"hex", SI_BINARY_HEX},
 	{NULL}
 };
 
@@ -135,13 +157,18 @@ static const SiOption option_table[] = {
 	{"header_columns", &si_option_names, AT(header_columns), NULL, 1, NAMEDATALEN - 1},
 	{"encoding", &si_option_encoding, AT(encoding), "UTF8"},
 	{"wire_format", &si_option_keyword, AT(wire_format), NULL, 0, 0, wire_format_keywords},
-	{"key_format", &si_option_keyword, AT(key_format), "json", 0, 0, key_format_keywords},
+	{"key_format", &si_option_keyword, AT(key_format), "auto", 0, 0, key_format_keywords},
 	{"schema", &si_option_schema, AT(schema), NULL, 1, 4 * 1024 * 1024},
 	{"message", &si_option_line, AT(message), NULL, 1, 1024},
 	{"match_names", &si_option_keyword, AT(match_names), "exact", 0, 0, match_names_keywords},
 	{"extended_json", &si_option_boolean, AT(extended_json), "false"},
 	{"records", &si_option_records, AT(records), NULL, 1, 1024},
 	{"schemas", &si_option_schemas, AT(schemas), NULL, 1, 4 * 1024 * 1024},
+	{"envelope", &si_option_keyword, AT(envelope), "none", 0, 0, envelope_keywords},
+	{"truncate", &si_option_keyword, AT(truncate), "error", 0, 0, truncate_keywords},
+	{"unavailable_value", &si_option_line, AT(unavailable_value), "__debezium_unavailable_value", 1, 1024},
+	{"deleted_field", &si_option_line, AT(deleted_field), NULL, 1, 1024},
+	{"binary_text", &si_option_keyword, AT(binary_text), NULL, 0, 0, binary_text_keywords},
 	{"group_id", &si_option_line, AT(group_id), NULL, 1, 255},
 	{"publish_offsets", &si_option_boolean, AT(publish_offsets), "true"},
 	/* in hex, what is kept of a message must fit into a line of pg_dump's */

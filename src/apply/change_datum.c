@@ -1,0 +1,85 @@
+/*-------------------------------------------------------------------------
+ *
+ * change_datum.c
+ *	  Values that change events, and other JSON, write in a notation of their
+ *	  own: bytes as text, and dates as days.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/lsyscache.h"
+
+#include "apply/datum.h"
+#include "apply/unix_time.h"
+#include "format/binary_text.h"
+
+/* Beyond these no day is a date, not even in another calendar. */
+#define MOST_DAYS	INT64CONST(4000000000)
+
+bool
+si_change_datum_bytes(SiDatumMaker *maker, const SiDatumColumn *state, const SiValue *text,
+					  SiValue *bytes)
+{
+	static const char *const names[] = {
+		[SI_BINARY_BASE64] = "base64",
+		[SI_BINARY_BASE64URL] = "base64url",
+		[SI_BINARY_HEX] = "hex"
+	};
+	SiBinaryText notation = maker->mapping->binary_text;
+	char	   *out = palloc(text->len + 1);
+	char	   *end = si_binary_text_decode(notation, text->data, text->len, out);
+
+	if (end == NULL)
+		return si_datum_fail(maker, state->column, ERRCODE_INVALID_TEXT_REPRESENTATION,
+							 "column \"%s\" takes a text that is not valid %s",
+							 state->column->name, names[notation]);
+	bytes->kind = SI_VALUE_BYTES;
+	bytes->data = out;
+	bytes->len = end - out;
+	return true;
+}
+
+bool
+si_change_datum_is_moment(const SiDatumMaker *maker, const SiDatumColumn *state,
+						  const SiValue *value)
+{
+	Oid			type;
+
+	if (!maker->mapping->change_events ||
+		(value->kind != SI_VALUE_NUMBER && value->kind != SI_VALUE_INSTANT))
+		return false;
+	type = getBaseType(state->column->type);
+	return type == (value->kind == SI_VALUE_NUMBER ? DATEOID : TIMESTAMPOID);
+}
+
+bool
+si_change_datum_moment(SiDatumMaker *maker, const SiDatumColumn *state, const SiValue *value,
+					   SiValue *moment)
+{
+	int64		count = value->integer;
+
+	/* without a unit of time it is a number that has no fraction */
+	if (value->kind == SI_VALUE_NUMBER &&
+		(!si_unix_time_parse(value->data, value->len, SI_EPOCH_MICROSECONDS, &count) ||
+		 count > MOST_DAYS || count < -MOST_DAYS))
+		return si_datum_out_of_range(maker, state->column);
+	memset(moment, 0, sizeof(SiValue));
+	moment->kind = value->kind == SI_VALUE_NUMBER ? SI_VALUE_DATE : SI_VALUE_TIMESTAMP;
+	moment->integer = count;
+	return true;
+}
+
+char *
+si_change_datum_hint(const SiColumn *column, int sqlerrcode)
+{
+	Oid			type = getBaseType(column->type);
+
+	if (sqlerrcode != ERRCODE_INVALID_TEXT_REPRESENTATION ||
+		(type != NUMERICOID && type != INT8OID && type != FLOAT8OID))
+		return NULL;
+	return pstrdup("Have the connector write decimals as text (\"decimal.handling.mode\" \"string\"), or the schema with each message (\"schemas.enable\" \"true\").");
+}
