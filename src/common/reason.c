@@ -69,6 +69,10 @@ static const char *const sentences[SI_NREASONS] = {
 	"%s; check the security options of the server and of its owner's user mapping",
 	[SI_REASON_SCRAM] =
 	"%s; if the password is right: librdkafka older than 2.6.1 cannot use SCRAM with Kafka 4, so update it or use sasl_mechanism PLAIN over TLS",
+	[SI_REASON_TOKEN_AWAY] =
+	"%s; it is retried automatically",
+	[SI_REASON_TOKEN_REFUSED] =
+	"%s; check the options sasl_oauthbearer_... of the server, and sasl_oauthbearer_client_secret of its owner's user mapping",
 	[SI_REASON_AUTHORIZATION] =
 	"%s; in Kafka, allow the user to read and describe the topic",
 	[SI_REASON_TOPIC] =

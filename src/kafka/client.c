@@ -20,6 +20,7 @@
 #include "common/compat.h"
 #include "common/words.h"
 #include "kafka/client.h"
+#include "kafka/token.h"
 #include "storage/fd.h"
 
 /* Defaults of every client; the caller's properties may replace them. */
@@ -41,6 +42,12 @@ static const SiSetting common_fixed[] = {
 	/* no kinit by system(), which ignores SIGINT for the whole process */
 	{"sasl.kerberos.min.time.before.relogin", "0", true},
 };
+
+/* The library asks for a token; the thread that gets them does not wait for that. */
+static void
+ignore_token_refresh(rd_kafka_t *rk, const char *config, void *opaque)
+{
+}
 
 /* Add our own settings; false, and why, if the library refuses one. */
 static bool
@@ -74,9 +81,11 @@ si_client_configure(const SiSetting *defaults, int ndefaults,
 		apply_settings(conf, defaults, ndefaults, failure) &&
 		si_client_set(conf, "client.id", client_id, failure);
 	for (i = 0; ok && i < nproperties; i++)
-		ok = si_client_set(conf, properties[i].name, properties[i].value, failure);
+		ok = si_token_is_property(properties[i].name) ||
+			si_client_set(conf, properties[i].name, properties[i].value, failure);
 	ok = ok && apply_settings(conf, common_fixed, lengthof(common_fixed), failure) &&
 		apply_settings(conf, fixed, nfixed, failure);
+	rd_kafka_conf_set_oauthbearer_token_refresh_cb(conf, ignore_token_refresh);
 	if (ok)
 		return conf;
 	rd_kafka_conf_destroy(conf);

@@ -172,6 +172,7 @@ broker_error_sqlstate(SiBrokerErrorKind kind)
 	switch (kind)
 	{
 		case SI_BROKER_ERROR_AUTHENTICATION:
+		case SI_BROKER_ERROR_TOKEN_REFUSED:
 			return ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
 		case SI_BROKER_ERROR_AUTHORIZATION:
 			return ERRCODE_INSUFFICIENT_PRIVILEGE;
@@ -191,6 +192,10 @@ broker_error_reason(SiWorker *worker, SiBrokerErrorKind kind)
 		case SI_BROKER_ERROR_AUTHENTICATION:
 			return si_consumer_hint(worker->consumer, kind) ? SI_REASON_SCRAM
 				: SI_REASON_AUTHENTICATION;
+		case SI_BROKER_ERROR_TOKEN_AWAY:
+			return SI_REASON_TOKEN_AWAY;
+		case SI_BROKER_ERROR_TOKEN_REFUSED:
+			return SI_REASON_TOKEN_REFUSED;
 		case SI_BROKER_ERROR_AUTHORIZATION:
 			return SI_REASON_AUTHORIZATION;
 		case SI_BROKER_ERROR_TOPIC:
