@@ -2,7 +2,7 @@
 # The SQL tests and some TAP tests with several versions of PostgreSQL, and of
 # librdkafka beside them, and with servers that check themselves.
 #
-#   versions.sh [WHICH...]     default: 16 17 18 assertions sanitizers
+#   versions.sh [WHICH...]     default: 16 17 18 assertions sanitizers upgrade
 #
 # 16 is PyPI's package pgserver (a server without ICU and postgres_fdw), run in
 # place by run.sh; its TAP tests take the Perl modules of the installed one.
@@ -11,7 +11,8 @@
 # and takes that server.  "assertions" and "sanitizers" (of addresses and undefined
 # behaviour) are built here from the sources of the first Debian suite that has them,
 # with assertions both; the extension is built alike.  A report of a sanitizer is a
-# failure, wherever it comes from.
+# failure, wherever it comes from.  "upgrade" is pg_upgrade.sh, from 15
+# to the newest one whose sources can be had, both built here.
 #
 # Needs root, or sudo, and 5 GB in /var/tmp (or in TMPDIR); installs mmdebstrap
 # if it is not there.  Leaves nothing behind but packages and a cache; a root's
@@ -142,12 +143,13 @@ described()
 
 # ---- servers of our own
 
-# Fills the directory source with PostgreSQL's sources.
+# get_source SUITE:MAJOR...: fills the directory source with PostgreSQL's, from
+# the first of these that can be had.
 get_source()
 {
 	local entry suite dir=$work/source options
 
-	for entry in bookworm:15 forky:18 trixie:17; do
+	for entry in "$@"; do
 		suite=${entry%%:*}
 		rm -rf "$dir"
 		mkdir -p "$dir/apt/lists/partial"
@@ -170,6 +172,9 @@ build_server()
 	local dir=$1
 
 	shift
+	need_packages 'bison: command -v bison' 'flex: command -v flex' 'perl: command -v perl' \
+		'bzip2: command -v bzip2' 'zlib1g-dev: test -e /usr/include/zlib.h'
+	need_build_packages
 	(cd "$work/source" &&
 		./configure -q --prefix="$dir" --enable-cassert --enable-debug --enable-tap-tests --without-icu \
 			--without-readline CFLAGS="-O1 -g $*" LDFLAGS="$*" &&
@@ -189,15 +194,12 @@ run_own()
 
 	shift
 	: >"$work/log"
-	need_packages 'bison: command -v bison' 'flex: command -v flex' 'perl: command -v perl' \
-		'bzip2: command -v bzip2' 'zlib1g-dev: test -e /usr/include/zlib.h'
-	need_build_packages
 	# programs that build and run leak what they allocate until they end
 	export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0:log_path=$work/reports/report
 	export UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1:log_path=$work/reports/report
 	rm -rf "$work/reports" "$work/own"
 	mkdir -m 1777 "$work/reports"
-	if ! get_source || ! build_server "$work/own" "$@"; then
+	if ! get_source bookworm:15 forky:18 trixie:17 || ! build_server "$work/own" "$@"; then
 		tail -n 20 "$work/log"
 		not_to_be_had "$kind" "$began"
 		return
@@ -208,6 +210,35 @@ run_own()
 	verdict "$("$program" --version | sed 's/PostgreSQL //'), $kind" "$began"
 	unset ASAN_OPTIONS UBSAN_OPTIONS
 	rm -rf "$work/own" "$work/source"
+}
+
+# run_upgrade: pg_upgrade from one server built here to another.  Not from the
+# installed one: a suite's security update may come before the newer version's, without
+# which pg_upgrade does not work.
+run_upgrade()
+{
+	local began=$SECONDS
+
+	: >"$work/log"
+	rm -rf "$work/own" "$work/newer"
+	if ! get_source bookworm:15 || ! build_server "$work/own" ||
+		! get_source forky:18 trixie:17 || ! build_server "$work/newer"; then
+		tail -n 20 "$work/log"
+		not_to_be_had upgrade "$began"
+		return
+	fi
+	good=0
+	bad=1
+	PG_CONFIG=$work/own/bin/pg_config bash "$STREAM_INGEST_TOP/test/pg_upgrade.sh" "$work/newer/bin/pg_config" \
+		>"$work/log" 2>&1 || true
+	if [[ $(tail -n 1 "$work/log") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+		good=${BASH_REMATCH[1]}
+		bad=${BASH_REMATCH[2]}
+	fi
+	[ "$bad" -eq 0 ] || tail -n 40 "$work/log"
+	verdict "$("$work/newer/bin/pg_config" --version | sed 's/PostgreSQL //'), from $("$work/own/bin/pg_config" --version |
+		sed 's/PostgreSQL //')" "$began"
+	rm -rf "$work/own" "$work/newer" "$work/source"
 }
 
 finish()
@@ -224,10 +255,10 @@ if [ "$(id -u)" -ne 0 ]; then
 	as_root env TAP_FILES="${tap_files[*]}" TMPDIR="${TMPDIR:-/var/tmp}" bash "${BASH_SOURCE[0]}" "$@"
 	exit
 fi
-[ $# -gt 0 ] || set -- 16 17 18 assertions sanitizers
+[ $# -gt 0 ] || set -- 16 17 18 assertions sanitizers upgrade
 for major in "$@"; do
 	case $major in
-		16 | 17 | 18 | 19 | assertions | sanitizers) ;;
+		16 | 17 | 18 | 19 | assertions | sanitizers | upgrade) ;;
 		*) sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 	esac
 done
@@ -252,6 +283,7 @@ for major in "$@"; do
 		sanitizers)
 			run_own sanitizers -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 			;;
+		upgrade) run_upgrade ;;
 	esac
 done
 echo "$passed passed, $failed failed"

@@ -74,7 +74,7 @@ extern uint64 si_fixed_sql_read(SiFixedSql *statement, Datum *values, const char
  * Throw, between begin and end, because a statement did not write or delete
  * what it had to: a trigger or a rule on that table of ours suppressed it.
  */
-extern void si_fixed_sql_suppressed(SiFixedSql *statement, const char *table) pg_attribute_noreturn();
+extern void si_fixed_sql_suppressed(SiFixedSql *statement, const char *table) __attribute__((noreturn));
 
 /* Begin, run and end, for a statement of which only that number is wanted. */
 extern uint64 si_fixed_sql_execute(SiFixedSql *statement, Datum *values, const char *nulls);

@@ -61,9 +61,9 @@ sub is_an_exact_copy
 		q{SELECT stream_ingest.enable('s'); SELECT stream_ingest.enable('gappy')});
 	ends_exact($server, $database, $what);
 	is( $server->safe_psql($database,
-			q{SELECT (SELECT count(DISTINCT id) = count(*) AND max(id) <= (SELECT last_value FROM stream_ingest.dead_letter_id_seq) FROM stream_ingest.dead_letter)
-				AND (SELECT max(id) <= (SELECT last_value FROM stream_ingest.gap_id_seq) FROM stream_ingest.gap)
-				AND (SELECT max(id) <= (SELECT last_value FROM stream_ingest.subscription_id_seq) FROM stream_ingest.subscription)}),
+			q{SELECT (SELECT count(DISTINCT id) = count(*) AND max(id) < nextval('stream_ingest.dead_letter_id_seq') FROM stream_ingest.dead_letter)
+				AND (SELECT max(id) < nextval('stream_ingest.gap_id_seq') FROM stream_ingest.gap)
+				AND (SELECT max(id) < nextval('stream_ingest.subscription_id_seq') FROM stream_ingest.subscription)}),
 		't', "$what: the sequences came along");
 	is( $server->safe_psql($database,
 			q{SELECT stream_ingest.create_subscription('third', 'kafka', 'gappy', 'g', enabled => false);
