@@ -120,6 +120,9 @@ static const char *const sentences[SI_NREASONS] = {
 	[SI_REASON_NO_WATERMARKS] =
 	"the lag of %d of %d partitions is not known: all %d places of stream_ingest.max_partitions are in use",
 
+	[SI_REASON_TLS_FILES] =
+	"a file of certificates or keys has changed and cannot be used: %s; the old connection stays until the file is corrected",
+
 	[SI_REASON_NO_PARTITION] =
 	"there are more workers than partitions",
 };

@@ -84,6 +84,9 @@ typedef enum SiReason
 	SI_REASON_NO_ANSWER,		/* %ld: for how many seconds */
 	SI_REASON_NO_WATERMARKS,	/* %d: max_partitions */
 
+	/* nothing is wrong yet; %s: librdkafka's words */
+	SI_REASON_TLS_FILES,
+
 	/* nothing is wrong */
 	SI_REASON_NO_PARTITION,
 

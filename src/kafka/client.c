@@ -20,7 +20,6 @@
 #include "common/compat.h"
 #include "common/words.h"
 #include "kafka/client.h"
-#include "kafka/token.h"
 #include "storage/fd.h"
 
 /* Defaults of every client; the caller's properties may replace them. */
@@ -42,6 +41,14 @@ static const SiSetting common_fixed[] = {
 	/* no kinit by system(), which ignores SIGINT for the whole process */
 	{"sasl.kerberos.min.time.before.relogin", "0", true},
 };
+
+/* Does our own client of token endpoints (token.h) read this property? */
+static bool
+is_for_tokens(const char *name)
+{
+	return strncmp(name, "sasl.oauthbearer.", strlen("sasl.oauthbearer.")) == 0 ||
+		strncmp(name, "https.", strlen("https.")) == 0;
+}
 
 /* The library asks for a token; the thread that gets them does not wait for that. */
 static void
@@ -81,7 +88,7 @@ si_client_configure(const SiSetting *defaults, int ndefaults,
 		apply_settings(conf, defaults, ndefaults, failure) &&
 		si_client_set(conf, "client.id", client_id, failure);
 	for (i = 0; ok && i < nproperties; i++)
-		ok = si_token_is_property(properties[i].name) ||
+		ok = is_for_tokens(properties[i].name) ||
 			si_client_set(conf, properties[i].name, properties[i].value, failure);
 	ok = ok && apply_settings(conf, common_fixed, lengthof(common_fixed), failure) &&
 		apply_settings(conf, fixed, nfixed, failure);

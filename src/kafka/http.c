@@ -109,6 +109,9 @@ set_protocol(CURL *curl)
 	done = curl_easy_setopt(curl, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS) == CURLE_OK;
 #endif
 #if LIBCURL_VERSION_NUM >= 0x075700
+	/* a file of CAs may be replaced */
+	(void) curl_easy_setopt(curl, CURLOPT_CA_CACHE_TIMEOUT, 60L);
+
 	/* nor does it wait for the thread that looks up a name */
 	done &= curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK;
 #endif

@@ -89,17 +89,6 @@ struct SiToken
 	SiBrokerError news;
 };
 
-bool
-si_token_is_property(const char *name)
-{
-	for (int i = 0; i < NTEXTS; i++)
-	{
-		if (strcmp(name, property_names[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* ---- the thread ---- */
 
 /* May requests end? */

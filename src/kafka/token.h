@@ -8,7 +8,7 @@
  * (librdkafka could do this itself only if built with libcurl, which Debian's is not.)
  * The endpoint is given by properties of the client, which this module alone reads.
  *
- * Called by client, consumer and producer.
+ * Called by consumer and producer.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -23,9 +23,6 @@
 struct rd_kafka_s;
 
 typedef struct SiToken SiToken;
-
-/* Is this property ours, and not librdkafka's? */
-extern bool si_token_is_property(const char *name);
 
 /*
  * Do the properties want tokens?  Then *token is a source that does not run yet.

@@ -49,6 +49,8 @@ si_worker_set_state(SiWorker *worker, SiState state, const char *reason)
 	char		told[SI_REASON_LEN];
 	bool		changed;
 
+	if (reason == NULL && is_well(state) && worker->tls_files_unusable)
+		reason = si_reason(SI_REASON_TLS_FILES, si_tls_files_words(worker->tls_files));
 	si_reason_put(told, reason ? reason : "");
 	worker->streaming = (state == SI_STATE_STREAMING);
 	si_slots_lock(LW_EXCLUSIVE);
