@@ -21,11 +21,11 @@ OBJS_format = ahead avro_document avro_meaning avro_program avro_read \
 	proto_read proto_scalar proto_schema proto_text proto_token schema_cache \
 	schema_id schema_store text_rest transcode unavailable value_text
 OBJS_kafka = broker_error client committer consumer consumer_events \
-	consumer_fetch held helper lookup producer registry registry_answer \
-	registry_http side_thread
+	consumer_fetch held helper http lookup producer registry registry_answer \
+	registry_http side_thread tls_files token token_answer
 OBJS_options = document insert_mode nearest option_positions option_records \
 	option_schema option_types options property property_table registry_options \
-	server_options
+	server_options token_options url
 OBJS_shmem = crash_count lock_wait slots
 OBJS_catalog = count_changes dead_letter event fixed_sql position \
 	position_judge progress session settings subscription_columns subscriptions \

@@ -102,6 +102,22 @@ ALTER SERVER si_plain OPTIONS (ADD reconnect_backoff_max_ms '60001');
 ALTER SERVER si_plain OPTIONS (ADD sasl_mechanism 'plain');
 ALTER SERVER si_plain OPTIONS (ADD sasl_mechanism 'GSSAPI');
 ALTER SERVER si_plain OPTIONS (ADD sasl_mechanism 'OAUTHBEARER');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_token_endpoint_url 'file:///etc/passwd');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_token_endpoint_url 'https://app:secret@idp.example/token');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_token_endpoint_url 'https://idp.example/to ken');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_method 'default');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_extensions 'auth=x');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_extensions 'logicalCluster');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_extensions 'a=b,c1=d');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_client_secret 's3cret');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_client_id '');
+ALTER SERVER si_plain OPTIONS (ADD https_ca_pem '/etc/ssl/ca.pem');
+ALTER SERVER si_plain OPTIONS (ADD sasl_mechanism 'OAUTHBEARER',
+  ADD sasl_oauthbearer_token_endpoint_url 'https://idp.example/token?policy=a', ADD sasl_oauthbearer_client_id 'app',
+  ADD sasl_oauthbearer_scope 'kafka', ADD sasl_oauthbearer_extensions 'logicalCluster=lkc-1,identityPoolId=pool-1');
+ALTER SERVER si_plain OPTIONS (DROP sasl_oauthbearer_token_endpoint_url);
+ALTER SERVER si_plain OPTIONS (DROP sasl_mechanism, DROP sasl_oauthbearer_token_endpoint_url,
+  DROP sasl_oauthbearer_client_id, DROP sasl_oauthbearer_scope, DROP sasl_oauthbearer_extensions);
 ALTER SERVER si_plain OPTIONS (ADD ssl_ca_pem '/etc/ssl/ca.pem');
 ALTER SERVER si_plain OPTIONS (SET group_prefix 'team a.');
 ALTER SERVER si_plain OPTIONS (SET bootstrap_servers '');
@@ -125,7 +141,8 @@ ALTER SERVER si_plain OPTIONS (ADD "ssl.engine.location" '/tmp/evil.so');
 ALTER SERVER si_plain OPTIONS (ADD ssl_providers 'legacy');
 ALTER SERVER si_plain OPTIONS (ADD sasl_kerberos_kinit_cmd 'touch /tmp/evil');
 ALTER SERVER si_plain OPTIONS (ADD "sasl.kerberos.principal" 'a; touch /tmp/evil');
-ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_token_endpoint_url 'http://localhost/');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_config 'principal=admin');
+ALTER SERVER si_plain OPTIONS (ADD enable_sasl_oauthbearer_unsecure_jwt 'true');
 ALTER SERVER si_plain OPTIONS (ADD metadata_broker_list 'broker1');
 ALTER SERVER si_plain OPTIONS (ADD group_id 'mine');
 ALTER SERVER si_plain OPTIONS (ADD client_id 'two words');

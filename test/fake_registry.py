@@ -119,13 +119,18 @@ def end_with_parent():
     os._exit(0)
 
 
-server = Server(("127.0.0.1", 0), Handler)
-if len(sys.argv) > 2:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(sys.argv[2], sys.argv[3])
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-threading.Thread(target=end_with_parent, daemon=True).start()
-with open(path_of("port.new"), "w", encoding="utf-8") as port:
-    port.write(str(server.server_address[1]))
-os.rename(path_of("port.new"), path_of("port"))
-server.serve_forever()
+def serve(handler):
+    server = Server(("127.0.0.1", 0), handler)
+    if len(sys.argv) > 2:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[2], sys.argv[3])
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    with open(path_of("port.new"), "w", encoding="utf-8") as port:
+        port.write(str(server.server_address[1]))
+    os.rename(path_of("port.new"), path_of("port"))
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    serve(Handler)

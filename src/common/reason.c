@@ -69,6 +69,10 @@ static const char *const sentences[SI_NREASONS] = {
 	"%s; check the security options of the server and of its owner's user mapping",
 	[SI_REASON_SCRAM] =
 	"%s; if the password is right: librdkafka older than 2.6.1 cannot use SCRAM with Kafka 4, so update it or use sasl_mechanism PLAIN over TLS",
+	[SI_REASON_TOKEN_AWAY] =
+	"%s; it is retried automatically",
+	[SI_REASON_TOKEN_REFUSED] =
+	"%s; check the options sasl_oauthbearer_... of the server, and sasl_oauthbearer_client_secret of its owner's user mapping",
 	[SI_REASON_AUTHORIZATION] =
 	"%s; in Kafka, allow the user to read and describe the topic",
 	[SI_REASON_TOPIC] =
@@ -115,6 +119,9 @@ static const char *const sentences[SI_NREASONS] = {
 	"the lag of %d of %d partitions is not known: the brokers have not answered for %ld seconds",
 	[SI_REASON_NO_WATERMARKS] =
 	"the lag of %d of %d partitions is not known: all %d places of stream_ingest.max_partitions are in use",
+
+	[SI_REASON_TLS_FILES] =
+	"a file of certificates or keys has changed and cannot be used: %s; the old connection stays until the file is corrected",
 
 	[SI_REASON_NO_PARTITION] =
 	"there are more workers than partitions",

@@ -52,6 +52,8 @@ typedef enum SiReason
 	SI_REASON_BROKER,
 	SI_REASON_AUTHENTICATION,
 	SI_REASON_SCRAM,
+	SI_REASON_TOKEN_AWAY,		/* %s: our words */
+	SI_REASON_TOKEN_REFUSED,	/* %s: our words */
 	SI_REASON_AUTHORIZATION,
 	SI_REASON_TOPIC,
 
@@ -81,6 +83,9 @@ typedef enum SiReason
 	/* nothing is wrong, but the lag is not known; %d, %d: of how many */
 	SI_REASON_NO_ANSWER,		/* %ld: for how many seconds */
 	SI_REASON_NO_WATERMARKS,	/* %d: max_partitions */
+
+	/* nothing is wrong yet; %s: librdkafka's words */
+	SI_REASON_TLS_FILES,
 
 	/* nothing is wrong */
 	SI_REASON_NO_PARTITION,

@@ -119,11 +119,13 @@ si_connection_check_broker_error(SiConnection *connection, const SiBrokerError *
 		case SI_BROKER_ERROR_NONE:
 		case SI_BROKER_ERROR_TIMEOUT:
 		case SI_BROKER_ERROR_CONNECTION:
+		case SI_BROKER_ERROR_TOKEN_AWAY:
 			/* librdkafka tries again */
 			strlcpy(connection->broker_error, broker_error->words,
 					sizeof(connection->broker_error));
 			return;
 		case SI_BROKER_ERROR_AUTHENTICATION:
+		case SI_BROKER_ERROR_TOKEN_REFUSED:
 			ereport(ERROR,
 					(errcode(ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION),
 					 errmsg("Kafka server \"%s\" does not accept the connection: %s",

@@ -104,6 +104,7 @@ set_properties(SiDestination *destination, const SiServerProperties *properties)
 		copy[i].name = pstrdup(properties->properties[i].name);
 		copy[i].value = pstrdup(properties->properties[i].value);
 	}
+	destination->tls_files = si_tls_files_note(copy, properties->nproperties);
 	MemoryContextSwitchTo(old);
 	destination->properties = copy;
 	destination->nproperties = properties->nproperties;
@@ -163,12 +164,22 @@ si_destination_find(const char *name, bool sweep)
 	return destination;
 }
 
+/* Were certificates or keys replaced?  Asked while nothing is being sent. */
+static bool
+has_new_tls_files(const SiDestination *destination)
+{
+	return destination->tls_files != NULL && !destination->sending &&
+		si_tls_files_check(destination->tls_files) == SI_TLS_FILES_NEW;
+}
+
 void
 si_destination_open(SiDestination *destination)
 {
-	if (destination->producer != NULL && si_producer_usable(destination->producer))
+	if (destination->producer != NULL && si_producer_usable(destination->producer) &&
+		!has_new_tls_files(destination))
 		return;
 	si_destination_close(destination);
+	si_tls_files_note_again(destination->tls_files);
 	destination->producer =
 		si_producer_open(destination->properties, destination->nproperties,
 						 psprintf("stream_ingest/%s", get_database_name(MyDatabaseId)));

@@ -18,6 +18,7 @@
 #define SI_DESTINATION_H
 
 #include "kafka/producer.h"
+#include "kafka/tls_files.h"
 #include "options/server_options.h"
 
 /* Where messages go: a server, as a mapped user sees it. */
@@ -29,6 +30,7 @@ typedef struct SiDestination
 	MemoryContext context;		/* of this struct and the properties */
 	int			nproperties;
 	SiProperty *properties;
+	SiTlsFiles *tls_files;		/* that it was opened with; NULL: none */
 	SiProducer *producer;		/* NULL until needed, and after a failure */
 	bool		sending;		/* in the running round */
 	struct SiDestination *next;
@@ -45,7 +47,10 @@ extern SiDestination *si_destinations;
  */
 extern SiDestination *si_destination_find(const char *name, bool sweep);
 
-/* Open its producer, unless there is one that has not failed meanwhile. */
+/*
+ * Open its producer, unless there is one that has not failed meanwhile, and whose files
+ * of certificates and keys are not replaced.
+ */
 extern void si_destination_open(SiDestination *destination);
 
 /* Close its producer; messages that were not sent are discarded. */

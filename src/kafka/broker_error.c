@@ -176,16 +176,47 @@ si_broker_error_note_failure(SiBrokerErrors *errors, int err, const char *words)
 		broker_error.kind = SI_BROKER_ERROR_AUTHENTICATION;
 
 	pthread_mutex_lock(&errors->lock);
+	if (err == RD_KAFKA_RESP_ERR__AUTHENTICATION || err == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED)
+	{
+		errors->refused_token = true;
+		if (errors->token_failure.kind != SI_BROKER_ERROR_NONE)
+			broker_error = errors->token_failure;
+	}
 	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
 	{
 		if (errors->last_failure.kind != SI_BROKER_ERROR_NONE)
 			broker_error = errors->last_failure;
 	}
-	else if (broker_error.kind <= SI_BROKER_ERROR_AUTHENTICATION)
+	else if (broker_error.kind <= SI_BROKER_ERROR_TOKEN_REFUSED)
 		errors->last_failure = broker_error;
 	pthread_mutex_unlock(&errors->lock);
 
 	si_broker_error_note(errors, broker_error.kind, broker_error.words);
+}
+
+void
+si_broker_error_note_token(SiBrokerErrors *errors, const SiBrokerError *news)
+{
+	pthread_mutex_lock(&errors->lock);
+	if (news->kind != SI_BROKER_ERROR_NONE ||
+		errors->last_failure.kind == errors->token_failure.kind)
+		errors->last_failure = *news;
+	errors->token_failure = *news;
+	pthread_mutex_unlock(&errors->lock);
+	if (news->kind != SI_BROKER_ERROR_NONE)
+		si_broker_error_note(errors, news->kind, news->words);
+}
+
+bool
+si_broker_error_take_refusal(SiBrokerErrors *errors)
+{
+	bool		refused;
+
+	pthread_mutex_lock(&errors->lock);
+	refused = errors->refused_token;
+	errors->refused_token = false;
+	pthread_mutex_unlock(&errors->lock);
+	return refused;
 }
 
 void

@@ -25,6 +25,9 @@ typedef struct SiBrokerErrors
 	pthread_mutex_t lock;
 	SiBrokerError gravest;		/* until it is taken */
 	SiBrokerError last_failure; /* of a connection, until data is read */
+	SiBrokerError token_failure;	/* why there is no new token; NONE: there
+									 * is */
+	bool		refused_token;	/* or another credential, until taken */
 	const char *refused_certificate;	/* why, until the handshake has failed */
 	int64		throttled_until;	/* in milliseconds of CLOCK_MONOTONIC */
 } SiBrokerErrors;
@@ -50,6 +53,15 @@ extern void si_broker_error_note_failure(SiBrokerErrors *errors, int err, const 
  * a reason, is then reported with it.  Called by the library's threads.
  */
 extern void si_broker_error_note_certificate(SiBrokerErrors *errors, int x509_error);
+
+/*
+ * Note that there is no new token, which then explains why brokers refuse the old
+ * one; or, with kind NONE, that there is one.
+ */
+extern void si_broker_error_note_token(SiBrokerErrors *errors, const SiBrokerError *news);
+
+/* Has a broker refused our credentials since the last call? */
+extern bool si_broker_error_take_refusal(SiBrokerErrors *errors);
 
 /*
  * The same for an error line of the library's log.  Ignored while a failed

@@ -42,6 +42,20 @@ static const SiSetting common_fixed[] = {
 	{"sasl.kerberos.min.time.before.relogin", "0", true},
 };
 
+/* Does our own client of token endpoints (token.h) read this property? */
+static bool
+is_for_tokens(const char *name)
+{
+	return strncmp(name, "sasl.oauthbearer.", strlen("sasl.oauthbearer.")) == 0 ||
+		strncmp(name, "https.", strlen("https.")) == 0;
+}
+
+/* The library asks for a token; the thread that gets them does not wait for that. */
+static void
+ignore_token_refresh(rd_kafka_t *rk, const char *config, void *opaque)
+{
+}
+
 /* Add our own settings; false, and why, if the library refuses one. */
 static bool
 apply_settings(rd_kafka_conf_t *conf, const SiSetting *settings, int n, SiClientFailure *failure)
@@ -74,9 +88,11 @@ si_client_configure(const SiSetting *defaults, int ndefaults,
 		apply_settings(conf, defaults, ndefaults, failure) &&
 		si_client_set(conf, "client.id", client_id, failure);
 	for (i = 0; ok && i < nproperties; i++)
-		ok = si_client_set(conf, properties[i].name, properties[i].value, failure);
+		ok = is_for_tokens(properties[i].name) ||
+			si_client_set(conf, properties[i].name, properties[i].value, failure);
 	ok = ok && apply_settings(conf, common_fixed, lengthof(common_fixed), failure) &&
 		apply_settings(conf, fixed, nfixed, failure);
+	rd_kafka_conf_set_oauthbearer_token_refresh_cb(conf, ignore_token_refresh);
 	if (ok)
 		return conf;
 	rd_kafka_conf_destroy(conf);

@@ -31,6 +31,7 @@
 #include "kafka/consumer.h"
 #include "kafka/held.h"
 #include "kafka/helper.h"
+#include "kafka/token.h"
 
 /* Our defaults; the caller's properties may replace them. */
 static const SiSetting default_settings[] = {
@@ -162,7 +163,7 @@ watch_queue(SiConsumer *consumer, rd_kafka_queue_t *queue, bool on)
 
 /* ---- opening and closing ---- */
 
-/* Free the struct, its descriptor, and the helper unless that was started. */
+/* Free the struct, its descriptor, and helper and token unless they were started. */
 static void
 free_consumer(SiConsumer *consumer)
 {
@@ -170,23 +171,26 @@ free_consumer(SiConsumer *consumer)
 		si_client_close_fd(consumer->fd);
 	if (consumer->helper != NULL)
 		si_helper_free(consumer->helper);
+	si_token_free(consumer->token);
 	free(consumer->topic);
 	free(consumer);
 }
 
-/* Allocate the struct and its descriptor; NULL on failure. */
+/* Allocate the struct and its descriptor; NULL on failure.  The token is its own. */
 static SiConsumer *
-create_consumer(const char *topic, bool want_headers, SiClientFailure *failure)
+create_consumer(const char *topic, bool want_headers, SiToken *token, SiClientFailure *failure)
 {
 	SiConsumer *consumer = calloc(1, sizeof(SiConsumer));
 
 	if (consumer == NULL)
 	{
+		si_token_free(token);
 		failure->sqlstate = ERRCODE_OUT_OF_MEMORY;
 		strlcpy(failure->words, "out of memory", sizeof(failure->words));
 		return NULL;
 	}
 	consumer->want_headers = want_headers;
+	consumer->token = token;
 	si_held_init(&consumer->held);
 	consumer->topic = strdup(topic);
 	consumer->fd = consumer->topic != NULL ? si_client_open_fd() : -1;
@@ -257,12 +261,24 @@ close_queues(SiConsumer *consumer)
 	si_committer_destroy(&consumer->committer);
 }
 
-/* False, and why, if the thread cannot be created. */
+/* False, and why, if a thread cannot be created. */
 static bool
-start_helper(SiConsumer *consumer, SiClientFailure *failure)
+start_threads(SiConsumer *consumer, SiClientFailure *failure)
 {
-	int			rc = si_helper_start(consumer->helper, consumer->rk);
+	int			rc = 0;
 
+	if (consumer->token != NULL)
+		rc = si_token_start(consumer->token, consumer->rk, consumer->fd);
+	if (rc == 0)
+	{
+		rc = si_helper_start(consumer->helper, consumer->rk);
+		if (rc != 0 && consumer->token != NULL)
+		{
+			si_token_end(consumer->token);
+			si_token_await(consumer->token, 0);
+			consumer->token = NULL;
+		}
+	}
 	if (rc == 0)
 		return true;
 	failure->sqlstate = ERRCODE_INSUFFICIENT_RESOURCES;
@@ -278,13 +294,19 @@ si_consumer_open(const SiProperty *properties, int nproperties,
 {
 	SiClientFailure failure = {0};
 	SiConsumer *consumer;
+	SiToken    *token;
 	rd_kafka_conf_t *conf;
 
+	if (!si_token_create(properties, nproperties, &token, &failure))
+		si_client_report_failure(&failure, "consumer");
 	conf = make_configuration(properties, nproperties, group_id, client_id,
 							  &failure);
 	if (conf == NULL)
+	{
+		si_token_free(token);
 		si_client_report_failure(&failure, "consumer");
-	consumer = create_consumer(topic, want_headers, &failure);
+	}
+	consumer = create_consumer(topic, want_headers, token, &failure);
 	if (consumer == NULL || !create_handle(consumer, conf, &failure))
 	{
 		rd_kafka_conf_destroy(conf);
@@ -294,7 +316,7 @@ si_consumer_open(const SiProperty *properties, int nproperties,
 	}
 	open_queues(consumer);
 	find_low_water(consumer);
-	if (!start_helper(consumer, &failure))
+	if (!start_threads(consumer, &failure))
 	{
 		close_queues(consumer);
 		/* nothing was ever assigned: this takes milliseconds */
@@ -313,11 +335,20 @@ bool
 si_consumer_close(SiConsumer *consumer, int timeout_ms)
 {
 	SiHelper   *helper = consumer->helper;
+	SiToken    *token = consumer->token;
+	int64		until = si_client_now_ms() + timeout_ms;
+	bool		ended;
 
+	if (token != NULL)
+		si_token_end(token);
 	si_held_destroy(&consumer->held);
 	close_queues(consumer);
 	consumer->helper = NULL;
+	consumer->token = NULL;
 	si_helper_end(helper);
 	free_consumer(consumer);
-	return si_helper_await(helper, timeout_ms);
+	ended = si_helper_await(helper, timeout_ms);
+	if (token != NULL)
+		si_token_await(token, Max(until - si_client_now_ms(), 0));
+	return ended;
 }

@@ -55,6 +55,7 @@ typedef struct SiConsumer
 	 * open:
 	 */
 	struct rd_kafka_s *rk;
+	struct SiToken *token;		/* NULL unless it authenticates by tokens */
 	struct rd_kafka_queue_s *messages;
 	struct rd_kafka_queue_s *events;
 	struct rd_kafka_queue_s *logs;

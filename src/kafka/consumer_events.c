@@ -23,6 +23,7 @@
 #include "kafka/committer.h"
 #include "kafka/consumer.h"
 #include "kafka/helper.h"
+#include "kafka/token.h"
 
 /* The only way in which the library reports an assigned partition as missing. */
 static void
@@ -85,6 +86,19 @@ note_log(SiConsumer *consumer, rd_kafka_event_t *event)
 	si_broker_error_note_log(si_helper_broker_errors(consumer->helper), text);
 }
 
+/* Take what there is to know of the token; one that brokers refuse is replaced. */
+static void
+serve_token(SiConsumer *consumer)
+{
+	SiBrokerErrors *errors = si_helper_broker_errors(consumer->helper);
+	SiBrokerError news;
+
+	if (si_token_news(consumer->token, &news))
+		si_broker_error_note_token(errors, &news);
+	if (si_broker_error_take_refusal(errors))
+		si_token_renew(consumer->token);
+}
+
 void
 si_consumer_serve_events(SiConsumer *consumer)
 {
@@ -106,6 +120,8 @@ si_consumer_serve_events(SiConsumer *consumer)
 			note_log(consumer, event);
 		rd_kafka_event_destroy(event);
 	}
+	if (consumer->token != NULL)
+		serve_token(consumer);
 }
 
 bool

@@ -33,6 +33,7 @@
 #include "common/words.h"
 #include "kafka/client.h"
 #include "kafka/producer.h"
+#include "kafka/token.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/timestamp.h"
@@ -68,6 +69,7 @@ struct SiProducer
 {
 	rd_kafka_t *rk;
 	rd_kafka_queue_t *events;
+	SiToken    *token;			/* NULL unless it authenticates by tokens */
 	int			fd;
 	int64		outstanding;
 
@@ -143,12 +145,31 @@ create_handle(SiProducer *producer, const SiProperty *properties, int npropertie
 	return true;
 }
 
+/* Start to get tokens, if they are needed; false, and why, on failure. */
+static bool
+start_token(SiProducer *producer, SiClientFailure *failure)
+{
+	int			rc = 0;
+
+	if (producer->token != NULL)
+		rc = si_token_start(producer->token, producer->rk, producer->fd);
+	if (rc == 0)
+		return true;
+	failure->sqlstate = ERRCODE_INSUFFICIENT_RESOURCES;
+	failure->error_number = rc;
+	strlcpy(failure->words, "could not create thread", sizeof(failure->words));
+	rd_kafka_queue_destroy(producer->events);
+	rd_kafka_destroy(producer->rk);
+	return false;
+}
+
 SiProducer *
 si_producer_open(const SiProperty *properties, int nproperties, const char *client_id)
 {
 	static bool registered = false;
 	SiClientFailure failure = {0};
 	SiProducer *producer;
+	SiToken    *token;
 
 	if (!registered)
 	{
@@ -157,11 +178,17 @@ si_producer_open(const SiProperty *properties, int nproperties, const char *clie
 	}
 	reap_producers();
 
+	if (!si_token_create(properties, nproperties, &token, &failure))
+		si_client_report_failure(&failure, "producer");
 	producer = calloc(1, sizeof(SiProducer));
 	if (producer == NULL)
+	{
+		si_token_free(token);
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
+	}
+	producer->token = token;
 	producer->fd = si_client_open_fd();
 	if (producer->fd < 0)
 	{
@@ -169,7 +196,8 @@ si_producer_open(const SiProperty *properties, int nproperties, const char *clie
 		failure.sqlstate = ERRCODE_INSUFFICIENT_RESOURCES;
 		strlcpy(failure.words, "could not create event descriptor", sizeof(failure.words));
 	}
-	else if (create_handle(producer, properties, nproperties, client_id, &failure))
+	else if (create_handle(producer, properties, nproperties, client_id, &failure) &&
+			 start_token(producer, &failure))
 	{
 		producer->next = producers;
 		producers = producer;
@@ -177,6 +205,7 @@ si_producer_open(const SiProperty *properties, int nproperties, const char *clie
 	}
 	else
 		si_client_close_fd(producer->fd);
+	si_token_free(producer->token);
 	free(producer);
 	si_client_report_failure(&failure, "producer");
 }
@@ -297,6 +326,22 @@ note_reports(SiProducer *producer, rd_kafka_event_t *event)
 	}
 }
 
+/*
+ * Why there is no token.  One that does not come for now only explains why messages
+ * time out.
+ */
+static void
+serve_token(SiProducer *producer)
+{
+	SiBrokerError news;
+
+	if (!si_token_news(producer->token, &news) || news.kind == SI_BROKER_ERROR_NONE)
+		return;
+	if (news.kind == SI_BROKER_ERROR_TOKEN_REFUSED)
+		note_failure(producer, RD_KAFKA_RESP_ERR__AUTHENTICATION, NULL, news.words);
+	strlcpy(producer->broker_error, news.words, sizeof(producer->broker_error));
+}
+
 /* Take up all events.  (All that logs tell comes as an error, too.) */
 static void
 serve_events(SiProducer *producer)
@@ -312,6 +357,8 @@ serve_events(SiProducer *producer)
 			note_error(producer, event);
 		rd_kafka_event_destroy(event);
 	}
+	if (producer->token != NULL)
+		serve_token(producer);
 }
 
 bool
@@ -402,12 +449,18 @@ si_producer_discard(SiProducer *producer)
 		return;
 	producer->closing = true;
 	producer->failed = true;
+	if (producer->token != NULL)
+		si_token_end(producer->token);
 	(void) rd_kafka_purge(producer->rk, RD_KAFKA_PURGE_F_QUEUE |
 						  RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
 	rd_kafka_queue_io_event_enable(producer->events, -1, &one, sizeof(one));
 	rd_kafka_queue_destroy(producer->events);
 	si_client_close_fd(producer->fd);
 	producer->fd = -1;
+
+	if (producer->token != NULL)
+		si_token_await(producer->token, 0);
+	producer->token = NULL;
 
 	/* without a thread the handle leaks, which is better than hanging */
 	producer->has_closer = (si_thread_start(&producer->closer, closer_main,

@@ -12,20 +12,12 @@
 #ifndef SI_REGISTRY_ANSWER_H
 #define SI_REGISTRY_ANSWER_H
 
+#include "kafka/http.h"
 #include "kafka/registry_values.h"
 
 /* The largest answer that is read: a schema of 4 MB, escaped as JSON. */
 #define SI_REGISTRY_MAX_BODY	((size_t) 8 * 1024 * 1024)
 #define SI_REGISTRY_MAX_SCHEMA	((size_t) 4 * 1024 * 1024)
-
-typedef struct SiHttpAnswer
-{
-	long		status;
-	const char *content_type;	/* or NULL */
-	const char *body;
-	size_t		body_len;
-	long		retry_after_s;	/* 0: none */
-} SiHttpAnswer;
 
 /* Fill in the outcome for answer->id, whose schema is expected to be of that type. */
 extern void si_registry_read_answer(const SiHttpAnswer *http, bool apicurio, const char *type,

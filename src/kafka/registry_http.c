@@ -1,12 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * registry_http.c
- *	  HTTP requests to a schema registry: the only file that uses libcurl.
- *
- * The thread that libcurl makes to look up a name is born in the caller's, which has
- * all signals blocked, and so it has them blocked, too.  A request that must end early is
- * ended by its progress callback, which libcurl calls about once a second also while
- * it waits for a name.
+ *	  HTTP requests to a schema registry.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -14,21 +9,11 @@
  */
 #include "postgres.h"
 
+#include "kafka/http.h"
 #include "kafka/registry_answer.h"
 #include "kafka/registry_http.h"
 
-#ifdef SI_SCHEMA_REGISTRY
-
-#include <curl/curl.h>
-
-#if LIBCURL_VERSION_NUM < 0x074D00
-#error "stream_ingest needs libcurl 7.77 or newer (CURLOPT_CAINFO_BLOB)"
-#endif
-
 #define URL_ROOM		4096
-
-/* A connection may take this part of the time for an answer. */
-#define CONNECT_PART	3
 
 struct SiRegistryHttp
 {
@@ -39,179 +24,10 @@ struct SiRegistryHttp
 	char	   *type;
 	bool		(*cancelled) (void *arg);
 	void	   *arg;
-	CURL	   *curl;
-	char	   *body;
-	size_t		body_len;
-	size_t		body_room;
-	bool		body_too_large;
+	SiHttp	   *http;
 };
 
 /* ---- a request ---- */
-
-/* libcurl's callback for bytes of the body. */
-static size_t
-take_body(char *data, size_t size, size_t n, void *arg)
-{
-	SiRegistryHttp *http = arg;
-	size_t		needed = http->body_len + size * n;
-
-	if (needed > SI_REGISTRY_MAX_BODY)
-	{
-		http->body_too_large = true;
-		return 0;
-	}
-	if (needed > http->body_room)
-	{
-		size_t		room = Max(needed, http->body_room * 2);
-		char	   *larger = realloc(http->body, room);
-
-		if (larger == NULL)
-			return 0;
-		http->body = larger;
-		http->body_room = room;
-	}
-	memcpy(http->body + http->body_len, data, size * n);
-	http->body_len = needed;
-	return size * n;
-}
-
-/* libcurl's callback for progress: not 0 ends the request. */
-static int
-check_cancelled(void *arg, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up)
-{
-	SiRegistryHttp *http = arg;
-
-	return http->cancelled(http->arg);
-}
-
-static bool
-set_text(CURL *curl, CURLoption option, const char *value)
-{
-	return value == NULL || curl_easy_setopt(curl, option, value) == CURLE_OK;
-}
-
-/* The text of a certificate or key, which libcurl does not copy. */
-static bool
-set_blob(CURL *curl, CURLoption option, const char *text)
-{
-	struct curl_blob blob;
-
-	if (text == NULL)
-		return true;
-	blob.data = unconstify(char *, text);
-	blob.len = strlen(text);
-	blob.flags = CURL_BLOB_NOCOPY;
-	return curl_easy_setopt(curl, option, &blob) == CURLE_OK;
-}
-
-/* Only HTTP, which follows nothing and reads no file but the CAs. */
-static bool
-set_protocol(CURL *curl)
-{
-	bool		done;
-
-#if LIBCURL_VERSION_NUM >= 0x075500
-	done = curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
-#else
-	done = curl_easy_setopt(curl, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS) == CURLE_OK;
-#endif
-#if LIBCURL_VERSION_NUM >= 0x075700
-	/* nor does it wait for the thread that looks up a name */
-	done &= curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK;
-#endif
-	done &= curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
-	done &= curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK;
-	done &= curl_easy_setopt(curl, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED) == CURLE_OK;
-	return done;
-}
-
-/* Who we are to the registry. */
-static bool
-set_credentials(CURL *curl, const SiRegistryOptions *options)
-{
-	bool		done = true;
-
-	if (options->token != NULL)
-	{
-		done &= curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long) CURLAUTH_BEARER) == CURLE_OK;
-		done &= set_text(curl, CURLOPT_XOAUTH2_BEARER, options->token);
-	}
-	else if (options->username != NULL)
-	{
-		done &= curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC) == CURLE_OK;
-		done &= set_text(curl, CURLOPT_USERNAME, options->username);
-		done &= set_text(curl, CURLOPT_PASSWORD, options->password ? options->password : "");
-	}
-	done &= set_blob(curl, CURLOPT_SSLCERT_BLOB, options->certificate_pem);
-	done &= set_blob(curl, CURLOPT_SSLKEY_BLOB, options->key_pem);
-	return done;
-}
-
-/* A handle for all requests, or NULL. */
-static CURL *
-make_handle(SiRegistryHttp *http)
-{
-	const SiRegistryOptions *options = &http->options;
-	CURL	   *curl = curl_easy_init();
-	bool		done;
-
-	if (curl == NULL)
-		return NULL;
-	done = set_protocol(curl) && set_credentials(curl, options);
-	done &= set_text(curl, CURLOPT_PROXY, options->proxy ? options->proxy : "");
-	done &= set_blob(curl, CURLOPT_CAINFO_BLOB, options->ca_pem);
-	done &= set_text(curl, CURLOPT_CAINFO, options->ca_location);
-	done &= curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long) options->timeout_ms) == CURLE_OK;
-	done &= curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
-							 (long) options->timeout_ms / CONNECT_PART) == CURLE_OK;
-	done &= curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK;
-	done &= curl_easy_setopt(curl, CURLOPT_WRITEDATA, http) == CURLE_OK;
-	done &= curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, check_cancelled) == CURLE_OK;
-	done &= curl_easy_setopt(curl, CURLOPT_XFERINFODATA, http) == CURLE_OK;
-	done &= curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK;
-	if (done)
-		return curl;
-	curl_easy_cleanup(curl);
-	return NULL;
-}
-
-/* Is the error about a certificate, the registry's or ours? */
-static bool
-is_untrusted(CURLcode code)
-{
-	return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CERTPROBLEM ||
-		code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_ISSUER_ERROR ||
-		code == CURLE_SSL_INVALIDCERTSTATUS;
-}
-
-/* A request that brought no answer.  libcurl's words for a code are fixed ones. */
-static void
-explain_failure(const SiRegistryHttp *http, CURLcode code, SiRegistryAnswer *answer)
-{
-	const char *words = curl_easy_strerror(code);
-
-	if (http->body_too_large)
-		si_registry_set_unusable(answer, "54000", "is too large");
-	else if (is_untrusted(code))
-		si_registry_set_outcome(answer, SI_REGISTRY_UNTRUSTED, "%s", words);
-	else
-		si_registry_set_outcome(answer, SI_REGISTRY_AWAY, "%s", words);
-}
-
-static void
-read_answer(SiRegistryHttp *http, SiRegistryAnswer *answer)
-{
-	SiHttpAnswer got = {.body = http->body ? http->body : "",.body_len = http->body_len};
-	char	   *content_type = NULL;
-	curl_off_t	retry_after = 0;
-
-	(void) curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &got.status);
-	(void) curl_easy_getinfo(http->curl, CURLINFO_CONTENT_TYPE, &content_type);
-	(void) curl_easy_getinfo(http->curl, CURLINFO_RETRY_AFTER, &retry_after);
-	got.content_type = content_type;
-	got.retry_after_s = (long) Min(retry_after, (curl_off_t) INT_MAX);
-	si_registry_read_answer(&got, http->options.apicurio, http->type, answer);
-}
 
 /* The URL of a schema; false if the API has none for such an id. */
 static bool
@@ -240,22 +56,22 @@ static void
 request(SiRegistryHttp *http, SiRegistryAnswer *answer)
 {
 	char		url[URL_ROOM];
-	CURLcode	code;
+	SiHttpAnswer got;
 
-	http->body_len = 0;
-	http->body_too_large = false;
 	if (!make_url(http, &answer->id, url))
 	{
 		si_registry_set_unusable(answer, "0A000", "cannot be asked for by a GUID");
 		return;
 	}
-	code = curl_easy_setopt(http->curl, CURLOPT_URL, url);
-	if (code == CURLE_OK)
-		code = curl_easy_perform(http->curl);
-	if (code == CURLE_OK)
-		read_answer(http, answer);
+	si_http_request(http->http, url, NULL, &got);
+	if (got.outcome == SI_HTTP_ANSWERED)
+		si_registry_read_answer(&got, http->options.apicurio, http->type, answer);
+	else if (got.outcome == SI_HTTP_TOO_LARGE)
+		si_registry_set_unusable(answer, "54000", "is too large");
 	else
-		explain_failure(http, code, answer);
+		si_registry_set_outcome(answer,
+								got.outcome == SI_HTTP_UNTRUSTED ? SI_REGISTRY_UNTRUSTED
+								: SI_REGISTRY_AWAY, "%s", got.words);
 }
 
 void
@@ -265,13 +81,6 @@ si_registry_http_ask(SiRegistryHttp *http, const SiSchemaId *id, SiRegistryAnswe
 
 	memset(answer, 0, sizeof(*answer));
 	answer->id = *id;
-	if (http->curl == NULL)
-		http->curl = make_handle(http);
-	if (http->curl == NULL)
-	{
-		si_registry_set_outcome(answer, SI_REGISTRY_AWAY, "libcurl cannot be set up");
-		return;
-	}
 	for (tries = 0; tries < http->nurls; tries++)
 	{
 		request(http, answer);
@@ -338,17 +147,37 @@ copy_urls(SiRegistryHttp *http)
 	return true;
 }
 
-/* libcurl's own initialization is not safe beside other threads of libcurl. */
+/* No server can have a registry's URL, but one that another build has accepted. */
 void
 si_registry_http_init(void)
 {
-	static bool done = false;
-
-	if (!done && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (!si_http_is_supported())
 		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	done = true;
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("this build of stream_ingest has no client for schema registries"),
+				 errhint("It was made with with_schema_registry=no; build it with libcurl.")));
+	si_http_init();
+}
+
+/* The client for requests, whose options are in the copy. */
+static SiHttp *
+create_client(const SiRegistryHttp *http)
+{
+	const SiRegistryOptions *copy = &http->options;
+	SiHttpOptions options = {
+		.max_body = SI_REGISTRY_MAX_BODY,
+		.timeout_ms = copy->timeout_ms,
+		.ca_pem = copy->ca_pem,
+		.ca_location = copy->ca_location,
+		.proxy = copy->proxy,
+		.username = copy->username,
+		.password = copy->password,
+		.token = copy->token,
+		.certificate_pem = copy->certificate_pem,
+		.key_pem = copy->key_pem
+	};
+
+	return si_http_create(&options, http->cancelled, http->arg);
 }
 
 SiRegistryHttp *
@@ -363,6 +192,8 @@ si_registry_http_create(const SiRegistryOptions *options, const char *type,
 	http->arg = arg;
 	http->type = strdup(type);
 	if (copy_options(http, options) && copy_urls(http) && http->type != NULL)
+		http->http = create_client(http);
+	if (http->http != NULL)
 		return http;
 	si_registry_http_free(http);
 	return NULL;
@@ -371,8 +202,7 @@ si_registry_http_create(const SiRegistryOptions *options, const char *type,
 void
 si_registry_http_end(SiRegistryHttp *http)
 {
-	curl_easy_cleanup(http->curl);
-	http->curl = NULL;
+	si_http_end(http->http);
 }
 
 static void
@@ -396,54 +226,6 @@ si_registry_http_free(SiRegistryHttp *http)
 	for (int i = 0; i < http->nurls; i++)
 		free(http->urls[i]);
 	free(http->type);
-	free(http->body);
+	si_http_free(http->http);
 	free(http);
 }
-
-bool
-si_registry_is_supported(void)
-{
-	return true;
-}
-
-#else							/* !SI_SCHEMA_REGISTRY */
-
-/* No server can have a registry's URL, but one that another build has accepted. */
-void
-si_registry_http_init(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("this build of stream_ingest has no client for schema registries"),
-			 errhint("It was made with with_schema_registry=no; build it with libcurl.")));
-}
-
-SiRegistryHttp *
-si_registry_http_create(const SiRegistryOptions *options, const char *type,
-						bool (*cancelled) (void *arg), void *arg)
-{
-	return NULL;
-}
-
-void
-si_registry_http_ask(SiRegistryHttp *http, const SiSchemaId *id, SiRegistryAnswer *answer)
-{
-}
-
-void
-si_registry_http_end(SiRegistryHttp *http)
-{
-}
-
-void
-si_registry_http_free(SiRegistryHttp *http)
-{
-}
-
-bool
-si_registry_is_supported(void)
-{
-	return false;
-}
-
-#endif							/* SI_SCHEMA_REGISTRY */

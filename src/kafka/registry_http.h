@@ -4,7 +4,7 @@
  *	  HTTP requests to a schema registry.
  *
  * For the client's thread: no server function, and all memory is malloc'd.  Called
- * by registry; options asks whether there is a client.
+ * by registry.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -17,10 +17,7 @@
 
 typedef struct SiRegistryHttp SiRegistryHttp;
 
-/*
- * Initialize libcurl, once; for the main thread, before any other.  Error: 0A000 in a
- * build without it.
- */
+/* si_http_init() for registries.  Error: 0A000 in a build without libcurl. */
 extern void si_registry_http_init(void);
 
 /*
@@ -39,8 +36,5 @@ extern void si_registry_http_ask(SiRegistryHttp *http, const SiSchemaId *id,
 extern void si_registry_http_end(SiRegistryHttp *http);
 
 extern void si_registry_http_free(SiRegistryHttp *http);
-
-/* Is this a build with libcurl? */
-extern bool si_registry_is_supported(void);
 
 #endif							/* SI_REGISTRY_HTTP_H */

@@ -188,6 +188,8 @@ si_property_check_value(const SiGivenOption *option)
 				 errdetail("Only superusers may make the server read a file."),
 				 strcmp(property->name, "ssl.ca.location") == 0 ?
 				 errhint("Give the certificate's text in \"ssl_ca_pem\".") :
+				 strcmp(property->name, "https.ca.location") == 0 ?
+				 errhint("Give the certificate's text in \"https_ca_pem\".") :
 				 strcmp(property->name, "schema_registry_ssl_ca_location") == 0 ?
 				 errhint("Give the certificate's text in \"schema_registry_ssl_ca_pem\".") :
 				 property->where & SI_AT_MAPPING ?
@@ -198,7 +200,7 @@ si_property_check_value(const SiGivenOption *option)
 		reason = property->check(option->value);
 	if (reason != NULL)
 		report_value(option, reason);
-	if (property->flags & SI_PROPERTY_OURS)
+	if (property->flags & (SI_PROPERTY_OURS | SI_PROPERTY_CLIENT))
 		return;
 
 	reason = si_consumer_check_property(property->name, option->value);

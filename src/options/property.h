@@ -23,6 +23,8 @@
 #define SI_PROPERTY_SECRET			0x01	/* never quote the value */
 #define SI_PROPERTY_SUPERUSER_ONLY	0x02	/* reads files of the server */
 #define SI_PROPERTY_OURS			0x04	/* not a property of librdkafka */
+#define SI_PROPERTY_CLIENT			0x08	/* for the client, which does not
+											 * hand it to librdkafka */
 
 /* A check beyond librdkafka's own: NULL, or a sentence that says why not. */
 typedef const char *(*SiValueCheck) (const char *value);

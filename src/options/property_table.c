@@ -27,14 +27,17 @@
 
 #include "options/property.h"
 #include "options/registry_options.h"
+#include "options/token_options.h"
 
 #define SECRET			SI_PROPERTY_SECRET
 #define SUPERUSER_ONLY	SI_PROPERTY_SUPERUSER_ONLY
 #define OURS			SI_PROPERTY_OURS
+#define CLIENT			SI_PROPERTY_CLIENT
 
 #define LOADS_CODE		"It makes librdkafka load code into the server."
 #define RUNS_PROGRAMS	"Kerberos makes librdkafka run a shell command in the server."
-#define NEEDS_TOKENS	"Authentication with OAUTHBEARER tokens is not supported."
+#define NEEDS_TOKENS	"Tokens are requested by a client's credentials only."
+#define TOKEN_OPTIONS	"Use the options \"sasl_oauthbearer_token_endpoint_url\" and \"sasl_oauthbearer_client_id\" of the server, and \"sasl_oauthbearer_client_secret\" of the user mapping."
 #define IS_OURS			"stream_ingest sets it itself."
 #define IS_LOGGING		"stream_ingest sets it itself: what librdkafka logs could show payloads and passwords."
 #define IS_PRODUCING	"It belongs to a producer, which stream_ingest sets up itself."
@@ -121,7 +124,7 @@ check_brokers(const char *value)
 static const char *
 check_mechanism(const char *value)
 {
-	static const char *const known[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"};
+	static const char *const known[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"};
 
 	for (int i = 0; i < lengthof(known); i++)
 	{
@@ -130,9 +133,7 @@ check_mechanism(const char *value)
 	}
 	if (pg_strcasecmp(value, "GSSAPI") == 0)
 		return RUNS_PROGRAMS;
-	if (pg_strcasecmp(value, "OAUTHBEARER") == 0)
-		return NEEDS_TOKENS;
-	return "Valid values are \"PLAIN\", \"SCRAM-SHA-256\", \"SCRAM-SHA-512\".";
+	return "Valid values are \"PLAIN\", \"SCRAM-SHA-256\", \"SCRAM-SHA-512\", \"OAUTHBEARER\".";
 }
 
 /*
@@ -210,6 +211,16 @@ const SiAllowedProperty si_properties[] = {
 	{"message.timeout.ms", NULL, SI_AT_SERVER, 0, 1000, 600000, NULL},
 	{"delivery.timeout.ms", "message.timeout.ms", SI_AT_SERVER, 0, 0, 0, NULL},
 
+	/* tokens */
+	{"sasl.oauthbearer.method", NULL, SI_AT_SERVER, CLIENT, 0, 0, si_token_check_method},
+	{"sasl.oauthbearer.token.endpoint.url", NULL, SI_AT_SERVER, CLIENT, 0, 0, si_token_check_url},
+	{"sasl.oauthbearer.client.id", NULL, SI_AT_SERVER | SI_AT_MAPPING, CLIENT, 0, 0, si_token_check_text},
+	{"sasl.oauthbearer.client.secret", NULL, SI_AT_MAPPING, CLIENT | SECRET, 0, 0, si_token_check_text},
+	{"sasl.oauthbearer.scope", NULL, SI_AT_SERVER, CLIENT, 0, 0, si_token_check_text},
+	{"sasl.oauthbearer.extensions", NULL, SI_AT_SERVER | SI_AT_MAPPING, CLIENT, 0, 0, si_token_check_extensions},
+	{"https.ca.pem", NULL, SI_AT_SERVER, CLIENT, 0, 0, check_pem},
+	{"https.ca.location", NULL, SI_AT_SERVER, CLIENT | SUPERUSER_ONLY, 0, 0, NULL},
+
 	{"group_prefix", NULL, SI_AT_SERVER, OURS, 0, 0, check_kafka_name},
 
 	/* the schema registry */
@@ -258,8 +269,8 @@ static const SiPropertyRefusal refusals[] = {
 	{"ssl.engine.*", LOADS_CODE, NULL},
 	{"ssl.providers", LOADS_CODE, NULL},
 	{"sasl.kerberos.*", RUNS_PROGRAMS, "Use a sasl_mechanism such as \"SCRAM-SHA-512\"."},
-	{"sasl.oauthbearer.*", NEEDS_TOKENS, "Use a sasl_mechanism such as \"SCRAM-SHA-512\"."},
-	{"enable.sasl.oauthbearer.*", NEEDS_TOKENS, "Use a sasl_mechanism such as \"SCRAM-SHA-512\"."},
+	{"sasl.oauthbearer.*", NEEDS_TOKENS, TOKEN_OPTIONS},
+	{"enable.sasl.oauthbearer.*", NEEDS_TOKENS, TOKEN_OPTIONS},
 	{"metadata.broker.list", "It is another name for \"bootstrap.servers\".",
 	"Use the option \"bootstrap_servers\" of the server."},
 	{"group.id", "The group only shows progress, and is named by stream_ingest.",

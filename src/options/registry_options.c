@@ -14,45 +14,17 @@
 
 #include "utils/guc.h"
 
-#include "kafka/registry_http.h"
+#include "kafka/http.h"
 #include "options/registry_options.h"
+#include "options/url.h"
 
 #define DEFAULT_TIMEOUT_MS	10000
 #define LEAST_TIMEOUT_MS	100
 #define MOST_TIMEOUT_MS		60000
 
-/* With what is appended to it, a URL stays below what a request has room for. */
-#define MAX_URL_LEN			2048
+#define CREDENTIALS			"User name and password are given in a user mapping, as \"schema_registry_username\" and \"schema_registry_password\"."
 
 /* ---- checks of values ---- */
-
-/* Check one URL of so many bytes. */
-static const char *
-check_one_url(const char *url, size_t len)
-{
-	size_t		scheme = 0;
-
-	if (pg_strncasecmp(url, "http://", 7) == 0)
-		scheme = 7;
-	else if (pg_strncasecmp(url, "https://", 8) == 0)
-		scheme = 8;
-	if (scheme == 0 || scheme > len)
-		return "A URL begins with \"http://\" or \"https://\".";
-	if (len == scheme || url[scheme] == '/' || url[scheme] == ':')
-		return "A URL has no host.";
-	if (len > MAX_URL_LEN)
-		return "A URL is longer than 2048 bytes.";
-	for (size_t i = scheme; i < len; i++)
-	{
-		if (url[i] == '@')
-			return "User name and password are given in a user mapping, as \"schema_registry_username\" and \"schema_registry_password\".";
-		if (url[i] == '?' || url[i] == '#')
-			return "A URL ends with its path; credentials are given in a user mapping.";
-		if ((unsigned char) url[i] <= ' ' || url[i] == 0x7f)
-			return "A URL contains a blank or a control character.";
-	}
-	return NULL;
-}
 
 const char *
 si_registry_check_url(const char *value)
@@ -60,7 +32,7 @@ si_registry_check_url(const char *value)
 	const char *rest = value;
 	int			n = 0;
 
-	if (!si_registry_is_supported())
+	if (!si_http_is_supported())
 		return "This build of stream_ingest has no client for schema registries: it was made with with_schema_registry=no.";
 	while (rest != NULL)
 	{
@@ -71,7 +43,7 @@ si_registry_check_url(const char *value)
 
 		while (len > 0 && begin[len - 1] == ' ')
 			len--;
-		reason = check_one_url(begin, len);
+		reason = si_url_check(begin, len, CREDENTIALS, false);
 		if (reason != NULL)
 			return reason;
 		if (++n > SI_REGISTRY_MAX_URLS)
@@ -103,7 +75,7 @@ si_registry_check_timeout(const char *value)
 const char *
 si_registry_check_proxy(const char *value)
 {
-	return check_one_url(value, strlen(value));
+	return si_url_check(value, strlen(value), CREDENTIALS, false);
 }
 
 /* ---- taking them ---- */

@@ -97,6 +97,7 @@ static void
 check_server(const SiGivenOption *given, int ngiven)
 {
 	const char *protocol = given_value(given, ngiven, "security.protocol");
+	const char *mechanism = given_value(given, ngiven, "sasl.mechanism");
 
 	if (given_value(given, ngiven, "bootstrap.servers") == NULL)
 		ereport(ERROR,
@@ -107,12 +108,18 @@ check_server(const SiGivenOption *given, int ngiven)
 
 	/* librdkafka's default is Kerberos, which runs a shell command */
 	if (protocol != NULL && pg_strncasecmp(protocol, "sasl", 4) == 0 &&
-		given_value(given, ngiven, "sasl.mechanism") == NULL)
+		mechanism == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 				 errmsg("option \"sasl_mechanism\" is required where \"security_protocol\" is \"%s\"",
 						protocol),
-				 errhint("Valid values are \"PLAIN\", \"SCRAM-SHA-256\", \"SCRAM-SHA-512\".")));
+				 errhint("Valid values are \"PLAIN\", \"SCRAM-SHA-256\", \"SCRAM-SHA-512\", \"OAUTHBEARER\".")));
+	if (mechanism != NULL && strcmp(mechanism, "OAUTHBEARER") == 0 &&
+		given_value(given, ngiven, "sasl.oauthbearer.token.endpoint.url") == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+				 errmsg("option \"sasl_oauthbearer_token_endpoint_url\" is required where \"sasl_mechanism\" is \"OAUTHBEARER\""),
+				 errhint("Give the URL of the identity provider's token endpoint, and the client's id and secret in \"sasl_oauthbearer_client_id\" and, in a user mapping, \"sasl_oauthbearer_client_secret\".")));
 }
 
 /* The same of a user mapping. */

@@ -23,6 +23,7 @@
 #include "common/clock.h"
 #include "common/reason.h"
 #include "kafka/consumer.h"
+#include "kafka/tls_files.h"
 #include "process/publisher.h"
 #include "shmem/slots.h"
 
@@ -153,6 +154,8 @@ typedef struct SiWorker
 	SiProgressKey key;
 	SiPlan	   *plan;
 	SiConsumer *consumer;
+	SiTlsFiles *tls_files;		/* that it was opened with; NULL: none */
+	bool		tls_files_unusable; /* they have changed, and cannot be used */
 	int			number;			/* which of the subscription's workers */
 	int			team;			/* how many share the partitions */
 

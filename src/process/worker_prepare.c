@@ -32,6 +32,16 @@ leave_for_scan(void)
 	si_worker_leave(SI_SUCCESSOR_DELAYED);
 }
 
+/* Remember the files of certificates and keys, which the library reads only now. */
+static void
+note_tls_files(SiWorker *worker, const SiProperty *properties, int n)
+{
+	MemoryContext old = MemoryContextSwitchTo(worker->context);
+
+	worker->tls_files = si_tls_files_note(properties, n);
+	MemoryContextSwitchTo(old);
+}
+
 /* Open the consumer, and make what the worker waits for of its descriptor. */
 static void
 open_consumer(SiWorker *worker)
@@ -58,6 +68,7 @@ open_consumer(SiWorker *worker)
 
 	group = si_server_group_name(server, worker->options->group_id,
 								 get_database_name(MyDatabaseId), NameStr(s->name));
+	note_tls_files(worker, properties, n);
 	worker->consumer = si_consumer_open(properties, n, s->topic, group, client_id,
 										worker->plan->wants_headers);
 	worker->events = create_wait_event_set_compat(worker->context, 4);

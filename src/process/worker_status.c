@@ -49,6 +49,8 @@ si_worker_set_state(SiWorker *worker, SiState state, const char *reason)
 	char		told[SI_REASON_LEN];
 	bool		changed;
 
+	if (reason == NULL && is_well(state) && worker->tls_files_unusable)
+		reason = si_reason(SI_REASON_TLS_FILES, si_tls_files_words(worker->tls_files));
 	si_reason_put(told, reason ? reason : "");
 	worker->streaming = (state == SI_STATE_STREAMING);
 	si_slots_lock(LW_EXCLUSIVE);
@@ -172,6 +174,7 @@ broker_error_sqlstate(SiBrokerErrorKind kind)
 	switch (kind)
 	{
 		case SI_BROKER_ERROR_AUTHENTICATION:
+		case SI_BROKER_ERROR_TOKEN_REFUSED:
 			return ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
 		case SI_BROKER_ERROR_AUTHORIZATION:
 			return ERRCODE_INSUFFICIENT_PRIVILEGE;
@@ -191,6 +194,10 @@ broker_error_reason(SiWorker *worker, SiBrokerErrorKind kind)
 		case SI_BROKER_ERROR_AUTHENTICATION:
 			return si_consumer_hint(worker->consumer, kind) ? SI_REASON_SCRAM
 				: SI_REASON_AUTHENTICATION;
+		case SI_BROKER_ERROR_TOKEN_AWAY:
+			return SI_REASON_TOKEN_AWAY;
+		case SI_BROKER_ERROR_TOKEN_REFUSED:
+			return SI_REASON_TOKEN_REFUSED;
 		case SI_BROKER_ERROR_AUTHORIZATION:
 			return SI_REASON_AUTHORIZATION;
 		case SI_BROKER_ERROR_TOPIC:

@@ -70,6 +70,27 @@ is_publishing_last(SiWorker *worker)
 									SI_LAST_PUBLICATION_MS);
 }
 
+/*
+ * Certificates and keys may have been replaced: the next process opens a consumer with
+ * the new ones.  While these cannot be used, the state says so.
+ */
+static void
+check_tls_files(SiWorker *worker)
+{
+	SiTlsFilesState state;
+
+	if (worker->tls_files == NULL || is_publishing_last(worker))
+		return;
+	state = si_tls_files_check(worker->tls_files);
+	worker->tls_files_unusable = (state == SI_TLS_FILES_UNUSABLE);
+	if (state != SI_TLS_FILES_NEW)
+		return;
+	ereport(LOG,
+			(errmsg("subscription \"%s\" reconnects, since a file of certificates or keys has changed",
+					NameStr(worker->subscription->name))));
+	si_worker_leave(SI_SUCCESSOR_AT_ONCE);
+}
+
 void
 si_worker_take_requests(SiWorker *worker)
 {
@@ -88,6 +109,7 @@ si_worker_take_requests(SiWorker *worker)
 		si_worker_leave(SI_SUCCESSOR_AT_ONCE);
 	if (refresh && worker->phase == SI_PHASE_STREAM)
 		si_worker_watch_watermarks(worker);
+	check_tls_files(worker);
 }
 
 /* A worker that has much to do waits for nothing that would tell it of the postmaster. */

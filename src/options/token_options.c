@@ -1,0 +1,89 @@
+/*-------------------------------------------------------------------------
+ *
+ * token_options.c
+ *	  The options of servers and user mappings about OAUTHBEARER's tokens.
+ *
+ * They have the names of librdkafka's properties, but kafka/token reads them:
+ * librdkafka has them only if it was built with libcurl.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "kafka/http.h"
+#include "options/token_options.h"
+#include "options/url.h"
+
+#define MAX_EXTENSIONS	32
+
+const char *
+si_token_check_url(const char *value)
+{
+	if (!si_http_is_supported())
+		return "This build of stream_ingest has no HTTP client to request tokens: it was made with with_schema_registry=no.";
+	return si_url_check(value, strlen(value),
+						"The client's id and secret are the options \"sasl_oauthbearer_client_id\" and \"sasl_oauthbearer_client_secret\".",
+						true);
+}
+
+const char *
+si_token_check_method(const char *value)
+{
+	if (strcmp(value, "oidc") == 0)
+		return NULL;
+	return "The only valid value is \"oidc\".";
+}
+
+/* A client's id, secret or scope: what HTTP and a form can carry. */
+const char *
+si_token_check_text(const char *value)
+{
+	if (value[0] == '\0')
+		return "It is empty.";
+	for (const char *p = value; *p != '\0'; p++)
+	{
+		if ((unsigned char) *p < ' ' || *p == 0x7f)
+			return "It contains a control character.";
+	}
+	return NULL;
+}
+
+/* Check one of the extensions, of so many bytes, as RFC 7628 and Kafka take them. */
+static const char *
+check_extension(const char *pair, size_t len)
+{
+	size_t		key = strspn(pair, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+	if (key == 0 || key >= len || pair[key] != '=')
+		return "Extensions are \"key=value\", separated by commas; a key has letters only.";
+	if (key == 4 && strncmp(pair, "auth", 4) == 0)
+		return "The key \"auth\" is reserved for the token.";
+	for (size_t i = key + 1; i < len; i++)
+	{
+		if (pair[i] < ' ' || pair[i] > '~')
+			return "A value has printable ASCII characters only.";
+	}
+	return NULL;
+}
+
+const char *
+si_token_check_extensions(const char *value)
+{
+	const char *rest = value;
+	int			n = 0;
+
+	while (rest != NULL)
+	{
+		const char *comma = strchr(rest, ',');
+		const char *reason = check_extension(rest, comma != NULL ? comma - rest : strlen(rest));
+
+		if (reason != NULL)
+			return reason;
+		if (++n > MAX_EXTENSIONS)
+			return "There are more than 32 extensions.";
+		rest = comma != NULL ? comma + 1 : NULL;
+	}
+	return NULL;
+}
