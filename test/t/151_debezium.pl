@@ -111,7 +111,10 @@ foreach my $table ('customers', 'orders')
 }
 StreamIngest::poll_until($node,
 	"SELECT bool_and(messages > $half + $half / 10) FROM stream_ingest.counts") or BAIL_OUT('the copies stand still');
-kill 'KILL', StreamIngest::worker_pid($node, 'customers');
+my $worker = StreamIngest::worker_pid($node, 'customers');
+kill('KILL', $worker) or BAIL_OUT("cannot kill $worker");
+StreamIngest::poll_until($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $worker", 0)
+  or BAIL_OUT('the worker cannot be killed');
 StreamIngest::poll_until($node, 'SELECT 1', 1) or BAIL_OUT('the server does not come back');
 check_copies('decoded ahead, and killed', 2 * $half);
 is(sql('SELECT bool_or(rolsuper) FROM stream_ingest.subscriptions JOIN pg_roles ON rolname = owner::name'),
