@@ -58,6 +58,10 @@ CREATE FOREIGN TABLE spread_2 PARTITION OF spread FOR VALUES FROM (3) TO (9) SER
 CALL run('spread');
 SELECT tableoid::regclass, id, v FROM spread ORDER BY id, v;
 SELECT * FROM remote ORDER BY 1;
+TRUNCATE spread_1, remote;
+CALL run('spread', 'upsert');
+CALL run('spread', 'upsert', key_columns => '{id}');
+SELECT tableoid::regclass, id, v FROM spread ORDER BY id, v;
 
 --
 -- a table elsewhere

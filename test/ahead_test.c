@@ -26,6 +26,7 @@
 #include "catalog/pg_type.h"
 
 #include "apply/convert_ahead.h"
+#include "common/compat.h"
 #include "format/ahead.h"
 #include "without_server.h"
 

@@ -28,6 +28,7 @@
 
 #include "apply/key.h"
 #include "apply/other_index.h"
+#include "apply/writer.h"
 
 /* A search for the index. */
 typedef struct KeySearch
@@ -69,7 +70,7 @@ si_key_find(Relation target, const SiMapping *mapping, Datum names)
 	open_base(&search);
 	read_names(&search, names);
 
-	if (search.base->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
+	if (si_writer_is_remote(RelationGetRelid(search.base)))
 		search.key = key_without_index(&search);
 	indexes = RelationGetIndexList(search.base);
 	foreach(lc, indexes)
@@ -272,8 +273,10 @@ key_of_index(const KeySearch *search, Relation index)
 }
 
 /*
- * The key of a foreign table: no index of it is known here, so the columns that
- * the user names are taken as the key, with their types' own equality.
+ * The key of a foreign table, or of a partitioned one with foreign partitions:
+ * no index of them is known here, and the server lets such a parent have no
+ * unique index.  So the columns that the user names are taken as the key, with
+ * their types' own equality.
  */
 static SiKey *
 key_without_index(const KeySearch *search)
@@ -283,8 +286,8 @@ key_without_index(const KeySearch *search)
 	if (search->nnames == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-				 errmsg("foreign table \"%s\" has no key of its own",
-						RelationGetRelationName(search->base)),
+				 errmsg("\"%s\" has no key of its own", RelationGetRelationName(search->base)),
+				 errdetail("It is a foreign table, or has foreign partitions."),
 				 errhint("Name the columns of the remote table's key in \"key_columns\".")));
 	key->nulls_distinct = true;
 	key->is_alone = true;		/* as far as one can know */

@@ -33,7 +33,7 @@ typedef struct SiKey
 	int			ncolumns;
 	SiKeyColumn *columns;
 	bool		nulls_distinct; /* a NULL is not equal to another */
-	bool		has_index;		/* false for a foreign table */
+	bool		has_index;		/* false for what is elsewhere */
 	bool		is_alone;		/* no other index of the table or its
 								 * partitions can refuse a row at once */
 } SiKey;
