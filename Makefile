@@ -33,7 +33,7 @@ OBJS_catalog = count_changes dead_letter event fixed_sql position \
 OBJS_apply = apply change_datum column_default convert convert_ahead \
 	convert_batch datum datum_failure decoded_value direct direct_target \
 	extended_json fast_input fast_numeric format isolate jsonb_push key left_out \
-	mapping mapping_source other_index outcome plan protect reduce retry \
+	mapping mapping_source other_index outcome plan protect reduce remote retry \
 	row_notes rows schemas show statement statement_text tombstone typed_datum \
 	unix_time user_sql write writer
 OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \

@@ -28,7 +28,7 @@
 
 #include "apply/key.h"
 #include "apply/other_index.h"
-#include "apply/writer.h"
+#include "apply/remote.h"
 
 /* A search for the index. */
 typedef struct KeySearch
@@ -70,7 +70,7 @@ si_key_find(Relation target, const SiMapping *mapping, Datum names)
 	open_base(&search);
 	read_names(&search, names);
 
-	if (si_writer_is_remote(RelationGetRelid(search.base)))
+	if (si_target_is_remote(RelationGetRelid(search.base)))
 		search.key = key_without_index(&search);
 	indexes = RelationGetIndexList(search.base);
 	foreach(lc, indexes)

@@ -23,6 +23,7 @@
 #include "apply/direct_target.h"
 #include "apply/format.h"
 #include "apply/reduce.h"
+#include "apply/remote.h"
 #include "apply/user_sql.h"
 #include "apply/writer.h"
 #include "common/guc.h"
@@ -110,7 +111,7 @@ direct_is_possible(const SiWriter *writer)
 {
 	return si_guc_direct_write && writer->spec.mode->id == SI_INSERT && !writer->by_key &&
 		writer->spec.filter == NULL &&
-		!si_writer_is_remote(RelationGetRelid(writer->spec.target)) &&
+		!si_target_is_remote(RelationGetRelid(writer->spec.target)) &&
 		si_direct_possible(writer->spec.target, writer->mapping,
 						   si_statement_planned(writer->insert));
 }
@@ -373,24 +374,6 @@ si_writer_create(Relation target, const SiSubscription *subscription, const SiOp
 	if (deletes_by_key(writer))
 		writer->delete_key = writer->spec.key;
 	return writer;
-}
-
-bool
-si_writer_is_remote(Oid target)
-{
-	char		kind = OidIsValid(target) ? get_rel_relkind(target) : '\0';
-	ListCell   *lc;
-
-	if (kind == RELKIND_FOREIGN_TABLE)
-		return true;
-	if (kind != RELKIND_PARTITIONED_TABLE)
-		return false;
-	foreach(lc, find_all_inheritors(target, NoLock, NULL))
-	{
-		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
-			return true;
-	}
-	return false;
 }
 
 SiRows *

@@ -91,12 +91,6 @@ extern SiWriter *si_writer_create(Relation target, const SiSubscription *subscri
 								  const SiOptions *options, bool direct);
 
 /*
- * Is (a partition of) this relation a foreign table?  Then rows are committed
- * elsewhere before our offsets are, and a crash must not lose these.
- */
-extern bool si_writer_is_remote(Oid target);
-
-/*
  * No rows yet, in the current memory context and transaction, with room for
  * those of so many messages, which may have several each (option "records").
  */

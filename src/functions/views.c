@@ -23,7 +23,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-#include "apply/writer.h"
+#include "apply/remote.h"
 #include "common/clock.h"
 #include "kafka/consumer.h"
 #include "options/options.h"
@@ -573,5 +573,5 @@ si_sql_effective_options(PG_FUNCTION_ARGS)
 Datum
 si_sql_is_remote(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(si_writer_is_remote(PG_GETARG_OID(0)));
+	PG_RETURN_BOOL(si_target_is_remote(PG_GETARG_OID(0)));
 }

@@ -16,7 +16,7 @@
 #include "utils/acl.h"
 #include "utils/guc.h"
 
-#include "apply/writer.h"
+#include "apply/remote.h"
 #include "catalog/transaction.h"
 #include "common/compat.h"
 #include "options/server_options.h"
@@ -117,7 +117,7 @@ set_synchronous_commit(SiWorker *worker)
 	const char *value = worker->options->synchronous_commit;
 
 	if (value == NULL)
-		value = si_writer_is_remote(worker->subscription->target) ? "on" : "off";
+		value = si_target_is_remote(worker->subscription->target) ? "on" : "off";
 	SetConfigOption("synchronous_commit", value, PGC_USERSET, PGC_S_OVERRIDE);
 }
 
