@@ -39,8 +39,9 @@ for harness in test/fuzz/decode_*_fuzz.c; do
 	if [ -f "test/fuzz/corpus/$format.dict" ]; then
 		set -- "-dict=test/fuzz/corpus/$format.dict"
 	fi
+	# a second's work takes ten where others have the processors
 	if ! nice -n 19 "$out/$format/fuzzer" "-max_total_time=$seconds" \
-		-max_len=4096 -timeout=10 -print_final_stats=1 -verbosity=1 \
+		-max_len=4096 -timeout=60 -print_final_stats=1 -verbosity=1 \
 		"-artifact_prefix=$out/$format/" "$@" \
 		"$out/$format/corpus" "test/fuzz/corpus/$format" \
 		> "$out/$format/log" 2>&1; then
