@@ -331,10 +331,10 @@ si_token_create(const SiProperty *properties, int nproperties, SiToken **token,
 	{
 		if (strcmp(properties[i].name, "sasl.mechanism") == 0)
 			wanted = (strcmp(properties[i].value, "OAUTHBEARER") == 0);
-		for (int text = 0; text <NTEXTS; text ++)
+		for (int t = 0; t < NTEXTS; t++)
 		{
-			if (strcmp(properties[i].name, property_names[text]) == 0)
-				texts[text] = properties[i].value;
+			if (strcmp(properties[i].name, property_names[t]) == 0)
+				texts[t] = properties[i].value;
 		}
 	}
 	if (!wanted)
