@@ -78,11 +78,17 @@ static void
 check_tls_files(SiWorker *worker)
 {
 	SiTlsFilesState state;
+	bool		changed;
 
 	if (worker->tls_files == NULL || is_publishing_last(worker))
 		return;
 	state = si_tls_files_check(worker->tls_files);
+	changed = (worker->tls_files_unusable != (state == SI_TLS_FILES_UNUSABLE));
 	worker->tls_files_unusable = (state == SI_TLS_FILES_UNUSABLE);
+
+	/* where messages never cease to come, nothing else sets the state again */
+	if (changed && worker->phase == SI_PHASE_STREAM && !worker->contact.failing && !worker->run.arrived)
+		si_worker_set_state(worker, worker->streaming ? SI_STATE_STREAMING : SI_STATE_CATCHING_UP, NULL);
 	if (state != SI_TLS_FILES_NEW)
 		return;
 	ereport(LOG,

@@ -457,6 +457,19 @@ sub _say_why
 	return;
 }
 
+# The text becomes the file's, in one step: readers see the old one or the new one.
+sub replace_file
+{
+	my ($path, $text) = @_;
+
+	open my $file, '>', "$path.new" or die "$path: $!";
+	print $file $text;
+	close $file or die "$path: $!";
+	chmod 0644, "$path.new";
+	rename "$path.new", $path or die "$path: $!";
+	return;
+}
+
 # The process of a subscription's worker (the first one), awaited.
 sub worker_pid
 {

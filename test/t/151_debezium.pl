@@ -11,6 +11,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use IPC::Run;
 use PostgreSQL::Test::Utils;
+use HttpDouble;
 use StreamIngest qw(sql poll);
 use Test::More;
 use Time::HiRes qw(time);
@@ -20,25 +21,11 @@ my $seed = $ENV{SEED} // int(rand(1_000_000));
 my $partitions = 3;
 my $limit = $PostgreSQL::Test::Utils::timeout_default;
 my $example = "$FindBin::RealBin/../../examples/debezium";
-my $directory = PostgreSQL::Test::Utils::tempdir();
-my $double;
 
 note("SEED=$seed CHANGES=" . 2 * $half);
 
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
-
-END
-{
-	my $status = $?;
-
-	if ($double)
-	{
-		kill 'KILL', $double;
-		waitpid $double, 0;
-	}
-	$? = $status;
-}
 
 sub run_file
 {
@@ -147,27 +134,6 @@ my $envelope = '{"type":"record","name":"Envelope","fields":[{"name":"before","t
   . ']},{"name":"after","type":["null","Value"]},{"name":"op","type":"string"}]}';
 my $key = '{"type":"record","name":"Key","fields":[{"name":"id","type":"int"}]}';
 
-# Starts a registry with the schemas 1 and 2; returns its URL.
-sub start_registry
-{
-	my $until = time() + $limit;
-
-	append_to_file("$directory/mode", 'ok');
-	append_to_file("$directory/schemas.json", "{\"1\":$key,\"2\":$envelope}");
-	$double = fork() // die "could not fork: $!";
-	if ($double == 0)
-	{
-		open STDERR, '>', "$directory/log" or die;
-		exec 'python3', "$FindBin::RealBin/../fake_registry.py", $directory or die;
-	}
-	until (-e "$directory/port")
-	{
-		die 'the registry does not start: ' . slurp_file("$directory/log") if time() > $until;
-		Time::HiRes::sleep(0.02);
-	}
-	return 'http://127.0.0.1:' . slurp_file("$directory/port");
-}
-
 # 1 and 2 are created; the name of 1 is left unchanged and its total set to NULL;
 # 2 is deleted, and its tombstone follows.  Each is key;value in hexadecimal.
 my $placeholder = '38' . unpack('H*', '__debezium_unavailable_value');
@@ -177,7 +143,7 @@ my @events = (
 	"000000000102;000000000200" . '02' . '02' . "02$placeholder" . '00' . '0275',
 	'000000000104;000000000202' . '04' . '00' . '00' . '00' . '0264',
 	'000000000104;');
-my $url = start_registry();
+my $url = HttpDouble->start('fake_registry.py', files => { 'schemas.json' => "{\"1\":$key,\"2\":$envelope}" })->url;
 
 $kafka->create_topic('shop.avro', 1);
 sql("CREATE SERVER avro FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '" . $kafka->bootstrap

@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use HttpDouble;
 use StreamIngest qw(sql poll);
 use Test::More;
 use Time::HiRes qw(time);
@@ -16,60 +17,19 @@ my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka, conf => { max_worker_processes => 30 });
 my $directory = PostgreSQL::Test::Utils::tempdir();
 my $record = '{"type":"record","name":"o","fields":[{"name":"id","type":"int"}]}';
-my @doubles;
 
-sub write_file
-{
-	my ($path, $text) = @_;
-
-	append_to_file("$path.new", $text);
-	rename "$path.new", $path or die "could not rename $path: $!";
-	return;
-}
-
-# Starts a double with that name; returns its directory and its URL.
 sub start_double
 {
-	my ($name, @tls) = @_;
-	my $dir = "$directory/$name";
-	my $limit = time() + $PostgreSQL::Test::Utils::timeout_default;
+	my (@tls) = @_;
 
-	mkdir $dir or die "could not make $dir: $!";
-	write_file("$dir/mode", 'ok');
-	write_file("$dir/schemas.json", '{' . join(',', map { "\"$_\":$record" } 1 .. 20) . '}');
-	my $pid = fork() // die "could not fork: $!";
-	if ($pid == 0)
-	{
-		open STDERR, '>', "$dir/log" or die;
-		exec 'python3', "$FindBin::RealBin/../fake_registry.py", $dir, @tls or die;
-	}
-	push @doubles, $pid;
-	until (-e "$dir/port")
-	{
-		die "the double does not start: " . slurp_file("$dir/log") if time() > $limit;
-		Time::HiRes::sleep(0.02);
-	}
-	return ($dir, (@tls ? 'https' : 'http') . '://127.0.0.1:' . slurp_file("$dir/port"));
+	return HttpDouble->start('fake_registry.py', tls => \@tls,
+		files => { 'schemas.json' => '{' . join(',', map { "\"$_\":$record" } 1 .. 20) . '}' });
 }
 
-END
-{
-	my $status = $?;
-
-	kill 'KILL', @doubles;
-	waitpid $_, 0 foreach @doubles;
-	$? = $status;
-}
-
-my ($double, $url) = start_double('http');
-sub behave { write_file("$double/mode", $_[0]); return; }
-
-# The requests that the double was sent, each a line.
-sub requests
-{
-	my @lines = -e "$double/requests" ? split(/\n/, slurp_file("$double/requests")) : ();
-	return @lines;
-}
+my $double = start_double();
+my $url = $double->url;
+sub behave { $double->behave($_[0]); return; }
+sub requests { return $double->requests; }
 
 # Waits until so many more requests have come than there were.
 sub await_requests
@@ -133,7 +93,7 @@ my %misbehaviour = (
 
 foreach my $id (sort keys %misbehaviour)
 {
-	write_file("$double/mode.$id", $misbehaviour{$id}[1]);
+	$double->put("mode.$id", $misbehaviour{$id}[1]);
 	subscribe($misbehaviour{$id}[0], sprintf('00%08x02', $id));
 }
 # the one that is given up after ten seconds first
@@ -143,7 +103,7 @@ foreach my $id (reverse sort keys %misbehaviour)
 
 	ok( poll("SELECT bool_or(state = 'retrying' AND reason ~ \$re\$$reason\$re\$) FROM stream_ingest.status WHERE name = '$name'"),
 		"$name: retrying, and the reason");
-	unlink "$double/mode.$id";
+	unlink $double->path("mode.$id");
 }
 is(sql("SELECT count(*) FROM stream_ingest.status WHERE reason ~ 'secret' OR last_error ~ 'secret'"),
 	'0', 'nothing of what the registry says is shown');
@@ -166,7 +126,7 @@ sql(q{CREATE USER MAPPING FOR PUBLIC SERVER kafka OPTIONS (schema_registry_token
 
 # ---- schemas of no use are the messages' fault ----
 
-write_file("$double/schemas.json",
+$double->put("schemas.json",
 	qq({"1": $record, "3": {"schema": "syntax", "schemaType": "PROTOBUF"}, "4": {"schema": "nix"}, "5": {"schema": "{}", "references": [{"name": "r"}]}}));
 subscribe('bad');
 produce('bad', '000000000302', '000000000402', '000000000502', '000000000106');
@@ -217,7 +177,7 @@ foreach my $name (qw(other.example 127.0.0.1))
 
 	system_or_bail('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=test', '-addext',
 		"subjectAltName=$kind:$name", '-keyout', $certificate[1], '-out', $certificate[0]);
-	my (undef, $tls) = start_double("tls_$kind", @certificate);
+	my $tls = start_double(@certificate)->url;
 	my $pem = slurp_file($certificate[0]);
 
 	sql("ALTER SERVER kafka OPTIONS (SET schema_registry_url '$tls', " . ($kind eq 'DNS' ? 'ADD' : 'SET') . " schema_registry_ssl_ca_pem '$pem')");

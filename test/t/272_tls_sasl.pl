@@ -11,6 +11,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Certificates;
 use StreamIngest qw(sql poll answer);
 use Test::More;
 
@@ -19,46 +20,13 @@ my $messages = 5;
 
 # ---- certificates ----
 
-sub openssl
-{
-	run_log([ 'openssl', @_ ]) or die "openssl @_ failed";
-	return;
-}
-
-sub make_ca
-{
-	my ($name) = @_;
-
-	openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 30, '-subj', "/CN=$name",
-		'-keyout', "$dir/$name.key", '-out', "$dir/$name.pem");
-	return;
-}
-
-# How openssl is told that a certificate has expired: newer versions refuse a
-# negative number of days, and older ones know no other way.
-my @expired = join(' ', run_command([ 'openssl', 'x509', '-help' ])) =~ /-not_after/
-  ? ('-not_before', '20200101000000Z', '-not_after', '20200102000000Z') : ('-days', -1);
-
-# A certificate of the CA for these names, with this validity.
-sub make_certificate
-{
-	my ($name, $names, @validity) = @_;
-
-	append_to_file("$dir/$name.ext", "subjectAltName=$names\n");
-	openssl('req', '-newkey', 'rsa:2048', '-nodes', '-subj', "/CN=$name",
-		'-keyout', "$dir/$name.key", '-out', "$dir/$name.csr");
-	openssl('x509', '-req', '-in', "$dir/$name.csr", '-CA', "$dir/ca.pem", '-CAkey', "$dir/ca.key",
-		'-CAcreateserial', @validity, '-extfile', "$dir/$name.ext", '-out', "$dir/$name.pem");
-	append_to_file("$dir/$name.both.pem", slurp_file("$dir/$name.key") . slurp_file("$dir/$name.pem"));
-	return;
-}
-
-make_ca('ca');
-make_ca('stranger');
-make_certificate('good', 'DNS:localhost,IP:127.0.0.1', '-days', 30);
-make_certificate('client', 'DNS:client', '-days', 30);
-make_certificate('expired', 'DNS:localhost,IP:127.0.0.1', @expired);
-make_certificate('elsewhere', 'DNS:elsewhere.example', '-days', 30);
+my $certificates = Certificates->new($dir);
+$certificates->make_ca('ca');
+$certificates->make_ca('stranger');
+$certificates->make('good', 'DNS:localhost,IP:127.0.0.1', '-days', 30);
+$certificates->make('client', 'DNS:client', '-days', 30);
+$certificates->make('expired', 'DNS:localhost,IP:127.0.0.1', $certificates->expired);
+$certificates->make('elsewhere', 'DNS:elsewhere.example', '-days', 30);
 
 # ---- the broker: one listener for each certificate ----
 

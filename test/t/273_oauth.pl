@@ -10,70 +10,26 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use HttpDouble;
 use StreamIngest qw(sql poll answer);
 use Test::More;
 use Time::HiRes qw(time);
 
 my $messages = 5;
-my @doubles;
 
 # ---- the token endpoint ----
 
-sub write_file
-{
-	my ($path, $text) = @_;
-
-	open my $file, '>', "$path.new" or die "$path: $!";
-	print $file $text;
-	close $file;
-	rename "$path.new", $path or die "$path: $!";
-	return;
-}
-
-# Starts an endpoint; returns its directory and URL.
 sub start_endpoint
 {
 	my (@tls) = @_;
-	my $dir = PostgreSQL::Test::Utils::tempdir();
-	my $limit = time() + $PostgreSQL::Test::Utils::timeout_default;
-	my $pid;
 
-	write_file("$dir/mode", 'ok 3600');
-	$pid = fork() // die "fork: $!";
-	if ($pid == 0)
-	{
-		open STDIN, '<', '/dev/null' or die;
-		open STDOUT, '>', "$dir/log" or die;
-		open STDERR, '>&', \*STDOUT or die;
-		$ENV{PYTHONDONTWRITEBYTECODE} = 1;
-		exec 'python3', "$FindBin::RealBin/../fake_token_endpoint.py", $dir, @tls or die;
-	}
-	push @doubles, $pid;
-	until (-e "$dir/port")
-	{
-		die "the endpoint does not start: " . slurp_file("$dir/log") if time() > $limit;
-		Time::HiRes::sleep(0.02);
-	}
-	return ($dir, (@tls ? 'https' : 'http') . '://127.0.0.1:' . slurp_file("$dir/port") . '/token');
+	return HttpDouble->start('fake_token_endpoint.py', tls => \@tls, files => { mode => 'ok 3600' });
 }
 
-END
-{
-	my $status = $?;
-
-	kill 'KILL', @doubles;
-	waitpid $_, 0 foreach @doubles;
-	$? = $status;
-}
-
-my ($double, $url) = start_endpoint();
-sub behave { write_file("$double/mode", $_[0]); return; }
-
-sub requests
-{
-	my @lines = -e "$double/requests" ? split(/\n/, slurp_file("$double/requests")) : ();
-	return @lines;
-}
+my $double = start_endpoint();
+my $url = $double->url . '/token';
+sub behave { $double->behave($_[0]); return; }
+sub requests { return $double->requests; }
 
 # ---- the broker: it wants the scope, and ends a session with its token ----
 
@@ -231,7 +187,7 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 run_log([ 'openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 30, '-subj', '/CN=localhost',
 		'-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', "$dir/key.pem", '-out', "$dir/cert.pem" ])
   or die 'openssl failed';
-my (undef, $tls_url) = start_endpoint("$dir/cert.pem", "$dir/key.pem");
+my $tls_url = start_endpoint("$dir/cert.pem", "$dir/key.pem")->url . '/token';
 my $ca = slurp_file("$dir/cert.pem");
 add_server('kafka_tls', 'right', sasl_oauthbearer_token_endpoint_url => $tls_url);
 like(answer("SELECT stream_ingest.topics('kafka_tls')"), qr/token endpoint's certificate is not accepted/, 'an unknown CA');

@@ -11,63 +11,31 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Certificates;
 use StreamIngest qw(sql poll);
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $sent = 0;
 
 # ---- certificates ----
 
-sub openssl
-{
-	run_log([ 'openssl', @_ ]) or die "openssl @_ failed";
-	return;
-}
-
-# The text becomes the file's, in one step.
-sub replace_file
-{
-	my ($path, $text) = @_;
-
-	open my $file, '>', "$path.new" or die "$path: $!";
-	print $file $text;
-	close $file;
-	chmod 0644, "$path.new";
-	rename "$path.new", $path or die "$path: $!";
-	return;
-}
-
-# A certificate of the CA.
-sub make_certificate
-{
-	my ($name) = @_;
-
-	append_to_file("$dir/$name.ext", "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
-	openssl('req', '-newkey', 'rsa:2048', '-nodes', '-subj', "/CN=$name",
-		'-keyout', "$dir/$name.key", '-out', "$dir/$name.csr");
-	openssl('x509', '-req', '-in', "$dir/$name.csr", '-CA', "$dir/ca.pem", '-CAkey', "$dir/ca.key",
-		'-CAcreateserial', '-days', 30, '-extfile', "$dir/$name.ext", '-out', "$dir/$name.pem");
-	return;
-}
-
-openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 30, '-subj', '/CN=ca',
-	'-keyout', "$dir/ca.key", '-out', "$dir/ca.pem");
-make_certificate($_) foreach qw(broker first second);
-append_to_file("$dir/broker.both.pem", slurp_file("$dir/broker.key") . slurp_file("$dir/broker.pem"));
+my $certificates = Certificates->new($dir);
+$certificates->make_ca('ca');
+$certificates->make($_, 'DNS:localhost,IP:127.0.0.1', '-days', 30) foreach qw(broker first second);
 
 # what the server uses
 sub install
 {
 	my ($name) = @_;
 
-	replace_file("$dir/client.key", slurp_file("$dir/$name.key"));
-	replace_file("$dir/client.pem", slurp_file("$dir/$name.pem"));
+	StreamIngest::replace_file("$dir/client.key", slurp_file("$dir/$name.key"));
+	StreamIngest::replace_file("$dir/client.pem", slurp_file("$dir/$name.pem"));
 	return;
 }
 install('first');
-replace_file("$dir/cas.pem", slurp_file("$dir/ca.pem"));
+StreamIngest::replace_file("$dir/cas.pem", slurp_file("$dir/ca.pem"));
 
 # ---- broker and subscription ----
 
@@ -92,7 +60,8 @@ sql("CREATE SERVER kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_s
 	CREATE TABLE t (id bigint, payload text);
 	SELECT stream_ingest.create_subscription('t', 'kafka', 't', 't')");
 
-# Messages flow until the answer is true.
+# Messages flow until the answer is true.  A worker knows that it is at the end only
+# when a fetch brings nothing, which a broker answers after half a second.
 sub flows_until
 {
 	my ($sql, $what) = @_;
@@ -103,7 +72,11 @@ sub flows_until
 	{
 		$kafka->produce('t', count => 10, first => $sent);
 		$sent += 10;
-		$answer = sql("SELECT coalesce(($sql), false)");
+		my $pause = time() + 1;
+		while (($answer = sql("SELECT coalesce(($sql), false)")) ne 't' && time() < $pause)
+		{
+			sleep(0.1);
+		}
 	}
 	is($answer, 't', $what);
 	return;
@@ -148,7 +121,7 @@ $sent++;
 # ---- broken ----
 
 $pid = StreamIngest::worker_pid($node, 't');
-replace_file("$dir/client.pem", "no certificate\n");
+StreamIngest::replace_file("$dir/client.pem", "no certificate\n");
 my $broken = "pid = $pid AND state IN ('streaming', 'catching_up') AND reason ~ 'cannot be used: ssl.certificate.location failed.*the old connection stays'";
 flows_until("SELECT $broken FROM stream_ingest.status", 'a broken certificate is the reason');
 exact('the old connection is used meanwhile');
@@ -160,7 +133,7 @@ install('first');
 replaced($pid, 'the files are corrected');
 
 $pid = StreamIngest::worker_pid($node, 't');
-replace_file("$dir/cas.pem", slurp_file("$dir/ca.pem") . slurp_file("$dir/first.pem"));
+StreamIngest::replace_file("$dir/cas.pem", slurp_file("$dir/ca.pem") . slurp_file("$dir/first.pem"));
 replaced($pid, 'other CAs are taken up');
 exact('nothing is lost and nothing doubled');
 is(sql('SELECT count(*) FROM stream_ingest.dead_letters'), 0, 'no dead letter');
