@@ -16,6 +16,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 . "$STREAM_INGEST_TOP/test/lib/live.sh"
+. "$STREAM_INGEST_TOP/test/lib/same.sh"
 
 monitoring=$STREAM_INGEST_TOP/examples/monitoring
 
@@ -42,19 +43,6 @@ scrape()
 metrics()
 {
 	sql -At -c "SET extra_float_digits = 1" -c "$1" | grep -v '^SET$' | sort
-}
-
-# same NAME EXPECTED FOUND
-same()
-{
-	if [ "$2" = "$3" ]; then
-		passed=$((passed + 1))
-		echo "ok $((passed + failed)) - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $((passed + failed)) - $1"
-		diff <(printf '%s\n' "$2") <(printf '%s\n' "$3") | sed 's/^/# /' || true
-	fi
 }
 
 # check NAME COMMAND...

@@ -15,6 +15,7 @@
 # two servers and calls this.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+. "$STREAM_INGEST_TOP/test/lib/same.sh"
 
 passed=0
 failed=0
@@ -27,19 +28,6 @@ finish()
 	trap - EXIT
 	remove_scratch
 	exit "$status"
-}
-
-# is NAME EXPECTED FOUND
-is()
-{
-	if [ "$2" = "$3" ]; then
-		passed=$((passed + 1))
-		echo "ok $((passed + failed)) - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $((passed + failed)) - $1"
-		diff <(printf '%s\n' "$2") <(printf '%s\n' "$3") | sed 's/^/# /' || true
-	fi
 }
 
 sql()
@@ -156,11 +144,11 @@ upgrade()
 	(cd "$scratch" && as_server_user "$new/pg_upgrade" -U postgres -b "$old" -B "$new" -d "$from" -D "$data" \
 		-s "$scratch" "$@") >"$scratch/log" 2>&1 || { cat "$scratch/log" >&2; find "$data" -name '*.log' -exec tail -n 5 {} + >&2; die "pg_upgrade failed"; }
 	after=$(contents_at_rest "$new" "$data")
-	is "$name: the extension's tables arrive" "$before" "$after"
+	same "$name: the extension's tables arrive" "$before" "$after"
 
 	control start "$new" "$data"
 	until_sql "SELECT count(*) = 3 FROM stream_ingest.status WHERE reason LIKE 'this database is a copy%' OR state = 'disabled'"
-	is "$name: what ran is stopped as a copy" "all stopped|last stopped|off disabled" \
+	same "$name: what ran is stopped as a copy" "all stopped|last stopped|off disabled" \
 		"$(sql -c "SELECT string_agg(name || ' ' || state, '|' ORDER BY name) FROM stream_ingest.status")"
 	is_exact "$name"
 	control stop "$new" "$data"
@@ -173,18 +161,18 @@ is_exact()
 	produce $((2 * messages + extra + 1)) 1000
 	extra=$((extra + 1000))
 	sql -c "SELECT stream_ingest.wait_until_caught_up(name, '1 min') FROM (VALUES ('all'), ('last')) s (name)" >/dev/null
-	is "$1: every message is there once" "$((2 * messages + extra - (2 * messages + extra) / 100))|t" \
+	same "$1: every message is there once" "$((2 * messages + extra - (2 * messages + extra) / 100))|t" \
 		"$(sql -c "SELECT count(*), count(*) = count(DISTINCT id) FROM orders")"
-	is "$1: and every bad one among the dead letters, but the one discarded" "$(((2 * messages + extra) / 100 - 1))" \
+	same "$1: and every bad one among the dead letters, but the one discarded" "$(((2 * messages + extra) / 100 - 1))" \
 		"$(sql -c "SELECT count(*) FROM stream_ingest.dead_letters WHERE name = 'all'")"
 	sql -c "ALTER TABLE orders ALTER id TYPE text" >/dev/null
 	until_sql "SELECT (SELECT state FROM stream_ingest.status WHERE name = 'all') = 'streaming'"
 	sql -c "SELECT stream_ingest.retry_dead_letters('all')" >/dev/null
-	is "$1: dead letters can be retried" "$(((2 * messages + extra) / 100 - 1))" \
+	same "$1: dead letters can be retried" "$(((2 * messages + extra) / 100 - 1))" \
 		"$(sql -c "SELECT count(*) FROM orders WHERE id = 'none'")"
 	sql -c "SELECT stream_ingest.drop_subscription(name, true) FROM stream_ingest.subscriptions" \
 		-c "DROP EXTENSION stream_ingest CASCADE" >/dev/null 2>&1
-	is "$1: and all can be dropped" 0 "$(sql -c "SELECT count(*) FROM pg_namespace WHERE nspname = 'stream_ingest'")"
+	same "$1: and all can be dropped" 0 "$(sql -c "SELECT count(*) FROM pg_namespace WHERE nspname = 'stream_ingest'")"
 }
 
 [ $# -eq 1 ] || { sed -n 's/^#  //p' "${BASH_SOURCE[0]}" >&2; exit 2; }

@@ -31,27 +31,34 @@ failed=0
 # quick ones that see workers, locks, errors of a broker and events
 read -r -a tap_files <<<"${TAP_FILES:-015_start 040_fence 167_authorization 177_events}"
 
+# add_counts LOG: adds its last line, "N passed, N failed", to good and bad; where a
+# script has ended without one, counts a failure, shows why, and fails.
+add_counts()
+{
+	if [[ $(tail -n 1 "$1") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+		good=$((good + BASH_REMATCH[1]))
+		bad=$((bad + BASH_REMATCH[2]))
+		return
+	fi
+	bad=$((bad + 1))
+	tail -n 40 "$1"
+	return 1
+}
+
 # run_tests COMMAND...: run.sh by that command, twice; sets good and bad, and
 # shows what it says of failures and of what is left out.
 run_tests()
 {
-	local log=$work/log part line
+	local log=$work/log part
 
 	good=0
 	bad=0
 	for part in regress "tap ${tap_files[*]}"; do
-		line=
 		# shellcheck disable=SC2086	# words
 		"$@" $part >"$log" 2>&1 || true
-		line=$(tail -n 1 "$log")
 		grep '^skipped' "$log" || true
-		if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
-			good=$((good + BASH_REMATCH[1]))
-			bad=$((bad + BASH_REMATCH[2]))
+		if add_counts "$log"; then
 			sed -n '/^FAILED/,/^\(ok\|[0-9]\)/p' "$log"
-		else
-			bad=$((bad + 1))
-			tail -n 40 "$log"
 		fi
 	done
 }
@@ -228,14 +235,12 @@ run_upgrade()
 		return
 	fi
 	good=0
-	bad=1
+	bad=0
 	PG_CONFIG=$work/own/bin/pg_config bash "$STREAM_INGEST_TOP/test/pg_upgrade.sh" "$work/newer/bin/pg_config" \
 		>"$work/log" 2>&1 || true
-	if [[ $(tail -n 1 "$work/log") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
-		good=${BASH_REMATCH[1]}
-		bad=${BASH_REMATCH[2]}
+	if add_counts "$work/log"; then
+		grep -A 20 '^not ok' "$work/log" || true
 	fi
-	[ "$bad" -eq 0 ] || tail -n 40 "$work/log"
 	verdict "$("$work/newer/bin/pg_config" --version | sed 's/PostgreSQL //'), from $("$work/own/bin/pg_config" --version |
 		sed 's/PostgreSQL //')" "$began"
 	rm -rf "$work/own" "$work/newer" "$work/source"
