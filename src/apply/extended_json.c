@@ -17,6 +17,7 @@
 #include "utils/json.h"
 
 #include "apply/extended_json.h"
+#include "common/base64.h"
 #include "common/bytes.h"
 #include "common/uuid_text.h"
 #include "format/json_scan.h"
@@ -157,23 +158,11 @@ take_date(const SiJsonToken *token, SiValue *result)
 		take_milliseconds(member.value.data, member.value.len, result);
 }
 
-/* The value of a base64 digit, or -1. */
-static int
-base64_digit(char c)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *place = c == '\0' ? NULL : strchr(digits, c);
-
-	return place == NULL ? -1 : (int) (place - digits);
-}
-
 /* Decode base64 strictly; returns the length, or -1. */
 static int
 decode_base64(const char *text, size_t len, char *bytes)
 {
-	uint32		bits = 0;
-	int			n = 0;
+	SiDigits	digits = {bytes, 0, 0};
 	size_t		end = len;
 
 	if (len % 4 != 0)
@@ -182,15 +171,10 @@ decode_base64(const char *text, size_t len, char *bytes)
 		end--;
 	for (size_t i = 0; i < end; i++)
 	{
-		int			digit = base64_digit(text[i]);
-
-		if (digit < 0)
+		if (!si_digits_add(&digits, 6, si_base64_digit(text[i], SI_BASE64_STANDARD)))
 			return -1;
-		bits = bits << 6 | (uint32) digit;
-		if (i % 4 != 0)
-			bytes[n++] = (char) (bits >> (6 - 2 * (i % 4)));
 	}
-	return n;
+	return (int) (digits.out - bytes);
 }
 
 /* The text of a UUID. */

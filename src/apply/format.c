@@ -19,6 +19,7 @@
 #include "apply/format.h"
 #include "apply/mapping_source.h"
 #include "common/failure.h"
+#include "common/uuid_text.h"
 #include "format/match_names.h"
 
 /* ---- options of another format ---- */
@@ -466,14 +467,16 @@ name_uuid(const char *name)
 {
 	uint8		b[MD5_DIGEST_LENGTH];
 	const char *errstr = NULL;
+	char	   *text;
 
 	if (!pg_md5_binary(name, strlen(name), b, &errstr))
 		return NULL;
 	b[6] = (b[6] & 0x0F) | 0x30;
 	b[8] = (b[8] & 0x3F) | 0x80;
-	return psprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-					b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
-					b[12], b[13], b[14], b[15]);
+	text = palloc0(SI_UUID_TEXT + 1);
+
+	si_uuid_write(b, text);
+	return text;
 }
 
 static void

@@ -7,8 +7,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdint.h>
-
+#include "common/base64.h"
 #include "format/binary_text.h"
 
 /* The value of a digit, -1 if it is none. */
@@ -19,23 +18,14 @@ digit_value(char c, SiBinaryText notation)
 		return c >= '0' && c <= '9' ? c - '0' :
 			c >= 'a' && c <= 'f' ? c - 'a' + 10 :
 			c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == (notation == SI_BINARY_BASE64URL ? '-' : '+'))
-		return 62;
-	return c == (notation == SI_BINARY_BASE64URL ? '_' : '/') ? 63 : -1;
+	return si_base64_digit(c, notation == SI_BINARY_BASE64URL ? SI_BASE64_URL : SI_BASE64_STANDARD);
 }
 
 char *
 si_binary_text_decode(SiBinaryText notation, const char *text, size_t len, char *out)
 {
 	int			width = notation == SI_BINARY_HEX ? 4 : 6;
-	uint32_t	bits = 0;
-	int			nbits = 0;
+	SiDigits	digits = {out, 0, 0};
 	size_t		i;
 
 	if (notation == SI_BINARY_BASE64 && len % 4 != 0)
@@ -47,20 +37,10 @@ si_binary_text_decode(SiBinaryText notation, const char *text, size_t len, char 
 	}
 	for (i = 0; i < len; i++)
 	{
-		int			digit = digit_value(text[i], notation);
-
-		if (digit < 0)
+		if (!si_digits_add(&digits, width, digit_value(text[i], notation)))
 			return NULL;
-		bits = bits << width | (uint32_t) digit;
-		nbits += width;
-		if (nbits >= 8)
-		{
-			nbits -= 8;
-			*out++ = (char) (bits >> nbits);
-			bits &= (1u << nbits) - 1;
-		}
 	}
 
 	/* what is left over must be zero, and less than a digit */
-	return nbits < width && bits == 0 ? out : NULL;
+	return digits.nbits < width && digits.bits == 0 ? digits.out : NULL;
 }

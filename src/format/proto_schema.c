@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base64.h"
 #include "format/proto_build.h"
 #include "format/proto_schema.h"
 
@@ -380,20 +381,6 @@ finish(SiProtoBuilder *builder, SiProtoSchema *schema)
 
 /* ---- sources ---- */
 
-static int
-base64_digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '+' || c == '-')
-		return 62;
-	return c == '/' || c == '_' ? 63 : -1;
-}
-
 /*
  * Bytes of a base64 text, or NULL for any other: no .proto text is without a
  * brace or a semicolon.
@@ -402,28 +389,19 @@ static char *
 decode_base64(SiProtoBuilder *builder, const SiProtoSource *source, size_t *len)
 {
 	char	   *out = si_proto_alloc(builder, source->len / 4 * 3 + 4);
-	uint32_t	bits = 0;
-	int			nbits = 0;
+	SiDigits	digits = {out, 0, 0};
 	size_t		i;
 
-	*len = 0;
 	for (i = 0; out != NULL && i < source->len; i++)
 	{
 		char		c = source->data[i];
-		int			digit = base64_digit(c);
 
 		if (c == '=' || c == ' ' || c == '\n' || c == '\r' || c == '\t')
 			continue;
-		if (digit < 0)
+		if (!si_digits_add(&digits, 6, si_base64_digit(c, SI_BASE64_STANDARD | SI_BASE64_URL)))
 			return NULL;
-		bits = bits << 6 | (uint32_t) digit;
-		nbits += 6;
-		if (nbits >= 8)
-		{
-			nbits -= 8;
-			out[(*len)++] = (char) (bits >> nbits);
-		}
 	}
+	*len = (size_t) (digits.out - out);
 	return out;
 }
 

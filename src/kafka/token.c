@@ -43,8 +43,6 @@
 /* A token that brokers refuse is replaced when it is so old. */
 #define RENEW_MS			5000
 
-#define MAX_EXTENSIONS		32
-
 typedef enum SiTokenText
 {
 	TOKEN_URL,
@@ -74,7 +72,7 @@ struct SiToken
 	/* constant once the thread runs */
 	char	   *texts[NTEXTS];
 	char	   *form;			/* what is posted */
-	const char *extensions[2 * MAX_EXTENSIONS]; /* point into the text */
+	const char *extensions[2 * SI_TOKEN_MAX_EXTENSIONS];	/* point into the text */
 	size_t		nextensions;	/* keys and values */
 	SiHttp	   *http;			/* the thread's own */
 	rd_kafka_t *rk;
@@ -247,7 +245,7 @@ split_extensions(SiToken *token)
 {
 	char	   *rest = token->texts[TOKEN_EXTENSIONS];
 
-	while (rest != NULL && *rest != '\0' && token->nextensions < 2 * MAX_EXTENSIONS)
+	while (rest != NULL && *rest != '\0' && token->nextensions < 2 * SI_TOKEN_MAX_EXTENSIONS)
 	{
 		char	   *pair = rest;
 		char	   *equals;

@@ -24,6 +24,9 @@ struct rd_kafka_s;
 
 typedef struct SiToken SiToken;
 
+/* So many extensions may a client name to a broker. */
+#define SI_TOKEN_MAX_EXTENSIONS	32
+
 /*
  * Do the properties want tokens?  Then *token is a source that does not run yet.
  * False, and why, if the properties lack something, or there is no memory.  ERROR

@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 
+#include "common/base64.h"
 #include "kafka/token_answer.h"
 
 /* An endpoint may wish no longer than this before the next request. */
@@ -39,39 +40,19 @@ set_outcome(SiTokenAnswer *answer, SiTokenOutcome outcome, const char *format,..
 
 /* ---- how long a token lives ---- */
 
-/* The value of a character of base64url, or -1. */
-static int
-base64url_value(char c)
-{
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	const char *at = c != '\0' ? strchr(alphabet, c) : NULL;
-
-	return at != NULL ? (int) (at - alphabet) : -1;
-}
-
 /* Decode len characters of base64url; malloc'd, or NULL. */
 static char *
 decode_base64url(const char *text, size_t len, size_t *decoded_len)
 {
 	char	   *decoded = malloc(len + 1);
-	unsigned int bits = 0;
-	int			nbits = 0;
+	SiDigits	digits = {decoded, 0, 0};
 
-	*decoded_len = 0;
 	for (size_t i = 0; decoded != NULL && i < len; i++)
 	{
-		int			value = base64url_value(text[i]);
-
-		if (value < 0)
+		if (!si_digits_add(&digits, 6, si_base64_digit(text[i], SI_BASE64_URL)))
 			break;
-		bits = (bits << 6 | value) & 0xffff;
-		nbits += 6;
-		if (nbits >= 8)
-		{
-			nbits -= 8;
-			decoded[(*decoded_len)++] = (char) (bits >> nbits & 0xff);
-		}
 	}
+	*decoded_len = (size_t) (digits.out - decoded);
 	return decoded;
 }
 

@@ -25,14 +25,6 @@ parse_records(const SiOption *option, json_t *value, SiOptions *options)
 	SI_OPTION_MEMBER(options, option, char *) = given;
 }
 
-static json_t *
-show_records(const SiOption *option, const SiOptions *options)
-{
-	const char *given = SI_OPTION_CONST_MEMBER(options, option, char *);
-
-	return given == NULL ? json_null() : si_document_from_string(given);
-}
-
 static const char *
 describe_records(const SiOption *option)
 {
@@ -40,4 +32,4 @@ describe_records(const SiOption *option)
 					option->max);
 }
 
-const SiOptionType si_option_records = {parse_records, show_records, describe_records};
+const SiOptionType si_option_records = {parse_records, si_option_show_text, describe_records};

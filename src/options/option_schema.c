@@ -34,14 +34,6 @@ parse_schema(const SiOption *option, json_t *value, SiOptions *options)
 	SI_OPTION_MEMBER(options, option, char *) = schema_text(option, value, value);
 }
 
-static json_t *
-show_schema(const SiOption *option, const SiOptions *options)
-{
-	const char *given = SI_OPTION_CONST_MEMBER(options, option, char *);
-
-	return given == NULL ? json_null() : si_document_from_string(given);
-}
-
 static const char *
 describe_schema(const SiOption *option)
 {
@@ -49,7 +41,7 @@ describe_schema(const SiOption *option)
 					option->min, option->max);
 }
 
-const SiOptionType si_option_schema = {parse_schema, show_schema, describe_schema};
+const SiOptionType si_option_schema = {parse_schema, si_option_show_text, describe_schema};
 
 /* ---- schemas by their ids ---- */
 

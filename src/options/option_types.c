@@ -334,8 +334,8 @@ parse_text(const SiOption *option, json_t *value, SiOptions *options)
 	SI_OPTION_MEMBER(options, option, char *) = given;
 }
 
-static json_t *
-show_text(const SiOption *option, const SiOptions *options)
+json_t *
+si_option_show_text(const SiOption *option, const SiOptions *options)
 {
 	const char *given = SI_OPTION_CONST_MEMBER(options, option, char *);
 
@@ -349,7 +349,7 @@ describe_text(const SiOption *option)
 					option->min, option->max);
 }
 
-const SiOptionType si_option_text = {parse_text, show_text, describe_text};
+const SiOptionType si_option_text = {parse_text, si_option_show_text, describe_text};
 
 /* As a text, but of one line; COPY requires the same of its options. */
 static void
@@ -368,7 +368,7 @@ describe_line(const SiOption *option)
 	return psprintf("%s without line breaks", describe_text(option));
 }
 
-const SiOptionType si_option_line = {parse_line, show_text, describe_line};
+const SiOptionType si_option_line = {parse_line, si_option_show_text, describe_line};
 
 /* An array of distinct column names. */
 static void

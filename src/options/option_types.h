@@ -92,6 +92,9 @@ extern const SiOptionType si_option_start;
 extern const SiOptionType si_option_stop_at;
 extern const SiOptionType si_option_partitions;
 
+/* How options show a member that is a text, or NULL. */
+extern json_t *si_option_show_text(const SiOption *option, const SiOptions *options);
+
 /*
  * Report a value that an option cannot have (22023).  The reason is a sentence,
  * or NULL where the list of valid values suffices.

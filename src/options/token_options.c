@@ -13,10 +13,9 @@
 #include "postgres.h"
 
 #include "kafka/http.h"
+#include "kafka/token.h"
 #include "options/token_options.h"
 #include "options/url.h"
-
-#define MAX_EXTENSIONS	32
 
 const char *
 si_token_check_url(const char *value)
@@ -81,7 +80,7 @@ si_token_check_extensions(const char *value)
 
 		if (reason != NULL)
 			return reason;
-		if (++n > MAX_EXTENSIONS)
+		if (++n > SI_TOKEN_MAX_EXTENSIONS)
 			return "There are more than 32 extensions.";
 		rest = comma != NULL ? comma + 1 : NULL;
 	}
