@@ -21,7 +21,8 @@
  *	-H NAME=VALUE	a header of every message (repeatable); NAME alone: a null one
  *	-M MS			the time of every message, in milliseconds since 1970
  *	-T HOW			in one transaction, which is then committed ("commit"),
- *					rolled back ("abort") or left as it is ("open")
+ *					rolled back ("abort") or left as it is ("open"); or each line
+ *					in one that is committed at once ("each")
  *	-n COUNT		that many made-up messages
  *	-i FIRST		the first id (0)
  *	-s BYTES		about the size of a made-up message (100)
@@ -245,7 +246,7 @@ parse_options(int argc, char **argv, rd_kafka_conf_t *conf)
 		usage();
 	if (opt.transaction && strcmp(opt.transaction, "commit") != 0 &&
 		strcmp(opt.transaction, "abort") != 0 &&
-		strcmp(opt.transaction, "open") != 0)
+		strcmp(opt.transaction, "open") != 0 && strcmp(opt.transaction, "each") != 0)
 		usage();
 	set(conf, "bootstrap.servers", bootstrap);
 }
@@ -379,6 +380,18 @@ send_line(char *line, size_t len)
 	send_message(&m);
 }
 
+/* Waits for every acknowledgement, and ends the transaction. */
+static void
+finish(void)
+{
+	while (rd_kafka_outq_len(rk) > 0)
+		rd_kafka_flush(rk, FLUSH_SLICE_MS);
+	if (opt.transaction && (strcmp(opt.transaction, "commit") == 0 || strcmp(opt.transaction, "each") == 0))
+		check(rd_kafka_commit_transaction(rk, TRANSACTION_TIMEOUT_MS));
+	else if (opt.transaction && strcmp(opt.transaction, "abort") == 0)
+		check(rd_kafka_abort_transaction(rk, TRANSACTION_TIMEOUT_MS));
+}
+
 static void
 send_input(void)
 {
@@ -394,6 +407,11 @@ send_input(void)
 		if (line[len - 1] == '\n')
 			line[--len] = '\0';
 		send_line(line, len);
+		if (opt.transaction && strcmp(opt.transaction, "each") == 0)
+		{
+			finish();
+			check(rd_kafka_begin_transaction(rk));
+		}
 	}
 	if (ferror(input))
 		die("could not read the input", strerror(errno));
@@ -429,18 +447,6 @@ send_made_up(void)
 	}
 	free(buffer);
 	free(payload);
-}
-
-/* Waits for every acknowledgement, and ends the transaction. */
-static void
-finish(void)
-{
-	while (rd_kafka_outq_len(rk) > 0)
-		rd_kafka_flush(rk, FLUSH_SLICE_MS);
-	if (opt.transaction && strcmp(opt.transaction, "commit") == 0)
-		check(rd_kafka_commit_transaction(rk, TRANSACTION_TIMEOUT_MS));
-	else if (opt.transaction && strcmp(opt.transaction, "abort") == 0)
-		check(rd_kafka_abort_transaction(rk, TRANSACTION_TIMEOUT_MS));
 }
 
 int

@@ -160,6 +160,12 @@ extern int	si_consumer_fetch(SiConsumer *consumer, SiFetched *items, int max);
  */
 extern void si_consumer_release(SiConsumer *consumer, SiMessage *message);
 
+/*
+ * The high watermark of a partition as the last response to a fetch told it; negative if there
+ * was none.  Asks no broker.
+ */
+extern int64_t si_consumer_high_watermark(SiConsumer *consumer, int32_t partition);
+
 /* ---- events: consumer_events.c; each function takes up new ones first ---- */
 
 /*

@@ -287,6 +287,18 @@ si_consumer_fetch(SiConsumer *consumer, SiFetched *items, int max)
 	return n;
 }
 
+int64_t
+si_consumer_high_watermark(SiConsumer *consumer, int32_t partition)
+{
+	int64_t		low,
+				high;
+
+	if (rd_kafka_get_watermark_offsets(consumer->rk, consumer->topic, partition, &low, &high) !=
+		RD_KAFKA_RESP_ERR_NO_ERROR)
+		return SI_OFFSET_UNKNOWN;
+	return high;
+}
+
 void
 si_consumer_release(SiConsumer *consumer, SiMessage *message)
 {

@@ -71,6 +71,8 @@ typedef struct SiPartition
 	int64		end;			/* its end, if seen behind the fetched
 								 * messages; -1 */
 	bool		at_end;			/* nothing came since its end was seen */
+	int64		high;			/* its high watermark when ends were checked
+								 * last, negative if unknown */
 	int			refused;		/* messages refused in a row */
 	bool		in_batch;
 	bool		missing;		/* the topic was created again without it */
@@ -174,6 +176,7 @@ typedef struct SiWorker
 	/* the state as shown (worker_status.c) */
 	bool		announce;		/* it has changed */
 	bool		streaming;		/* it is this one */
+	TimestampTz ends_checked_at;	/* si_worker_check_ends */
 
 	/* waiting (worker_wait.c) */
 	WaitEventSet *events;
@@ -247,6 +250,12 @@ extern bool si_worker_has_read_run(const SiWorker *worker);
 /* Was everything applied, up to the ends as they were seen? */
 extern bool si_worker_all_at_end(const SiWorker *worker);
 
+/*
+ * Nothing more is to be fetched now: are partitions at their ends although messages
+ * never stop coming?  About once a second while the state is not streaming.
+ */
+extern void si_worker_check_ends(SiWorker *worker);
+
 /* Stop reading the partitions of which everything was fetched. */
 extern void si_worker_stop_reading(SiWorker *worker);
 
@@ -277,6 +286,13 @@ extern void si_worker_update_rate(SiRate *rate, int64 messages);
 
 /* Prepare for waits: their names, and the caches whose changes end the worker. */
 extern void si_worker_init_waits(void);
+
+/*
+ * From now on only changes of this server, and of the user mappings that its owner may
+ * use there, end the worker; before, those of all did.  In a transaction, and before
+ * the options are read.
+ */
+extern void si_worker_watch_server(Oid server, Oid owner);
 
 /*
  * Wait for the latch, the consumer or the time (-1: without end), and take what came

@@ -14,7 +14,11 @@
 
 #include "miscadmin.h"
 
+#include "common/clock.h"
 #include "process/worker_internal.h"
+
+/* While the state is not streaming, the ends of partitions are checked this often. */
+#define CHECK_ENDS_MS	1000
 
 /* ---- how far they were read ---- */
 
@@ -67,6 +71,34 @@ si_worker_all_at_end(const SiWorker *worker)
 			return false;
 	}
 	return true;
+}
+
+/*
+ * The library tells of an end only when a fetch is empty, and with steady traffic none is.
+ * So a partition is also at its end when the worker has fetched up to the high watermark of
+ * the last response, or beyond that of the check before: behind the last message there
+ * may be a transaction's marker, which no consumer is given.
+ */
+void
+si_worker_check_ends(SiWorker *worker)
+{
+	TimestampTz now = si_clock_now();
+	bool		recent;
+
+	if (worker->streaming || !TimestampDifferenceExceeds(worker->ends_checked_at, now, CHECK_ENDS_MS))
+		return;
+	recent = !TimestampDifferenceExceeds(worker->ends_checked_at, now, 2 * CHECK_ENDS_MS);
+	worker->ends_checked_at = now;
+	for (int i = 0; i < worker->npartitions; i++)
+	{
+		SiPartition *partition = &worker->partitions[i];
+		int64		high = si_consumer_high_watermark(worker->consumer, partition->progress.partition);
+
+		if ((high >= 0 && partition->expected >= high) ||
+			(recent && partition->high >= 0 && partition->expected >= partition->high))
+			partition->at_end = true;
+		partition->high = high;
+	}
 }
 
 void

@@ -47,12 +47,18 @@ static void
 open_consumer(SiWorker *worker)
 {
 	SiSubscription *s = worker->subscription;
-	SiServerProperties *server = si_server_properties(s->server, s->owner);
-	int			n = server->nproperties + worker->options->nproperties;
-	SiProperty *properties = palloc(sizeof(SiProperty) * Max(n, 1));
+	SiServerProperties *server;
+	int			n;
+	SiProperty *properties;
 	char	   *client_id = psprintf("stream_ingest/%s/%s", get_database_name(MyDatabaseId),
 									 NameStr(s->name));
 	char	   *group;
+
+	/* before they are read: a change from now on is noticed */
+	si_worker_watch_server(s->server_oid, s->owner);
+	server = si_server_properties(s->server, s->owner);
+	n = server->nproperties + worker->options->nproperties;
+	properties = palloc(sizeof(SiProperty) * Max(n, 1));
 
 	/* the launcher asks when it starts us, but may have asked long ago */
 	if (!has_server_usage_compat(server->server, s->owner))

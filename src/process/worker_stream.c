@@ -117,6 +117,8 @@ si_worker_stream(SiWorker *worker)
 	si_worker_retry_orphans(worker);
 	si_worker_publish_offsets(worker);
 	drained = si_worker_fetch(worker);
+	if (drained)
+		si_worker_check_ends(worker);
 	si_worker_stop_reading(worker);
 	if (worker->intake.broken != NULL && worker->intake.first == worker->intake.n)
 		abandon(worker);

@@ -43,10 +43,30 @@ static uint32 wait_events[SI_NWAITS];
 /* The server's options or the user mapping may have changed. */
 static volatile sig_atomic_t server_changed = false;
 
+/* Hashes of the rows that the worker's connection is made of. */
+typedef struct Watched
+{
+	bool		known;
+	uint32		server;
+	uint32		mappings[2];	/* the owner's and PUBLIC's */
+} Watched;
+
+static Watched watched;
+
+/* A hash of 0 stands for all rows. */
 static void
 server_options_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
-	server_changed = true;
+	if (!watched.known || hashvalue == 0 || hashvalue == watched.server)
+		server_changed = true;
+}
+
+static void
+user_mapping_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	if (!watched.known || hashvalue == 0 ||
+		hashvalue == watched.mappings[0] || hashvalue == watched.mappings[1])
+		server_changed = true;
 }
 
 void
@@ -55,7 +75,19 @@ si_worker_init_waits(void)
 	for (int i = 0; i < SI_NWAITS; i++)
 		wait_events[i] = new_wait_event_compat(wait_names[i]);
 	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, server_options_changed, (Datum) 0);
-	CacheRegisterSyscacheCallback(USERMAPPINGOID, server_options_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(USERMAPPINGUSERSERVER, user_mapping_changed, (Datum) 0);
+}
+
+void
+si_worker_watch_server(Oid server, Oid owner)
+{
+	Datum		id = ObjectIdGetDatum(server);
+
+	watched.server = GetSysCacheHashValue1(FOREIGNSERVEROID, id);
+	watched.mappings[0] = GetSysCacheHashValue2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(owner), id);
+	watched.mappings[1] = GetSysCacheHashValue2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid), id);
+	watched.known = true;
+	server_changed = false;
 }
 
 /*

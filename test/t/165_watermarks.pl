@@ -111,6 +111,37 @@ foreach my $way (qw(pause kill9))
 		'0|t|streaming', "$way: and true");
 }
 
+# ---- messages never cease to come ----
+
+my $go = PostgreSQL::Test::Utils::tempdir() . '/go';
+
+# So often that no fetch is empty, from which alone the library learns of an end.
+sub streams_beside
+{
+	my ($topic, $what, @how) = @_;
+	my $command = join(' ', map { "'$_'" } $kafka->_produce_command($topic, partition => 0, @how));
+
+	$kafka->create_topic($topic, 2);
+	sql("CREATE TABLE $topic (id bigint)");
+	StreamIngest::replace_file($go, '');
+	my $producer = IPC::Run::start(
+		[ 'bash', '-c', qq(while [ -e '$go' ]; do echo '{"id": 1}'; sleep 0.05; done | $command) ], '>', '/dev/null');
+	my $began = time();
+	select(undef, undef, undef, 0.1) while $kafka->end_offset($topic, 0) < 5 && time() - $began < 60;
+	sql("SELECT stream_ingest.create_subscription('$topic', 'kafka', '$topic', '$topic')");
+	comes("SELECT state FROM stream_ingest.status WHERE name = '$topic'", 'streaming', "$what: streaming", 30);
+	my $applied = sql("SELECT count(*) FROM $topic");
+	comes("SELECT count(*) > $applied + 5 FROM $topic", 't', "$what: and messages still come");
+	is(sql("SELECT state FROM stream_ingest.status WHERE name = '$topic'"), 'streaming', "$what: still streaming");
+	unlink $go;
+	$producer->finish;
+	sql("SELECT stream_ingest.drop_subscription('$topic')");
+	return;
+}
+
+streams_beside('steady', 'steady messages', properties => ['linger.ms=0']);
+streams_beside('steady_tx', 'steady transactions', transaction => 'each');
+
 # ---- nobody asks ----
 
 sql("SELECT stream_ingest.disable('s')");
