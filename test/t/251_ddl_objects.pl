@@ -74,6 +74,31 @@ sub stops_nothing
 	return;
 }
 
+# The command goes through; do all workers start again because of it?
+sub starts_again
+{
+	my ($command, $again) = @_;
+	my $pids = q{SELECT string_agg(pid::text, ',' ORDER BY worker) FROM stream_ingest.status WHERE name = 's' HAVING count(pid) = 8};
+	my ($before, $applied, $error);
+
+	under_load();
+	$before = sql($pids);
+	($error) = attempt($command);
+	is($error, '', $command);
+	if ($again)
+	{
+		ok(poll(qq{SELECT count(*) FROM stream_ingest.status WHERE name = 's' AND pid IS NOT NULL AND NOT pid IN ($before)}, 8),
+			'starts the workers again');
+		return;
+	}
+
+	# workers notice changes between batches
+	$applied = sql(q{SELECT sum(next_offset) FROM stream_ingest.offsets WHERE name = 's'});
+	ok(poll(qq{SELECT sum(next_offset) <> $applied FROM stream_ingest.offsets WHERE name = 's'}, 't'), 'messages are applied');
+	is(sql($pids), $before, 'and no worker has started again');
+	return;
+}
+
 sub names { return sql(q{SELECT string_agg(name, ',' ORDER BY name) FROM stream_ingest.subscriptions}); }
 
 $kafka->create_topic('load', 8);
@@ -116,6 +141,15 @@ stops_nothing('DO $$BEGIN EXECUTE $e$DROP SERVER k$e$; END$$', qr/cannot drop se
 goes_through(q{CREATE USER MAPPING FOR streams SERVER k OPTIONS (sasl_username 'a', sasl_password 'b')});
 goes_through('DROP USER MAPPING FOR streams SERVER k');
 goes_through(q{ALTER SERVER k OPTIONS (ADD socket_timeout_ms '30000')});
+
+# what belongs to others concerns no worker of ours
+starts_again("CREATE SERVER other FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '$bootstrap')", 0);
+starts_again(q{CREATE USER MAPPING FOR streams SERVER other OPTIONS (sasl_username 'a', sasl_password 'b')}, 0);
+starts_again(q{CREATE USER MAPPING FOR heir SERVER k OPTIONS (sasl_username 'a', sasl_password 'b')}, 0);
+starts_again(q{CREATE USER MAPPING FOR PUBLIC SERVER k OPTIONS (sasl_username 'a', sasl_password 'b')}, 1);
+starts_again(q{CREATE USER MAPPING FOR streams SERVER k OPTIONS (sasl_username 'a', sasl_password 'b')}, 1);
+starts_again('DROP USER MAPPING FOR streams SERVER k; DROP USER MAPPING FOR PUBLIC SERVER k; DROP USER MAPPING FOR heir SERVER k', 1);
+sql('DROP SERVER other CASCADE');
 goes_through('ALTER SERVER k RENAME TO k2');
 under_load();
 is(sql(q{SELECT string_agg(DISTINCT server, ',') FROM stream_ingest.subscriptions}), 'k2', 'a new name is followed');
