@@ -28,8 +28,8 @@ OBJS_options = document insert_mode nearest option_positions option_records \
 	server_options token_options url
 OBJS_shmem = crash_count lock_wait slots
 OBJS_catalog = count_changes dead_letter event fixed_sql position \
-	position_judge progress session settings subscription_columns subscriptions \
-	transaction unlogged
+	position_judge progress progress_change session settings subscription_columns \
+	subscriptions transaction unlogged
 OBJS_apply = apply change_datum column_default convert convert_ahead \
 	convert_batch datum datum_failure decoded_value direct direct_target \
 	extended_json fast_input fast_numeric format isolate jsonb_push key left_out \

@@ -22,9 +22,7 @@
 #include "executor/execPartition.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
-#include "miscadmin.h"
 #include "optimizer/optimizer.h"
-#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -487,41 +485,6 @@ insert_share(Write *write, Share *share)
 
 /* ---- a write ---- */
 
-/* May the current user insert into the mapping's columns? */
-static void
-check_privileges(const SiDirect *direct, Relation target)
-{
-	const SiMapping *mapping = direct->mapping;
-	AclResult	result = pg_class_aclcheck(direct->target, GetUserId(), ACL_INSERT);
-
-	if (result == ACLCHECK_OK)
-		return;
-	if (mapping->ncolumns == 0)
-		result = pg_attribute_aclcheck_all(direct->target, GetUserId(), ACL_INSERT, ACLMASK_ANY);
-	for (int i = 0; i < mapping->ncolumns; i++)
-	{
-		result = pg_attribute_aclcheck(direct->target, mapping->columns[i].attnum, GetUserId(),
-									   ACL_INSERT);
-		if (result != ACLCHECK_OK)
-			break;
-	}
-	if (result != ACLCHECK_OK)
-		aclcheck_error(result, get_relkind_objtype(target->rd_rel->relkind),
-					   RelationGetRelationName(target));
-}
-
-/* The columns that the rows have values for, as a range table has them. */
-static Bitmapset *
-inserted_columns(const SiMapping *mapping)
-{
-	Bitmapset  *columns = NULL;
-
-	for (int i = 0; i < mapping->ncolumns; i++)
-		columns = bms_add_member(columns, mapping->columns[i].attnum -
-								 FirstLowInvalidHeapAttributeNumber);
-	return columns;
-}
-
 /* What the executor keeps of a partitioned target. */
 static void
 begin_routing(Write *write, Relation target)
@@ -546,7 +509,7 @@ begin_write(Write *write, Relation target)
 	write->estate = CreateExecutorState();
 	write->cid = GetCurrentCommandId(true);
 	write->estate->es_output_cid = write->cid;
-	init_insert_range_table_compat(write->estate, target, inserted_columns(write->direct->mapping));
+	init_insert_range_table_compat(write->estate, target, si_direct_inserted_columns(write->direct->mapping));
 	write->root = makeNode(ResultRelInfo);
 	ExecInitResultRelation(write->estate, write->root, 1);
 	AfterTriggerBeginQuery();
@@ -575,7 +538,7 @@ si_direct_write(SiDirect *direct, int from, int n, int most_left_out)
 	MemoryContext old;
 
 	PreventCommandIfReadOnly("INSERT");
-	check_privileges(direct, target);
+	si_direct_check_privileges(target, direct->mapping);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	direct->row = -1;
 	begin_write(&write, target);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * direct_target.c
- *	  Which targets the direct path serves.
+ *	  Which targets the direct path serves, and who may write to them.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -9,8 +9,12 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
+#include "catalog/objectaddress.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "optimizer/optimizer.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
 
@@ -96,4 +100,36 @@ si_direct_possible(Relation target, const SiMapping *mapping, const PlannedStmt 
 		target->rd_rules == NULL &&
 		!has_special_trigger(target) &&
 		are_defaults_simple(target, mapping);
+}
+
+void
+si_direct_check_privileges(Relation target, const SiMapping *mapping)
+{
+	Oid			id = RelationGetRelid(target);
+	AclResult	result = pg_class_aclcheck(id, GetUserId(), ACL_INSERT);
+
+	if (result == ACLCHECK_OK)
+		return;
+	if (mapping->ncolumns == 0)
+		result = pg_attribute_aclcheck_all(id, GetUserId(), ACL_INSERT, ACLMASK_ANY);
+	for (int i = 0; i < mapping->ncolumns; i++)
+	{
+		result = pg_attribute_aclcheck(id, mapping->columns[i].attnum, GetUserId(), ACL_INSERT);
+		if (result != ACLCHECK_OK)
+			break;
+	}
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, get_relkind_objtype(target->rd_rel->relkind),
+					   RelationGetRelationName(target));
+}
+
+Bitmapset *
+si_direct_inserted_columns(const SiMapping *mapping)
+{
+	Bitmapset  *columns = NULL;
+
+	for (int i = 0; i < mapping->ncolumns; i++)
+		columns = bms_add_member(columns, mapping->columns[i].attnum -
+								 FirstLowInvalidHeapAttributeNumber);
+	return columns;
 }

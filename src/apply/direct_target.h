@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * direct_target.h
- *	  Which targets the direct path serves.
+ *	  Which targets the direct path serves, and who may write to them.
  *
  * Called by writer and direct.
  *
@@ -43,5 +43,11 @@ extern const SiColumn *si_direct_column(const SiMapping *mapping, AttrNumber att
  * Generated columns are computed later.
  */
 extern bool si_direct_wants_default(const SiMapping *mapping, Form_pg_attribute attribute);
+
+/* May the current user insert into the mapping's columns?  Error 42501 if not. */
+extern void si_direct_check_privileges(Relation target, const SiMapping *mapping);
+
+/* The columns that the rows have values for, as a range table has them. */
+extern Bitmapset *si_direct_inserted_columns(const SiMapping *mapping);
 
 #endif							/* SI_DIRECT_TARGET_H */
