@@ -90,6 +90,15 @@ static SiFixedSql counts_since_sql = {
 	1, {INT4OID}
 };
 
+/* A row that is locked is being changed, or gets its turn by the next scan. */
+static SiFixedSql follow_owners_sql = {
+	"UPDATE stream_ingest.subscription s SET owner_name = l.rolname "
+	"FROM (SELECT l.id, r.rolname FROM stream_ingest.subscription l, pg_catalog.pg_roles r "
+	"  WHERE r.oid = l.owner AND r.rolname <> l.owner_name FOR NO KEY UPDATE OF l SKIP LOCKED) l "
+	"WHERE s.id = l.id",
+	0
+};
+
 static SiFixedSql count_sql = {
 	"SELECT count(*) FROM stream_ingest.subscription s WHERE s.owner = $1",
 	1, {OIDOID}
@@ -363,6 +372,12 @@ si_catalog_set_counts_since(int32 id)
 	Datum		value = Int32GetDatum(id);
 
 	(void) si_fixed_sql_execute(&counts_since_sql, &value, NULL);
+}
+
+void
+si_catalog_follow_owner_names(void)
+{
+	(void) si_fixed_sql_execute(&follow_owners_sql, NULL, NULL);
 }
 
 void

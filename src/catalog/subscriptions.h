@@ -94,6 +94,12 @@ extern void si_catalog_set_run_since(int32 id, TimestampTz since);
 /* Counting begins again now. */
 extern void si_catalog_set_counts_since(int32 id);
 
+/*
+ * Store the names that the owners have now.  A dump is restored by them: a former name may
+ * be another role's there.
+ */
+extern void si_catalog_follow_owner_names(void);
+
 /* Record a range of offsets that was passed over; to < 0: not known. */
 extern void si_catalog_add_gap(int32 id, const char *topic, int32 partition,
 							   int64 from, int64 to, const char *reason);

@@ -20,6 +20,7 @@
 
 static bool scan_at_commit = false;
 static Oid	other_database = InvalidOid;	/* to be scanned at commit, too */
+static bool scan_all_at_commit = false;
 
 void
 si_ddl_scan_at_commit(void)
@@ -33,6 +34,12 @@ si_ddl_scan_database_at_commit(Oid database)
 	other_database = database;
 }
 
+void
+si_ddl_scan_all_at_commit(void)
+{
+	scan_all_at_commit = true;
+}
+
 static void
 request_scans(void)
 {
@@ -40,6 +47,8 @@ request_scans(void)
 		si_slots_request_scan(MyDatabaseId);
 	if (OidIsValid(other_database))
 		si_slots_request_scan(other_database);
+	if (scan_all_at_commit)
+		si_slots_request_all_scans();
 }
 
 static void
@@ -59,9 +68,11 @@ transaction_ends(XactEvent event, void *arg)
 				request_scans();
 			scan_at_commit = false;
 			other_database = InvalidOid;
+			scan_all_at_commit = false;
 			break;
 		case XACT_EVENT_PREPARE:
 			other_database = InvalidOid;
+			scan_all_at_commit = false;
 			break;
 		default:
 			break;

@@ -22,4 +22,7 @@ extern void si_ddl_scan_at_commit(void);
 /* The same for another database, of which this transaction can name one. */
 extern void si_ddl_scan_database_at_commit(Oid database);
 
+/* The same for all databases; a transaction that is prepared does not ask for it. */
+extern void si_ddl_scan_all_at_commit(void);
+
 #endif							/* SI_DDL_H */

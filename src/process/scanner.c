@@ -189,9 +189,24 @@ examine(Finding *finding, Oid extension)
 	finding->workers = options->workers;
 }
 
-/* Read all subscriptions; *has_extension tells whether there can be any. */
+/* Use the owner's name of today; true if another one is stored. */
+static bool
+follow_owner_name(SiSubscription *s)
+{
+	char	   *name = GetUserNameFromId(s->owner, true);
+
+	if (name == NULL || s->owner_name == NULL || strcmp(name, s->owner_name) == 0)
+		return false;
+	s->owner_name = name;
+	return true;
+}
+
+/*
+ * Read all subscriptions; *has_extension tells whether there can be any, *renamed whether
+ * owners have other names than those that are stored.
+ */
 static Finding *
-read_database(bool *has_extension, int *n)
+read_database(bool *has_extension, bool *renamed, int *n)
 {
 	Oid			extension = si_catalog_lock_extension();
 	List	   *subscriptions = NIL;
@@ -199,6 +214,7 @@ read_database(bool *has_extension, int *n)
 	ListCell   *lc;
 
 	*has_extension = OidIsValid(extension);
+	*renamed = false;
 	if (*has_extension)
 		subscriptions = si_catalog_list();
 	*n = list_length(subscriptions);
@@ -208,6 +224,7 @@ read_database(bool *has_extension, int *n)
 		Finding    *finding = &findings[foreach_current_index(lc)];
 
 		finding->subscription = lfirst(lc);
+		*renamed |= follow_owner_name(finding->subscription);
 		examine(finding, extension);
 	}
 	return findings;
@@ -385,7 +402,8 @@ si_scanner_main(Datum arg)
 {
 	Oid			database = DatumGetObjectId(arg);
 	uint64		request;
-	bool		has_extension;
+	bool		has_extension,
+				renamed;
 	Finding    *findings;
 	int			n;
 	MemoryContext caller;
@@ -409,9 +427,16 @@ si_scanner_main(Datum arg)
 	pgstat_report_appname("stream_ingest scanner");
 
 	caller = si_transaction_begin();
-	findings = read_database(&has_extension, &n);
+	findings = read_database(&has_extension, &renamed, &n);
 	publish(findings, n, has_extension, request);
 	tell_news(findings, n);
 	si_transaction_commit(caller);
+	if (renamed)
+	{
+		/* what fails here fails after all states are known */
+		caller = si_transaction_begin();
+		si_catalog_follow_owner_names();
+		si_transaction_commit(caller);
+	}
 	proc_exit(0);
 }

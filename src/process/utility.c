@@ -121,7 +121,11 @@ after_command(const Node *command, const SiNamedObjects *objects)
 			si_database_ddl_altered((const AlterDatabaseStmt *) command);
 			break;
 		case T_RenameStmt:
-			si_object_ddl_server_renamed(objects, ((const RenameStmt *) command)->newname);
+			if (((const RenameStmt *) command)->renameType == OBJECT_ROLE)
+				si_ddl_scan_all_at_commit();	/* the names of owners are
+												 * stored */
+			else
+				si_object_ddl_server_renamed(objects, ((const RenameStmt *) command)->newname);
 			break;
 		case T_DropStmt:
 			si_object_ddl_servers_dropped(objects, ((const DropStmt *) command)->behavior);

@@ -499,6 +499,19 @@ si_slots_request_scan(Oid database)
 }
 
 void
+si_slots_request_all_scans(void)
+{
+	int			launcher;
+
+	si_slots_lock(LW_EXCLUSIVE);
+	si_shared->scan_all = true;
+	launcher = si_shared->launcher_pid;
+	si_slots_unlock();
+
+	si_slots_wake(launcher);
+}
+
+void
 si_slots_wake(int pid)
 {
 	PGPROC	   *proc = (pid == 0) ? NULL : BackendPidGetProc(pid);

@@ -273,6 +273,7 @@ extern ConditionVariable *si_slots_bell(Oid database, int32 subscription);
 
 /* Ask for a scan of a database and wake the launcher.  Takes the lock. */
 extern void si_slots_request_scan(Oid database);
+extern void si_slots_request_all_scans(void);
 
 /* Wake a process by its pid; nothing happens if it is gone. */
 extern void si_slots_wake(int pid);

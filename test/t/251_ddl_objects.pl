@@ -203,6 +203,22 @@ is(sql(q{SELECT count(DISTINCT usename), min(usename) FROM pg_stat_activity WHER
 	'1|heir', 'the workers run as the new owner');
 sql('DROP OWNED BY streams; DROP ROLE streams; CREATE ROLE streams LOGIN');
 
+# the stored name, by which a dump is restored elsewhere, follows in each database
+$node->safe_psql('second', qq{
+	CREATE EXTENSION stream_ingest; CREATE TABLE t (value text); GRANT ALL ON t TO heir;
+	CREATE SERVER k FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '$bootstrap'); GRANT USAGE ON FOREIGN SERVER k TO heir;
+	SET ROLE heir;
+	SELECT stream_ingest.create_subscription('o', 'k', 'quiet', 't', format => 'raw', mapping => '{"value": "\$value"}', enabled => false)});
+sql('BEGIN; ALTER ROLE heir RENAME TO former; ROLLBACK');
+goes_through('ALTER ROLE heir RENAME TO "new Heir"');
+foreach my $database (qw(postgres second))
+{
+	ok($node->poll_query_until($database, q{SELECT DISTINCT owner_name FROM stream_ingest.subscription}, 'new Heir'),
+		"a renamed owner is followed in database $database");
+}
+sql('ALTER ROLE "new Heir" RENAME TO heir');
+sql('DROP DATABASE second');
+
 # another's subscription on a server of the role
 sql('ALTER SERVER k OWNER TO boss');
 stops_nothing('DROP OWNED BY boss', qr/cannot drop desired object\(s\) because other objects depend on them\nDETAIL:  subscription s depends on server k/);
