@@ -15,6 +15,7 @@
 # node and picks free ports; the lines given then are appended to
 # server.properties.  A start after stop or kill keeps data and ports.
 # "start" returns when the broker has answered a metadata request.
+# KAFKA_VERSION chooses another version than that in pom.xml.
 #
 # Who may call it: anybody, also root.  It needs java, kcat and, for "jars",
 # maven; "topic" needs test/kafka_admin (make test-programs).  The broker
@@ -36,6 +37,7 @@ fetch()
 	MAVEN_OPTS="${MAVEN_OPTS:-} -Djava.io.tmpdir=$1/tmp -XX:-UsePerfData" \
 		mvn -q -B -f "$here/pom.xml" -Dmaven.repo.local="$1/repository" \
 		org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+		${KAFKA_VERSION:+"-Dkafka.version=$KAFKA_VERSION"} \
 		-DincludeScope=runtime -DoutputDirectory="$1/jars" >"$1/log" 2>&1
 }
 
@@ -46,7 +48,7 @@ jars()
 	local dir new
 
 	# another pom, another directory
-	dir=$(cache_dir)/kafka-$(cksum <"$here/pom.xml" | cut -d' ' -f1)
+	dir=$(cache_dir)/kafka-$(cksum <"$here/pom.xml" | cut -d' ' -f1)${KAFKA_VERSION:+-$KAFKA_VERSION}
 	if [ ! -d "$dir" ]; then
 		say "fetching Kafka from Maven Central ..."
 		new=$(mktemp -d "$(cache_dir)/new.XXXXXX")

@@ -54,16 +54,18 @@ sub _run
 	return $out;
 }
 
-# start_kafka(name => 'main', config => ['server.properties line', ...])
+# start_kafka(name => 'main', config => ['server.properties line', ...], version => '3.9.1')
 #
-# Starts an empty broker and returns its object.
+# Starts an empty broker and returns its object.  What is not the version of test/pom.xml,
+# run.sh must have fetched.
 sub start_kafka
 {
 	my (%opt) = @_;
 	my $name = basename($0, '.pl') . '_' . ($opt{name} // 'main');
 	my $self = bless {
 		dir => "$PostgreSQL::Test::Utils::tmp_check/kafka_$name",
-		config => $opt{config} // []
+		config => $opt{config} // [],
+		version => $opt{version} // ''
 	}, __PACKAGE__;
 
 	rmtree($self->{dir});
@@ -75,6 +77,7 @@ sub start_kafka
 sub _kafka_sh
 {
 	my ($self, $command, @args) = @_;
+	local $ENV{KAFKA_VERSION} = $self->{version};
 
 	return _run('bash', "$test_dir/kafka.sh", $command, $self->{dir}, @args);
 }
@@ -93,6 +96,7 @@ sub bootstrap
 sub start
 {
 	my ($self) = @_;
+	local $ENV{KAFKA_VERSION} = $self->{version};
 
 	# kafka.sh leaves the broker behind, which must not hold our pipes
 	system_or_bail('bash', "$test_dir/kafka.sh", 'start', $self->{dir}, @{ $self->{config} });

@@ -35,12 +35,11 @@ my %listener = (
 	mutual => [ 'SSL', 'good' ],
 	expired => [ 'SSL', 'expired' ],
 	elsewhere => [ 'SSL', 'elsewhere' ]);
-my %address;
 
 # The broker's properties for the listeners, whose addresses it notes.
 sub listener_properties
 {
-	my ($kafka) = @_;
+	my ($kafka, $address) = @_;
 	my ($listeners) = slurp_file("$kafka->{dir}/server.properties") =~ /^listeners=(.*)$/m;
 	my $map = 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT';
 	my @lines;
@@ -49,8 +48,8 @@ sub listener_properties
 	{
 		my ($protocol, $certificate) = @{ $listener{$name} };
 
-		$address{$name} = '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
-		$listeners .= ',' . uc($name) . "://$address{$name}";
+		$address->{$name} = '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
+		$listeners .= ',' . uc($name) . "://$address->{$name}";
 		$map .= ',' . uc($name) . ":$protocol";
 		push @lines, "listener.name.$name.ssl.keystore.type=PEM",
 		  "listener.name.$name.ssl.keystore.location=$dir/$certificate.both.pem",
@@ -61,17 +60,28 @@ sub listener_properties
 }
 
 my $jaas = 'org.apache.kafka.common.security';
-my $kafka = StreamIngest::start_kafka();
-$kafka->reconfigure(
-	listener_properties($kafka),
-	'listener.name.mutual.ssl.client.auth=required',
-	'sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256',
-	"listener.name.password.plain.sasl.jaas.config=$jaas.plain.PlainLoginModule required user_app=\"right\";",
-	"listener.name.password.scram-sha-256.sasl.jaas.config=$jaas.scram.ScramLoginModule required;");
-$kafka->tool('kafka.admin.ConfigCommand', '--bootstrap-server', $kafka->bootstrap, '--alter',
-	'--entity-type', 'users', '--entity-name', 'app', '--add-config', 'SCRAM-SHA-256=[password=right]');
-$kafka->create_topic('t', 1);
-$kafka->produce('t', count => $messages);
+my @scram = qw(SCRAM-SHA-256 SCRAM-SHA-512);
+
+# A broker with a topic; returns the addresses of its listeners.
+sub start_secure_kafka
+{
+	my (%opt) = @_;
+	my $kafka = StreamIngest::start_kafka(%opt);
+	my %address;
+
+	$kafka->reconfigure(
+		listener_properties($kafka, \%address),
+		'listener.name.mutual.ssl.client.auth=required',
+		'sasl.enabled.mechanisms=' . join(',', 'PLAIN', @scram),
+		"listener.name.password.plain.sasl.jaas.config=$jaas.plain.PlainLoginModule required user_app=\"right\";",
+		map { "listener.name.password.\L$_\E.sasl.jaas.config=$jaas.scram.ScramLoginModule required;" } @scram);
+	$kafka->tool('kafka.admin.ConfigCommand', '--bootstrap-server', $kafka->bootstrap, '--alter',
+		'--entity-type', 'users', '--entity-name', 'app', '--add-config', "$_=[password=right]") foreach @scram;
+	$kafka->create_topic('t', 1);
+	$kafka->produce('t', count => $messages);
+	return %address;
+}
+my %address = start_secure_kafka();
 
 # ---- subscriptions: each with a server and a table of its own ----
 
@@ -144,7 +154,19 @@ my ($version) = qx(kcat -V 2>&1) =~ /librdkafka (\d+\.\d+\.\d+)/;
 my $old = sprintf('%d%03d%03d', split /\./, $version) < 2006001;
 if ($old)
 {
+	my %older = start_secure_kafka(name => 'older', version => '3.9.1');
+
 	says('scram', 'librdkafka older than 2.6.1 cannot use SCRAM with Kafka 4', "SASL/SCRAM with librdkafka $version");
+	foreach my $mechanism (@scram)
+	{
+		my %server = (sasl_mechanism => $mechanism, bootstrap_servers => $older{password});
+		my $name = lc $mechanism =~ s/-/_/gr;
+
+		subscribe($name, 'password', {%server}, {%right});
+		subscribe("${name}_wrong", 'password', {%server}, { %right, sasl_password => 'wrong' });
+		rows_come($name, "$mechanism with librdkafka $version and Kafka 3.9");
+		says("${name}_wrong", 'uthentication failed', "a wrong password by $mechanism");
+	}
 }
 else
 {
