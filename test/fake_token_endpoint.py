@@ -2,13 +2,15 @@
 
     fake_token_endpoint.py DIR [CERTIFICATE KEY]
 
-Gives unsecured tokens (JWT with "alg": "none") to the client "app" with the secret
-"right", on a port of 127.0.0.1 that it writes to DIR/port; with a certificate by TLS.
+Gives tokens (JWT) to the client "app" with the secret "right", on a port of 127.0.0.1
+that it writes to DIR/port; with a certificate by TLS.  A token is unsecured ("alg":
+"none") or signed by a key of DIR; GET /keys gives DIR/keys.json, by which a broker checks
+signatures.
 DIR/mode says how, and is read for each request:
 
-    ok SECONDS [no-scope] [claim | text]
+    ok SECONDS [no-scope] [claim | text] [signed-by=KEY]
                     a token that lives so long; of no scope, which the broker refuses;
-                    without expires_in; with expires_in as text
+                    without expires_in; with expires_in as text; signed by DIR/KEY
     error N CODE    HTTP status N with one of OAuth's error codes
     expired         a token of the past
 
@@ -18,6 +20,7 @@ started it.
 """
 import base64
 import json
+import subprocess
 import time
 import urllib.parse
 
@@ -28,20 +31,30 @@ def encode(document):
     return base64.urlsafe_b64encode(json.dumps(document).encode()).decode().rstrip("=")
 
 
-def make_token(lifetime, scope):
+def make_token(lifetime, scope, key):
     now = int(time.time())
     claims = {"sub": "app", "iat": now - 1, "exp": now + lifetime, "scope": scope, "secret": "secret-claim"}
-    return encode({"alg": "none"}) + "." + encode(claims) + "."
+    if key is None:
+        return encode({"alg": "none"}) + "." + encode(claims) + "."
+    signed = encode({"alg": "RS256", "kid": "key"}) + "." + encode(claims)
+    signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", fake_registry.path_of(key)],
+                               input=signed.encode(), capture_output=True, check=True).stdout
+    return signed + "." + base64.urlsafe_b64encode(signature).decode().rstrip("=")
 
 
 class Handler(fake_registry.Handler):
     def answer_with_token(self, form, words):
         lifetime = int(words[0])
-        token = make_token(lifetime, [] if "no-scope" in words else form.get("scope", []))
+        key = next((word.split("=")[1] for word in words if word.startswith("signed-by=")), None)
+        token = make_token(lifetime, [] if "no-scope" in words else form.get("scope", []), key)
         document = {"access_token": token, "token_type": "Bearer"}
         if "claim" not in words:
             document["expires_in"] = str(lifetime) if "text" in words else lifetime
         self.answer_document(200, document)
+
+    def do_GET(self):
+        with open(fake_registry.path_of("keys.json"), encoding="utf-8") as file:
+            self.answer_document(200, json.load(file))
 
     def do_POST(self):
         form = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()

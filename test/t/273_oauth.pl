@@ -1,5 +1,6 @@
 # sasl_mechanism OAUTHBEARER: tokens come from a token endpoint of the test's own, and a
-# real broker checks them.  They are refreshed while messages flow; each failure of the
+# real broker checks them, on one listener their claims alone and on another one their
+# signatures, too.  They are refreshed while messages flow; each failure of the
 # endpoint gives its reason, costs no message, and passes by itself; no secret and no
 # token is shown.
 
@@ -11,6 +12,7 @@ use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use HttpDouble;
+use MIME::Base64 qw(encode_base64);
 use StreamIngest qw(sql poll answer);
 use Test::More;
 use Time::HiRes qw(time);
@@ -31,15 +33,36 @@ my $url = $double->url . '/token';
 sub behave { $double->behave($_[0]); return; }
 sub requests { return $double->requests; }
 
+# ---- the keys that sign, of which brokers know one ----
+
+foreach my $key (qw(key forged))
+{
+	run_log([ 'openssl', 'genrsa', '-out', $double->path("$key.pem"), 2048 ]) or die 'openssl failed';
+}
+my ($public) = run_command([ 'openssl', 'rsa', '-in', $double->path('key.pem'), '-noout', '-modulus' ]);
+my ($modulus) = $public =~ /=([0-9A-F]+)/;
+my $n = encode_base64(pack('H*', $modulus), '') =~ tr{+/=}{-_}dr;
+$double->put('keys.json', qq({"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "key", "n": "$n", "e": "AQAB"}]}));
+
 # ---- the broker: it wants the scope, and ends a session with its token ----
 
 my $kafka = StreamIngest::start_kafka();
 my $address = '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
+my $checking = '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
 my ($listeners) = slurp_file("$kafka->{dir}/server.properties") =~ /^listeners=(.*)$/m;
 my $oauth = 'org.apache.kafka.common.security.oauthbearer';
+my $keys = $double->url . '/keys';
+
+# the broker's JVM has to be told from where it may fetch keys
+$ENV{JDK_JAVA_OPTIONS} = "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=$keys";
 $kafka->reconfigure(
-	"listeners=$listeners,OAUTH://$address",
-	'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,OAUTH:SASL_PLAINTEXT',
+	"listeners=$listeners,OAUTH://$address,CHECKING://$checking",
+	'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,OAUTH:SASL_PLAINTEXT,CHECKING:SASL_PLAINTEXT',
+	"listener.name.checking.oauthbearer.sasl.jaas.config=$oauth.OAuthBearerLoginModule required;",
+	"listener.name.checking.oauthbearer.sasl.server.callback.handler.class=$oauth.OAuthBearerValidatorCallbackHandler",
+	# without its name Kafka 4.1 chose one that checks no signature
+	"sasl.oauthbearer.jwt.validator.class=$oauth.BrokerJwtValidator",
+	"sasl.oauthbearer.jwks.endpoint.url=$keys",
 	'sasl.enabled.mechanisms=OAUTHBEARER',
 	'listener.name.oauth.oauthbearer.connections.max.reauth.ms=3600000',
 	"listener.name.oauth.oauthbearer.sasl.jaas.config=$oauth.OAuthBearerLoginModule required"
@@ -144,6 +167,18 @@ subscribe('refused', 'kafka_refused', 't');
 says('refused', 'uthentication.*check the security options', '28000', 'a token that the broker refuses');
 behave('ok 3600');
 rows_come('refused', $messages + 1, 'another token is requested by itself');
+
+# ---- signed tokens ----
+
+behave('ok 3600 signed-by=key.pem');
+add_server('kafka_signed', 'right', bootstrap_servers => $checking);
+subscribe('signed', 'kafka_signed', 't');
+rows_come('signed', $messages + 1, 'a token with a signature that the broker checks');
+behave('ok 3600 signed-by=forged.pem');
+add_server('kafka_forged', 'right', bootstrap_servers => $checking);
+subscribe('forged', 'kafka_forged', 't');
+says('forged', 'uthentication.*check the security options', '28000', 'a signature by another key');
+behave('ok 3600');
 
 # ---- a wrong secret, and an endpoint that misbehaves ----
 
