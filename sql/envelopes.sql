@@ -150,6 +150,8 @@ INSERT INTO cases (what, messages, options, mapping, columns) VALUES
     event('c', '{"ID": 2}', NULL, '{"Id": 2, "UnitPrice": "1.5", "meta": "{\"name\": \"y\"}"}'), event('c', '{"ID": 3}', NULL, '{"Id": 3}'), event('d', '{"ID": 3}', NULL, NULL)],
     '{"envelope": "debezium", "match_names": "snake_case"}', '{"name": "meta::json.name", "rest": "$rest"}', 'id int PRIMARY KEY, unit_price numeric, name text, rest jsonb'),
 ('extended JSON', ARRAY[event('c', NULL, NULL, '{"id": {"$numberLong": "5"}, "at": {"$date": 1707395411123}}')], '{"envelope": "debezium", "extended_json": true}', NULL, 'id int PRIMARY KEY, at timestamptz');
+INSERT INTO cases (what, messages, options, columns) VALUES
+('a duration into a document', ARRAY[wrapped('id int32, j int64 io.debezium.time.MicroDuration', 'c', '{"id": 1}', NULL, '{"id": 1, "j": 90500000}')], :debezium, 'id int PRIMARY KEY, j jsonb');
 
 --
 -- by decode

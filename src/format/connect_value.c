@@ -75,7 +75,7 @@ take_duration(int64_t usecs, SiArena *arena, SiValue *value, SiDecodeError *erro
 
 	if (text == NULL)
 		return si_decoder_fail(error, "53200", "out of memory");
-	value->kind = SI_VALUE_TEXT;
+	value->kind = SI_VALUE_STRING;
 	value->data = text;
 
 	value->len = (size_t) snprintf(text, SI_VALUE_TEXT_ROOM, "%lld microseconds",
