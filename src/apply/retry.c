@@ -117,26 +117,27 @@ retry_chunk(SiPlan *plan, const SiSubscription *s, const SiOptions *options,
 
 /*
  * The plan of a retry.  Without a version it is not known whether the row that
- * exists came later than the dead letter.  So a retried upsert only inserts, a
- * retried delete does nothing, and where that is refused the dead letter stays,
- * with that reason.
+ * exists came later than the dead letter, and a delete compares none.  So a retried
+ * upsert only inserts, a retried delete does nothing, and where that is refused the
+ * dead letter stays, with that reason.
  */
 static SiPlan *
 create_plan(const SiSubscription *subscription, const SiOptions *options)
 {
 	SiSubscription *inserting;
-	SiOptions  *deleting_nothing;
+	SiOptions  *deleting_nothing = palloc(sizeof(SiOptions));
+
+	*deleting_nothing = *options;
+	deleting_nothing->deletes_nothing = true;
 
 	/* what is stored may be damaged: the plan says so */
 	if (subscription->insert_mode == SI_MODE_UNKNOWN ||
 		!si_insert_modes[subscription->insert_mode].updates ||
 		options->version_column != NULL)
-		return si_plan_create(subscription, options, false);
+		return si_plan_create(subscription, deleting_nothing, false);
 	inserting = palloc(sizeof(SiSubscription));
 	*inserting = *subscription;
 	inserting->insert_mode = SI_INSERT;
-	deleting_nothing = palloc(sizeof(SiOptions));
-	*deleting_nothing = *options;
 	deleting_nothing->tombstones = SI_TOMBSTONES_ERROR;
 	return si_plan_create(inserting, deleting_nothing, false);
 }
