@@ -143,6 +143,12 @@ SELECT * FROM stream_ingest.peek('look', 'look_a');
 RESET statement_timeout;
 \! test/mock_broker -c up
 
+-- what is no regular file may never end, and is not opened
+CREATE SERVER look_device FOREIGN DATA WRAPPER stream_ingest
+    OPTIONS (bootstrap_servers :'bootstrap', security_protocol 'SSL', ssl_ca_location '/dev/null');
+SELECT * FROM stream_ingest.topics('look_device');
+DROP SERVER look_device;
+
 REVOKE USAGE ON FOREIGN SERVER look FROM regress_si_look;
 DROP ROLE regress_si_look;
 DROP FUNCTION infer(text, text);

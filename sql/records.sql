@@ -288,6 +288,21 @@ SELECT try_options('{"records": "$"}', mapping => '{"r": "$record.n"}');
 SELECT try_options('{"records": "$"}', mapping => '{"r": "$records"}');
 CREATE TABLE of_dates (d date, v text);
 SELECT stream_ingest.create_subscription('bad', 'si_kafka', 'rec_insert', 'of_dates', mapping => '{"d": "$record"}');
+-- a retry, too, has no more rows at a time than batch_size and the last message bring
+CREATE TABLE retried (id int CHECK (id > 0));
+CREATE TABLE statements (rows bigint);
+SELECT produce('rec_retried', '[{"id": -1}, {"id": 1}, {"id": 2}]', '[]', '[{"id": -2}]', '[{"id": -3}, {"id": 3}]', '[{"id": "x"}]', '[{"id": -4}]');
+SELECT stream_ingest.create_subscription('retried', 'si_kafka', 'rec_retried', fields => 'id int', options => '{"records": "$", "batch_size": 3, "run_as_owner": true}',
+    apply => 'INSERT INTO si_records.retried SELECT id FROM batch; INSERT INTO si_records.statements SELECT count(*) FROM batch') \g /dev/null
+CALL wait_for(6, 'retried');
+ALTER TABLE retried DROP CONSTRAINT retried_id_check;
+TRUNCATE statements;
+SELECT stream_ingest.retry_dead_letters('retried');
+SELECT rows FROM statements;
+SELECT * FROM retried ORDER BY id;
+SELECT o, sqlstate FROM dead WHERE name = 'retried';
+SELECT * FROM all_counts WHERE name = 'retried';
+
 -- without the option, a message is record 1
 CREATE TABLE plain (v text, r int);
 SELECT produce('rec_plain', '{"v": "a"}', '{"v": "b"}');

@@ -16,10 +16,13 @@
  *-------------------------------------------------------------------------
  */
 #include <dirent.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <jansson.h>
 
 #include "format/decoder.h"
 #include "format/json_scan.h"
@@ -1292,6 +1295,54 @@ test_formats(void)
 	free_plan(&plan);
 }
 
+/* ---- without memory ---- */
+
+static int	allocations_left;
+
+static void *
+limited_malloc(size_t size)
+{
+	if (allocations_left-- > 0)
+		return malloc(size);
+	errno = ENOMEM;
+	return NULL;
+}
+
+/* The JSON library runs out of memory, wherever it does: no message is called bad. */
+static void
+test_without_memory(void)
+{
+	static const char value[] = "{\"schema\": {\"fields\": [{\"field\": \"after\", \"fields\": ["
+		"{\"field\": \"a\", \"type\": \"struct\", \"name\": \"io.debezium.data.VariableScaleDecimal\"}]}]}, "
+		"\"payload\": {\"op\": \"c\", \"after\": {\"a\": {\"scale\": 1, \"value\": \"EQ==\"}}}}";
+	SiFormatOptions options = {.envelope = SI_ENVELOPE_DEBEZIUM};
+	SiMessage	message = {.value = value,.value_len = strlen(value)};
+	SiDecodeError error = {{0}};
+	SiRecord	record;
+	Plan		plan;
+	bool		done = false;
+	int			n;
+
+	make_plan(&plan, "a");
+	for (n = 0; n < 1000 && !done; n++)
+	{
+		SiArena    *arena = si_arena_create();
+		SiDecoder  *decoder = si_decoder_create("json", &plan.plan, &options);
+
+		allocations_left = n;
+		json_set_alloc_funcs(limited_malloc, free);
+		done = si_decoder_decode(decoder, &message, arena, &record, &error);
+		json_set_alloc_funcs(malloc, free);
+		si_decoder_destroy(decoder);
+		si_arena_destroy(arena);
+		if (!done && strcmp(error.sqlstate, "53200") != 0)
+			break;
+	}
+	ok(done && n > 10, "what the JSON library lacks is memory, in %d tries: %s", n,
+	   done ? "none" : error.sqlstate);
+	free_plan(&plan);
+}
+
 /* ---- files ---- */
 
 static void
@@ -1372,6 +1423,7 @@ main(int argc, char **argv)
 	test_nul_in_rows();
 	test_records();
 	test_most_records();
+	test_without_memory();
 	if (argc > 1 && test_directory(argv[1]) != 0)
 		return 1;
 	printf("1..%d\n", ntests);

@@ -353,7 +353,7 @@ rethrow_without_payload(SiPlan *plan)
  * has pending is fired first, as the caller.
  */
 void
-si_apply_in_transaction(SiPlan *plan, SiEntry *entries, int n, SiBatch *batch)
+si_apply_in_transaction(SiPlan *plan, SiEntry *entries, int n, int max_rows, SiBatch *batch)
 {
 	MemoryContext caller = CurrentMemoryContext;
 
@@ -361,7 +361,7 @@ si_apply_in_transaction(SiPlan *plan, SiEntry *entries, int n, SiBatch *batch)
 	batch->entries = entries;
 	batch->n = n;
 	batch->max_writes = INT_MAX;
-	batch->max_rows = INT_MAX;
+	batch->max_rows = max_rows;
 	clear_outcome(batch);
 	si_plan_begin_batch(plan);
 

@@ -51,10 +51,12 @@
 extern void si_apply_batch(SiPlan *plan, const SiProgressKey *key, SiBatch *batch);
 
 /*
- * Apply messages in the caller's transaction, for retry and preview: all of
- * them are dealt with, and nothing is stored but the rows.
+ * Apply messages in the caller's transaction, for retry and preview: nothing is
+ * stored but the rows.  All are dealt with up to the one whose records reach
+ * max_rows, at least one: batch->done of them.
  */
-extern void si_apply_in_transaction(SiPlan *plan, SiEntry *entries, int n, SiBatch *batch);
+extern void si_apply_in_transaction(SiPlan *plan, SiEntry *entries, int n, int max_rows,
+									SiBatch *batch);
 
 /*
  * Show what the entries of si_apply_in_transaction have become: by entry, the

@@ -16,6 +16,7 @@
 #include "apply/datum.h"
 #include "apply/unix_time.h"
 #include "format/binary_text.h"
+#include "format/value_text.h"
 
 /* Beyond these no day is a date, not even in another calendar. */
 #define MOST_DAYS	INT64CONST(4000000000)
@@ -43,16 +44,32 @@ si_change_datum_bytes(SiDatumMaker *maker, const SiDatumColumn *state, const SiV
 	return true;
 }
 
+/* A number in the unit of "epoch_unit" that stands for an end of time, as a string. */
+static bool
+take_infinity(const SiDatumMaker *maker, Oid type, const SiValue *number, SiValue *end)
+{
+	int64		count;
+
+	return maker->mapping->epoch_unit != SI_EPOCH_NONE &&
+		(type == TIMESTAMPOID || type == TIMESTAMPTZOID) &&
+		number->len >= strlen("9223372036825200000") &&
+		si_unix_time_parse(number->data, number->len, SI_EPOCH_MICROSECONDS, &count) &&
+		si_value_take_infinity(count, end);
+}
+
 bool
 si_change_datum_is_moment(const SiDatumMaker *maker, const SiDatumColumn *state,
 						  const SiValue *value)
 {
 	Oid			type;
+	SiValue		end;
 
 	if (!maker->mapping->change_events ||
 		(value->kind != SI_VALUE_NUMBER && value->kind != SI_VALUE_INSTANT))
 		return false;
 	type = getBaseType(state->column->type);
+	if (value->kind == SI_VALUE_NUMBER && take_infinity(maker, type, value, &end))
+		return true;
 	return type == (value->kind == SI_VALUE_NUMBER ? DATEOID : TIMESTAMPOID);
 }
 
@@ -61,6 +78,10 @@ si_change_datum_moment(SiDatumMaker *maker, const SiDatumColumn *state, const Si
 					   SiValue *moment)
 {
 	int64		count = value->integer;
+
+	if (value->kind == SI_VALUE_NUMBER &&
+		take_infinity(maker, getBaseType(state->column->type), value, moment))
+		return true;
 
 	/* without a unit of time it is a number that has no fraction */
 	if (value->kind == SI_VALUE_NUMBER &&

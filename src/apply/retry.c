@@ -33,10 +33,13 @@ next_retry(const SiOptions *options, const SiFailure *failure, int attempts)
 									   seconds[Min(attempts, (int) lengthof(seconds)) - 1] * 1000);
 }
 
-/* Remove the dead letters that were applied; the others get a new reason. */
+/*
+ * Remove the dead letters that were applied; the others get a new reason.  The batch
+ * begins with letter `first`.
+ */
 static void
 store_outcome(const SiSubscription *s, const SiOptions *options, const SiLetters *tried,
-			  const SiBatch *batch)
+			  int first, const SiBatch *batch)
 {
 	SiPlace    *places = palloc(sizeof(SiPlace) * Max(batch->done, 1));
 	SiDeadLetter *letters = palloc(sizeof(SiDeadLetter) * Max(batch->refused, 1));
@@ -52,14 +55,14 @@ store_outcome(const SiSubscription *s, const SiOptions *options, const SiLetters
 		{
 			places[ngood].partition = message->partition;
 			places[ngood].offset = message->offset;
-			places[ngood].former_log = tried->former_logs[i];
+			places[ngood].former_log = tried->former_logs[first + i];
 			ngood++;
 			continue;
 		}
 		letters[nbad].message = message;
 		letters[nbad].failure = failure;
-		letters[nbad].former_log = tried->former_logs[i];
-		letters[nbad].retry_at = next_retry(options, failure, tried->attempts[i] + 1);
+		letters[nbad].former_log = tried->former_logs[first + i];
+		letters[nbad].retry_at = next_retry(options, failure, tried->attempts[first + i] + 1);
 		nbad++;
 	}
 	(void) si_dead_letter_remove(s->id, s->topic, places, ngood);
@@ -85,8 +88,8 @@ retry_chunk(SiPlan *plan, const SiSubscription *s, const SiOptions *options,
 {
 	SiLetters	letters;
 	SiEntry    *entries;
-	SiBatch		batch;
 	int			n;
+	int			done = 0;
 
 	si_dead_letter_read(filter, after, CHUNK, &letters);
 	n = letters.n;
@@ -99,35 +102,42 @@ retry_chunk(SiPlan *plan, const SiSubscription *s, const SiOptions *options,
 	entries = palloc0(sizeof(SiEntry) * n);
 	for (int i = 0; i < n; i++)
 		entries[i].message = letters.messages[i];
-	si_apply_in_transaction(plan, entries, n, &batch);
-	store_outcome(s, options, &letters, &batch);
-	change_counts(s, &batch);
-	*applied += batch.done - batch.refused;
+	while (done < n)
+	{
+		SiBatch		batch;
+
+		si_apply_in_transaction(plan, entries + done, n - done, options->batch_size, &batch);
+		store_outcome(s, options, &letters, done, &batch);
+		change_counts(s, &batch);
+		*applied += batch.done - batch.refused;
+		done += batch.done;
+	}
 	return n;
 }
 
 /*
  * The plan of a retry.  Without a version it is not known whether the row that
- * exists came later than the dead letter.  So a retried upsert only inserts, a
- * retried delete does nothing, and where that is refused the dead letter stays,
- * with that reason.
+ * exists came later than the dead letter, and a delete compares none.  So a retried
+ * upsert only inserts, a retried delete does nothing, and where that is refused the
+ * dead letter stays, with that reason.
  */
 static SiPlan *
 create_plan(const SiSubscription *subscription, const SiOptions *options)
 {
 	SiSubscription *inserting;
-	SiOptions  *deleting_nothing;
+	SiOptions  *deleting_nothing = palloc(sizeof(SiOptions));
+
+	*deleting_nothing = *options;
+	deleting_nothing->deletes_nothing = true;
 
 	/* what is stored may be damaged: the plan says so */
 	if (subscription->insert_mode == SI_MODE_UNKNOWN ||
 		!si_insert_modes[subscription->insert_mode].updates ||
 		options->version_column != NULL)
-		return si_plan_create(subscription, options, false);
+		return si_plan_create(subscription, deleting_nothing, false);
 	inserting = palloc(sizeof(SiSubscription));
 	*inserting = *subscription;
 	inserting->insert_mode = SI_INSERT;
-	deleting_nothing = palloc(sizeof(SiOptions));
-	*deleting_nothing = *options;
 	deleting_nothing->tombstones = SI_TOMBSTONES_ERROR;
 	return si_plan_create(inserting, deleting_nothing, false);
 }

@@ -312,7 +312,8 @@ plan_apply(SiWriter *writer)
 static SiTombstoneUse
 tombstone_use(const SiWriter *writer)
 {
-	SiTombstoneUse delete = writer->subscription->apply ? SI_TOMBSTONE_IS_ROW : SI_TOMBSTONE_DELETES;
+	SiTombstoneUse delete = writer->subscription->apply ? SI_TOMBSTONE_IS_ROW :
+		writer->options->deletes_nothing ? SI_TOMBSTONE_REFUSED : SI_TOMBSTONE_DELETES;
 
 	switch (writer->options->tombstones)
 	{
@@ -343,7 +344,7 @@ event_use(const SiWriter *writer)
 	if (writer->subscription->apply != NULL)
 		return SI_TOMBSTONE_IS_ROW;
 	if (writer->spec.mode->updates || options->tombstones == SI_TOMBSTONES_DELETE)
-		return SI_TOMBSTONE_DELETES;
+		return options->deletes_nothing ? SI_TOMBSTONE_REFUSED : SI_TOMBSTONE_DELETES;
 
 	/* a retry of dead letters relies on this: it deletes nothing */
 	return options->tombstones == SI_TOMBSTONES_ERROR ?

@@ -12,6 +12,7 @@
 
 #include "common/uuid_text.h"
 #include "format/avro_read.h"
+#include "format/value_text.h"
 #include "format/decimal.h"
 #include "format/json_scan.h"
 
@@ -260,6 +261,8 @@ set_number(SiAvroReader *reader, const SiAvroType *type, const char *p,
 			fits = set_usecs(type, number, value);
 			break;
 		case SI_AVRO_TIMESTAMP:
+			if (type->unit != SI_AVRO_NANOS && si_value_take_infinity(number, value))
+				return true;
 			value->kind = SI_VALUE_TIMESTAMP;
 			fits = set_usecs(type, number, value);
 			break;

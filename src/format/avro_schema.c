@@ -25,6 +25,7 @@
 #include "format/avro_meaning.h"
 #include "format/avro_schema.h"
 #include "format/decoder.h"
+#include "format/json_verdict.h"
 
 struct SiAvroSchema
 {
@@ -530,16 +531,14 @@ load(Parser *parser, const char *data, size_t len)
 {
 	json_error_t verdict;
 	json_t	   *json;
+	bool		no_memory;
 
 	if (len > SI_AVRO_MAX_TEXT)
 		return refuse(parser, "54000", "it is too long");
-	json = json_loadb(data, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &verdict);
+	json = si_json_load(data, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &verdict, &no_memory);
 	if (json != NULL)
 		return json;
-
-	/* without a word, it is memory that jansson lacked */
-	if (verdict.text[0] == '\0' ||
-		json_error_code(&verdict) == json_error_out_of_memory)
+	if (no_memory)
 		return out_of_memory(parser);
 	if (is_bare_name(data, len))
 	{

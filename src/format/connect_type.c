@@ -17,6 +17,7 @@
 
 #include "format/connect_type.h"
 #include "format/decimal.h"
+#include "format/json_verdict.h"
 #include "format/match_names.h"
 
 #define NMEANINGS	(sizeof(meanings) / sizeof(meanings[0]))
@@ -184,14 +185,18 @@ si_connect_type_parse(const char *text, size_t len, SiArena *memory, const SiCon
 					  SiDecodeError *error)
 {
 	Parser		parser = {.memory = memory,.error = error};
+	json_error_t verdict;
 	json_t	   *schema;
+	bool		no_memory;
 	bool		parsed;
 
 	*type = NULL;
 	if (len > SI_CONNECT_MAX_TEXT)
 		return si_decoder_fail(error, "54000",
 							   "the schema in the message is too large or too deeply nested");
-	schema = json_loadb(text, len, JSON_ALLOW_NUL, NULL);
+	schema = si_json_load(text, len, JSON_ALLOW_NUL, &verdict, &no_memory);
+	if (no_memory)
+		return out_of_memory(&parser);
 	if (schema == NULL)
 		return si_decoder_fail(error, "42P17", "the schema in the message cannot be read");
 	parsed = parse_type(&parser, schema, type);

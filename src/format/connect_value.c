@@ -15,6 +15,7 @@
 #include "format/connect_value.h"
 #include "format/decimal.h"
 #include "format/json_scan.h"
+#include "format/json_verdict.h"
 #include "format/value_text.h"
 
 #define USECS_PER_DAY	INT64_C(86400000000)
@@ -74,7 +75,7 @@ take_duration(int64_t usecs, SiArena *arena, SiValue *value, SiDecodeError *erro
 
 	if (text == NULL)
 		return si_decoder_fail(error, "53200", "out of memory");
-	value->kind = SI_VALUE_TEXT;
+	value->kind = SI_VALUE_STRING;
 	value->data = text;
 
 	value->len = (size_t) snprintf(text, SI_VALUE_TEXT_ROOM, "%lld microseconds",
@@ -97,6 +98,9 @@ take_count(const SiConnectType *type, SiArena *arena, SiValue *value, SiDecodeEr
 	bool		fits = read_integer(value, &count);
 
 	if (!fits && type->meaning == SI_CONNECT_INTEGER)
+		return true;
+	if (fits && (type->meaning == SI_CONNECT_TIMESTAMP || type->meaning == SI_CONNECT_INSTANT) &&
+		type->unit != SI_CONNECT_NANOS && si_value_take_infinity(count, value))
 		return true;
 	if (type->meaning > SI_CONNECT_DATE)
 		fits = fits && to_usecs(type->unit, &count);
@@ -149,13 +153,17 @@ static bool
 take_variable_decimal(SiArena *arena, SiValue *value, SiDecodeError *error)
 {
 	static const SiConnectType bytes = {.meaning = SI_CONNECT_BYTES};
-	json_t	   *object = json_loadb(value->data, value->len, 0, NULL);
+	json_error_t verdict;
+	bool		no_memory;
+	json_t	   *object = si_json_load(value->data, value->len, 0, &verdict, &no_memory);
 	const json_t *scale = json_object_get(object, "scale");
 	const json_t *number = json_object_get(object, "value");
 	json_int_t	given = json_integer_value(scale);
 	SiValue		unscaled = {.kind = SI_VALUE_STRING};
 	bool		taken;
 
+	if (no_memory)
+		return si_decoder_fail(error, "53200", "out of memory");
 	if (!json_is_integer(scale) || !json_is_string(number))
 	{
 		json_decref(object);

@@ -33,6 +33,7 @@
  */
 #include <stdio.h>
 
+#include <errno.h>
 #include <jansson.h>
 
 #include "format/json_verdict.h"
@@ -81,6 +82,23 @@ si_json_refuse_document(const SiJsonScan *scan, const char *prefix,
 }
 
 /*
+ * Without memory for a string jansson calls it an invalid token, and elsewhere says
+ * nothing; what malloc() leaves behind tells.
+ */
+json_t *
+si_json_load(const char *data, size_t len, size_t flags, json_error_t *verdict, bool *no_memory)
+{
+	json_t	   *json;
+
+	errno = 0;
+	json = json_loadb(data, len, flags, verdict);
+	*no_memory = json == NULL &&
+		(errno == ENOMEM || verdict->text[0] == '\0' ||
+		 json_error_code(verdict) == json_error_out_of_memory);
+	return json;
+}
+
+/*
  * Refuse a document with jansson's verdict.  Its text quotes the document, so
  * that it may only be the detail.
  */
@@ -91,13 +109,8 @@ refuse_as_judged(const SiJsonScan *scan, const char *prefix,
 	SiJsonFault fault;
 	size_t		column;
 
-	/* jansson gives no text where it runs out of memory */
-	if (verdict->text[0] == '\0')
-		return si_decoder_fail(error, "53200", "out of memory");
 	switch (json_error_code(verdict))
 	{
-		case json_error_out_of_memory:
-			return si_decoder_fail(error, "53200", "out of memory");
 		case json_error_premature_end_of_input:
 			fault = SI_JSON_INCOMPLETE;
 			break;
@@ -148,11 +161,14 @@ si_json_verdict(const SiJsonScan *scan, const char *prefix, SiArena *arena,
 {
 	json_error_t verdict;
 	json_t	   *json;
+	bool		no_memory;
 
 	if (scan->fault_pos < scan->end && *scan->fault_pos == '\0')
 		return si_json_refuse_document(scan, prefix, error);
-	json = json_loadb(scan->start, (size_t) (scan->end - scan->start),
-					  JSON_DECODE_ANY | JSON_ALLOW_NUL, &verdict);
+	json = si_json_load(scan->start, (size_t) (scan->end - scan->start),
+						JSON_DECODE_ANY | JSON_ALLOW_NUL, &verdict, &no_memory);
+	if (no_memory)
+		return si_decoder_fail(error, "53200", "out of memory");
 	if (json == NULL)
 		return refuse_as_judged(scan, prefix, &verdict, error);
 	*document = canonical_text(json, arena, len);

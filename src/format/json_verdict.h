@@ -3,7 +3,8 @@
  * json_verdict.h
  *	  jansson's verdict on a document that the scanner refused.
  *
- * Pure C, no server.  Called by decode_json alone.
+ * Pure C, no server.  Called by decode_json and json_records; si_json_load by all
+ * that give a message's or a schema's text to jansson.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -12,8 +13,17 @@
 #ifndef SI_JSON_VERDICT_H
 #define SI_JSON_VERDICT_H
 
+#include <jansson.h>
+
 #include "format/decoder.h"
 #include "format/json_scan.h"
+
+/*
+ * Have jansson read a document; the caller releases it.  NULL if jansson refuses it,
+ * with *no_memory set if it only lacked memory: then its words may blame the text.
+ */
+extern json_t *si_json_load(const char *data, size_t len, size_t flags, json_error_t *verdict,
+							bool *no_memory);
 
 /*
  * Ask jansson about a document that the scanner refused.  True if jansson

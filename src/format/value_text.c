@@ -172,6 +172,18 @@ si_value_text(const SiValue *value, char *out)
 }
 
 bool
+si_value_take_infinity(int64_t count, SiValue *value)
+{
+	if (count != INT64_C(9223372036825200000) && count != INT64_C(-9223372036832400000))
+		return false;
+	memset(value, 0, sizeof(SiValue));
+	value->kind = SI_VALUE_STRING;
+	value->data = count > 0 ? "infinity" : "-infinity";
+	value->len = strlen(value->data);
+	return true;
+}
+
+bool
 si_value_is_quoted(const SiValue *value)
 {
 	if (value->kind == SI_VALUE_REAL)

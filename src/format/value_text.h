@@ -30,6 +30,13 @@ extern size_t si_value_text(const SiValue *value, char *out);
 /* What a JSON value is, with its article. */
 extern const char *si_value_kind_name(SiValueKind kind);
 
+/*
+ * Take the numbers of milliseconds or microseconds that stand for the two ends of
+ * time, as pgjdbc and so Debezium have them, for what they are: a string.  False if
+ * the count is none of them.
+ */
+extern bool si_value_take_infinity(int64_t count, SiValue *value);
+
 /* Does a JSON document have this typed value in quotes? */
 extern bool si_value_is_quoted(const SiValue *value);
 

@@ -21,6 +21,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "miscadmin.h"
 #include "utils/jsonb.h"
 
@@ -80,7 +82,7 @@ try_messages(void *arg)
 	MemoryContext context = CurrentMemoryContext;
 	SiBatch		batch;
 
-	si_apply_in_transaction(trial->plan, trial->entries, trial->n, &batch);
+	si_apply_in_transaction(trial->plan, trial->entries, trial->n, INT_MAX, &batch);
 	trial->any_written = batch.written > 0;
 	trial->unwritten = -batch.written;
 	for (int row = 0; row < batch.rows->nrows; row++)
@@ -119,7 +121,7 @@ drop_ignored(void *arg)
 		CHECK_FOR_INTERRUPTS();
 		if (!is_good_row(trial, i))
 			continue;
-		si_apply_in_transaction(trial->plan, &alone, 1, &batch);
+		si_apply_in_transaction(trial->plan, &alone, 1, INT_MAX, &batch);
 		if (batch.refused == 0 && batch.written == 0)
 			trial->rows[i] = (Datum) 0;
 	}

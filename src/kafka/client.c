@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +22,9 @@
 #include "common/words.h"
 #include "kafka/client.h"
 #include "storage/fd.h"
+
+/* No file of certificates or keys comes near this. */
+#define MAX_FILE_SIZE	(16 * 1024 * 1024)
 
 /* Defaults of every client; the caller's properties may replace them. */
 static const SiSetting common_defaults[] = {
@@ -74,6 +78,43 @@ apply_settings(rd_kafka_conf_t *conf, const SiSetting *settings, int n, SiClient
 	return true;
 }
 
+const char *
+si_client_refuse_file(const char *path)
+{
+	struct stat st;
+
+	/* why there is none is for the library to say */
+	if (stat(path, &st) != 0 || S_ISDIR(st.st_mode))
+		return NULL;
+	if (!S_ISREG(st.st_mode))
+		return "names no regular file";
+	return st.st_size > MAX_FILE_SIZE ? "names a file larger than 16 MB" : NULL;
+}
+
+/* Is the value of this property the name of a file? */
+static bool
+is_location(const char *name)
+{
+	size_t		len = strlen(name);
+	size_t		suffix = strlen(".location");
+
+	return len > suffix && strcmp(name + len - suffix, ".location") == 0;
+}
+
+/* Can the library read this property's file?  False, and why, if it might never end. */
+static bool
+check_file(const char *name, const char *path, SiClientFailure *failure)
+{
+	const char *reason = si_client_refuse_file(path);
+
+	if (reason == NULL)
+		return true;
+	failure->sqlstate = ERRCODE_INVALID_PARAMETER_VALUE;
+	failure->what = name;
+	snprintf(failure->words, sizeof(failure->words), "%s %s", name, reason);
+	return false;
+}
+
 rd_kafka_conf_t *
 si_client_configure(const SiSetting *defaults, int ndefaults,
 					const SiProperty *properties, int nproperties,
@@ -89,7 +130,9 @@ si_client_configure(const SiSetting *defaults, int ndefaults,
 		si_client_set(conf, "client.id", client_id, failure);
 	for (i = 0; ok && i < nproperties; i++)
 		ok = is_for_tokens(properties[i].name) ||
-			si_client_set(conf, properties[i].name, properties[i].value, failure);
+			((!is_location(properties[i].name) ||
+			  check_file(properties[i].name, properties[i].value, failure)) &&
+			 si_client_set(conf, properties[i].name, properties[i].value, failure));
 	ok = ok && apply_settings(conf, common_fixed, lengthof(common_fixed), failure) &&
 		apply_settings(conf, fixed, nfixed, failure);
 	rd_kafka_conf_set_oauthbearer_token_refresh_cb(conf, ignore_token_refresh);
@@ -99,26 +142,16 @@ si_client_configure(const SiSetting *defaults, int ndefaults,
 	return NULL;
 }
 
-/* A value as librdkafka expects it: UTF-8, except names of files. */
-static const char *
-kafka_value(const char *name, const char *value)
-{
-	size_t		len = strlen(name);
-	size_t		suffix = strlen(".location");
-
-	if (len > suffix && strcmp(name + len - suffix, ".location") == 0)
-		return value;
-	return si_words_to_kafka(value);
-}
-
 bool
 si_client_set(rd_kafka_conf_t *conf, const char *name, const char *value,
 			  SiClientFailure *failure)
 {
 	char		errstr[512] = "";
 
-	if (rd_kafka_conf_set(conf, name, kafka_value(name, value), errstr,
-						  sizeof(errstr)) == RD_KAFKA_CONF_OK)
+	/* librdkafka expects UTF-8, except for names of files */
+	if (!is_location(name))
+		value = si_words_to_kafka(value);
+	if (rd_kafka_conf_set(conf, name, value, errstr, sizeof(errstr)) == RD_KAFKA_CONF_OK)
 		return true;
 	failure->sqlstate = ERRCODE_INVALID_PARAMETER_VALUE;
 	failure->what = name;

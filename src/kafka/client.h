@@ -53,6 +53,13 @@ extern struct rd_kafka_conf_s *si_client_configure(const SiSetting *defaults, in
 extern bool si_client_set(struct rd_kafka_conf_s *conf, const char *name, const char *value,
 						  SiClientFailure *failure);
 
+/*
+ * What a location names that is not to be opened for certificates, or NULL: a pipe or
+ * a device may never end, and the library reads it in the calling thread, where no
+ * signal ends that.  For any thread.
+ */
+extern const char *si_client_refuse_file(const char *path);
+
 /* The library's words about a property, without the value if it is a secret. */
 extern void si_client_describe_refusal(const char *name, const char *errstr, char *words,
 									   size_t size);

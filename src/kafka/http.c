@@ -20,6 +20,8 @@
 
 #include <curl/curl.h>
 
+#include "kafka/client.h"
+
 #if LIBCURL_VERSION_NUM < 0x074D00
 #error "stream_ingest needs libcurl 7.77 or newer (CURLOPT_CAINFO_BLOB)"
 #endif
@@ -228,6 +230,12 @@ si_http_request(SiHttp *http, const char *url, const char *form, SiHttpAnswer *a
 	CURLcode	code;
 
 	memset(answer, 0, sizeof(*answer));
+	if (http->options.ca_location != NULL && si_client_refuse_file(http->options.ca_location) != NULL)
+	{
+		answer->outcome = SI_HTTP_UNTRUSTED;
+		answer->words = "the file of CAs is no regular file, or larger than 16 MB";
+		return;
+	}
 	if (http->curl == NULL)
 		http->curl = make_handle(http);
 	if (http->curl == NULL)

@@ -159,6 +159,7 @@ typedef struct SiOptions
 	char	   *group_id;		/* NULL = <group_prefix><database>.<name> */
 	bool		publish_offsets;
 	int64		max_message_bytes;
+	bool		deletes_nothing;	/* not an option: a retry of dead letters */
 
 	/* librdkafka properties, by their own names */
 	int			nproperties;

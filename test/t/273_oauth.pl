@@ -228,6 +228,9 @@ add_server('kafka_tls', 'right', sasl_oauthbearer_token_endpoint_url => $tls_url
 like(answer("SELECT stream_ingest.topics('kafka_tls')"), qr/token endpoint's certificate is not accepted/, 'an unknown CA');
 sql("ALTER SERVER kafka_tls OPTIONS (ADD https_ca_pem '$ca')");
 is(sql("SELECT count(*) FROM stream_ingest.topics('kafka_tls') WHERE topic = 't'"), 1, 'https_ca_pem');
+# a device may never end
+add_server('kafka_device', 'right', sasl_oauthbearer_token_endpoint_url => $tls_url, https_ca_location => '/dev/null');
+like(answer("SELECT stream_ingest.topics('kafka_device')"), qr/the file of CAs is no regular file/, 'a device is no file of CAs');
 
 # ---- what is missing ----
 

@@ -12,6 +12,7 @@ use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Certificates;
+use POSIX ();
 use StreamIngest qw(sql poll);
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -128,6 +129,15 @@ exact('the old connection is used meanwhile');
 like($session->query_safe($produced =~ s/\{\}/{"id": -3}/r), qr/committed/, 'by the session, too');
 $sent++;
 is(sql("SELECT $broken FROM stream_ingest.status"), 't', 'and the reason stays');
+
+# nobody writes into the pipe, so what opens it waits for ever
+unlink("$dir/client.pem");
+POSIX::mkfifo("$dir/client.pem", 0600) or die "mkfifo: $!";
+flows_until("SELECT $broken FROM stream_ingest.status" =~ s/ssl.certificate.location failed/ssl.certificate.location names no regular file/r,
+	'a pipe is no certificate');
+like($session->query_safe($produced =~ s/\{\}/{"id": -4}/r), qr/committed/, 'nor for the session');
+$sent++;
+unlink("$dir/client.pem");
 
 install('first');
 replaced($pid, 'the files are corrected');
