@@ -38,7 +38,8 @@ write_expected()
 		  'functions', (SELECT jsonb_agg(jsonb_build_object(
 		                         'signature', format('%s(%s)', proname, pg_get_function_identity_arguments(oid)),
 		                         'comment', obj_description(oid, 'pg_proc')) ORDER BY proname, pg_get_function_identity_arguments(oid) COLLATE "C")
-		                  FROM pg_proc WHERE pronamespace = 'stream_ingest'::regnamespace),
+		                  FROM pg_proc
+		                 WHERE pronamespace = 'stream_ingest'::regnamespace AND prorettype <> 'trigger'::regtype),
 		  'views', (SELECT jsonb_agg(jsonb_build_object(
 		                     'name', relname, 'comment', obj_description(c.oid, 'pg_class'),
 		                     'rows', CASE relname WHEN 'offsets' THEN 3 WHEN 'gaps' THEN 0 WHEN 'dead_letters' THEN 0 ELSE 1 END,
