@@ -5,7 +5,9 @@
 #
 #   demo.sh [SECONDS]
 #
-# It prints how to connect, with psql or pgAdmin, while it runs.  With SECONDS
+# It prints how to connect with psql, and the address of a pgAdmin that it starts
+# (from PyPI, 530 MB into the cache at the first time), which asks for no
+# password and is there for this machine only.  PGADMIN=no leaves it out.  With SECONDS
 # it ends by itself, waits until the topics have been read to their ends, and
 # fails unless every message was applied or is a dead letter.  Some messages are
 # bad on purpose.
@@ -16,6 +18,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
+. "$here/../test/lib/background.sh"
+. "$here/../test/lib/pgadmin.sh"
 
 examples=$here
 seconds=${1:-}
@@ -76,12 +80,32 @@ finish_demo()
 
 	trap - EXIT
 	rm -f "$scratch/feed"
+	end_children
 	wait
 	say
 	say "removing the server, Kafka and all files ..."
 	set +e
 	(exit "$status")
 	finish_example
+}
+
+get_pgadmin()
+{
+	need_packages 'curl: command -v curl' "python3-venv: $python -c 'import ensurepip'" >&2
+	cached "pgadmin4-$pgadmin_version" fetch_pgadmin
+}
+
+# Sets where_pgadmin: its address, or how to connect with one's own.
+try_pgadmin()
+{
+	where_pgadmin="host $PGHOST, port $PGPORT, user $PGUSER, no password"
+	[ "${PGADMIN:-yes}" != no ] || return 0
+	say "getting and starting pgAdmin ..."
+	if venv=$(get_pgadmin 2>"$scratch/log.get") && configure_pgadmin demo postgres False && start_pgadmin; then
+		where_pgadmin="$url"
+	else
+		say "there is no pgAdmin: it could not be got from PyPI, or does not start; the demo runs without it"
+	fi
 }
 
 # What the tables have, and what the workers do.
@@ -105,7 +129,7 @@ write_how()
 		Messages flow into ${#topics[@]} topics, and become rows.  Ctrl-C ends it and removes everything.
 
 		  psql      $PSQL_PATH -h $PGHOST -p $PGPORT -U $PGUSER
-		  pgAdmin   host $PGHOST, port $PGPORT, user $PGUSER, no password: schema stream_ingest, views
+		  pgAdmin   $where_pgadmin: server demo, database postgres, schema stream_ingest, views
 		  Kafka     $bootstrap
 
 		Try:        SELECT name, state, reason FROM stream_ingest.status;
@@ -140,6 +164,7 @@ trap finish_demo EXIT
 PSQL_PATH=$(command -v psql)
 say "making the tables and subscriptions of five examples ..."
 set_up_all
+try_pgadmin
 write_how
 : >"$scratch/feed"
 : >"$scratch/sent"

@@ -6,8 +6,8 @@
 #   pgadmin.sh [PICTURE]    PICTURE: where to write the picture of the manual
 #
 # A script of its own beside run.sh, because of what it fetches: Debian's
-# chromium and npm, pgAdmin from PyPI (530 MB) and playwright-core from npm,
-# the latter two into the cache.  Like run.sh it needs root or sudo only for
+# chromium, npm and pngquant, pgAdmin from PyPI (530 MB) and playwright-core
+# from npm, the latter two into the cache.  Like run.sh it needs root or sudo only for
 # packages that are missing, runs servers (and the browser) as user postgres
 # when root calls it, and leaves nothing behind but packages and the cache.
 #
@@ -16,19 +16,9 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 . "$STREAM_INGEST_TOP/test/lib/live.sh"
+. "$STREAM_INGEST_TOP/test/lib/pgadmin.sh"
 
-pgadmin_version=9.18
 playwright_version=1.65.1
-
-# Not one that only the caller can run: servers have a user of their own.
-python=/usr/bin/python3
-[ -x "$python" ] || python=$(command -v python3 || echo python3)
-
-fetch_pgadmin()
-{
-	"$python" -m venv "$1" &&
-		nice "$1/bin/python" -m pip install -q --no-compile --disable-pip-version-check "pgadmin4==$pgadmin_version"
-}
 
 fetch_playwright()
 {
@@ -48,7 +38,8 @@ write_expected()
 		  'functions', (SELECT jsonb_agg(jsonb_build_object(
 		                         'signature', format('%s(%s)', proname, pg_get_function_identity_arguments(oid)),
 		                         'comment', obj_description(oid, 'pg_proc')) ORDER BY proname, pg_get_function_identity_arguments(oid) COLLATE "C")
-		                  FROM pg_proc WHERE pronamespace = 'stream_ingest'::regnamespace),
+		                  FROM pg_proc
+		                 WHERE pronamespace = 'stream_ingest'::regnamespace AND prorettype <> 'trigger'::regtype),
 		  'views', (SELECT jsonb_agg(jsonb_build_object(
 		                     'name', relname, 'comment', obj_description(c.oid, 'pg_class'),
 		                     'rows', CASE relname WHEN 'offsets' THEN 3 WHEN 'gaps' THEN 0 WHEN 'dead_letters' THEN 0 ELSE 1 END,
@@ -60,80 +51,28 @@ write_expected()
 	EOF
 }
 
-# pgAdmin with a database and a user of its own; it finds the file that
-# PYTHONPATH leads to.  The server is reached by its socket.
-configure_pgadmin()
-{
-	mkdir "$scratch/pgadmin" "$scratch/pictures"
-	cat >"$scratch/pgadmin/config_local.py" <<-EOF
-		DATA_DIR = '$scratch/pgadmin'
-		LOG_FILE = DATA_DIR + '/pgadmin4.log'
-		SQLITE_PATH = DATA_DIR + '/pgadmin4.db'
-		SESSION_DB_PATH = DATA_DIR + '/sessions'
-		STORAGE_DIR = DATA_DIR + '/storage'
-		AZURE_CREDENTIAL_CACHE_DIR = DATA_DIR + '/azure'
-		KERBEROS_CCACHE_DIR = DATA_DIR + '/kerberos'
-		SERVER_MODE = True
-		MASTER_PASSWORD_REQUIRED = False
-		# nothing of all this needs a network
-		UPGRADE_CHECK_ENABLED = False
-		SHOW_GRAVATAR_IMAGE = False
-		DEFAULT_SERVER = '127.0.0.1'
-		DEFAULT_SERVER_PORT = 0
-	EOF
-	cat >"$scratch/servers.json" <<-EOF
-		{"Servers": {"1": {"Name": "production", "Group": "Servers", "Host": "$PGHOST", "Port": $PGPORT,
-		 "MaintenanceDB": "shop", "Username": "postgres",
-		 "ConnectionParameters": {"sslmode": "prefer", "connect_timeout": 10}}}}
-	EOF
-	chown -R "$server_user" "$scratch/pgadmin" "$scratch/pictures"
-	as_server_user "${pgadmin[@]}" "$programs/setup.py" setup-db >"$scratch/log.setup" 2>&1 &&
-		as_server_user "${pgadmin[@]}" "$programs/setup.py" load-servers "$scratch/servers.json" \
-			--user "$PGADMIN_SETUP_EMAIL" >>"$scratch/log.setup" 2>&1 ||
-		{ cat "$scratch/log.setup" >&2; die "pgAdmin could not be set up"; }
-}
-
-# Sets url.
-start_pgadmin()
-{
-	local port pid
-
-	for _ in 1 2 3; do
-		port=$(free_port)
-		sed -i "s/^DEFAULT_SERVER_PORT = .*/DEFAULT_SERVER_PORT = $port/" "$scratch/pgadmin/config_local.py"
-		url=http://127.0.0.1:$port
-		background "$scratch/log.pgadmin" "${pgadmin[@]}" "$programs/pgAdmin4.py"
-		pid=${children[-1]}
-		poll 120 answers "$url/misc/ping" "$pid" || break
-		! process_gone "$pid" || continue
-		return
-	done
-	tail -n 20 "$scratch/log.pgadmin" >&2
-	die "pgAdmin did not start"
-}
-
 need_live_packages \
 	"python3-venv: $python -c 'import ensurepip'" \
 	'chromium: command -v chromium' \
 	'nodejs: command -v node' \
-	'npm: command -v npm'
+	'npm: command -v npm' \
+	'pngquant: command -v pngquant'
 share_cache
 venv=$(cached "pgadmin4-$pgadmin_version" fetch_pgadmin)
 modules=$(cached "playwright-core-$playwright_version" fetch_playwright)
 start_live
 
 export PGADMIN_SETUP_EMAIL=dba@example.com PGADMIN_SETUP_PASSWORD=opensesame
-programs=$(echo "$venv"/lib/python3*/site-packages/pgadmin4)
-pgadmin=(env HOME="$scratch" PYTHONPATH="$scratch/pgadmin" PYTHONDONTWRITEBYTECODE=1
-	"$venv/bin/python" -W ignore)
 say "starting pgAdmin ..."
-configure_pgadmin
-start_pgadmin
+mkdir "$scratch/pictures"
+chown "$server_user" "$scratch/pictures"
+configure_pgadmin production shop True || { cat "$scratch/log.setup" >&2; die "pgAdmin could not be set up"; }
+start_pgadmin || { tail -n 20 "$scratch/log.pgadmin" >&2; die "pgAdmin did not start"; }
 write_expected "$scratch/expected.json"
 verdict as_server_user env HOME="$scratch" TMPDIR="$scratch/pictures" NODE_PATH="$modules/node_modules" \
 	PGADMIN_URL="$url" PGADMIN_EMAIL="$PGADMIN_SETUP_EMAIL" PGADMIN_PASSWORD="$PGADMIN_SETUP_PASSWORD" \
 	PGADMIN_DATABASE=shop PGADMIN_EXPECTED="$scratch/expected.json" PGADMIN_PICTURES="$scratch/pictures" \
 	CHROMIUM="$(command -v chromium)" \
 	timeout -k 10 "${TEST_TIMEOUT:-900}" node "$tree/test/pgadmin.js"
-[ $# -eq 0 ] || cp "$scratch/pictures/pgadmin.png" "$1"
+[ $# -eq 0 ] || pngquant --strip --force --output "$1" 128 "$scratch/pictures/pgadmin.png"
 finish_counting

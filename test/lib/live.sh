@@ -5,10 +5,10 @@
 # common.sh.  On exit everything is gone; with KEEP=1 the scratch directory
 # stays when something failed.
 # shellcheck shell=bash
+. "$STREAM_INGEST_TOP/test/lib/background.sh"
 
 passed=0
 failed=0
-children=()
 
 # verdict COMMAND...: runs a program that prints TAP lines, and counts them.
 verdict()
@@ -24,36 +24,13 @@ verdict()
 	failed=$((failed + bad))
 }
 
-# Starts a program as the server's user, whose end is this shell's business.
-# background LOG COMMAND...; its process id is the last of children.
-background()
-{
-	local log=$1 pid
-
-	shift
-	rm -f "$log.pid"
-	as_server_user sh -c 'echo $$ >"$0"; exec "$@"' "$log.pid" "$@" </dev/null >"$log" 2>&1 &
-	poll 10 test -s "$log.pid" || die "could not start $1"
-	pid=$(cat "$log.pid")
-	children+=("$pid")
-}
-
-# answers URL [PID]: it does, or the process has ended.
-answers()
-{
-	curl -sf -o /dev/null --max-time 5 "$1" && return
-	[ $# -gt 1 ] && process_gone "$2"
-}
-
 finish_live()
 {
-	local status=$? pid
+	local status=$?
 
 	trap - EXIT
 	rm -f "${scratch:-/nowhere}/feed"
-	for pid in "${children[@]}"; do
-		end_process TERM 10 "$pid" || end_process KILL 10 "$pid" || true
-	done
+	end_children
 	wait
 	if [ "$status" -ne 0 ] && [ -n "${KEEP:-}" ]; then
 		stop_all

@@ -29,19 +29,21 @@ my $manual = join("\n", map { $page{$_} } sort keys %page);
 
 # ---- what needs no server
 
-# Headings as GitHub makes anchors of them.
+# Headings as GitHub makes anchors of them, and what is an anchor by itself; how
+# often each is there.
 sub anchors
 {
 	my ($text) = @_;
 	my %anchors;
 
 	$text =~ s/^```.*?^```//gms;
+	$anchors{$_}++ foreach $text =~ /<a id="([^"]+)"><\/a>/g;
 	foreach my $heading ($text =~ /^#+ +(.*)$/mg)
 	{
 		$heading = lc $heading;
 		$heading =~ s/[^\w\- ]//g;
 		$heading =~ s/ /-/g;
-		$anchors{$heading} = 1;
+		$anchors{$heading}++;
 	}
 	return \%anchors;
 }
@@ -59,6 +61,9 @@ foreach my $name (sort keys %page)
 		push @broken, $1 unless -e $path && (!defined $anchor || anchors(slurp_file($path))->{$anchor});
 	}
 	is("@broken", '', "$name: links lead somewhere");
+	my $anchors = anchors($page{$name});
+	is(join(' ', grep { $anchors->{$_} > 1 && $page{$name} =~ /<a id="\Q$_\E"/ } sort keys %$anchors),
+		'', "$name: anchors are there once");
 	unlike($page{$name}, qr/\t/, "$name: no tabs") if $name ne 'README';
 }
 
@@ -101,6 +106,39 @@ my %told = map { shape($_) => 1 } $page{monitoring} =~ /`([^`\n]+)`/g;
 my @reasons = map { shape($_) } $sentences =~ /=\s*"((?:[^"\\]|\\.)*)"/g;
 cmp_ok(scalar @reasons, '>', 20, 'reasons are found in the source');
 is(join("\n", grep { !$told{$_} } @reasons), '', 'every reason stands in monitoring.md');
+
+# What the reference has a line for: name => the link.
+my %reference;
+push @{ $reference{ $_->[0] } }, $_->[1]
+  foreach map { [/^\| \[`([^`]+)`\]\(([^)]+)\)/] } grep { /^\| \[/ } split /\n/, $page{reference};
+
+# Each of these has an anchor "prefix-name", to which the reference links.
+sub referenced
+{
+	my ($prefix, $what, @names) = @_;
+	my @lacking;
+
+	foreach my $name (@names)
+	{
+		my $anchor = $prefix . $name =~ s/^stream_ingest\.//r;
+
+		push @lacking, $name unless grep { /#\Q$anchor\E$/ } @{ $reference{$name} // [] };
+	}
+	cmp_ok(scalar @names, '>', 5, "$what are found");
+	is("@lacking", '', "$what have anchors, and lines in reference.md");
+	return;
+}
+
+# properties have their names with dots in options of a subscription only
+my @properties;
+foreach my $line (grep { /^\t\{"[\w.]+", NULL, SI_AT_/ } split /\n/, slurp_file("$top/src/options/property_table.c"))
+{
+	my ($name) = $line =~ /"([\w.]+)"/;
+
+	push @properties, $line =~ /SI_AT_SUBSCRIPTION/ ? $name : $name =~ s/\./_/gr;
+}
+referenced('option-', 'properties', @properties);
+referenced('option-', 'options', slurp_file("$top/src/options/options.c") =~ /^\t\{"(\w+)", &si_option_/mg);
 
 # ---- what is compared with the server
 
@@ -155,6 +193,7 @@ foreach my $option (sort keys %$options)
 foreach my $view (split /\n/, $node->safe_psql('postgres',
 	"SELECT relname FROM pg_class WHERE relnamespace = 'stream_ingest'::regnamespace AND relkind = 'v' ORDER BY 1"))
 {
+	ok((grep { $_ eq "monitoring.md#$view" } @{ $reference{$view} // [] }), "reference.md links to $view");
 	same_list(
 		listed($page{monitoring}, "### $view\n"),
 		rows("SELECT attname FROM pg_attribute WHERE attrelid = 'stream_ingest.$view'::regclass AND attnum > 0"),
@@ -164,11 +203,13 @@ foreach my $view (split /\n/, $node->safe_psql('postgres',
 my $public = rows("SELECT proname FROM pg_proc WHERE pronamespace = 'stream_ingest'::regnamespace"
 	  . " AND obj_description(oid, 'pg_proc') NOT LIKE 'private:%' AND proname <> 'validator'");
 is(join(' ', grep { $manual !~ /\b$_\(/ } sort keys %$public), '', 'every function is told of');
+referenced('function-', 'functions', sort keys %$public);
 my $functions = rows("SELECT proname FROM pg_proc WHERE pronamespace = 'stream_ingest'::regnamespace");
 is(join(' ', grep { !$functions->{$_} } $manual =~ /stream_ingest\.(\w+)\(/g), '', 'and no other');
 
 my $settings = rows("SELECT name FROM pg_settings WHERE name LIKE 'stream\\_ingest.%'");
 same_list(listed($page{install}, '## Settings'), $settings, 'install.md lists every setting');
+referenced('setting-', 'settings', sort keys %$settings);
 $node->safe_psql('postgres', 'DROP EXTENSION stream_ingest');
 
 # The README's way to load the library keeps what is loaded already.
@@ -225,6 +266,13 @@ is($provides->{version}, $meta->{version}, 'of the extension, too');
 ok(-e "$top/$provides->{file}" && -e "$top/$provides->{docfile}", 'its files are there');
 like($meta->{release_status}, qr/^(stable|testing|unstable)$/, 'its status is one');
 is($meta->{license}, 'postgresql', 'its license is one that PGXN knows');
+is($meta->{'meta-spec'}{version}, '1.0.0', 'it follows that spec');
+like($meta->{name}, qr{^[^\s/\\]{2,}$}, 'its name is a term');
+is(join(' ', grep { !/^(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}$/ }
+	$meta->{version}, $provides->{version}, values %{ $meta->{prereqs}{runtime}{requires} }),
+	'', 'its versions are semantic ones');
+is(join(' ', grep { !/^(?:x_\w+|name|version|abstract|description|maintainer|license|provides|meta-spec|prereqs|release_status|resources|tags|no_index|generated_by)$/i } sort keys %$meta),
+	'', 'and it has no other keys');
 
 # ---- the SQL that the examples' pages show is the examples', and the output
 # what their generators say of 10,000 messages
