@@ -282,32 +282,62 @@ async function enter()
 	ok((await open(database)).includes('Schemas'), 'the database is open');
 }
 
+// Two more subscriptions: one is slower than its messages come, and the broker
+// of the other one is not there.
+const scene = `
+	CREATE SERVER kafka_berlin FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '127.0.0.1:9');
+	GRANT USAGE ON FOREIGN SERVER kafka_berlin TO shop;
+	SET ROLE shop;
+	CREATE TABLE audit (id bigint);
+	CREATE TABLE invoices (id bigint);
+	SELECT stream_ingest.create_subscription('audit', 'kafka', 'shop-orders', 'audit', options => '{"rate_limit": 30}');
+	SELECT stream_ingest.create_subscription('invoices', 'kafka_berlin', 'invoices', 'invoices');
+	RESET ROLE;
+	SELECT true AS made;`;
+
+const end_of_scene = `
+	SELECT stream_ingest.drop_subscription('audit');
+	SELECT stream_ingest.drop_subscription('invoices');
+	DROP TABLE audit, invoices;
+	DROP SERVER kafka_berlin;
+	SELECT true AS gone;`;
+
+// The picture shows what happens: lag, and a reason.
 async function take_picture()
 {
 	await open(kafka);
 	await open([...ours, 'Views']);
 	await select(database);
 	const tool = await open_tool('Query Tool');
+
+	await query(tool, 'made', scene);
+	await query(tool, 'behind', "SELECT min(lag) AS behind FROM stream_ingest.offsets WHERE name = 'audit';",
+		found => Number(found.behind) > 500);
 	const row = await query(tool, 'subscription',
 		'SELECT s.name AS subscription, state AS current_state,\n'
-		+ '       messages_per_second::int AS "msg/s",\n'
-		+ '       partition, next_offset, lag, time_lag\n'
+		+ '       partition, next_offset, lag, time_lag, reason\n'
 		+ '  FROM stream_ingest.status AS s\n'
-		+ '  JOIN stream_ingest.offsets AS o USING (name)\n ORDER BY partition;',
-		found => found.current_state === 'streaming' && Number(found.next_offset) > 0);
+		+ '  LEFT JOIN stream_ingest.offsets AS o USING (name)\n ORDER BY reason, name, partition;',
+		found => found.current_state === 'retrying' && found.reason.includes('Connection refused'));
+	const { rows } = await grid(tool);
+	const lag = name => Math.max(...rows.filter(r => r.subscription === name).map(r => Number(r.lag)));
 
-	ok(row.current_state === 'streaming' && row.subscription === 'orders' && row.partition === '0' && /^\d+$/.test(row.lag),
-		'the query tool shows state and lag of the subscription', JSON.stringify(row));
-	await select([...ours, 'Views', 'subscriptions']);
+	ok(row.subscription === 'invoices' && row.current_state === 'retrying' && row.reason.includes('Connection refused'),
+		'the query tool shows a broker that is not there, as the reason', JSON.stringify(row));
+	ok(rows.length === 7 && lag('audit') > 500 && lag('orders') < lag('audit'),
+		'and the lag of each partition', JSON.stringify(rows));
+	await select([...ours, 'Views', 'status']);
 	await page.setViewportSize({ width: 1360, height: 800 });
 	await page.mouse.move(170, 500);
 	await page.mouse.wheel(0, 2000);
 	// messages of success, and the mouse's tooltip, lie over the picture a while
-	await page.mouse.move(700, 650);
+	await page.mouse.move(700, 730);
 	await until(() => page.locator('.notistack-SnackbarContainer, [role=tooltip]').allInnerTexts(),
 		texts => texts.join('').trim() === '');
-	await page.screenshot({ path: `${env.PGADMIN_PICTURES}/pgadmin.png` });
+	await page.screenshot({ path: `${env.PGADMIN_PICTURES}/pgadmin.png`, clip: { x: 40, y: 62, width: 1320, height: 698 } });
 	await page.setViewportSize(tall);
+	const gone = await query(tool, 'gone', end_of_scene);
+	ok(gone.gone === 'true', 'subscriptions, tables and a server can be dropped', JSON.stringify(gone));
 }
 
 async function look_at_functions()
