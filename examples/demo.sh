@@ -7,10 +7,10 @@
 #
 # It prints how to connect with psql, and the address of a pgAdmin that it starts
 # (from PyPI, 530 MB into the cache at the first time), which asks for no
-# password and is there for this machine only.  PGADMIN=no leaves it out.  With SECONDS
-# it ends by itself, waits until the topics have been read to their ends, and
-# fails unless every message was applied or is a dead letter.  Some messages are
-# bad on purpose.
+# password but wants the key in the address.  PGADMIN=no leaves it out.  With
+# SECONDS it ends by itself, waits until the topics have been read to their ends,
+# and fails unless every message was applied or is a dead letter.  Some messages
+# are bad on purpose.
 #
 # BOOTSTRAP_SERVERS=host:port,... uses a Kafka of yours (new topics, which are
 # deleted again).  Anybody may run it, from anywhere; Debian packages that are

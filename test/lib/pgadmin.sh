@@ -19,10 +19,13 @@ fetch_pgadmin()
 # configure_pgadmin NAME DATABASE True|False: pgAdmin with a database of its own,
 # in which the server is registered by this name, and reached by its socket;
 # with users who log in, or without.  It finds the file that PYTHONPATH leads to.
+# Without users it wants a key in its address, since any user of the machine
+# reaches it, and with it our server's superuser.
 configure_pgadmin()
 {
 	local user=() passfile=
 
+	key=
 	[ "$3" = False ] || user=(--user "$PGADMIN_SETUP_EMAIL")
 	programs=$(echo "$venv"/lib/python3*/site-packages/pgadmin4)
 	pgadmin=(env HOME="$scratch" PYTHONPATH="$scratch/pgadmin" PYTHONDONTWRITEBYTECODE=1
@@ -32,8 +35,12 @@ configure_pgadmin()
 		# any, since the server trusts: without one pgAdmin asks
 		passfile=", \"passfile\": \"$scratch/pgadmin/pgpass\""
 		(umask 077 && echo '*:*:*:*:any' >"$scratch/pgadmin/pgpass")
+		key=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 	fi
+	(umask 077 && : >"$scratch/pgadmin/config_local.py")
 	cat >"$scratch/pgadmin/config_local.py" <<-EOF
+		import os
+		os.environ.update({'PGADMIN_INT_KEY': '$key'} if '$key' else {})
 		DATA_DIR = '$scratch/pgadmin'
 		LOG_FILE = DATA_DIR + '/pgadmin4.log'
 		SQLITE_PATH = DATA_DIR + '/pgadmin4.db'
@@ -61,7 +68,7 @@ configure_pgadmin()
 			"${user[@]}" >>"$scratch/log.setup" 2>&1
 }
 
-# Sets url, or fails.
+# Sets url, with the key if it wants one, or fails.
 start_pgadmin()
 {
 	local port pid
@@ -72,8 +79,9 @@ start_pgadmin()
 		url=http://127.0.0.1:$port
 		background "$scratch/log.pgadmin" "${pgadmin[@]}" "$programs/pgAdmin4.py"
 		pid=${children[-1]}
-		poll 120 answers "$url/misc/ping" "$pid" || break
+		poll 120 answers "$url/misc/ping${key:+?key=$key}" "$pid" || break
 		! process_gone "$pid" || continue
+		url=$url${key:+/?key=$key}
 		return
 	done
 	return 1
