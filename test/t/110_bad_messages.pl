@@ -258,7 +258,7 @@ foreach my $round (1 .. $rounds)
 		kill 'KILL', $pid if $pid;
 
 		# the server has noticed, and is back, when it knows the process no more
-		$node->poll_query_until('postgres',
+		StreamIngest::poll_until($node,
 			"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)");
 	}
 	else
