@@ -218,14 +218,18 @@ forget_values(const Walk *walk, const SiPathNode *node)
 			   sizeof(SiValue));
 }
 
-/* The same where members were entered: also of those that no field took. */
+/*
+ * The same where members were entered: if the row is there, also of its members that no
+ * field took.  A node comes before those below it; the fields alone do not tell, since a
+ * node below may have all that the row has.
+ */
 static void
 forget_branch(Walk *walk, const SiPathNode *node)
 {
 	const SiPathNode *row = &walk->tree->nodes[walk->tree->watched];
 
 	forget_values(walk, node);
-	if (!walk->tree->watch || row->first_field < node->first_field ||
+	if (!walk->tree->watch || row < node || row->first_field < node->first_field ||
 		row->end_below > node->end_below)
 		return;
 	memset(&walk->rest, 0, sizeof(walk->rest));
