@@ -160,7 +160,7 @@ sub run_example
 	$opt{after_quiet}->() if $opt{after_quiet};
 
 	# small batches, slowly, so that there is something on the way
-	my $rate = $half / 2;
+	my $rate = $half / 10;
 	sql("SELECT stream_ingest.alter_subscription('$killed', "
 		  . "options => '{\"rate_limit\": $rate, \"batch_size\": 100}')");
 	is($kafka->produce($opt{topic}, $halves->[1], round_robin => $partitions),
