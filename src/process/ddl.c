@@ -48,7 +48,7 @@ request_scans(void)
 	if (OidIsValid(other_database))
 		si_slots_request_scan(other_database);
 	if (scan_all_at_commit)
-		si_slots_request_all_scans();
+		si_slots_request_scan(InvalidOid);
 }
 
 static void

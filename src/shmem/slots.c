@@ -480,11 +480,12 @@ si_slots_bell(Oid database, int32 subscription)
 void
 si_slots_request_scan(Oid database)
 {
-	SiDatabaseSlot *slot;
+	SiDatabaseSlot *slot = NULL;
 	int			launcher;
 
 	si_slots_lock(LW_EXCLUSIVE);
-	slot = si_slots_find_database(database, true);
+	if (OidIsValid(database))
+		slot = si_slots_find_database(database, true);
 	if (slot != NULL)
 	{
 		slot->requested++;
@@ -492,19 +493,6 @@ si_slots_request_scan(Oid database)
 	}
 	else
 		si_shared->scan_all = true;
-	launcher = si_shared->launcher_pid;
-	si_slots_unlock();
-
-	si_slots_wake(launcher);
-}
-
-void
-si_slots_request_all_scans(void)
-{
-	int			launcher;
-
-	si_slots_lock(LW_EXCLUSIVE);
-	si_shared->scan_all = true;
 	launcher = si_shared->launcher_pid;
 	si_slots_unlock();
 

@@ -271,9 +271,11 @@ extern void si_slots_free_partitions(int worker);
  */
 extern ConditionVariable *si_slots_bell(Oid database, int32 subscription);
 
-/* Ask for a scan of a database and wake the launcher.  Takes the lock. */
+/*
+ * Ask for a scan of a database, or of all with InvalidOid, and wake the launcher.  Takes
+ * the lock.
+ */
 extern void si_slots_request_scan(Oid database);
-extern void si_slots_request_all_scans(void);
 
 /* Wake a process by its pid; nothing happens if it is gone. */
 extern void si_slots_wake(int pid);
