@@ -150,14 +150,23 @@ messages()
 
 more_than()
 {
-	[ "$(messages)" -gt "$1" ]
+	[ "$(messages)" -gt "$1" ] 2>/dev/null
 }
 
-# compare NAME METRIC QUERY: a metric's lines, name and value, against those
-# that the query makes of the views.
+# look METRIC QUERY: sets shown to what the query makes of the views, and exported to
+# the metric's lines, name and value; fails unless they are the same.
+look()
+{
+	shown=$(metrics "$2")
+	exported=$(scrape | grep "^$1{" | sed 's/,server="[^"]*"//' || true)
+	[ "$shown" = "$exported" ]
+}
+
+# compare NAME METRIC QUERY: they are, as soon as nothing changes between the two.
 compare()
 {
-	same "$1" "$(metrics "$3")" "$(scrape | grep "^$2{" | sed 's/,server="[^"]*"//')"
+	poll 30 look "$2" "$3" || true
+	same "$1" "$shown" "$exported"
 }
 
 need_live_packages 'python3: command -v python3'
@@ -169,6 +178,7 @@ make_trouble
 sql -q -c 'CREATE ROLE exporter LOGIN' -c 'GRANT pg_monitor TO exporter'
 start_exporter
 
+poll 60 more_than 0 || die "no count of messages is exported"
 first=$(messages)
 poll 60 more_than "$first" || true
 same 'the count of messages grows' t "$(more_than "$first" && echo t || echo f)"

@@ -2,7 +2,7 @@
 # A real schema registry (Apicurio Registry, in memory) for tests.
 #
 #   registry.sh jars        fetch the distribution (once), print its directory
-#   registry.sh start DIR   start it, and wait until it listens
+#   registry.sh start DIR   start it, and wait until it answers
 #   registry.sh stop DIR    SIGKILL, and wait
 #
 # DIR holds all that belongs to it: log and, while it runs, pid; DIR/address is its
@@ -55,30 +55,51 @@ jars()
 	printf '%s\n' "$dir"
 }
 
-listens()
+# answers PORT: a registry does, and not another program that was faster.
+answers()
 {
-	(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+	local status
+
+	(
+		exec 3<>"/dev/tcp/127.0.0.1/$1"
+		printf 'GET /apis/registry/v2/system/info HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n' >&3
+		read -r -t 10 status <&3
+		[[ $status = *' 200'* ]]
+	) 2>/dev/null
+}
+
+answers_or_is_gone()
+{
+	process_gone "$2" || answers "$1"
+}
+
+# launch PORT: fails when it is not there after two minutes.
+launch()
+{
+	local pid
+
+	java "-Djava.io.tmpdir=$dir/tmp" -XX:-UsePerfData -Xmx192m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+		-Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port="$1" \
+		-jar "$libs/$artifact-$version-runner.jar" >"$dir/log" 2>&1 </dev/null &
+	pid=$!
+	printf '%s\n' "$pid" >"$dir/pid"
+	printf '127.0.0.1:%s\n' "$1" >"$dir/address"
+	poll 120 answers_or_is_gone "$1" "$pid" && ! process_gone "$pid" && return
+	stop
+	return 1
 }
 
 start()
 {
-	local libs port tries
+	local libs
 
 	libs=$(jars)
-	port=$(free_port)
 	mkdir -p "$dir/tmp"
-	java "-Djava.io.tmpdir=$dir/tmp" -XX:-UsePerfData -Xmx192m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
-		-Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port="$port" \
-		-jar "$libs/$artifact-$version-runner.jar" >"$dir/log" 2>&1 </dev/null &
-	printf '%s\n' "$!" >"$dir/pid"
-	printf '127.0.0.1:%s\n' "$port" >"$dir/address"
-	for ((tries = 0; tries < 1200; tries++)); do
-		! listens "$port" || return 0
-		kill -0 "$(cat "$dir/pid")" 2>/dev/null || break
-		sleep 0.1
+	for _ in 1 2 3; do
+		# most likely, if it fails, another process took the port
+		launch "$(free_port)" && return
 	done
 	tail -n 20 "$dir/log" >&2
-	stop
 	die "Apicurio Registry did not start"
 }
 
@@ -88,7 +109,7 @@ stop()
 
 	pid=$(cat "$dir/pid" 2>/dev/null) || return 0
 	kill -KILL "$pid" 2>/dev/null || true
-	while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+	poll 60 process_gone "$pid"
 	rm -f "$dir/pid"
 }
 

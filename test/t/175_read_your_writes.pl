@@ -46,6 +46,7 @@ my $producer = IPC::Run::start(
 	'<', \$lines, '>', \$acknowledged, '2>', \$errors,
 	my $limit = IPC::Run::timer(600));
 my $session = $node->background_psql('postgres');
+$session->set_query_timer_restart;
 
 my $answered = 0;
 foreach my $id (1 .. $rounds)

@@ -84,6 +84,24 @@ sub at_stop
 	return;
 }
 
+# Under way, and far from its end: subscribed with a rate_limit for half a minute.
+sub is_under_way
+{
+	my ($name, $what) = @_;
+
+	ok(StreamIngest::poll_until($node, "SELECT count(*) > 0 FROM public.$name"), "$what: under way");
+	return;
+}
+
+# Lets the rest come at once; the end of the run stays.
+sub hurry
+{
+	my ($name) = @_;
+
+	sql("SELECT stream_ingest.alter_subscription('$name', options => '{\"rate_limit\": null}')");
+	return;
+}
+
 # How often the log says that it has finished.
 sub finished_lines
 {
@@ -95,6 +113,7 @@ sub finished_lines
 # ---- the end as it is, while producers write ----
 
 my $listener = $node->background_psql('postgres');
+$listener->set_query_timer_restart;
 $listener->query_safe('LISTEN stream_ingest');
 
 foreach my $workers (1, 3)
@@ -128,19 +147,30 @@ foreach my $workers (1, 3)
 	is(finished_lines($name), 4, "$workers workers: each run ends once in the log");
 
 	my $id = sql("SELECT id FROM stream_ingest.subscriptions WHERE name = '$name'");
-	my $events = $listener->query_safe('SELECT 1');
-	is(scalar(() = $events =~ /\{"subscription": ?$id, "state": ?"finished"\}/g),
-		4, "$workers workers: and once for who listens");
+	my $limit = time() + $PostgreSQL::Test::Utils::timeout_default;
+	my ($events, $heard) = ('', 0);
+
+	# a transaction is seen before its announcement is heard
+	do
+	{
+		$events .= $listener->query_safe('SELECT pg_sleep(0.05)');
+		$heard = () = $events =~ /\{"subscription": ?$id, "state": ?"finished"\}/g;
+	} while ($heard < 4 && time() < $limit);
+	is($heard, 4, "$workers workers: and once for who listens");
 }
 $listener->quit;
 
-# what was published under the group is all, although nobody is left to do it
-my $groups = $kafka->tool(
-	'org.apache.kafka.tools.consumer.group.ConsumerGroupCommand',
-	'--bootstrap-server', $kafka->bootstrap, '--describe', '--group', 'stream_ingest.postgres.latest3');
-my @lag = $groups =~ /^\S+\s+latest3\s+\d+\s+(\d+\s+\d+\s+\d+)/mg;
-is(join(',', map { (split)[2] } @lag), '0,0,0', 'the published offsets are those of the end')
-  or diag($groups);
+# What was published under the group is all, although nobody is left to do it.  The
+# end of a run waits for that for two seconds only, so a slow broker gets more runs.
+my $ends = join("\n", map { "latest3 $_ " . $kafka->end_offset('latest3', $_) } 0 .. 2);
+foreach my $try (1 .. 3)
+{
+	last if $kafka->group_offsets('stream_ingest.postgres.latest3') eq $ends;
+	note('the last offsets were not published in time');
+	sql(q{SELECT stream_ingest.enable('latest3')});
+	has_finished('latest3', "one more run, $try");
+}
+is($kafka->group_offsets('stream_ingest.postgres.latest3'), $ends, 'the published offsets are those of the end');
 
 # ---- a server that starts again ----
 
@@ -163,23 +193,25 @@ foreach my $workers (1, 3)
 
 	$kafka->create_topic($name, 3);
 	$kafka->produce($name, count => 9_000, round_robin => 3);
-	subscribe($name, qq({"stop_at": "latest", "workers": $workers, "rate_limit": 3000, "batch_size": 200}));
-	ok( StreamIngest::poll_until(
-			$node, "SELECT count(*) BETWEEN 1 AND 8000 FROM public.$name"),
-		"$workers workers: under way");
+	subscribe($name, qq({"stop_at": "latest", "workers": $workers, "rate_limit": 300, "batch_size": 200}));
+	is_under_way($name, "$workers workers");
 	is(sql("SELECT string_agg(stop_offset::text, ' ') FROM stream_ingest.progress WHERE topic = '$name'"),
 		'3000 3000 3000', "$workers workers: it is known where it ends");
 	$kafka->produce($name, count => 3_000, first => 9_000, round_robin => 3);
-	kill('KILL', StreamIngest::worker_pid($node, $name));
+	my $pid = StreamIngest::worker_pid($node, $name);
+	kill('KILL', $pid);
+
+	# its entry stays until the server has noticed, and begins again
 	ok( StreamIngest::poll_until($node,
-			"SELECT count(*) > 0 FROM stream_ingest.status WHERE name = '$name' AND state <> 'finished'"),
+			"SELECT (SELECT count(*) FROM pg_stat_activity WHERE pid = $pid), count(*) > 0"
+			  . " FROM stream_ingest.status WHERE name = '$name' AND state <> 'finished' AND pid IS NOT NULL", '0|t'),
 		"$workers workers: it goes on after kill -9");
 	sql("SELECT pg_terminate_backend(pid) FROM stream_ingest.status WHERE name = '$name' AND pid IS NOT NULL");
+	hurry($name);
 	has_finished($name, "$workers workers, killed");
 	is(positions($name), '0:3000:3000 1:3000:3000 2:3000:3000', "$workers workers, killed: the end has not moved");
 	is_exact($name, "$workers workers, killed");
-	sql("SELECT stream_ingest.alter_subscription('$name', options => '{\"rate_limit\": null}');
-		SELECT stream_ingest.enable('$name')");
+	sql("SELECT stream_ingest.enable('$name')");
 	has_finished($name, "$workers workers, after that");
 	is(positions($name), '0:4000:4000 1:4000:4000 2:4000:4000', "$workers workers: the next run took the rest");
 	is_exact($name, "$workers workers, after that");
@@ -188,11 +220,12 @@ foreach my $workers (1, 3)
 # a crash of the whole server
 $kafka->create_topic('crash', 1);
 $kafka->produce('crash', count => 6_000, partition => 0);
-subscribe('crash', '{"stop_at": "latest", "rate_limit": 2000, "batch_size": 200}');
-ok(StreamIngest::poll_until($node, 'SELECT count(*) BETWEEN 1 AND 5000 FROM crash'), 'crash: under way');
+subscribe('crash', '{"stop_at": "latest", "rate_limit": 200, "batch_size": 200}');
+is_under_way('crash', 'crash');
 $kafka->produce('crash', count => 1_000, first => 6_000, partition => 0);
 StreamIngest::crash($node);
 $node->start;
+hurry('crash');
 has_finished('crash', 'crash');
 is(positions('crash'), '0:6000:6000', 'crash: the end has not moved');
 is_exact('crash', 'crash');
@@ -200,11 +233,14 @@ is_exact('crash', 'crash');
 # a partition that comes during the run is none of its business
 $kafka->create_topic('grow', 1);
 $kafka->produce('grow', count => 6_000, partition => 0);
-subscribe('grow', '{"stop_at": "latest", "rate_limit": 2000, "batch_size": 200}');
-ok(StreamIngest::poll_until($node, 'SELECT count(*) BETWEEN 1 AND 5000 FROM grow'), 'grow: under way');
+subscribe('grow', '{"stop_at": "latest", "rate_limit": 200, "batch_size": 200}');
+is_under_way('grow', 'grow');
 $kafka->add_partitions('grow', 2);
 $kafka->produce('grow', count => 50, partition => 1);
 sql("SELECT pg_terminate_backend(pid) FROM stream_ingest.status WHERE name = 'grow'");
+ok( StreamIngest::poll_until($node, "SELECT count(*) FROM stream_ingest.progress WHERE topic = 'grow'", 2),
+	'grow: the new partition is known');
+hurry('grow');
 has_finished('grow', 'grow');
 is(positions('grow'), '0:6000:6000 1:0:0', 'grow: the new partition has no part in the run');
 is_exact('grow', 'grow');
@@ -215,10 +251,22 @@ is_exact('grow', 'grow, next run');
 
 # ---- transactions ----
 
+# Waits for the end of partition 0: a broker writes the marker of a transaction some time
+# after it has acknowledged its end.
+sub ends_at
+{
+	my ($topic, $offset, $what) = @_;
+	my $limit = time() + $PostgreSQL::Test::Utils::timeout_default;
+
+	select(undef, undef, undef, 0.05) until $kafka->end_offset($topic, 0) >= $offset || time() > $limit;
+	is($kafka->end_offset($topic, 0), $offset, $what);
+	return;
+}
+
 $kafka->create_topic('tx', 1);
 $kafka->produce('tx', count => 10, partition => 0, transaction => 'commit');
 $kafka->produce('tx', count => 5, first => 10, partition => 0, transaction => 'abort');
-is($kafka->end_offset('tx', 0), 17, 'markers take offsets');
+ends_at('tx', 17, 'markers take offsets');
 subscribe('tx', '{"stop_at": "latest"}');
 has_finished('tx', 'an aborted transaction at the end');
 is(positions('tx'), '0:17:17', 'it is passed, with its marker');
@@ -237,6 +285,7 @@ is(sql('SELECT count(*), max(id) FROM tx'), '14|23', 'with what was there');
 $kafka->create_topic('hole', 1);
 $kafka->produce('hole', count => 10, partition => 0, transaction => 'commit');
 $kafka->produce('hole', count => 5, first => 10, partition => 0, transaction => 'abort');
+ends_at('hole', 17, 'both markers are there');
 subscribe('hole', '{"stop_at": {"0": 13}}');
 has_finished('hole', 'an end in a hole');
 is(positions('hole'), '0:13:13', 'an end in a hole is reached exactly');
@@ -279,8 +328,8 @@ is(finished_lines('named'), 1, 'offsets: finished once');
 
 $kafka->create_topic('alter', 1);
 $kafka->produce('alter', count => 6_000, partition => 0);
-subscribe('alter', '{"stop_at": "latest", "rate_limit": 2000, "batch_size": 100}');
-ok(StreamIngest::poll_until($node, 'SELECT count(*) BETWEEN 1 AND 4000 FROM public.alter'), 'alter: under way');
+subscribe('alter', '{"stop_at": "latest", "rate_limit": 150, "batch_size": 100}');
+is_under_way('alter', 'alter');
 $kafka->produce('alter', count => 1_000, first => 6_000, partition => 0);
 sql("SELECT stream_ingest.alter_subscription('alter', options => '{\"batch_size\": 150}')");
 ok( StreamIngest::poll_until(

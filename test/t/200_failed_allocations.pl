@@ -35,7 +35,7 @@ my $node;
 	$node = StreamIngest::new_node('main', kafka => $kafka);
 }
 
-sub poll { my ($sql, $expected) = @_; return StreamIngest::poll_until($node, $sql, $expected, 30); }
+sub poll { my ($sql, $expected) = @_; return StreamIngest::poll_until($node, $sql, $expected, 120); }
 
 # Writes or reads an order; see fail_malloc.c.
 sub order

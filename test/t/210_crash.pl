@@ -17,7 +17,7 @@ use PostgreSQL::Test::Utils;
 use StreamIngest qw(sql);
 use Test::More;
 
-my $limit = $ENV{LIMIT} // 60;
+my $limit = $ENV{LIMIT} // $PostgreSQL::Test::Utils::timeout_default;
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node(
 	'main',
@@ -116,9 +116,20 @@ is( sql(q{SELECT count(*) FILTER (WHERE id >= 100) FROM adopted})
 	5, 'and each of its messages is there, or in gaps');
 
 # Where there are synchronous standbys, they have it too.
+$kafka->create_topic('awaited', 1);
+sql('CREATE TABLE probes (n int)');
 sql("ALTER SYSTEM SET synchronous_standby_names = 'one_that_is_away'");
 sql('SELECT pg_reload_conf()');
-$kafka->create_topic('awaited', 1);
+
+# commits wait as soon as the checkpointer has heard of it, too
+my $probe = $node->background_psql('postgres', on_error_stop => 0);
+my $probe_pid = $probe->query('SELECT pg_backend_pid()');
+$probe->query_until(qr/begun/, q{\echo begun
+DO $$ BEGIN LOOP INSERT INTO probes VALUES (1); COMMIT; PERFORM pg_sleep(0.05); END LOOP; END $$;
+});
+is_soon("SELECT wait_event FROM pg_stat_activity WHERE pid = $probe_pid", 'SyncRep', 'commits wait for the synchronous standby');
+sql("SELECT pg_terminate_backend($probe_pid)");
+eval { $probe->quit };
 $node->safe_psql('postgres', <<'SQL');
 SET synchronous_commit = local;
 CREATE TABLE awaited (id bigint);

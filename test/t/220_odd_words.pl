@@ -90,15 +90,14 @@ foreach my $pid (@pids)
 {
 	unlike(slurp_file("/proc/$pid/cmdline"), qr/[\x80-\xff]/, 'so does who lists processes');
 }
-is(sql('SELECT stream_ingest.wait_until_caught_up(name) FROM stream_ingest.subscriptions', 'latin'), "t\nt", 'they read');
+is(sql(q{SELECT stream_ingest.wait_until_caught_up(name, '180 s') FROM stream_ingest.subscriptions}, 'latin'), "t\nt", 'they read');
 foreach my $group ("stream_ingest.latin.$name", "stream_ingest.latin.own_$name")
 {
+	my $limit = time() + $PostgreSQL::Test::Utils::timeout_default;
 	my $offsets = '';
 
-	foreach my $try (1 .. 200)
+	while (($offsets = $kafka->group_offsets($group)) ne 't 0 1' && time() < $limit)
 	{
-		$offsets = $kafka->group_offsets($group);
-		last if $offsets eq 't 0 1';
 		select(undef, undef, undef, 0.1);
 	}
 	is($offsets, 't 0 1', "Kafka knows the group by its name in UTF-8");

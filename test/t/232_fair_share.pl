@@ -73,7 +73,8 @@ sub takes
 
 # any role can lock the extension
 my $session = hold('SET ROLE mallory; CREATE FUNCTION pg_temp.f() RETURNS int RETURN 1; ALTER FUNCTION pg_temp.f() DEPENDS ON EXTENSION stream_ingest');
-is(sql(q{SELECT string_agg(mode, ',') FROM pg_locks WHERE classid = 'pg_extension'::regclass AND granted}), 'AccessExclusiveLock', 'a role locks the extension');
+is(sql('SELECT mode, granted FROM pg_locks WHERE classid = \'pg_extension\'::regclass AND pid = ' . $session->query_safe('SELECT pg_backend_pid()')),
+	'AccessExclusiveLock|t', 'a role locks the extension');
 subscribe('victim', 'locked_out');
 ok(poll('SELECT count(*) FROM locked_out', 1), 'a new subscription starts all the same');
 sql('SELECT stream_ingest.create_subscription(\'elsewhere\', \'kafka\', \'t\', apply => \'SELECT 1 FROM batch\', options => \'{"run_as_owner": true}\', enabled => false)', 'second');
@@ -91,8 +92,9 @@ sql('CREATE DATABASE mallorys OWNER mallory');
 sql('CREATE EXTENSION stream_ingest', 'mallorys');
 $session = hold('SELECT count(*) FROM stream_ingest.status', 'mallorys');
 my $vacuum = $node->background_psql('mallorys', on_error_stop => 0);
+my $vacuum_pid = $vacuum->query_safe('SELECT pg_backend_pid()');
 $vacuum->query_until(qr/now/, "\\echo now\nVACUUM FULL stream_ingest.subscription;\n");
-ok(poll(q{SELECT count(*) FROM pg_locks WHERE NOT granted}, 1), 'the table of a database is locked against all');
+ok(poll("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = $vacuum_pid", 1), 'the table of a database is locked against all');
 my $asker = $node->background_psql('mallorys', on_error_stop => 0);
 $asker->query_until(qr/now/, "\\echo now\nSELECT stream_ingest.drop_subscription('none', true);\n");
 sql(q{SELECT stream_ingest.disable('elsewhere2'); TRUNCATE elsewhere2; SELECT stream_ingest.seek('elsewhere2', 'earliest'); SELECT stream_ingest.enable('elsewhere2')}, 'second');
@@ -160,6 +162,7 @@ ok(poll('SELECT count(*) FROM newcomer', 1), 'one of a role that has few starts 
 
 # the limit of a role
 sql(q{ALTER SYSTEM SET stream_ingest.max_subscriptions_per_role = 2; SELECT pg_reload_conf()});
+poll('SHOW stream_ingest.max_subscriptions_per_role', 2);
 my $error = '';
 $node->psql('postgres', q{SET ROLE mallory; SELECT stream_ingest.create_subscription('more', 'kafka', 't', 'sink')}, stderr => \$error);
 like($error, qr/role "mallory" has 2 subscriptions in this database already.*max_subscriptions_per_role/s, 'a role is limited');
@@ -168,6 +171,7 @@ like($error, qr/role "victim" has 2 subscriptions in this database already/, 'al
 $node->restart;
 ok(poll(q{SELECT count(*) > 15 FROM stream_ingest.status WHERE reason ~ 'its owner has more subscriptions than the 2 of stream_ingest.max_subscriptions_per_role;'}, 't'), 'those beyond the limit say so');
 sql(q{ALTER SYSTEM SET stream_ingest.max_subscriptions_per_role = 100; SELECT pg_reload_conf()});
+poll('SHOW stream_ingest.max_subscriptions_per_role', 100);
 sql(q{SELECT stream_ingest.drop_subscription('idle' || n) FROM generate_series(1, 20) n}, $_) foreach qw(second postgres);
 sql(q{SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions WHERE name <> 'locked_out'}, $_) foreach qw(second postgres);
 

@@ -11,7 +11,7 @@ use StreamIngest qw(sql poll answer);
 use Test::More;
 
 my $node = StreamIngest::new_node('main', bootstrap => '127.0.0.1:1');
-my $waits = q{SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'object'};
+my $waits = q{SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'object' AND pid =};
 my $create = q{SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't', enabled => false)};
 
 # Runs one command in a transaction that stays open, another in a session that
@@ -22,9 +22,10 @@ sub crossing
 	my $holder = $node->background_psql('postgres');
 	my $waiter = $node->background_psql('postgres', on_error_stop => 0);
 
+	my $pid = $waiter->query_safe('SELECT pg_backend_pid()');
 	$holder->query_safe("BEGIN; $first");
 	$waiter->query_until(qr/begun/, "\\echo begun\n$second;\n\\echo over\n");
-	ok(poll($waits, 1), "waits: $second");
+	ok(poll("$waits $pid", 1), "waits: $second");
 	$holder->query_safe('COMMIT');
 	$holder->quit;
 	$waiter->query_until(qr/over/, "\n");

@@ -62,9 +62,9 @@ foreach my $i (0 .. 1)
 $kafka->create_topic('t', 2);
 $kafka->produce('t', [ map { my $v = $_; map { "$_ {\"id\": $_, \"version\": $v}" } 1 .. $ids } 1 .. 2 ], key_separator => ' ');
 sql(q{
-	SELECT stream_ingest.create_subscription('log', 'kafka', 't', 'log', options => '{"batch_size": 100, "rate_limit": 800}');
+	SELECT stream_ingest.create_subscription('log', 'kafka', 't', 'log', options => '{"batch_size": 100, "rate_limit": 200}');
 	SELECT stream_ingest.create_subscription('latest', 'kafka', 't', 'latest', insert_mode => 'upsert', key_columns => '{id}',
-		options => '{"batch_size": 100, "rate_limit": 800}')});
+		options => '{"batch_size": 100, "rate_limit": 200}')});
 
 # ---- each server is killed, and workers end ----
 
@@ -85,6 +85,7 @@ foreach my $node (@shards, $main)
 	$node->start;
 	rows_arrive($applied);
 }
+sql(qq{SELECT stream_ingest.alter_subscription('$_', options => '{"rate_limit": 800}')}) foreach qw(log latest);
 for (1 .. 10)
 {
 	usleep(int(rand(200_000)));
@@ -96,7 +97,7 @@ for (1 .. 10)
 foreach my $name (qw(log latest))
 {
 	sql(qq{SELECT stream_ingest.alter_subscription('$name', options => '{"rate_limit": null}')});
-	is(sql(qq{SELECT stream_ingest.wait_until_caught_up('$name', timeout => '120 s')}), 't', "$name catches up");
+	is(sql(qq{SELECT stream_ingest.wait_until_caught_up('$name', timeout => '180 s')}), 't', "$name catches up");
 }
 is(sql('SELECT count(*), count(DISTINCT id), sum(version) FROM latest'), "$ids|$ids|" . 2 * $ids,
 	'of each key there is one row, with its last version');

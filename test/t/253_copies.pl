@@ -35,7 +35,7 @@ sub ends_exact
 	my ($server, $database, $what) = @_;
 
 	$server->safe_psql($database, q{SELECT stream_ingest.alter_subscription('s', options => '{"rate_limit": null}')});
-	is($server->safe_psql($database, q{SELECT stream_ingest.wait_until_caught_up('s', timeout => '60 s')}),
+	is($server->safe_psql($database, q{SELECT stream_ingest.wait_until_caught_up('s', timeout => '180 s')}),
 		't', "$what: it catches up");
 	is($server->safe_psql($database, $all), "$messages|$messages", "$what: no message is missing or double");
 	is($server->safe_psql($database, q{SELECT count(*) FROM stream_ingest.dead_letters WHERE name = 's'}),
@@ -84,7 +84,7 @@ sub begin_again
 {
 	sql(q{SELECT stream_ingest.disable('s')});
 	sql(q{TRUNCATE t; SELECT stream_ingest.discard_dead_letters('s'); SELECT stream_ingest.seek('s', 'earliest');
-		SELECT stream_ingest.alter_subscription('s', options => '{"rate_limit": 2500}'); SELECT stream_ingest.enable('s')});
+		SELECT stream_ingest.alter_subscription('s', options => '{"rate_limit": 600}'); SELECT stream_ingest.enable('s')});
 	poll($node, 'work', 'SELECT count(*) > 500 FROM t', 't') or die 'no rows arrive';
 	return;
 }
@@ -106,7 +106,7 @@ sql(qq{
 	CREATE TABLE g (id bigint);
 	GRANT INSERT, SELECT ON t, g TO streams;
 	SET ROLE streams;
-	SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't', options => '{"rate_limit": 2500, "batch_size": 500}');
+	SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't', options => '{"rate_limit": 600, "batch_size": 500}');
 	SELECT stream_ingest.create_subscription('gappy', 'kafka', 'gappy', 'g')});
 sql(q{SELECT stream_ingest.wait_until_caught_up('gappy')});
 sql(q{SELECT stream_ingest.disable('gappy')});
@@ -154,7 +154,7 @@ $other->stop;
 
 begin_again();
 $node->backup('base');
-sql(q{SELECT pg_create_restore_point('on_the_way')});
+my $wal = sql(q{SELECT pg_walfile_name(pg_create_restore_point('on_the_way'))});
 sql('SELECT pg_switch_wal()');
 ends_exact($node, 'work', 'the original of the backup');
 
@@ -172,7 +172,7 @@ $copy->reload;
 ends_exact($copy, 'work', 'base backup');
 $copy->stop;
 
-$node->safe_psql('postgres', 'SELECT pg_switch_wal()');
+ok(poll($node, 'work', "SELECT last_archived_wal >= '$wal' FROM pg_stat_archiver", 't'), 'the WAL up to the point is archived');
 my $recovered = PostgreSQL::Test::Cluster->new('recovered');
 $recovered->init_from_backup($node, 'base', has_restoring => 1, standby => 0);
 $recovered->append_conf('postgresql.conf', join("\n",

@@ -33,7 +33,7 @@ sub catches_up
 	my ($node, $name) = @_;
 
 	$node->safe_psql('postgres', "SELECT stream_ingest.alter_subscription('$name', options => '{\"rate_limit\": null}')");
-	return $node->safe_psql('postgres', "SELECT stream_ingest.wait_until_caught_up('$name')");
+	return $node->safe_psql('postgres', "SELECT stream_ingest.wait_until_caught_up('$name', '180 s')");
 }
 
 sub has_workers
@@ -50,7 +50,7 @@ sub subscribe
 	$node->safe_psql('postgres', qq{
 		CREATE TABLE $name (id bigint, payload text);
 		SELECT stream_ingest.create_subscription('$name', 'kafka', 't', '$name',
-			options => '{"rate_limit": 3000, "batch_size": 200, "synchronous_commit": "$mode"}')});
+			options => '{"rate_limit": 600, "batch_size": 200, "synchronous_commit": "$mode"}')});
 	return $node->safe_psql('postgres', "SELECT id FROM stream_ingest.subscription WHERE name = '$name'");
 }
 

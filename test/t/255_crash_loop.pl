@@ -66,7 +66,7 @@ until ((eval { sql(status('bad')) } // '') eq $stopped)
 }
 is(sql(status('bad')), $stopped, sprintf('the subscription is stopped, after %.0f s', time() - $began));
 is(crashes(), 5, 'after five crashes');
-cmp_ok($longest, '<', 15, sprintf('a session could log in all the time (%d did, the slowest in %.1f s)', $logins, $longest));
+cmp_ok($longest, '<', 60, sprintf('a session could log in all the time (%d did, the slowest in %.1f s)', $logins, $longest));
 like(slurp_file($node->logfile),
 	qr/Failed process was running: applying a batch of \d+ messages, the first at partition 0, offset (?:50|51)$/m,
 	'the log says where it was');

@@ -48,7 +48,7 @@ new(qq{
 	$table;
 	SET ROLE streams;
 	SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't', options => '{"rate_limit": 8000}')});
-is(new(q{SELECT stream_ingest.wait_until_caught_up('s')}), 't', 'half of the topic is there');
+is(new(q{SELECT stream_ingest.wait_until_caught_up('s', '180 s')}), 't', 'half of the topic is there');
 new(q{SELECT stream_ingest.disable('s')});
 
 # ---- the same as version 1.0 had it, in another database ----
@@ -83,7 +83,7 @@ ok($node->poll_query_until('old', q{SELECT state IN ('catching_up', 'streaming')
 StreamIngest::produce_wait($producer);
 foreach my $database ('old', 'postgres')
 {
-	is($node->safe_psql($database, q{SELECT stream_ingest.wait_until_caught_up('s')}), 't', "$database: it catches up");
+	is($node->safe_psql($database, q{SELECT stream_ingest.wait_until_caught_up('s', '180 s')}), 't', "$database: it catches up");
 	is($node->safe_psql($database, $exact), "$messages|$messages", "$database: no message is missing or double");
 	is($node->safe_psql($database, 'SELECT count(*), min(attempts), max(attempts) FROM stream_ingest.dead_letters'),
 		$messages / 100 . '|1|1', "$database: each bad message is a dead letter");
@@ -97,7 +97,7 @@ old(q{TRUNCATE t; SELECT stream_ingest.discard_dead_letters('s'); SELECT stream_
 	SELECT stream_ingest.enable('s')});
 ok($node->poll_query_until('old', 'SELECT count(*) > 1000 FROM t'), 'messages flow');
 old('ALTER EXTENSION stream_ingest UPDATE');
-is(old(q{SELECT stream_ingest.wait_until_caught_up('s')}), 't', 'and after an update to the same version');
+is(old(q{SELECT stream_ingest.wait_until_caught_up('s', '180 s')}), 't', 'and after an update to the same version');
 is(old($exact), "$messages|$messages", 'no message is missing or double');
 
 done_testing();

@@ -41,22 +41,29 @@ sub pid_of
 	return "SELECT pid FROM pg_stat_activity WHERE backend_type = 'stream_ingest $type'";
 }
 
-# Waits until a worker's process meets the condition; returns its process id.
+# Waits until a worker's process meets the condition, which may pass again; returns its
+# process id.
 sub worker_that
 {
 	my ($name, $condition) = @_;
 	my $query = "SELECT s.pid FROM stream_ingest.status s JOIN pg_stat_activity a USING (pid) WHERE name = '$name' AND $condition";
+	my $limit = time() + $PostgreSQL::Test::Utils::timeout_default;
+	my $pid;
 
-	poll("SELECT count(*) FROM ($query) q", 1) or BAIL_OUT("no worker of $name: $condition");
-	return sql($query);
+	while (($pid = sql($query)) !~ /^\d+$/)
+	{
+		BAIL_OUT("no worker of $name: $condition") if time() > $limit;
+		select(undef, undef, undef, 0.05);
+	}
+	return $pid;
 }
 
 sub all_arrived
 {
-	my ($name, $what, $seconds) = @_;
+	my ($name, $what) = @_;
 
 	send_more($name, 10);
-	ok(poll("SELECT count(*), count(DISTINCT id) FROM $name", "$sent{$name}|$sent{$name}", $seconds), $what);
+	ok(poll("SELECT count(*), count(DISTINCT id) FROM $name", "$sent{$name}|$sent{$name}"), $what);
 	return;
 }
 
@@ -72,10 +79,12 @@ sub end_worker
 	is(worker_that('one', 'true'), $pid, "$where: a cancel does not end the worker");
 	$began = time();
 	sql("SELECT pg_terminate_backend($pid)");
-	ok(poll("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid", 0, 20), "$where: it ends when it is terminated");
-	cmp_ok(time() - $began, '<', 8, "$where: within seconds");
+	ok(poll("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid", 0), "$where: it ends when it is terminated");
+
+	# five, if the broker does not answer
+	cmp_ok(time() - $began, '<', 30, "$where: within seconds");
 	$release->() if $release;
-	all_arrived('one', "$where: another one continues, exactly once", 30);
+	all_arrived('one', "$where: another one continues, exactly once");
 	return;
 }
 
@@ -92,8 +101,8 @@ foreach my $name ('one', 'two')
 my $launcher = sql(pid_of('launcher'));
 sql("SELECT pg_cancel_backend($launcher)");
 sql("SELECT pg_terminate_backend($launcher)");
-ok(poll('SELECT count(*) FROM (' . pid_of('launcher') . ") l WHERE pid <> $launcher", 1, 10), 'a launcher that is terminated comes back');
-all_arrived($_, "and $_ continues", 10) foreach 'one', 'two';
+ok(poll('SELECT count(*) FROM (' . pid_of('launcher') . ") l WHERE pid <> $launcher", 1), 'a launcher that is terminated comes back');
+all_arrived($_, "and $_ continues") foreach 'one', 'two';
 
 # ---- the scanner, which has to come for every change
 
@@ -114,7 +123,7 @@ while (time() < $until)
 	$scans++;
 }
 sql("SELECT stream_ingest.enable('two')");
-all_arrived($_, "$scans changes, whose scanners are terminated: $_ continues", 30) foreach 'one', 'two';
+all_arrived($_, "$scans changes, whose scanners are terminated: $_ continues") foreach 'one', 'two';
 
 # ---- workers, by where they are
 
@@ -158,9 +167,9 @@ while (time() < $until)
 	select(undef, undef, undef, rand(0.2));
 }
 StreamIngest::produce_wait($load);
-all_arrived($_, "a storm of $struck: $_ continues, exactly once", 60) foreach 'one', 'two';
+all_arrived($_, "a storm of $struck: $_ continues, exactly once") foreach 'one', 'two';
 is(sql('SELECT count(*) FROM stream_ingest.dead_letters'), 0, 'nothing was taken for a bad message');
-is(sql('SELECT count(*) FROM (' . pid_of('worker') . ') w'), 2, 'there are as many workers as before');
+ok(poll('SELECT count(*) FROM (' . pid_of('worker') . ') w', 2), 'there are as many workers as before');
 unlike(slurp_file($node->logfile), qr/was terminated by signal|PANIC|TRAP/, 'no process has crashed');
 
 done_testing();

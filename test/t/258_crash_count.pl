@@ -18,7 +18,7 @@ my $worker = "SELECT pid FROM stream_ingest.status WHERE name = 's' AND pid IS N
 my $checkpointer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'";
 my $sent = 0;
 
-# Kills the process that the statement finds, and waits until the server is back.
+# Kills the process that the statement finds; returns its process id.
 sub kill_process
 {
 	my ($query) = @_;
@@ -26,6 +26,17 @@ sub kill_process
 	poll("SELECT count(*) FROM ($query) q", 1) or BAIL_OUT("no process: $query");
 	my $pid = sql($query);
 	kill('KILL', $pid);
+	return $pid;
+}
+
+# The same, and waits until the server has noticed, and is back: until then the process
+# is still among its own, and sessions can be ended.
+sub crash_by
+{
+	my ($query) = @_;
+	my $pid = kill_process($query);
+
+	poll("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid", 0) or BAIL_OUT('the server does not come back');
 	return;
 }
 
@@ -65,14 +76,14 @@ $kafka->create_topic('t', 1);
 sql(q{CREATE TABLE t (id bigint); SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't')});
 all_arrived('messages are applied');
 
-kill_process($worker);
+crash_by($worker);
 comes_back();
-kill_process($checkpointer) foreach 1 .. 2;
+crash_by($checkpointer) foreach 1 .. 2;
 comes_back();
 all_arrived('after a crash of its worker and two of another process');
 foreach my $round (2, 3)
 {
-	kill_process($worker);
+	crash_by($worker);
 	comes_back();
 }
 all_arrived('and three of its worker');
@@ -87,7 +98,7 @@ sql('SELECT pg_reload_conf()');
 poll('SHOW restart_after_crash', 'on');
 comes_back();
 all_arrived('after the fourth, when another program starts the server');
-kill_process($worker);
+crash_by($worker);
 ok( poll("SELECT state, split_part(reason, ';', 1) FROM stream_ingest.status WHERE name = 's'",
 		'stopped|its worker has crashed the server 5 times in a row'),
 	'the fifth stops it');
@@ -106,7 +117,7 @@ print $fh 'damaged';
 close $fh;
 $node->start;
 all_arrived('a damaged file of counts counts as none');
-kill_process($worker);
+crash_by($worker);
 comes_back();
 all_arrived('and is written again');
 done_testing();

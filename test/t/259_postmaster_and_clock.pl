@@ -43,11 +43,11 @@ sub order
 
 sub all_arrived
 {
-	my ($what, $seconds) = @_;
+	my ($what) = @_;
 
 	$kafka->produce('t', count => 20, first => $sent, partition => 0);
 	$sent += 20;
-	ok(poll('SELECT count(*), count(DISTINCT id) FROM t', "$sent|$sent", $seconds), $what);
+	ok(poll('SELECT count(*), count(DISTINCT id) FROM t', "$sent|$sent"), $what);
 	return;
 }
 
@@ -58,8 +58,8 @@ sub our_processes
 
 sub ended
 {
-	my ($pids, $seconds) = @_;
-	my $deadline = time() + $seconds;
+	my ($pids) = @_;
+	my $deadline = time() + $PostgreSQL::Test::Utils::timeout_default;
 
 	while (grep { kill(0, $_) } split / /, $pids)
 	{
@@ -91,11 +91,11 @@ foreach my $jump (86400 * 400, -86400 * 400)
 	  or BAIL_OUT('the worker does not retry');
 	order(0, $jump);
 	sql('DROP TRIGGER busy ON t');
-	all_arrived("$what: a worker that waits to retry continues", 20);
+	all_arrived("$what: a worker that waits to retry continues");
 	sql("SELECT pg_terminate_backend(pid) FROM stream_ingest.status WHERE name = 't'");
-	all_arrived("$what: the launcher starts a worker again", 20);
-	ok(poll('SELECT count(*) FROM limited', $sent, 20), "$what: the rate limit lets messages through");
-	ok(poll("SELECT lag FROM stream_ingest.offsets WHERE name = 't'", 0, 20), "$what: the lag is known");
+	all_arrived("$what: the launcher starts a worker again");
+	ok(poll('SELECT count(*) FROM limited', $sent), "$what: the rate limit lets messages through");
+	ok(poll("SELECT lag FROM stream_ingest.offsets WHERE name = 't'", 0), "$what: the lag is known");
 }
 
 order(0, 0);
@@ -106,14 +106,16 @@ my $pid = StreamIngest::worker_pid($node, 't');
 my $began = time();
 order(1, 1);
 sql(q{SELECT stream_ingest.disable('t')});
-ok(ended($pid, 20), 'a worker ends though librdkafka hangs');
-cmp_ok(time() - $began, '<', 10, 'within seconds');
+ok(ended($pid), 'a worker ends though librdkafka hangs');
+
+# five, where the machine has time
+cmp_ok(time() - $began, '<', 40, 'within seconds');
 like(slurp_file($node->logfile), qr/the Kafka consumer of subscription "t" did not stop in time/, 'and the log says so');
 sql(q{SELECT stream_ingest.enable('t')});
-all_arrived('the next one works', 20);
+all_arrived('the next one works');
 $began = time();
 $node->stop('fast');
-cmp_ok(time() - $began, '<', 15, 'a fast shutdown is bounded, too');
+cmp_ok(time() - $began, '<', 40, 'a fast shutdown is bounded, too');
 order(1, 0);
 
 # ---- the postmaster is killed, under full load
@@ -124,8 +126,8 @@ $sent += 300_000;
 poll("SELECT count(*) > $sent - 280000 FROM t", 't') or BAIL_OUT('no load');
 my $processes = our_processes();
 StreamIngest::crash($node);
-ok(ended($processes, 10), 'the postmaster is killed, and no process of ours stays');
+ok(ended($processes), 'the postmaster is killed, and no process of ours stays');
 $node->start;
 StreamIngest::produce_wait($load);
-all_arrived('all is there, exactly once', 60);
+all_arrived('all is there, exactly once');
 done_testing();

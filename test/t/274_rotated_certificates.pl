@@ -105,6 +105,7 @@ exact('all messages, once');
 
 # a session that produces, and keeps its connection
 my $session = $node->background_psql('postgres');
+$session->set_query_timer_restart;
 my $produced = "SELECT stream_ingest.produce('kafka', 't', '{}'); SELECT 'committed'";
 like($session->query_safe($produced =~ s/\{\}/{"id": -1}/r), qr/committed/, 'a session produces');
 $sent++;
