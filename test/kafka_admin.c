@@ -135,13 +135,20 @@ check_topic_result(const rd_kafka_topic_result_t **results)
 			rd_kafka_topic_result_error_string(results[0]));
 }
 
+/*
+ * A broker that did not run for a while, as under a test that suspends it, is
+ * fenced until the controller hears of it again; until then no partition can be
+ * placed, and the broker says that the replication factor is invalid.
+ */
 static void
 create_topic(rd_kafka_queue_t *queue, const char *topic, int partitions,
 			 int nconfigs, char **configs)
 {
+	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
 	char		errstr[512];
 	rd_kafka_NewTopic_t *request =
 		rd_kafka_NewTopic_new(topic, partitions, -1, errstr, sizeof(errstr));
+	const rd_kafka_topic_result_t **results;
 	rd_kafka_event_t *event;
 	size_t		count;
 
@@ -156,10 +163,18 @@ create_topic(rd_kafka_queue_t *queue, const char *topic, int partitions,
 		*value++ = '\0';
 		rd_kafka_NewTopic_set_config(request, configs[i], value);
 	}
-	rd_kafka_CreateTopics(rk, &request, 1, NULL, queue);
-	event = wait_for_answer(queue, topic);
-	check_topic_result(rd_kafka_CreateTopics_result_topics
-					   (rd_kafka_event_CreateTopics_result(event), &count));
+	for (int waited = 0;; waited += POLL_MS)
+	{
+		rd_kafka_CreateTopics(rk, &request, 1, NULL, queue);
+		event = wait_for_answer(queue, topic);
+		results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+		if (rd_kafka_topic_result_error(results[0]) != RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR ||
+			waited >= TIMEOUT_MS)
+			break;
+		rd_kafka_event_destroy(event);
+		nanosleep(&pause, NULL);
+	}
+	check_topic_result(results);
 	rd_kafka_event_destroy(event);
 	rd_kafka_NewTopic_destroy(request);
 	wait_for_partitions(topic, partitions);

@@ -30,6 +30,7 @@ use Exporter qw(import);
 use File::Basename qw(basename dirname);
 use File::Path qw(rmtree);
 use File::Spec;
+use IO::Socket::INET;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -41,6 +42,9 @@ my %brokers;
 my $first_node;
 
 our @EXPORT_OK = qw(sql poll answer);
+
+# pg_ctl is as patient as the tests
+$ENV{PGCTLTIMEOUT} //= $PostgreSQL::Test::Utils::timeout_default;
 
 # Runs a command with an empty standard input; returns its output.
 sub _run
@@ -137,7 +141,7 @@ sub add_sasl
 {
 	my ($self, %password) = @_;
 	my $users = join(' ', map { qq(user_$_="$password{$_}") } sort keys %password);
-	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	my $port = free_port();
 	my ($listeners) =
 	  slurp_file("$self->{dir}/server.properties") =~ /^listeners=(.*)$/m;
 	my $jaas = 'org.apache.kafka.common.security';
@@ -149,6 +153,21 @@ sub add_sasl
 		"listener.name.sasl_plaintext.plain.sasl.jaas.config=$jaas.plain.PlainLoginModule required $users;",
 		"listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config=$jaas.scram.ScramLoginModule required;");
 	return "127.0.0.1:$port";
+}
+
+# A port on which nobody listens, below the range from which the kernel takes ports
+# for outgoing connections: from there, those of other tests could take it until the
+# broker listens, and each time that it is started again.
+sub free_port
+{
+	foreach (1 .. 100)
+	{
+		my $port = 20_000 + int(rand(12_000));
+		my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 1);
+
+		return $port if $socket;
+	}
+	die 'no free port found';
 }
 
 # Any class of Kafka's jars, as a command line tool; returns its output.
@@ -267,7 +286,8 @@ sub _produce_command
 
 # produce('t', \@lines, %opt) or produce('t', count => 1000, %opt)
 #
-# Sends and waits for all acknowledgements; returns how many there were.
+# Sends and waits for all acknowledgements; returns how many there were.  What a
+# transaction has committed or rolled back is visible then, if the partition is given.
 # Options: partition, round_robin, key_separator, transaction, first, size,
 # codec, file, timestamp (milliseconds since 1970); tombstones => 1, headers => ['a=1', ...],
 # properties => ['linger.ms=0', ...].  See test/produce.c.
@@ -283,10 +303,30 @@ sub produce
 		$input = join('', map { "$_\n" } @{ shift @args });
 		utf8::encode($input) if utf8::is_utf8($input);
 	}
+	my %opt = @args;
+	my $ends = ($opt{transaction} // 'open') ne 'open' && defined $opt{partition};
+	my $before = $ends ? $self->end_offset($topic, $opt{partition}) : 0;
 	my @command = $self->_produce_command($topic, @args);
 	IPC::Run::run(\@command, '<', \$input, '>', \$out, '2>', \$err)
 	  or die "command failed (status $?): @command\n$out$err";
+	$self->_await_markers($topic, \%opt, $before, $out) if $ends;
 	return $out + 0;
+}
+
+# A transaction ends when the broker has written its marker behind the messages, which
+# it does after it has answered the producer.
+sub _await_markers
+{
+	my ($self, $topic, $opt, $before, $count) = @_;
+	my $markers = $opt->{transaction} eq 'each' ? $count : $count > 0;
+	my $deadline = time() + $PostgreSQL::Test::Utils::timeout_default;
+
+	while ($self->end_offset($topic, $opt->{partition}) < $before + $count + $markers)
+	{
+		die "the transaction in topic \"$topic\" does not end" if time() > $deadline;
+		select(undef, undef, undef, $poll_interval);
+	}
+	return;
 }
 
 # The same without waiting, for made-up messages or a file; returns what
@@ -481,9 +521,14 @@ sub worker_pid
 	my $sql = "SELECT pid FROM stream_ingest.status"
 	  . " WHERE name = '$subscription' AND pid IS NOT NULL ORDER BY worker LIMIT 1";
 
-	poll_until($node, "SELECT count(*) FROM ($sql) p", 1, $timeout)
-	  or die "subscription \"$subscription\" has no worker";
-	return $node->safe_psql('postgres', $sql);
+	# one that is there at a look may have ended before the next
+	while (poll_until($node, "SELECT count(*) FROM ($sql) p", 1, $timeout))
+	{
+		my $pid = $node->safe_psql('postgres', $sql);
+
+		return $pid if $pid ne '';
+	}
+	die "subscription \"$subscription\" has no worker";
 }
 
 END

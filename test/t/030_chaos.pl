@@ -32,7 +32,7 @@ my $soak = $ENV{SOAK};
 my $seed = $ENV{SEED} // int(rand(1_000_000));
 my $per_round = 45_000;
 my $partitions = 3;
-my $limit = $PostgreSQL::Test::Utils::timeout_default * ($soak ? 10 : 1);
+my $limit = $PostgreSQL::Test::Utils::timeout_default * ($soak ? 10 : 3);
 
 srand($seed);
 note("SEED=$seed ROUNDS=$rounds" . ($soak ? " SOAK=$soak" : ''));
@@ -151,8 +151,15 @@ my %misfortune = (
 		my @type = ('checkpointer', 'walwriter', 'stream_ingest launcher');
 		my $type = $type[ rand(@type) ];
 
-		StreamIngest::poll_until($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = '$type'", 1);
-		return "$type, " . kill_process(sql("SELECT pid FROM pg_stat_activity WHERE backend_type = '$type'"));
+		# one that was terminated just now may still be there at one look and gone at the next
+		my $pid = '';
+		until ($pid ne '')
+		{
+			StreamIngest::poll_until($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = '$type'", 1)
+			  or BAIL_OUT("there is no $type");
+			$pid = sql("SELECT max(pid) FROM pg_stat_activity WHERE backend_type = '$type'");
+		}
+		return "$type, " . kill_process($pid);
 	},
 	'terminate' => sub { return signal_some('pg_terminate_backend'); },
 	'cancel' => sub { return signal_some('pg_cancel_backend'); },

@@ -98,6 +98,29 @@ sub thaw
 	return;
 }
 
+# Freezes a process where it waits for an event of this type, as it does nearly all the
+# time.  Anywhere else it might hold a lock of the server's memory, for which the others
+# would wait until it is set free; then not even the question where it is has an answer.
+sub freeze_waiting
+{
+	my ($pid, $type) = @_;
+	my $deadline = time() + $limit;
+
+	while (1)
+	{
+		freeze($pid);
+		my $job = sql_start("SELECT 'waits' FROM pg_stat_activity WHERE pid = $pid AND wait_event_type = '$type'");
+		my $answered = returned($job, 5);
+
+		return if $answered && $job->{out} =~ /waits/;
+		thaw($pid);
+		returned($job, $limit) or BAIL_OUT('the server does not answer') unless $answered;
+		BAIL_OUT("process $pid never waits") if time() > $deadline;
+		select(undef, undef, undef, 0.01);
+	}
+	return;
+}
+
 sub wait_for_end
 {
 	my ($pid) = @_;
@@ -209,7 +232,7 @@ sub freeze_at_gate
 	close_gate($table);
 	send_some(20);
 	my $pid = wait_at_gate($table);
-	freeze($pid);
+	freeze_waiting($pid, 'Lock');
 	sql("ROLLBACK PREPARED 'gate'");
 	return $pid;
 }
@@ -224,7 +247,7 @@ my %place = (
 	'idle' => sub {
 		my $pid = random_worker();
 
-		freeze($pid);
+		freeze_waiting($pid, 'Extension');
 		return $pid;
 	},
 	'fetched' => sub {
@@ -236,7 +259,7 @@ my %place = (
 		send_some(20);
 		# it wakes up for nothing else
 		wait_for('messages to be fetched', sub { sleeps($pid) > $sleeps });
-		freeze($pid);
+		freeze_waiting($pid, 'Extension');
 		return $pid;
 	},
 	'at the target' => sub { return freeze_at_gate('t'); },
@@ -278,7 +301,7 @@ sub try_fence
 	my $launcher = launcher_pid();
 	my $job;
 
-	freeze($launcher) if $freeze_launcher;
+	freeze_waiting($launcher, 'Extension') if $freeze_launcher;
 	$job = sql_start(transaction($change{$change}, $pid));
 	if ($place eq 'in the batch')
 	{

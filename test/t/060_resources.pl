@@ -46,33 +46,52 @@ sub memory
 $kafka->create_topic('t', 3);
 sql('CREATE UNLOGGED TABLE t (id bigint, payload text)');
 is($kafka->produce('t', count => $count, round_robin => 3), $count, "$count messages are in the topic");
-sql(q{SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't', options => '{"batch_size": 1000}')});
-my $worker = StreamIngest::worker_pid($node, 's');
 
 # ---- memory ----
 
 my @samples;
-my $deadline = time() + $limit;
-my $began = time();
-while (1)
-{
-	my $done = sql('SELECT coalesce(sum(next_offset), 0) FROM stream_ingest.offsets');
 
-	push @samples, [ $done, memory($worker) ];
-	last if $done >= $count || time() > $deadline;
-}
-my $took = time() - $began;
-is($samples[-1][0], $count, 'all are read');
-is(sql('SELECT count(*) FROM t'), $count, 'and are in the table');
-is(StreamIngest::worker_pid($node, 's'), $worker, 'by one and the same process');
-
-# the most in a part of the run; in the first third its buffers grow to what they need
-sub most
+# Samples in a part of the run; in its first third buffers grow to what they need.
+sub samples
 {
 	my ($from, $to) = @_;
 
-	return max(0, map { $_->[1] } grep { $_->[0] > $count * $from && $_->[0] <= $count * $to } @samples);
+	return map { $_->[1] } grep { $_->[0] > $count * $from && $_->[0] <= $count * $to } @samples;
 }
+
+sub most { return max(0, samples(@_)); }
+
+# Reads all with a worker of its own; returns its process, and how long it took.
+sub read_all
+{
+	sql(q{SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't', options => '{"batch_size": 1000}')});
+	my $pid = StreamIngest::worker_pid($node, 's');
+	my $began = time();
+	my $deadline = $began + $limit;
+
+	@samples = ();
+	while (1)
+	{
+		my $done = sql('SELECT coalesce(sum(next_offset), 0) FROM stream_ingest.offsets');
+
+		push @samples, [ $done, memory($pid) ];
+		last if $done >= $count || time() > $deadline;
+	}
+	return ($pid, time() - $began);
+}
+
+# a run from which this process was kept by others, so that it took hardly a sample, says nothing
+my ($worker, $took) = read_all();
+foreach (1 .. 4)
+{
+	last if $samples[-1][0] < $count || (samples(1 / 3, 2 / 3) >= 5 && samples(2 / 3, 1) >= 5);
+	note('too few samples: again');
+	sql(q{SELECT stream_ingest.drop_subscription('s'); TRUNCATE t});
+	($worker, $took) = read_all();
+}
+is($samples[-1][0], $count, 'all are read');
+is(sql('SELECT count(*) FROM t'), $count, 'and are in the table');
+is(StreamIngest::worker_pid($node, 's'), $worker, 'by one and the same process');
 
 my $before_last = most(1 / 3, 2 / 3);
 my $last = most(2 / 3, 1);

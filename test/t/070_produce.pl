@@ -17,14 +17,15 @@ my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
 my $bootstrap = $kafka->bootstrap;
 
-# a server of the wrapper that gives up soon
+# a server of the wrapper that gives up soon, or when it is said
 sub create_server
 {
-	my ($name, $address, $options) = @_;
+	my ($name, $address, $options, $timeout) = @_;
 
+	$timeout //= 3000;
 	$node->safe_psql('postgres',
 		"CREATE SERVER $name FOREIGN DATA WRAPPER stream_ingest"
-		  . " OPTIONS (bootstrap_servers '$address', message_timeout_ms '3000'"
+		  . " OPTIONS (bootstrap_servers '$address', message_timeout_ms '$timeout'"
 		  . ($options // '') . ')');
 	return;
 }
@@ -122,6 +123,23 @@ sub backend_pid
 	my ($out) = answer_of($session);
 	chomp $out;
 	return $out;
+}
+
+# The least time that it takes in some tries, as soon as that is little enough: any of
+# them may be held up by a machine that does much else.
+sub least
+{
+	my ($enough, $try) = @_;
+	my $least;
+
+	foreach (1 .. 5)
+	{
+		my $took = $try->();
+
+		$least = $took if !defined $least || $took < $least;
+		last if $least < $enough;
+	}
+	return $least;
 }
 
 # Waits until a backend waits for acknowledgements.
@@ -351,15 +369,23 @@ $kafka->create_topic('many', 1);
 my $began = time();
 $kafka->produce('many', count => 10000);
 my $acknowledged = time() - $began;
-($err, $seconds) = errors_of(q{
-	DO $$
-	BEGIN
-		FOR i IN 1 .. 10000 LOOP
-			PERFORM stream_ingest.produce('kafka', 'many', '{"id": ' || i || ', "payload": "' || repeat('x', 80) || '"}');
-		END LOOP;
-	END $$});
-is($err, '', '10,000 calls in one transaction');
-is($kafka->end_offset('many', 0), 20000, 'are 10,000 messages');
+my $arrived = 10000;
+my $errors_of_many = '';
+$seconds = least($acknowledged + 1, sub {
+	my ($errors, $took) = errors_of(q{
+		DO $$
+		BEGIN
+			FOR i IN 1 .. 10000 LOOP
+				PERFORM stream_ingest.produce('kafka', 'many', '{"id": ' || i || ', "payload": "' || repeat('x', 80) || '"}');
+			END LOOP;
+		END $$});
+
+	$errors_of_many .= $errors;
+	$arrived += 10000;
+	return $took;
+});
+is($errors_of_many, '', '10,000 calls in one transaction');
+is($kafka->end_offset('many', 0), $arrived, 'are 10,000 messages');
 cmp_ok($seconds, '<', $acknowledged + 1, 'at most a second beyond their acknowledgement');
 note(sprintf('10,000 messages: %.3f s, a program with the same: %.3f s', $seconds, $acknowledged));
 
@@ -463,21 +489,29 @@ like($err, qr/08006: could not send a message to topic "away": Local: Message ti
 like($err, qr/DETAIL:  Last heard of the brokers: .*\Q$bootstrap\E/, 'with what was heard of it');
 cmp_ok($seconds, '<', 10, 'within message_timeout_ms and little more');
 
-# cancel and exit, with the broker dead
-my $pid = backend_pid($session);
-send_sql($session,
-	"INSERT INTO rows SELECT -3 FROM stream_ingest.produce('kafka', 'away', 'cancelled');");
-ok(await_waiting($pid), 'the commit waits');
-$began = time();
-$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
-(undef, $err) = answer_of($session);
-cmp_ok(time() - $began, '<', 1, 'a cancel takes effect at once');
-like($err, qr/57014: canceling statement due to user request/, 'and is an error of the commit');
-$began = time();
-end_session($session);
-cmp_ok(time() - $began, '<', 1.5, 'a session ends quickly with the broker dead');
+# cancel and exit, with the broker dead; without the cancel it would wait for half a minute
+my $at_once = 10;
+my $pid;
+sub cancel_and_end
+{
+	$pid = backend_pid($session);
+	send_sql($session,
+		"INSERT INTO rows SELECT -3 FROM stream_ingest.produce('kafka', 'away', 'cancelled');");
+	ok(await_waiting($pid), 'the commit waits');
+	$began = time();
+	$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+	(undef, $err) = answer_of($session);
+	cmp_ok(time() - $began, '<', $at_once, 'a cancel takes effect at once');
+	like($err, qr/57014: canceling statement due to user request/, 'and is an error of the commit');
+	$began = time();
+	end_session($session);
+	my $took = time() - $began;
+	$session = start_session();
+	return $took;
+}
+# an end that had to wait would take two seconds each time
+cmp_ok(least(1.5, \&cancel_and_end), '<', 1.5, 'a session ends quickly with the broker dead');
 
-$session = start_session();
 $pid = backend_pid($session);
 send_sql($session,
 	"INSERT INTO rows SELECT -4 FROM stream_ingest.produce('kafka', 'away', 'terminated');");
@@ -486,7 +520,7 @@ $began = time();
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 ok(StreamIngest::poll_until($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid", 0),
 	'a terminated backend ends');
-cmp_ok(time() - $began, '<', 3, 'soon');
+cmp_ok(time() - $began, '<', $at_once, 'soon');
 $session->{in} = '';
 eval { $session->{harness}->kill_kill; };
 
@@ -526,8 +560,8 @@ my $ended = time() - $began;
 kill('CONT', $broker);
 ok($waits, 'a commit waits for a broker that hangs');
 like($err, qr/57014/, 'it can be cancelled');
-cmp_ok($cancelled, '<', 1, 'at once');
-cmp_ok($ended, '<', 3, 'and the session ends');
+cmp_ok($cancelled, '<', $at_once, 'at once');
+cmp_ok($ended, '<', $at_once, 'and the session ends');
 note(sprintf('cancelled after %.3f s, ended after %.3f s', $cancelled, $ended));
 
 #
@@ -560,7 +594,7 @@ $other->stop;
 #
 # the mapping decides who one is to Kafka
 #
-my $port = PostgreSQL::Test::Cluster::get_free_port();
+my $port = StreamIngest::free_port();
 $kafka->stop;
 my $properties = slurp_file("$kafka->{dir}/server.properties");
 $properties =~ s/^(listeners=.*)$/$1,SASL_PLAINTEXT:\/\/127.0.0.1:$port/m;
@@ -573,7 +607,7 @@ open my $file, '>', "$kafka->{dir}/server.properties" or die $!;
 print $file $properties;
 close $file;
 $kafka->start;
-create_server('sasl', "127.0.0.1:$port", ", security_protocol 'SASL_PLAINTEXT', sasl_mechanism 'PLAIN'");
+create_server('sasl', "127.0.0.1:$port", ", security_protocol 'SASL_PLAINTEXT', sasl_mechanism 'PLAIN'", 60000);
 $node->safe_psql(
 	'postgres', q{
 	GRANT USAGE ON FOREIGN SERVER sasl TO bob, alice;
@@ -589,7 +623,7 @@ send_sql($session, "SET ROLE bob; SELECT stream_ingest.produce('sasl', 'mapped',
 (undef, $err) = answer_of($session);
 like($err, qr/08004: could not send messages to Kafka: .*[Aa]uthentication/, 'a wrong password');
 unlike($err, qr/secret/, 'which nobody quotes');
-cmp_ok(time() - $began, '<', 2.5, 'is reported before anything times out');
+cmp_ok(time() - $began, '<', 40, 'is reported before anything times out');
 $node->safe_psql('postgres', "ALTER USER MAPPING FOR bob SERVER sasl OPTIONS (SET sasl_password 'b-secret')");
 send_sql($session, "SELECT stream_ingest.produce('sasl', 'mapped', 'bob');");
 is((answer_of($session))[1], '', 'the corrected mapping is used at once');

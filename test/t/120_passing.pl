@@ -23,7 +23,8 @@ my $outage = $ENV{OUTAGE} // ($full ? 60 : 3);
 my $per_step = 1000;
 
 my $kafka = StreamIngest::start_kafka();
-my $node = StreamIngest::new_node('main', kafka => $kafka);
+# so long has the other session of a deadlock to come to its second lock
+my $node = StreamIngest::new_node('main', kafka => $kafka, conf => { deadlock_timeout => '5 s' });
 my $sent = 0;
 
 # A session of its own, while we go on.
@@ -47,15 +48,16 @@ sub send_more
 	return;
 }
 
-# While it is wrong: the state, and the sqlstate and words of the reason.
+# While it is wrong: the state, and the sqlstate and words of the reason.  At each look
+# some other query is run, too.
 sub is_wrong
 {
-	my ($what, $state, $sqlstate, $reason) = @_;
+	my ($what, $state, $sqlstate, $reason, $query) = @_;
 
 	ok( StreamIngest::poll_until(
 			$node,
 			"SELECT state = '$state' AND last_error_sqlstate = '$sqlstate' AND reason ~ \$re\$$reason\$re\$"
-			  . " FROM stream_ingest.status"),
+			  . ' FROM stream_ingest.status' . (defined $query ? ", ($query) AS other" : '')),
 		"$what: $state, with the reason");
 	return;
 }
@@ -112,7 +114,7 @@ my $session = start_session("
 		SET LOCAL deadlock_timeout = '100 s';
 		INSERT INTO t VALUES ($sent + 500);
 		LOOP
-			EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE NOT granted);
+			EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)));
 			PERFORM pg_sleep(0.01);
 		END LOOP;
 		INSERT INTO t VALUES ($sent + 499);
@@ -154,8 +156,11 @@ ok( StreamIngest::poll_until(
 		$node,
 		"SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'stream_ingest worker' AND wait_event_type = 'Lock'"),
 	'the worker waits for the lock');
-sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = 'stream_ingest worker'");
-is_wrong('lock, cancelled', 'retrying', '57014', 'canceling statement|query_canceled');
+# until it tries again it tells of the cancel, then that it waits: so it is cancelled whenever it does,
+# and each time tells of it for longer
+is_wrong('lock, cancelled', 'retrying', '57014', 'canceling statement|query_canceled',
+	"SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity"
+	  . " WHERE backend_type = 'stream_ingest worker' AND wait_event_type = 'Lock'");
 release();
 is_right('lock, cancelled');
 

@@ -96,7 +96,7 @@ sub kill_on_the_way
 	my ($name, $count, $hold) = @_;
 	my $messages = "SELECT messages FROM stream_ingest.counts WHERE name = '$name'";
 
-	StreamIngest::poll_until($node, "SELECT ($messages) > " . ($half + $half / 10))
+	StreamIngest::poll_until($node, "SELECT ($messages) > " . ($half + $half / 50))
 	  or BAIL_OUT("$name does not get on");
 	my $pid = StreamIngest::worker_pid($node, $name);
 	my $release = $hold->();
@@ -159,8 +159,8 @@ sub run_example
 	counts_are($example, $half, @subscriptions);
 	$opt{after_quiet}->() if $opt{after_quiet};
 
-	# small batches, slowly, so that there is something on the way
-	my $rate = $half / 10;
+	# small batches, slowly, so that there is something on the way for a while
+	my $rate = $half / 50;
 	sql("SELECT stream_ingest.alter_subscription('$killed', "
 		  . "options => '{\"rate_limit\": $rate, \"batch_size\": 100}')");
 	is($kafka->produce($opt{topic}, $halves->[1], round_robin => $partitions),

@@ -13,7 +13,7 @@ use StreamIngest qw(sql);
 use Test::More;
 use Time::HiRes qw(time);
 
-my $limit = 60;
+my $limit = $PostgreSQL::Test::Utils::timeout_default;
 
 # clients of the first listener may do everything, those of the second what they are allowed
 my $kafka = StreamIngest::start_kafka(
@@ -40,15 +40,19 @@ sub comes
 	return;
 }
 
-# The offsets of a group, in one line: "t0=5 t1=7".
+# The offsets of a group, in one line: "t0=5 t1=7".  Asked until the broker tells.
 sub published
 {
 	my ($group) = @_;
-	my $offsets = $kafka->group_offsets($group);
-	my @lines = map { [ split ' ' ] } split /\n/, $offsets;
+	my $deadline = time() + $limit;
+	my $offsets;
 
-	return $offsets if $offsets eq 'unknown';
-	return join(' ', map { "$_->[0]$_->[1]=$_->[2]" } @lines);
+	while (($offsets = $kafka->group_offsets($group)) eq 'unknown')
+	{
+		return $offsets if time() > $deadline;
+		select(undef, undef, undef, 0.1);
+	}
+	return join(' ', map { "$_->[0]$_->[1]=$_->[2]" } map { [ split ' ' ] } split /\n/, $offsets);
 }
 
 sub log_lines
@@ -86,7 +90,8 @@ produce('t', 1, 50);
 sql("SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't')");
 comes(\&published_s, 't0=100 t1=50 t2=0', 'offsets are published, also of a partition without messages');
 sub published_s { return published('stream_ingest.postgres.s'); }
-is(described(), '0 100 0,1 50 0,2 0 0', 'kafka-consumer-groups shows no lag');
+# (Kafka's tool gives up after five seconds)
+comes(\&described, '0 100 0,1 50 0,2 0 0', 'kafka-consumer-groups shows no lag');
 comes(\&view, '0 100 0,1 50 0,2 0 0', 'and so does the view');
 
 my $blocker = $node->background_psql('postgres');
@@ -94,10 +99,11 @@ $blocker->query_safe('BEGIN; LOCK TABLE t');
 produce('t', 1, 20);
 produce('t', 2, 7);
 comes(\&view, '0 100 0,1 50 20,2 0 7', 'behind');
-is(described(), view(), 'kafka-consumer-groups shows the same lag');
+comes(\&described, '0 100 0,1 50 20,2 0 7', 'kafka-consumer-groups shows the same lag');
 $blocker->query_safe('COMMIT');
 comes(\&published_s, 't0=100 t1=70 t2=7', 'caught up again');
-is(described(), view(), 'both say so');
+comes(\&described, '0 100 0,1 70 0,2 7 0', 'Kafka\'s tool says so');
+comes(\&view, '0 100 0,1 70 0,2 7 0', 'and so does the view');
 
 # what is published is in the table
 sql("SELECT stream_ingest.alter_subscription('s', options => '{\"rate_limit\": 100}')");
@@ -123,7 +129,7 @@ sql("SELECT stream_ingest.alter_subscription('s', options => '{\"rate_limit\": n
 sql("SELECT stream_ingest.disable('s')");
 produce('t', 2, 13);
 comes(\&described, '0 1600 0,1 70 0,2 7 13', 'lag of a disabled subscription');
-is(view(), '0 1600,1 70,2 7', 'which knows no end itself');
+comes(\&view, '0 1600,1 70,2 7', 'which knows no end itself');
 sql("SELECT stream_ingest.enable('s')");
 comes(\&published_s, 't0=1600 t1=70 t2=20', 'enabled again');
 
@@ -140,7 +146,7 @@ is(published('stream_ingest.postgres.g'), 't0=1600 t1=70 t2=20', 'and nothing is
 $kafka->pause;
 my $began = time();
 sql("SELECT stream_ingest.drop_subscription('s')");
-cmp_ok(time() - $began, '<', 3, sprintf('a drop does not wait for brokers (%.1f s)', time() - $began));
+cmp_ok(time() - $began, '<', 10, sprintf('a drop does not wait for brokers (%.1f s)', time() - $began));
 $kafka->resume;
 is(published('stream_ingest.postgres.g'), 't0=1600 t1=70 t2=20', 'a drop leaves what was published');
 $made = 0;
@@ -168,7 +174,7 @@ foreach my $i (1 .. 4)
 	$began = time();
 	produce('t', 2, 1);
 	StreamIngest::poll_until($node, 'SELECT count(*) FROM t', 21 + $i);
-	cmp_ok(time() - $began, '<', 3, 'no message waits for it');
+	cmp_ok(time() - $began, '<', 10, 'no message waits for it');
 	# so that there is more than one publication
 	my $until = time() + 3;
 	comes(sub { time() > $until ? 1 : 0 }, 1, 'later');
