@@ -170,6 +170,8 @@ foreach my $ahead ('off', 'on')
 		is(sql("SELECT messages, applied + ignored, dead_letters FROM stream_ingest.counts WHERE name = '$name'"),
 			"$messages|$messages|0", "$name: the counts")
 		  or diag(sql("SELECT sqlstate, error, detail FROM stream_ingest.dead_letters WHERE name = '$name' LIMIT 5"));
+		is(sql("SELECT applied BETWEEN $history{$source}{logged} AND messages FROM stream_ingest.counts WHERE name = '$name'"),
+			't', "$name: each write counts, and no message twice");
 		is(sql("SELECT applied FROM stream_ingest.counts WHERE name = '$name'"), $history{$source}{effects},
 			"$name: a message that changes a key counts once") if $size == 1;
 		is(join("\n", sort split(/\n/, sql("SELECT a, b, n, s FROM $name"))), join("\n", @{ $history{$source}{rows} }),
