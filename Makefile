@@ -15,7 +15,8 @@ OBJS_common = bytes clock failure guc kafka_time message reason schema_name \
 OBJS_format = ahead avro_document avro_meaning avro_program avro_read \
 	avro_schema binary_text connect_schemas connect_type connect_value decimal \
 	decode_avro decode_json decode_key decode_protobuf decode_raw decode_text \
-	decoder envelope json_inner json_records json_rest json_scan json_unescape \
+	decoder envelope envelope_shape envelope_view json_inner json_records \
+	json_rest json_scan json_unescape \
 	json_verdict match_names path_tree proto_build proto_builtin \
 	proto_descriptor proto_document proto_known proto_parse proto_program \
 	proto_read proto_scalar proto_schema proto_text proto_token schema_cache \
@@ -33,7 +34,8 @@ OBJS_catalog = count_changes dead_letter event fixed_sql position \
 OBJS_apply = apply change_datum column_default convert convert_ahead \
 	convert_batch datum datum_failure decoded_value direct direct_target \
 	extended_json fast_input fast_numeric format isolate jsonb_push key left_out \
-	mapping mapping_source other_index outcome plan protect reduce remote retry \
+	mapping mapping_source moved_key other_index outcome plan protect reduce \
+	remote retry \
 	row_notes rows schemas show statement statement_text tombstone typed_datum \
 	unix_time user_sql write writer
 OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \
@@ -50,7 +52,7 @@ OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/disturb.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro envelopes schemas documents records protobuf types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro envelopes change_events schemas documents records protobuf types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Tests of features that a server may lack: how to detect the feature, and the

@@ -90,7 +90,7 @@ static void
 count_entries(SiBatch *batch)
 {
 	SiCounts   *counts = &batch->counts;
-	bool		several = batch->rows->firsts != NULL;
+	bool		several = batch->rows->firsts != NULL && batch->rows->of_records;
 	int64		good;
 
 	for (int i = 0; i < batch->done; i++)
@@ -408,10 +408,10 @@ show_rows(SiPlan *plan, void *arg)
 
 /*
  * The rows of each message as an array, an empty one where it has no records; the
- * row of a tombstone by itself.
+ * row of a tombstone by itself, and where there are no records any single row.
  */
 static void
-gather_records(const SiBatch *batch, const Datum *shown, Datum *rows)
+gather_rows(const SiBatch *batch, const Datum *shown, Datum *rows)
 {
 	const SiRows *of = batch->rows;
 	int			message = 0;
@@ -426,8 +426,8 @@ gather_records(const SiBatch *batch, const Datum *shown, Datum *rows)
 			first = of->firsts[message++];
 			n = of->firsts[message] - first;
 		}
-		if (batch->entries[i].message.value != NULL &&
-			(n > 0 || batch->entries[i].failure == NULL))
+		if (of->of_records ? batch->entries[i].message.value != NULL &&
+			(n > 0 || batch->entries[i].failure == NULL) : n > 1)
 			rows[i] = si_show_array(shown + first, n);
 		else if (n > 0)
 			rows[i] = shown[first];
@@ -455,7 +455,7 @@ si_apply_show(SiPlan *plan, const SiBatch *batch, Datum *rows)
 
 	memset(rows, 0, sizeof(Datum) * batch->n);
 	if (batch->rows->firsts != NULL)
-		gather_records(batch, shown.rows, rows);
+		gather_rows(batch, shown.rows, rows);
 	for (int row = 0; row < nrows && batch->rows->firsts == NULL; row++)
 		rows[batch->rows->entries[row]] = shown.rows[row];
 	pfree(shown.rows);

@@ -146,6 +146,13 @@ put_row(SiPlan *plan, SiBatch *batch, Datum *values, bool *nulls, bool is_delete
 	si_writer_put(plan->writer, batch->rows, values, nulls, is_delete, batch->converted);
 }
 
+/* Why a message that deletes is refused. */
+static const SiFailure refused_event = {
+	.sqlerrcode = ERRCODE_NULL_VALUE_NOT_ALLOWED,
+	.message = "the message deletes a row",
+	.safe = true
+};
+
 /*
  * A tombstone for a target: a row that deletes, no row, or refused.  event: the
  * record of a message that has a value, which says that its row is deleted.
@@ -157,11 +164,6 @@ convert_delete(SiPlan *plan, SiBatch *batch, const SiMessage *message, const SiR
 	static const SiFailure refused = {
 		.sqlerrcode = ERRCODE_NULL_VALUE_NOT_ALLOWED,
 		.message = "the message is a tombstone: its value is null",
-		.safe = true
-	};
-	static const SiFailure refused_event = {
-		.sqlerrcode = ERRCODE_NULL_VALUE_NOT_ALLOWED,
-		.message = "the message deletes a row",
 		.safe = true
 	};
 	SiFailure	failure = {0};
@@ -241,6 +243,28 @@ convert_record(SiPlan *plan, SiBatch *batch, const SiMessage *message, SiRecord 
 }
 
 /*
+ * Make a row of an update.  Where it changes the row's key, a row that deletes by
+ * the old key comes before it, so that nothing is left of the row under that key.
+ */
+static SiFailure *
+convert_update(SiPlan *plan, SiBatch *batch, const SiMessage *message, SiRecord *record,
+			   Datum *values, bool *nulls)
+{
+	SiFailure	failure = {0};
+	bool		moved;
+
+	MemoryContextReset(plan->row_context);
+	MemoryContextSwitchTo(plan->row_context);
+	if (!si_moved_key_find(plan->moved_key, message, record, &moved, values, nulls, &failure))
+		return keep_failure(plan, &failure);
+	if (moved && plan->writer->deletes != SI_TOMBSTONE_DELETES)
+		return keep_failure(plan, &refused_event);
+	if (moved)
+		put_row(plan, batch, values, nulls, true);
+	return convert_record(plan, batch, message, record, values, nulls);
+}
+
+/*
  * Make a row of each record of a message, up to the first that is refused; then
  * the message is, and the caller takes back its rows.  Nothing that was decoded
  * is needed once its row is made.
@@ -313,6 +337,8 @@ convert_message(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *v
 	if (record.op == SI_OP_DELETE && message->value != NULL &&
 		plan->writer->deletes != SI_TOMBSTONE_IS_ROW)
 		return convert_delete(plan, batch, message, &record, values, nulls);
+	if (record.old_fields != NULL)
+		return convert_update(plan, batch, message, &record, values, nulls);
 	return convert_record(plan, batch, message, &record, values, nulls);
 }
 
@@ -330,7 +356,7 @@ note_converted(SiPlan *plan, SiBatch *batch, SiFailure *failure)
 	if (batch->rows->firsts != NULL)
 	{
 		si_writer_end_message(plan->writer, batch->rows, failure == NULL);
-		full = batch->rows->nput >= batch->max_rows;
+		full = batch->rows->of_records && batch->rows->nput >= batch->max_rows;
 	}
 	batch->entries[batch->converted++].failure = failure;
 	if (too_long || full || (failure != NULL && batch->stop_at_first))
@@ -373,6 +399,8 @@ convert_all(SiPlan *plan, SiBatch *batch)
 
 		if (column == NULL && plan->tombstone != NULL)
 			column = si_tombstone_column(plan->tombstone);
+		if (column == NULL && plan->moved_key != NULL)
+			column = si_moved_key_column(plan->moved_key);
 		if (column != NULL && thrown->column == NULL)
 		{
 			thrown->column = pstrdup(column->name);

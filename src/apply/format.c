@@ -67,7 +67,7 @@ check_options(const SiDecoderRoutine *routine, const SiOptions *options)
 		{"records", SI_FORMAT_RECORDS, options->records != NULL},
 		{"deleted_field", SI_FORMAT_DELETED, options->deleted_field != NULL},
 		{"envelope", SI_FORMAT_DEBEZIUM, options->envelope == SI_ENVELOPE_DEBEZIUM},
-		{"envelope", SI_FORMAT_CONNECT, options->envelope == SI_ENVELOPE_CONNECT},
+		{"envelope", SI_FORMAT_CONNECT, options->envelope >= SI_ENVELOPE_CONNECT},
 	};
 
 	for (int i = 0; i < lengthof(given); i++)
@@ -487,14 +487,16 @@ set_envelope(const SiOptions *options, SiFormatOptions *result)
 	if (options->deleted_field != NULL)
 		set_deleted(options->deleted_field, result);
 	result->envelope = options->envelope;
-	if (options->envelope != SI_ENVELOPE_DEBEZIUM)
+	if (!si_envelope_is_event(options->envelope))
 		return;
 	if (options->missing_fields == SI_MISSING_NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"missing_fields\" cannot be \"null\" with envelope \"debezium\""),
-				 errdetail("Large values that an update left unchanged are missing in its event, and would be lost.")));
+				 errmsg("option \"missing_fields\" cannot be \"null\" with change events"),
+				 errdetail("Values that an update left unchanged may be missing in its event, and would be lost.")));
 	result->ignore_truncate = options->truncate == SI_TRUNCATE_IGNORE;
+	if (options->envelope != SI_ENVELOPE_DEBEZIUM)
+		return;
 	result->unavailable = pg_server_to_any(unavailable, strlen(unavailable), PG_UTF8);
 	result->unavailable_uuid = name_uuid(result->unavailable);
 }

@@ -259,12 +259,12 @@ read_mapping(MappingBuilder *builder, const char *json)
 		si_mapping_source_read(&builder->sources[i], NameStr(att->attname),
 							   value);
 		if (builder->sources[i].of_event &&
-			builder->options->envelope != SI_ENVELOPE_DEBEZIUM)
+			!si_envelope_is_event(builder->options->envelope))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("column \"%s\" cannot take \"%s\" without a change event",
 							NameStr(att->attname), builder->sources[i].text),
-					 errhint("Set the option \"envelope\" to \"debezium\".")));
+					 errhint("Set the option \"envelope\" to what writes the events, such as \"debezium\".")));
 	}
 
 	MemoryContextDelete(context);

@@ -101,6 +101,7 @@ release_made(void *arg)
 
 	plan->writer = NULL;
 	plan->tombstone = NULL;
+	plan->moved_key = NULL;
 	if (plan->decoder)
 		si_decoder_destroy(plan->decoder);
 	plan->decoder = NULL;
@@ -262,6 +263,7 @@ make_plan(SiPlan *plan, Relation target)
 	si_format_options(s->format, plan->mapping,
 					  target ? RelationGetRelationName(target) : SI_BATCH_NAME,
 					  writer->options, plan->store, &plan->format);
+	plan->format.old_rows = writer->moved_key != NULL;
 	plan->wants_headers = plan->mapping->wants_headers || si_wire_needs_headers(plan->format.wire_format);
 	plan->decoder = make_decoder(s, &plan->mapping->decode, &plan->format);
 
@@ -280,6 +282,8 @@ make_plan(SiPlan *plan, Relation target)
 	if (writer->delete_key != NULL)
 		plan->tombstone = si_tombstone_create(plan->mapping, writer->delete_key,
 											  s->format, &plan->format, s->topic);
+	if (writer->moved_key != NULL)
+		plan->moved_key = si_moved_key_create(plan->mapping, writer->moved_key, s->topic);
 	if (target != NULL && target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		plan->partitions = find_all_inheritors(s->target, NoLock, NULL);
 	if (target != NULL)

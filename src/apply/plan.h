@@ -19,6 +19,7 @@
 
 #include "apply/convert_ahead.h"
 #include "apply/isolate.h"
+#include "apply/moved_key.h"
 #include "apply/tombstone.h"
 #include "apply/writer.h"
 #include "catalog/session.h"
@@ -45,6 +46,7 @@ typedef struct SiPlan
 								 * none may */
 	SiAheadColumns *ahead_columns;
 	SiTombstone *tombstone;		/* NULL where nothing is deleted by key */
+	SiMovedKey *moved_key;		/* NULL where no update changes a key */
 	bool		wants_headers;	/* does anything read a message's headers? */
 
 	/* for one batch after the other; see si_plan_begin_batch */

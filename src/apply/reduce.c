@@ -32,6 +32,7 @@ typedef struct Entry
 {
 	int			row;
 	bool		is_delete;
+	bool		is_old_key;		/* the message's other row counts */
 	bool		lacks_key;		/* a field of the key is absent */
 	bool		version_absent;
 	bool		version_null;
@@ -173,6 +174,7 @@ read_entries(SiReducer *reducer, const SiRows *rows, const int *chosen, int n, E
 		ExecStoreMinimalTuple(rows->tuples[chosen[i]], slot, false);
 		entry->row = chosen[i];
 		entry->is_delete = rows->deletes[chosen[i]];
+		entry->is_old_key = si_rows_is_old_key(rows, chosen[i]);
 		read_entry(reducer, slot, entry, keys + (Size) i * nkeys, nulls + (Size) i * nkeys,
 				   absent + (Size) i * nwords);
 	}
@@ -291,8 +293,8 @@ static void
 supersede_last(Chain *chain)
 {
 	chain->last->wave = -1;
+	chain->nsuperseded += !chain->last->is_old_key;
 	chain->last = chain->last->before;
-	chain->nsuperseded++;
 }
 
 /* Add the next record of a key, and drop the records that it makes pointless. */

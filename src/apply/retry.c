@@ -139,6 +139,7 @@ create_plan(const SiSubscription *subscription, const SiOptions *options)
 	*inserting = *subscription;
 	inserting->insert_mode = SI_INSERT;
 	deleting_nothing->tombstones = SI_TOMBSTONES_ERROR;
+	deleting_nothing->of_upsert = true;
 	return si_plan_create(inserting, deleting_nothing, false);
 }
 

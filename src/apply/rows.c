@@ -131,11 +131,12 @@ si_rows_create_single(TupleDesc desc, bool numbered, int capacity, int max_kilob
 }
 
 void
-si_rows_group(SiRows *rows, int nmessages)
+si_rows_group(SiRows *rows, int nmessages, bool of_records)
 {
 	Assert(rows->store == NULL && rows->nrows == 0);
 	rows->firsts = palloc(sizeof(int) * ((Size) nmessages + 1));
 	rows->firsts[0] = 0;
+	rows->of_records = of_records;
 }
 
 int

@@ -41,6 +41,9 @@ typedef struct SiRows
 	 * message's only one.
 	 */
 	int		   *firsts;
+	bool		of_records;		/* a message's rows are its records; else two
+								 * are a row whose key has changed: one
+								 * deletes by the old key */
 	int			nmessages;		/* complete, that have rows */
 	int			max_kilobytes;	/* of memory for a tuplestore */
 	Tuplestorestate *store;		/* NULL: they are kept one by one, or
@@ -77,9 +80,9 @@ extern SiRows *si_rows_create_single(TupleDesc desc, bool numbered, int capacity
 
 /*
  * Have messages of several rows, before the first is put: room for as many as
- * there are.  Their rows are not in a tuplestore.
+ * there are.  Their rows are not in a tuplestore.  of_records: see above.
  */
-extern void si_rows_group(SiRows *rows, int nmessages);
+extern void si_rows_group(SiRows *rows, int nmessages, bool of_records);
 
 /*
  * All rows of a message have been put; keep them, or take them back.  Returns the
@@ -103,6 +106,14 @@ si_rows_first(const SiRows *rows, int i)
 
 /* Which of these messages a row is of. */
 extern int	si_rows_message(const SiRows *rows, int row);
+
+/* Does a row delete by the key that its message's other row had? */
+static inline bool
+si_rows_is_old_key(const SiRows *rows, int row)
+{
+	return rows->firsts != NULL && !rows->of_records && rows->deletes[row] &&
+		row + 1 < rows->nrows && rows->entries[row + 1] == rows->entries[row];
+}
 
 /*
  * Put the row of a message.  values and nulls have room for all columns; the

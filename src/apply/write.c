@@ -47,6 +47,38 @@ run_over(SiStatement *statement, SiRows *rows, const int *chosen, int n, SiCount
 	si_rows_withdraw(rows);
 }
 
+/*
+ * Delete chosen rows.  What is deleted by the key that a row had before does not
+ * count: the row with its new key does.
+ */
+static void
+run_deletes(SiWriter *writer, SiRows *rows, const int *chosen, int n, SiCounts *counts)
+{
+	SiCounts	of_old_keys = {0};
+	int		   *divided;
+	int			nown = 0,
+				nold = 0;
+
+	if (rows->firsts == NULL || rows->of_records)
+	{
+		run_over(writer->delete, rows, chosen, n, counts);
+		return;
+	}
+	divided = palloc(sizeof(int) * n);
+	for (int i = 0; i < n; i++)
+	{
+		if (si_rows_is_old_key(rows, chosen[i]))
+			divided[n - ++nold] = chosen[i];
+		else
+			divided[nown++] = chosen[i];
+	}
+	if (nown > 0)
+		run_over(writer->delete, rows, divided, nown, counts);
+	if (nold > 0)
+		run_over(writer->delete, rows, divided + nown, nold, &of_old_keys);
+	pfree(divided);
+}
+
 /* Run the statement over a range of rows as it is. */
 static void
 write_plainly(SiWriter *writer, SiRows *rows, int from, int n, SiCounts *counts)
@@ -113,7 +145,7 @@ write_by_key(SiWriter *writer, SiRows *rows, int from, int n, SiCounts *counts)
 
 		CHECK_FOR_INTERRUPTS();
 		if (wave->ndeletes > 0)
-			run_over(writer->delete, rows, wave->deletes, wave->ndeletes, counts);
+			run_deletes(writer, rows, wave->deletes, wave->ndeletes, counts);
 		if (wave->nwrites > 0)
 			run_over(writer->insert, rows, wave->writes, wave->nwrites, counts);
 		if (wave->npartials > 0)
@@ -253,7 +285,8 @@ suspect_message(const SiBatch *batch, int row, SiFailure *failure)
 	const SiRows *rows = batch->rows;
 	int			message = si_rows_message(rows, row);
 
-	if (rows->firsts != NULL && batch->entries[rows->entries[row]].message.value != NULL)
+	if (rows->firsts != NULL && rows->of_records &&
+		batch->entries[rows->entries[row]].message.value != NULL)
 		failure->record = row - rows->firsts[message] + 1;
 	return message;
 }

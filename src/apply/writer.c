@@ -164,6 +164,8 @@ plan_target(SiWriter *writer, Relation target, bool direct)
 	const SiSubscription *s = writer->subscription;
 	SiStatementSpec *spec = &writer->spec;
 	bool		deletes = deletes_by_key(writer);
+	bool		moves = si_envelope_changes_keys(writer->options->envelope) &&
+		(spec->mode->updates || writer->options->of_upsert);
 
 	/* a view's defaults may be those of a table below it */
 	bool		track_absent = spec->mode->updates ||
@@ -175,8 +177,10 @@ plan_target(SiWriter *writer, Relation target, bool direct)
 	spec->target = target;
 	spec->mapping = writer->mapping;
 	spec->filter = writer->options->filter;
-	if (spec->mode->updates || deletes || s->key_columns != (Datum) 0)
+	if (spec->mode->updates || deletes || moves || s->key_columns != (Datum) 0)
 		spec->key = si_key_find(target, writer->mapping, s->key_columns);
+	if (moves)
+		writer->moved_key = spec->key;
 	spec->version_column = find_version_column(writer, target);
 	if (spec->filter != NULL)
 		si_user_sql_check_filter(spec->filter);
@@ -381,7 +385,8 @@ SiRows *
 si_writer_new_rows(const SiWriter *writer, int capacity)
 {
 	int			kilobytes = writer->options->batch_bytes / 1024 * 4 + 65536;
-	bool		several = writer->options->records != NULL;
+	bool		of_records = writer->options->records != NULL;
+	bool		several = of_records || (writer->by_key && writer->moved_key != NULL);
 	SiRows	   *rows;
 
 	if (writer->direct != NULL)
@@ -394,7 +399,7 @@ si_writer_new_rows(const SiWriter *writer, int capacity)
 	else
 		rows = si_rows_create(writer->desc, capacity, kilobytes);
 	if (several)
-		si_rows_group(rows, capacity);
+		si_rows_group(rows, capacity, of_records);
 	return rows;
 }
 

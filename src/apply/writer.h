@@ -52,6 +52,8 @@ typedef struct SiWriter
 	SiStatementSpec spec;		/* spec.target is valid only in create */
 	SiMapping  *mapping;
 	const SiKey *delete_key;	/* NULL where nothing is deleted by key */
+	const SiKey *moved_key;		/* which an update may change; NULL where none
+								 * may */
 	TupleDesc	desc;			/* of the rows */
 	bool		numbered;		/* rows have numbers, for the filter */
 	bool		by_key;			/* rows are kept one by one, and reduced */
@@ -92,7 +94,8 @@ extern SiWriter *si_writer_create(Relation target, const SiSubscription *subscri
 
 /*
  * No rows yet, in the current memory context and transaction, with room for
- * those of so many messages, which may have several each (option "records").
+ * those of so many messages, which may have several each (option "records", and
+ * changed keys).
  */
 extern SiRows *si_writer_new_rows(const SiWriter *writer, int capacity);
 

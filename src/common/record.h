@@ -83,6 +83,8 @@ typedef struct SiRecord
 								 * a tombstone */
 	int			nfields;
 	SiValue    *fields;			/* by the number of the wanted field */
+	SiValue    *old_fields;		/* the same of the row before an update; NULL
+								 * where it does not count */
 	bool		any_field;		/* is one of them present? */
 	SiValue		unknown;		/* name of a top-level field that nobody
 								 * takes; ABSENT if none, or if not asked for */

@@ -346,6 +346,21 @@ decode_value(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
 								 arena, record, error);
 }
 
+/* Replace the strings that paths enter, in the old row, too. */
+static bool
+decode_inner(SiDecoder *decoder, SiArena *arena, SiRecord *record, SiDecodeError *error)
+{
+	SiRecord	old = *record;
+
+	if (!si_json_inner_decode(decoder->inner, arena, record, error))
+		return false;
+	old.fields = record->old_fields;
+	if (old.fields != NULL && !si_json_inner_decode(decoder->inner, arena, &old, error))
+		return false;
+	record->old_fields = old.fields;
+	return true;
+}
+
 /* Decode the fields of a message's key. */
 static bool
 decode_key(SiDecoder *decoder, const SiMessage *message, SiArena *arena, SiRecord *record,
@@ -367,6 +382,7 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 	record->number = message->value != NULL;
 	record->nfields = nfields;
 	record->any_field = false;
+	record->old_fields = NULL;
 	record->fields = si_arena_alloc(arena, size);
 	if (record->fields == NULL)
 		return si_decoder_fail(error, "53200", "out of memory");
@@ -383,8 +399,7 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 		decoder->key_routine != NULL &&
 		!decode_key(decoder, message, arena, record, error))
 		return false;
-	if (decoder->inner != NULL &&
-		!si_json_inner_decode(decoder->inner, arena, record, error))
+	if (decoder->inner != NULL && !decode_inner(decoder, arena, record, error))
 		return false;
 	record->any_field = has_field(record);
 	return true;

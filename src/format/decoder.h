@@ -112,8 +112,24 @@ typedef enum SiEnvelopeKind
 {
 	SI_ENVELOPE_NONE,
 	SI_ENVELOPE_DEBEZIUM,
-	SI_ENVELOPE_CONNECT
+	SI_ENVELOPE_CONNECT,
+	SI_ENVELOPE_MAXWELL,
+	SI_ENVELOPE_GOLDENGATE
 } SiEnvelopeKind;
+
+/* Is it a change event, which has an operation, and may have an old row? */
+static inline bool
+si_envelope_is_event(SiEnvelopeKind kind)
+{
+	return kind != SI_ENVELOPE_NONE && kind != SI_ENVELOPE_CONNECT;
+}
+
+/* May one of its updates change the key of a row? */
+static inline bool
+si_envelope_changes_keys(SiEnvelopeKind kind)
+{
+	return kind == SI_ENVELOPE_MAXWELL || kind == SI_ENVELOPE_GOLDENGATE;
+}
 
 /* A schema of the messages that name it by this id. */
 typedef struct SiGivenSchema
@@ -172,6 +188,8 @@ typedef struct SiFormatOptions
 	const char *unavailable_uuid;	/* its name-based UUID, NULL for none */
 	int			ndeleted;		/* steps of "deleted_field" in the row */
 	const SiPathStep *deleted;
+	bool		old_rows;		/* are those of updates wanted, where an
+								 * update may change its row's key? */
 } SiFormatOptions;
 
 /*
@@ -196,7 +214,7 @@ extern bool si_decoder_fail(SiDecodeError *error, const char *sqlstate,
 #define SI_FORMAT_RECORDS		0x100
 #define SI_FORMAT_DELETED		0x200	/* "deleted_field" */
 #define SI_FORMAT_DEBEZIUM		0x400
-#define SI_FORMAT_CONNECT		0x800
+#define SI_FORMAT_CONNECT		0x800	/* and the envelopes behind it */
 
 /* Which fields a message has, and where their names come from. */
 typedef enum SiFormatFields
@@ -370,7 +388,8 @@ extern SiEnvelope *si_envelope_create(const SiDecoderRoutine *routine, const SiD
 
 /*
  * Decode the value of a message that has one, as a routine does, but that
- * record->fields may be exchanged; sets record->op.
+ * record->fields may be exchanged; sets record->op and, of an update with
+ * options->old_rows, record->old_fields.
  */
 extern bool si_envelope_decode(SiEnvelope *envelope, const SiMessage *message, SiArena *arena,
 							   SiRecord *record, SiDecodeError *error);

@@ -160,6 +160,7 @@ typedef struct SiOptions
 	bool		publish_offsets;
 	int64		max_message_bytes;
 	bool		deletes_nothing;	/* not an option: a retry of dead letters */
+	bool		of_upsert;		/* the same, which inserts instead */
 
 	/* librdkafka properties, by their own names */
 	int			nproperties;

@@ -109,6 +109,8 @@ static const SiKeyword envelope_keywords[] = {
 	{"none", SI_ENVELOPE_NONE},
 	{"debezium", SI_ENVELOPE_DEBEZIUM},
 	{"connect", SI_ENVELOPE_CONNECT},
+	{"maxwell", SI_ENVELOPE_MAXWELL},
+	{"goldengate", SI_ENVELOPE_GOLDENGATE},
 	{NULL}
 };
 

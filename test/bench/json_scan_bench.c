@@ -10,7 +10,7 @@
  *
  *	  cc -O2 -Isrc test/bench/json_scan_bench.c src/format/decode*.c \
  *		src/format/binary_text.c src/format/connect_*.c src/format/decimal.c \
- *		src/format/envelope.c src/format/json_*.c src/format/match_names.c \
+ *		src/format/envelope*.c src/format/json_*.c src/format/match_names.c \
  *		src/format/path_tree.c src/format/avro_*.c src/format/proto_*.c \
  *		src/format/schema_*.c src/common/schema_name.c \
  *		src/format/text_rest.c src/format/unavailable.c src/format/value_text.c -ljansson -lm \

@@ -6,7 +6,8 @@
  * The input is a choice of options (byte 0), the length of the key (byte 1),
  * the key and the value.  The operation and the fields must be what jansson's
  * tree says of the event, with the schema around it or without; a field that
- * holds the placeholder must be absent.  A second reading by the same decoder,
+ * holds the placeholder, or of which another one says that it is missing, must be
+ * absent.  A second reading by the same decoder,
  * which has learned how messages are wrapped, must give the same.  What a schema
  * says of values is not compared.  That values lie within message and arena is
  * AddressSanitizer's part.
@@ -29,6 +30,8 @@
 #define WITH_CONNECT	0x08
 #define WITH_KEY		0x10
 #define WITHOUT_EVENT	0x20
+#define OF_MAXWELL		0x40
+#define OF_GOLDENGATE	0x80
 
 #define PLACEHOLDER		"?"
 
@@ -97,28 +100,87 @@ same_value(const SiValue *value, json_t *json)
 	}
 }
 
+/* What an envelope calls its parts, and its words: of writes, deletes, and neither. */
+typedef struct Names
+{
+	const char *mark;
+	const char *row;
+	const char *old_row;
+	const char *deleted_row;
+	const char *writes;
+	const char *updates;		/* whose old row counts */
+	const char *deletes;
+	const char *ignored;
+} Names;
+
+static const Names names[] = {
+	[SI_ENVELOPE_DEBEZIUM] = {"op", "after", "before", "before", " c r u ", " ", " d ", " t m "},
+	[SI_ENVELOPE_MAXWELL] = {"type", "data", "old", "data", " insert bootstrap-insert ", " update ", " delete ",
+		" bootstrap-start bootstrap-complete table-create table-alter table-drop database-create "
+	"database-alter database-drop "},
+	[SI_ENVELOPE_GOLDENGATE] = {"op_type", "after", "before", "before", " I ", " U ", " D ", " T "}
+};
+
+static bool
+is_among(const char *word, const char *words)
+{
+	char		quoted[64];
+
+	if (strchr(word, ' ') != NULL || strlen(word) > 60)
+		return false;
+	snprintf(quoted, sizeof(quoted), " %s ", word);
+	return strstr(words, quoted) != NULL;
+}
+
+/* Is a field of a row the same, or missing for a reason that the row has? */
+static bool
+same_in_row(const SiValue *value, json_t *row, SiEnvelopeKind kind)
+{
+	json_t	   *json = json_object_get(row, "a");
+	json_t	   *missing = json_object_get(row, "a_isMissing");
+	const char *word = json_string_value(missing);
+
+	if (kind == SI_ENVELOPE_GOLDENGATE && json_is_null(json) &&
+		(json_is_true(missing) || (word != NULL && json_string_length(missing) == strlen(word) &&
+								   (strcmp(word, "true") == 0 || strcmp(word, "t") == 0))))
+		return value->kind == SI_VALUE_ABSENT;
+	return same_value(value, json);
+}
+
 /* Hold the record of an event against jansson's tree. */
 static void
-compare_event(const SiRecord *record, json_t *root)
+compare_event(const SiRecord *record, json_t *root, SiEnvelopeKind kind)
 {
-	json_t	   *event = json_object_get(root, "op") != NULL ? root : json_object_get(root, "payload");
-	const char *op = json_string_value(json_object_get(event, "op"));
+	const Names *name = &names[kind];
+	json_t	   *event = json_object_get(root, name->mark) != NULL ? root : json_object_get(root, "payload");
+	const char *op = json_string_value(json_object_get(event, name->mark));
+	json_t	   *old = json_object_get(event, name->old_row);
 	json_t	   *row;
+	json_t	   *source = kind == SI_ENVELOPE_DEBEZIUM ? json_object_get(event, "source") : event;
 
 	if (event != root && json_is_object(json_object_get(root, "schema")))
 		return;
-	require(op != NULL && op[0] != '\0' && op[1] == '\0', "decoded what is no event");
-	require(strchr("crudtm", op[0]) != NULL, "an unknown operation");
-	require(op[0] == 'd' ? record->op == SI_OP_DELETE : strchr("tm", op[0]) != NULL ?
-			record->op == SI_OP_IGNORE : record->op != SI_OP_IGNORE, "another operation");
-	row = json_object_get(event, op[0] == 'd' ? "before" : "after");
-	require(same_value(&record->fields[ROW_A], json_object_get(row, "a")), "another field");
+	require(op != NULL && op[0] != '\0', "decoded what is no event");
+	row = json_object_get(event, is_among(op, name->deletes) ? name->deleted_row : name->row);
+	if (is_among(op, name->deletes))
+		require(record->op == SI_OP_DELETE, "no delete");
+	else if (is_among(op, name->ignored))
+		require(record->op == SI_OP_IGNORE, "not ignored");
+	else
+	{
+		require(is_among(op, name->writes) || is_among(op, name->updates), "an unknown operation");
+		require(record->op != SI_OP_IGNORE, "another operation");
+		require(record->op != SI_OP_WRITE || json_is_object(row), "no row is written");
+	}
+	require(same_in_row(&record->fields[ROW_A], row, kind), "another field");
 	require(same_value(&record->fields[ROW_AB], json_object_get(json_object_get(row, "a"), "b")),
 			"another field below");
-	require(same_value(&record->fields[OLD_A], json_object_get(json_object_get(event, "before"), "a")),
-			"another old field");
-	require(same_value(&record->fields[LSN],
-					   json_object_get(json_object_get(event, "source"), "lsn")), "another lsn");
+	require(same_in_row(&record->fields[OLD_A], old, kind), "another old field");
+	require(same_value(&record->fields[LSN], json_object_get(source, "lsn")), "another lsn");
+	require((record->old_fields != NULL) == (record->op == SI_OP_WRITE && is_among(op, name->updates)),
+			"an old row that does not count, or none");
+	if (record->old_fields != NULL)
+		require(same_in_row(&record->old_fields[ROW_A], old, kind), "another field of the old row");
 }
 
 /* Read every byte of a record, and hold it against an earlier one. */
@@ -144,7 +206,7 @@ check_again(const SiRecord *record, const SiRecord *before)
 }
 
 static void
-check_message(SiDecoder *decoder, SiArena *arena, const SiMessage *message, bool event)
+check_message(SiDecoder *decoder, SiArena *arena, const SiMessage *message, SiEnvelopeKind kind)
 {
 	SiRecord	record;
 	SiRecord	again;
@@ -153,8 +215,8 @@ check_message(SiDecoder *decoder, SiArena *arena, const SiMessage *message, bool
 								  JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 	bool		decoded = si_decoder_decode(decoder, message, arena, &record, &error);
 
-	if (decoded && event && root != NULL)
-		compare_event(&record, root);
+	if (decoded && si_envelope_is_event(kind) && root != NULL)
+		compare_event(&record, root, kind);
 	if (!decoded)
 		require(strlen(error.sqlstate) == 5 && error.message[0] != '\0', "no SQLSTATE or message");
 	json_decref(root);
@@ -167,7 +229,7 @@ check_message(SiDecoder *decoder, SiArena *arena, const SiMessage *message, bool
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	SiFormatOptions options = {.envelope = SI_ENVELOPE_DEBEZIUM,.ignore_truncate = true};
+	SiFormatOptions options = {.envelope = SI_ENVELOPE_DEBEZIUM,.ignore_truncate = true,.old_rows = true};
 	SiDecodePlan plan = {.nfields = NFIELDS,.fields = wanted,.rest_field = -1};
 	SiMessage	message = {0};
 	SiDecoder  *decoder;
@@ -184,6 +246,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		options.envelope = SI_ENVELOPE_CONNECT;
 	else if (data[0] & WITHOUT_EVENT)
 		options.envelope = SI_ENVELOPE_NONE;
+	else if (data[0] & OF_MAXWELL)
+		options.envelope = SI_ENVELOPE_MAXWELL;
+	else if (data[0] & OF_GOLDENGATE)
+		options.envelope = SI_ENVELOPE_GOLDENGATE;
 	if (data[0] & (WITH_DELETED | WITHOUT_EVENT))
 	{
 		options.ndeleted = 1;
@@ -202,7 +268,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	decoder = si_decoder_create("json", &plan, &options);
 	arena = si_arena_create();
 	require(decoder != NULL && arena != NULL, "out of memory");
-	check_message(decoder, arena, &message, options.envelope == SI_ENVELOPE_DEBEZIUM);
+	check_message(decoder, arena, &message, options.envelope);
 	si_arena_destroy(arena);
 	si_decoder_destroy(decoder);
 	return 0;

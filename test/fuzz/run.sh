@@ -31,7 +31,7 @@ for harness in test/fuzz/decode_*_fuzz.c; do
 	"$CLANG" -g -O1 -fno-omit-frame-pointer \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-Isrc "$harness" src/format/binary_text.c src/format/connect_*.c src/format/decimal.c src/format/decode*.c src/format/avro_*.c src/format/json_*.c src/format/proto_*.c \
-		src/format/envelope.c src/format/match_names.c src/format/path_tree.c src/format/schema_*.c src/common/schema_name.c \
+		src/format/envelope*.c src/format/match_names.c src/format/path_tree.c src/format/schema_*.c src/common/schema_name.c \
 		src/format/text_rest.c src/format/unavailable.c src/format/value_text.c -ljansson -lm \
 		-o "$out/$format/fuzzer"
 	echo "fuzzing $format for $seconds s"

@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * envelope_shape.h
+ *	  What the envelopes of messages are like: a table.
+ *
+ * Pure C, no server.  Called by envelope and its views.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SI_ENVELOPE_SHAPE_H
+#define SI_ENVELOPE_SHAPE_H
+
+#include "format/decoder.h"
+
+/* What a change event tells. */
+typedef enum SiEventKind
+{
+	SI_EVENT_UNKNOWN,
+	SI_EVENT_WRITE,
+	SI_EVENT_UPDATE,			/* a write whose old row may have another key */
+	SI_EVENT_DELETE,
+	SI_EVENT_TRUNCATE,
+	SI_EVENT_NOTHING			/* of any row */
+} SiEventKind;
+
+/* A word that an event's mark may be. */
+typedef struct SiEventWord
+{
+	const char *word;			/* NULL ends the list */
+	SiEventKind kind;
+} SiEventWord;
+
+typedef struct SiEnvelopeShape
+{
+	const char *mark;			/* member that tells the operation; NULL: the
+								 * message is the row */
+	const char *row;			/* member that is the new row; NULL: the
+								 * payload */
+	const char *old_row;		/* member that is the old row, or its values
+								 * that were changed */
+	const char *source;			/* member that "$source" is; NULL: the event */
+	const char *missing;		/* what is behind a name in that of the member
+								 * that says that its NULL is no value, or
+								 * NULL */
+	bool		deletes_old;	/* a delete's row is the old one */
+	bool		always_wrapped;
+	const SiEventWord *words;	/* NULL where there is no mark */
+} SiEnvelopeShape;
+
+/* By SiEnvelopeKind. */
+extern const SiEnvelopeShape si_envelope_shapes[];
+
+/* What an event tells whose mark is this value. */
+extern SiEventKind si_envelope_event(const SiEnvelopeShape *shape, const SiValue *mark);
+
+#endif							/* SI_ENVELOPE_SHAPE_H */
