@@ -26,7 +26,7 @@ fetch_prometheus()
 
 	cd "$1"
 	for package in prometheus prometheus-postgres-exporter; do
-		apt-get download "$package" || { as_root apt-get update -qq && apt-get download "$package"; }
+		apt-get download "$package" || { update_indexes && apt-get download "$package"; }
 	done
 	for package in ./*.deb; do
 		dpkg-deb -x "$package" . && rm "$package"

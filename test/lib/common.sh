@@ -146,11 +146,26 @@ quietly()
 	return "$status"
 }
 
+# Reads the package indexes, when no other apt does any more: it has no option to
+# wait for their lock, as it has for dpkg's.
+read_indexes()
+{
+	local limit=$((SECONDS + 300)) output
+
+	until output=$(as_root env LC_ALL=C apt-get -o Acquire::Retries=3 update -qq </dev/null 2>&1); do
+		if [[ $output != *"Could not get lock"* ]] || [ $SECONDS -ge $limit ]; then
+			printf '%s\n' "$output" >&2
+			return 1
+		fi
+		sleep 1
+	done
+}
+
 # Lets apt read its indexes, once in a script.
 update_indexes()
 {
 	[ -z "${indexes_updated:-}" ] || return 0
-	quietly as_root apt-get -o Acquire::Retries=3 update -qq || die "apt could not read its package indexes"
+	read_indexes || die "apt could not read its package indexes"
 	indexes_updated=1
 }
 
