@@ -193,7 +193,8 @@ forget_missing(const SiEnvelope *envelope, SiRecord *record)
 		return;
 	for (i = 0; i < n; i++)
 	{
-		if (record->fields[i].kind == SI_VALUE_NULL && is_true(&missing[i]))
+		if (record->fields[i].kind == SI_VALUE_NULL && envelope->plan->fields[i].nsteps == 1 &&
+			is_true(&missing[i]))
 			memset(&record->fields[i], 0, sizeof(SiValue));
 	}
 }

@@ -98,7 +98,7 @@ set_part_path(const SiEnvelopeShape *shape, SiWantedField *field, SiPathStep **r
 
 /* ---- making a view ---- */
 
-/* Does a field take a member of a row, or of one of those, that another may call missing? */
+/* Does a field take a member of a row, or what is in one, that another may call missing? */
 static bool
 may_be_missing(const SiDecodePlan *plan, int i)
 {
