@@ -33,7 +33,7 @@ OBJS_catalog = count_changes dead_letter event fixed_sql position \
 	subscriptions transaction unlogged
 OBJS_apply = apply change_datum column_default convert convert_ahead \
 	convert_batch datum datum_failure decoded_value direct direct_target \
-	extended_json fast_input fast_numeric format isolate jsonb_push key left_out \
+	event_check extended_json fast_input fast_numeric format isolate jsonb_push key left_out \
 	mapping mapping_source moved_key other_index outcome plan protect reduce \
 	remote retry \
 	row_notes rows schemas show statement statement_text tombstone typed_datum \

@@ -13,7 +13,7 @@ CREATE SERVER si_kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_ser
 SET client_min_messages = warning;
 CREATE SCHEMA si_change_events;
 SET search_path = si_change_events;
-\! test/mock_broker -c create change_events 32
+\! test/mock_broker -c create change_events 48
 CREATE TABLE cases (n serial PRIMARY KEY, what text, messages text[], options jsonb DEFAULT '{}', mapping jsonb, mode text DEFAULT 'upsert',
     columns text DEFAULT 'id int PRIMARY KEY, name text DEFAULT ''none'', bio text DEFAULT ''empty''');
 CREATE FUNCTION mw(type text, data jsonb, old jsonb DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
@@ -24,6 +24,12 @@ CREATE FUNCTION gg(op text, before jsonb, after jsonb) RETURNS text LANGUAGE sql
     SELECT (jsonb_build_object('table', 'S.T', 'op_type', op, 'op_ts', '2024-02-08 12:30:11.000000', 'pos', '00000000000000002928', 'primary_keys', jsonb '["id"]')
         || CASE WHEN before IS NULL THEN '{}' ELSE jsonb_build_object('before', before) END || CASE WHEN after IS NULL THEN '{}' ELSE jsonb_build_object('after', after) END)::text;
 $$;
+CREATE FUNCTION wrapped(op text, before jsonb, after jsonb) RETURNS text LANGUAGE sql AS $$
+    SELECT jsonb_build_object('schema', jsonb_build_object('type', 'struct', 'fields', jsonb_build_array(row || '{"field": "before"}', row || '{"field": "after"}')), 'payload', gg(op, before, after)::jsonb)::text
+        FROM (SELECT jsonb '{"type": "struct", "fields": [{"field": "id", "type": "int32"}, {"field": "price", "type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "version": 1, "parameters": {"scale": "2"}}]}') AS v (row);
+$$;
+-- an error that is thrown, and not returned, in every version of PostgreSQL
+CREATE DOMAIN throwing AS int CHECK (value / (CASE WHEN value = 77 THEN 0 ELSE 1 END) >= 0);
 \set maxwell '''{"envelope": "maxwell"}'''
 \set goldengate '''{"envelope": "goldengate"}'''
 INSERT INTO cases (what, messages, options) VALUES
@@ -57,7 +63,7 @@ INSERT INTO cases (what, messages, options) VALUES
     '{"schema": {"type": "struct", "fields": []}, "payload": {"op_type": "U", "before": {"id": 1}, "after": {"id": 2, "name": "Anne", "bio": "x"}}}', gg('U', '{"id": 2}', '{"id": 2, "bio": "y"}')], :goldengate);
 INSERT INTO cases (what, messages, options, mapping, columns) VALUES
 ('maxwell: parts of the event', ARRAY[mw('insert', '{"id": 1, "name": "Anne", "x": 1}'), mw('update', '{"id": 2, "name": "Anna"}', '{"id": 1, "name": "Anne"}')], :maxwell,
-    '{"op": "$op", "xid": "$source.xid", "db": "$source.database", "was": "$before.name", "rest": "$rest", "event": "$source"}', 'id int PRIMARY KEY, op text, xid bigint, db text, was text, rest jsonb, event jsonb'),
+    '{"op": "$op", "xid": "$source.xid", "db": "$source.database", "was": "$before.name", "event": "$source"}', 'id int PRIMARY KEY, op text, xid bigint, db text, was text, event jsonb'),
 ('goldengate: parts of the event', ARRAY[gg('I', NULL, '{"id": 1, "name": "Anne"}'), gg('U', '{"id": 1, "name": "Anne"}', '{"id": 1, "name": "Anna"}'), gg('U', '{"id": 1, "name": null, "name_isMissing": true}', '{"id": 1, "name": "Anna"}')], :goldengate,
     '{"op": "$op", "pos": "$source.pos", "was": "$before.name"}', 'id int PRIMARY KEY, name text, op text, pos text, was text DEFAULT ''unknown'''),
 ('goldengate: names in capitals', ARRAY[gg('I', NULL, '{"ID": 1, "UNIT_PRICE": 1.50, "NOTE": "x"}'), gg('U', NULL, '{"ID": 1, "UNIT_PRICE": null, "UNIT_PRICE_isMissing": true, "NOTE": null}'),
@@ -73,8 +79,20 @@ INSERT INTO cases (what, messages, options, mapping, columns) VALUES
 ('a filter', ARRAY[mw('insert', '{"id": 1, "v": 5}'), mw('update', '{"id": 2, "v": 6}', '{"id": 1}'), mw('update', '{"id": 3, "v": -1}', '{"id": 2}')], '{"envelope": "maxwell", "filter": "v > 0"}', NULL, 'id int PRIMARY KEY, v int'),
 ('a column that the source lacks', ARRAY[mw('insert', '{"id": 1, "v": 5}'), mw('update', '{"id": 2, "v": 6}', '{"id": 1}')], :maxwell, '{"own": null}', 'id int PRIMARY KEY, v int, own int DEFAULT 7'),
 ('a key in a string', ARRAY[mw('insert', '{"doc": "{\"id\": 1}", "v": 1}'), mw('update', '{"doc": "{\"id\": 2}", "v": 1}', '{"doc": "{\"id\": 1}"}')], :maxwell, '{"id": "doc::json.id"}', 'id int PRIMARY KEY, v int'),
+('an old row that is wrong where it is not needed', ARRAY[mw('insert', '{"id": 1, "doc": "{\"city\": \"A\"}"}'), mw('update', '{"id": 1, "doc": "{\"city\": \"B\"}"}', '{"doc": "no JSON"}'), mw('update', '{"id": 2, "name": "A", "doc": "{\"city\": \"C\"}"}', '{"id": 1, "doc": "{"}'),
+    mw('update', '{"id": 3, "name": "A"}', '{"id": 2, "doc": "{"}'), '{"type": "update", "data": {"id": 2, "name": "B", "doc": "{\"city\": \"D\"}"}, "old": {"name": "a\u0000"}}', '{"type": "update", "data": {"id": 4, "name": "B", "doc": "{\"city\": \"D\"}"}, "old": {"id": 2, "name": "a\u0000"}}',
+    '{"type": "update", "data": {"id": 5, "name": "B", "doc": "{\"city\": \"D\"}"}, "old": {"id": "4\u0000"}}', mw('update', '{"id": 5, "name": "B", "doc": "{"}', '{"doc": "{}"}')], :maxwell, '{"city": "doc::json.city"}', 'id int PRIMARY KEY, name text DEFAULT ''none'', city text'),
+('a key in a string that is wrong', ARRAY[mw('insert', '{"doc": "{\"id\": 1}", "v": 1}'), mw('update', '{"doc": "{\"id\": 2}", "v": 1}', '{"doc": "{"}')], :maxwell, '{"id": "doc::json.id"}', 'id int PRIMARY KEY, v int'),
+('an old row whose schema says otherwise', ARRAY[wrapped('I', NULL, '{"id": 1, "price": "AMg="}'), wrapped('U', '{"id": 1, "price": "?"}', '{"id": 1, "price": "ASw="}'), wrapped('U', '{"id": 1, "price": 5}', '{"id": 2, "price": "ASw="}'),
+    wrapped('U', '{"id": 2, "price": "?"}', '{"id": 3}'), wrapped('U', '{"id": 2, "price": "AMg="}', '{"id": 4}'), wrapped('U', '{"id": 4, "price": "AMg="}', '{"id": 4, "price": "?"}')], :goldengate, NULL, 'id int PRIMARY KEY, price numeric'),
+('goldengate: paths and fields that are unknown', ARRAY[gg('I', NULL, '{"id": 1, "id_isMissing": false, "doc": {"city": "A"}, "doc_isMissing": false}'), gg('U', NULL, '{"id": 1, "doc": null, "doc_isMissing": true}'),
+    gg('U', NULL, '{"id": 1, "doc": {"city": "B"}, "x_isMissing": true}')], '{"envelope": "goldengate", "unknown_fields": "error"}', '{"city": "doc.city"}', 'id int PRIMARY KEY, city text'),
+('the column of an error that is thrown', ARRAY[mw('insert', '{"id": 3, "j": 77}'), mw('update', '{"id": 2, "j": 1}', '{"id": 77}'), mw('insert', '{"id": 4, "j": 77}'), mw('delete', '{"id": 77}'), mw('update', '{"id": 5, "j": 77, "v": 1}', '{"id": 4}')], :maxwell, NULL,
+    'id throwing PRIMARY KEY, j throwing, v int'),
 ('debezium: no new row', ARRAY['{"op": "c", "after": null}', '{"op": "u", "before": {"id": 1}}', '{"op": "r", "after": "x"}', '{"op": "c", "after": {}}', '{"op": "c", "after": {"name": "Anne"}}', '{"op": "d"}',
     '{"schema": null, "payload": {"op": "c", "after": null}}'], '{"envelope": "debezium"}', '{"op": "$op", "id": "$offset"}', 'id bigint PRIMARY KEY, name text, op text');
+INSERT INTO cases (what, messages, options, mapping, mode, columns) VALUES
+('goldengate: inserted, the rest', ARRAY[gg('I', NULL, '{"id": 1, "x": 1, "y": null, "y_isMissing": true}'), gg('U', '{"id": 1}', '{"id": 2, "x": 2}')], :goldengate, '{"rest": "$rest"}', 'insert', 'id int, rest jsonb');
 INSERT INTO cases (what, messages, options, mode, columns) VALUES
 ('inserted, a changed key is a row', ARRAY[mw('insert', '{"id": 1, "v": 5}'), mw('update', '{"id": 2, "v": 5}', '{"id": 1}'), mw('delete', '{"id": 2, "v": 5}')], :maxwell, 'insert', 'id int, v int'),
 ('tombstones are errors, changed keys are none', ARRAY[mw('insert', '{"id": 1, "v": 5}'), mw('update', '{"id": 2, "v": 5}', '{"id": 1}')], '{"envelope": "maxwell", "tombstones": "error"}', 'upsert', 'id int PRIMARY KEY, v int');
@@ -163,6 +181,19 @@ SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 't', format => 'a
 SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 't', options => '{"envelope": "goldengate", "missing_fields": "null"}');
 SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 't', options => '{"envelope": "maxwell", "records": "$"}');
 SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 't', mapping => '{"op": "$op"}', options => '{"envelope": "connect"}');
+CREATE TABLE t_rest (id int PRIMARY KEY, tenant text, name text, name_ismissing bool, rest jsonb, UNIQUE (id, tenant));
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 't_rest', insert_mode => 'upsert', mapping => '{"rest": "$rest"}', options => '{"envelope": "maxwell"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 't_rest', insert_mode => 'upsert', mapping => '{"rest": "$rest"}', options => '{"envelope": "goldengate"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 't_rest', insert_mode => 'upsert', mapping => '{"id": "$key.id"}', options => '{"envelope": "maxwell"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 't_rest', insert_mode => 'upsert', mapping => '{"tenant": "$key"}', key_columns => '{id, tenant}', options => '{"envelope": "goldengate"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 't_rest', insert_mode => 'upsert', options => '{"envelope": "maxwell", "deleted_field": "gone"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 't_rest', insert_mode => 'insert', options => '{"envelope": "goldengate", "deleted_field": "gone"}');
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 't_rest', insert_mode => 'upsert', options => '{"envelope": "goldengate", "match_names": "ignore_case"}');
+-- and what is not
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 't_rest', insert_mode => 'insert', enabled => false, mapping => '{"id": "$key.id", "rest": "$rest"}', options => '{"envelope": "maxwell"}') \g /dev/null
+SELECT stream_ingest.alter_subscription('x', insert_mode => 'upsert');
+SELECT stream_ingest.alter_subscription('x', insert_mode => 'upsert', mapping => '{"tenant": "$key.tenant", "name_ismissing": null}', options => '{"envelope": "goldengate", "match_names": "ignore_case"}') \g /dev/null
+SELECT stream_ingest.drop_subscription('x') \g /dev/null
 
 SET client_min_messages = error;
 DROP EXTENSION stream_ingest CASCADE;

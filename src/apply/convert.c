@@ -250,12 +250,9 @@ si_convert_row(SiConverter *converter, const SiMessage *message,
 			   const SiRecord *record, Datum *values, bool *nulls,
 			   SiFailure *failure)
 {
-	if (converter->current)
-		si_datum_recover(&converter->columns[converter->current - converter->mapping->columns].datum);
-
+	si_convert_recover(converter);
 	converter->message = message;
 	converter->record = record;
-	converter->current = NULL;
 	converter->maker.failure = failure;
 
 	if (record->op == SI_OP_WRITE && !check_record(converter))
@@ -285,6 +282,14 @@ si_convert_row(SiConverter *converter, const SiMessage *message,
 	}
 
 	return true;
+}
+
+void
+si_convert_recover(SiConverter *converter)
+{
+	if (converter->current != NULL)
+		si_datum_recover(&converter->columns[converter->current - converter->mapping->columns].datum);
+	converter->current = NULL;
 }
 
 const SiColumn *

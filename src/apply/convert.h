@@ -49,4 +49,7 @@ extern bool si_convert_row(SiConverter *converter, const SiMessage *message,
  */
 extern const SiColumn *si_convert_column(const SiConverter *converter);
 
+/* After such an ERROR: release what it left, and be at no column. */
+extern void si_convert_recover(SiConverter *converter);
+
 #endif							/* SI_CONVERT_H */

@@ -384,6 +384,35 @@ convert_messages(SiPlan *plan, void *arg)
 	}
 }
 
+/* Be at no column, after an error that may have been another batch's. */
+static void
+recover_converters(SiPlan *plan)
+{
+	si_convert_recover(plan->converter);
+	if (plan->tombstone != NULL)
+		si_tombstone_recover(plan->tombstone);
+	if (plan->moved_key != NULL)
+		si_moved_key_recover(plan->moved_key);
+}
+
+/* Say which column an error that was thrown is of: one converter was at it. */
+static void
+name_column(SiPlan *plan, SiFailure *thrown)
+{
+	const SiColumn *column = si_convert_column(plan->converter);
+
+	if (column == NULL && plan->tombstone != NULL)
+		column = si_tombstone_column(plan->tombstone);
+	if (column == NULL && plan->moved_key != NULL)
+		column = si_moved_key_column(plan->moved_key);
+	if (column == NULL || thrown->column != NULL)
+		return;
+	thrown->column = pstrdup(column->name);
+	thrown->type = si_failure_type_name(column->type);
+	if (thrown->hint == NULL && plan->mapping->change_events)
+		thrown->hint = si_change_datum_hint(column, thrown->sqlerrcode);
+}
+
 /*
  * What an input function throws ends the subtransaction; batch->converted tells
  * the message, and the next subtransaction continues behind it.
@@ -393,21 +422,11 @@ convert_all(SiPlan *plan, SiBatch *batch)
 {
 	SiFailure  *thrown;
 
+	recover_converters(plan);
 	while ((thrown = si_protect_run(plan, convert_messages, batch)) != NULL)
 	{
-		const SiColumn *column = si_convert_column(plan->converter);
-
-		if (column == NULL && plan->tombstone != NULL)
-			column = si_tombstone_column(plan->tombstone);
-		if (column == NULL && plan->moved_key != NULL)
-			column = si_moved_key_column(plan->moved_key);
-		if (column != NULL && thrown->column == NULL)
-		{
-			thrown->column = pstrdup(column->name);
-			thrown->type = si_failure_type_name(column->type);
-			if (thrown->hint == NULL && plan->mapping->change_events)
-				thrown->hint = si_change_datum_hint(column, thrown->sqlerrcode);
-		}
+		name_column(plan, thrown);
+		recover_converters(plan);
 		thrown->record = batch->record;
 		batch->record = 0;
 		if (note_converted(plan, batch, thrown))

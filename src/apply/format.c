@@ -16,10 +16,12 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
+#include "apply/event_check.h"
 #include "apply/format.h"
 #include "apply/mapping_source.h"
 #include "common/failure.h"
 #include "common/uuid_text.h"
+#include "format/envelope_shape.h"
 #include "format/match_names.h"
 
 /* ---- options of another format ---- */
@@ -480,10 +482,19 @@ name_uuid(const char *name)
 }
 
 static void
-set_envelope(const SiOptions *options, SiFormatOptions *result)
+set_envelope(const SiMapping *mapping, const char *relname, const SiOptions *options,
+			 SiFormatOptions *result)
 {
 	const char *unavailable = options->unavailable_value;
 
+	if (options->deleted_field != NULL && si_envelope_changes_keys(options->envelope))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("option \"deleted_field\" does not go with envelope \"%s\"",
+						si_envelope_shapes[options->envelope].name),
+				 errdetail("An event says by itself what is deleted.")));
+	if (mapping != NULL)
+		si_event_check_names(mapping, relname, options->envelope);
 	if (options->deleted_field != NULL)
 		set_deleted(options->deleted_field, result);
 	result->envelope = options->envelope;
@@ -531,7 +542,7 @@ si_format_options(const char *format, const SiMapping *mapping, const char *reln
 	set_keys(routine, options, result);
 	set_records(options, result);
 	check_contents(routine, result);
-	set_envelope(options, result);
+	set_envelope(mapping, relname, options, result);
 	if (routine->fields == SI_FIELDS_NAMED)
 		return;
 	if ((routine->options & SI_FORMAT_DELIMITER) != 0)

@@ -41,6 +41,21 @@ init_values(KeyValues *key, int n)
 	key->nulls = palloc0(sizeof(bool) * n);
 }
 
+bool *
+si_moved_key_fields(const SiMapping *mapping, const SiKey *key)
+{
+	bool	   *of_key = palloc0(sizeof(bool) * Max(mapping->decode.nfields, 1));
+
+	for (int i = 0; i < key->ncolumns; i++)
+	{
+		const SiColumn *column = &mapping->columns[key->columns[i].column];
+
+		if (column->source == SI_SOURCE_FIELD)
+			of_key[column->field] = true;
+	}
+	return of_key;
+}
+
 SiMovedKey *
 si_moved_key_create(const SiMapping *mapping, const SiKey *key, const char *topic)
 {
@@ -221,4 +236,10 @@ const SiColumn *
 si_moved_key_column(const SiMovedKey *moved_key)
 {
 	return si_convert_column(moved_key->converter);
+}
+
+void
+si_moved_key_recover(SiMovedKey *moved_key)
+{
+	si_convert_recover(moved_key->converter);
 }

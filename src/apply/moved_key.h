@@ -20,6 +20,12 @@
 typedef struct SiMovedKey SiMovedKey;
 
 /*
+ * By field of the mapping: does a column of the key take it?  In the current
+ * memory context.
+ */
+extern bool *si_moved_key_fields(const SiMapping *mapping, const SiKey *key);
+
+/*
  * In the current memory context, with which it goes away.  The mapping and the
  * key, which must outlive it, are the batch's.
  */
@@ -37,7 +43,8 @@ extern SiMovedKey *si_moved_key_create(const SiMapping *mapping, const SiKey *ke
 extern bool si_moved_key_find(SiMovedKey *moved_key, const SiMessage *message, SiRecord *record,
 							  bool *moved, Datum *values, bool *nulls, SiFailure *failure);
 
-/* As si_convert_column. */
+/* As si_convert_column and si_convert_recover. */
 extern const SiColumn *si_moved_key_column(const SiMovedKey *moved_key);
+extern void si_moved_key_recover(SiMovedKey *moved_key);
 
 #endif							/* SI_MOVED_KEY_H */

@@ -264,6 +264,8 @@ make_plan(SiPlan *plan, Relation target)
 					  target ? RelationGetRelationName(target) : SI_BATCH_NAME,
 					  writer->options, plan->store, &plan->format);
 	plan->format.old_rows = writer->moved_key != NULL;
+	if (writer->moved_key != NULL)
+		plan->format.old_needed = si_moved_key_fields(plan->mapping, writer->moved_key);
 	plan->wants_headers = plan->mapping->wants_headers || si_wire_needs_headers(plan->format.wire_format);
 	plan->decoder = make_decoder(s, &plan->mapping->decode, &plan->format);
 

@@ -339,6 +339,12 @@ si_tombstone_column(const SiTombstone *tombstone)
 	return si_convert_column(tombstone->converter);
 }
 
+void
+si_tombstone_recover(SiTombstone *tombstone)
+{
+	si_convert_recover(tombstone->converter);
+}
+
 static void
 release_decoders(void *arg)
 {

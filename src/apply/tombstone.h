@@ -45,7 +45,8 @@ extern bool si_tombstone_convert_event(SiTombstone *tombstone, const SiMessage *
 									   const SiRecord *record, SiArena *arena, Datum *values,
 									   bool *nulls, SiFailure *failure);
 
-/* As si_convert_column. */
+/* As si_convert_column and si_convert_recover. */
 extern const SiColumn *si_tombstone_column(const SiTombstone *tombstone);
+extern void si_tombstone_recover(SiTombstone *tombstone);
 
 #endif							/* SI_TOMBSTONE_H */

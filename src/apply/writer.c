@@ -21,6 +21,7 @@
 #include "apply/decoded_value.h"
 #include "apply/direct.h"
 #include "apply/direct_target.h"
+#include "apply/event_check.h"
 #include "apply/format.h"
 #include "apply/reduce.h"
 #include "apply/remote.h"
@@ -180,7 +181,10 @@ plan_target(SiWriter *writer, Relation target, bool direct)
 	if (spec->mode->updates || deletes || moves || s->key_columns != (Datum) 0)
 		spec->key = si_key_find(target, writer->mapping, s->key_columns);
 	if (moves)
+	{
+		si_event_check_moves(writer->mapping, spec->key, writer->options->envelope);
 		writer->moved_key = spec->key;
+	}
 	spec->version_column = find_version_column(writer, target);
 	if (spec->filter != NULL)
 		si_user_sql_check_filter(spec->filter);

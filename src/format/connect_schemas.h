@@ -17,7 +17,7 @@
 #include "format/decoder.h"
 
 /* Ways to read a message, which have the same fields at different places. */
-#define SI_CONNECT_VIEWS	2
+#define SI_CONNECT_VIEWS	3
 
 typedef struct SiConnectSchemas SiConnectSchemas;
 

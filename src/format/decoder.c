@@ -82,6 +82,7 @@ struct SiDecoder
 	const SiDecoderRoutine *key_routine;	/* NULL if no field is the key's */
 	void	   *key_state;		/* may be the same as state */
 	SiEnvelope *envelope;		/* NULL where a message is a row */
+	const bool *old_needed;		/* fields of old rows */
 	bool		wrapped_keys;	/* it also decodes the keys */
 };
 
@@ -264,6 +265,7 @@ si_decoder_create(const char *format, const SiDecodePlan *plan,
 	}
 	decoder->wire_format = options != NULL ? options->wire_format : SI_WIRE_DEFAULT;
 	decoder->records = options != NULL ? options->records : NULL;
+	decoder->old_needed = options != NULL ? options->old_needed : NULL;
 	if (decoder->records != NULL)
 	{
 		decoder->frame_of_records = decoder->wire_format;
@@ -352,10 +354,11 @@ decode_inner(SiDecoder *decoder, SiArena *arena, SiRecord *record, SiDecodeError
 {
 	SiRecord	old = *record;
 
-	if (!si_json_inner_decode(decoder->inner, arena, record, error))
+	if (!si_json_inner_decode(decoder->inner, arena, record, NULL, error))
 		return false;
 	old.fields = record->old_fields;
-	if (old.fields != NULL && !si_json_inner_decode(decoder->inner, arena, &old, error))
+	if (old.fields != NULL &&
+		!si_json_inner_decode(decoder->inner, arena, &old, decoder->old_needed, error))
 		return false;
 	record->old_fields = old.fields;
 	return true;

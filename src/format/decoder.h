@@ -16,6 +16,8 @@
 #ifndef SI_DECODER_H
 #define SI_DECODER_H
 
+#include <string.h>
+
 #include "common/message.h"
 #include "common/record.h"
 #include "format/json_scan.h"
@@ -190,7 +192,17 @@ typedef struct SiFormatOptions
 	const SiPathStep *deleted;
 	bool		old_rows;		/* are those of updates wanted, where an
 								 * update may change its row's key? */
+	const bool *old_needed;		/* by field: is it of that key?  Others of an
+								 * old row are absent where they are wrong;
+								 * NULL: all are */
 } SiFormatOptions;
+
+/* Does an error tell nothing of the message? */
+static inline bool
+si_decode_error_is_memory(const SiDecodeError *error)
+{
+	return strcmp(error->sqlstate, "53200") == 0;
+}
 
 /*
  * Fill in *error, with an empty detail, and return false.  The format's
@@ -417,10 +429,11 @@ extern const SiDecodePlan *si_json_inner_outer_plan(const SiJsonInner *inner);
 
 /*
  * Replace the strings that the format's decoder has put into the record by what
- * the plan wants of them.  False with *error filled if one is not JSON.
+ * the plan wants of them.  False with *error filled if one is not JSON; where
+ * `needed`, by field, is not NULL, only if it has a field that is.
  */
 extern bool si_json_inner_decode(SiJsonInner *inner, SiArena *arena, SiRecord *record,
-								 SiDecodeError *error);
+								 const bool *needed, SiDecodeError *error);
 extern void si_json_inner_destroy(SiJsonInner *inner);
 
 #endif							/* SI_DECODER_H */

@@ -21,6 +21,15 @@
 #include "format/envelope_view.h"
 #include "format/unavailable.h"
 
+/* Rows of a value that are read. */
+typedef enum Row
+{
+	NEW_ROW,
+	OLD_ROW,
+	OLD_NEEDED,					/* of the old one, what must not be wrong */
+	NROWS
+} Row;
+
 struct SiEnvelope
 {
 	const SiDecoderRoutine *routine;
@@ -29,8 +38,7 @@ struct SiEnvelope
 	const SiEnvelopeShape *shape;
 	bool		wrapped;		/* was the last message? */
 	bool		key_wrapped;
-	SiEnvelopeView values[2][2];	/* by wrapped, and whether the row is the
-									 * old one */
+	SiEnvelopeView values[2][NROWS];	/* by wrapped, and whose row it is */
 	SiEnvelopeView rows[2];		/* by wrapped: the new row as a whole */
 	SiEnvelopeView keys[2];		/* by wrapped */
 	SiEnvelopeView plain_key;	/* of keys that are no object */
@@ -77,13 +85,14 @@ void
 si_envelope_destroy(SiEnvelope *envelope)
 {
 	int			i;
+	int			row;
 
 	if (envelope == NULL)
 		return;
 	for (i = 0; i < 2; i++)
 	{
-		free_view(envelope->routine, &envelope->values[i][0]);
-		free_view(envelope->routine, &envelope->values[i][1]);
+		for (row = 0; row < NROWS; row++)
+			free_view(envelope->routine, &envelope->values[i][row]);
 		free_view(envelope->routine, &envelope->rows[i]);
 		free_view(&si_decoder_json, &envelope->keys[i]);
 	}
@@ -123,13 +132,21 @@ read_view(SiEnvelope *envelope, SiEnvelopeView *view, const SiMessage *message, 
 }
 
 static bool
-read_value(SiEnvelope *envelope, bool wrapped, bool old, const SiMessage *message, SiArena *arena,
+make_view(SiEnvelope *envelope, SiEnvelopeView *view, bool wrapped, Row row)
+{
+	if (row == OLD_NEEDED)
+		return si_envelope_view_needed(view, envelope->plan, &envelope->options, wrapped);
+	return si_envelope_view_values(view, envelope->plan, &envelope->options, wrapped,
+								   row == OLD_ROW);
+}
+
+static bool
+read_value(SiEnvelope *envelope, bool wrapped, Row row, const SiMessage *message, SiArena *arena,
 		   SiRecord *record, SiDecodeError *error)
 {
-	SiEnvelopeView *view = &envelope->values[wrapped][old];
+	SiEnvelopeView *view = &envelope->values[wrapped][row];
 
-	if (view->fields == NULL &&
-		!si_envelope_view_values(view, envelope->plan, &envelope->options, wrapped, old))
+	if (view->fields == NULL && !make_view(envelope, view, wrapped, row))
 		return si_decoder_fail(error, "53200", "out of memory");
 	return read_view(envelope, view, message, arena, record, error);
 }
@@ -176,7 +193,8 @@ forget_missing(const SiEnvelope *envelope, SiRecord *record)
 		return;
 	for (i = 0; i < n; i++)
 	{
-		if (record->fields[i].kind == SI_VALUE_NULL && is_true(&missing[i]))
+		if (record->fields[i].kind == SI_VALUE_NULL && envelope->plan->fields[i].nsteps == 1 &&
+			is_true(&missing[i]))
 			memset(&record->fields[i], 0, sizeof(SiValue));
 	}
 }
@@ -217,12 +235,12 @@ read_new_row(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, SiR
 	const SiValue *own;
 	bool		unwraps = envelope->shape->mark != NULL && envelope->routine == &si_decoder_json;
 
-	if (!read_value(envelope, envelope->wrapped, false, message, arena, record, error))
+	if (!read_value(envelope, envelope->wrapped, NEW_ROW, message, arena, record, error))
 		return false;
 	own = &record->fields[envelope->plan->nfields];
 	if (own[SI_OWN_MARK].kind == SI_VALUE_ABSENT && unwraps)
 	{
-		if (!read_value(envelope, !envelope->wrapped, false, message, arena, record, error))
+		if (!read_value(envelope, !envelope->wrapped, NEW_ROW, message, arena, record, error))
 			return false;
 		own = &record->fields[envelope->plan->nfields];
 		if (own[SI_OWN_MARK].kind != SI_VALUE_ABSENT)
@@ -233,7 +251,7 @@ read_new_row(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, SiR
 
 /* Take the values of a view that was read for what they are. */
 static bool
-take_values(SiEnvelope *envelope, bool old, SiArena *arena, SiRecord *record,
+take_values(SiEnvelope *envelope, Row row, SiArena *arena, SiRecord *record,
 			SiDecodeError *error)
 {
 	int			n = envelope->plan->nfields;
@@ -241,8 +259,8 @@ take_values(SiEnvelope *envelope, bool old, SiArena *arena, SiRecord *record,
 	forget_unavailable(envelope, record);
 	forget_missing(envelope, record);
 	return !envelope->wrapped ||
-		si_connect_schemas_apply(envelope->schemas, &record->fields[n + SI_OWN_SCHEMA], old,
-								 &envelope->values[true][old].plan, n, false, arena,
+		si_connect_schemas_apply(envelope->schemas, &record->fields[n + SI_OWN_SCHEMA], row,
+								 &envelope->values[true][row].plan, n, false, arena,
 								 record->fields, error);
 }
 
@@ -293,18 +311,32 @@ check_row(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, const 
 		si_decoder_fail(error, "22023", "the change event has no new row");
 }
 
-/* Read what the old row of an update has of the row's fields. */
+/* Read fields of the old row of an update. */
+static bool
+read_old_fields(SiEnvelope *envelope, Row row, const SiMessage *message, SiArena *arena,
+				SiRecord *record, SiDecodeError *error)
+{
+	SiRecord	old = *record;
+
+	if (!read_value(envelope, envelope->wrapped, row, message, arena, &old, error) ||
+		!take_values(envelope, row, arena, &old, error))
+		return false;
+	record->old_fields = old.fields;
+	return true;
+}
+
+/*
+ * Read what the old row of an update has of the row's fields; those that are
+ * needed alone if another is wrong, which does not make the new row wrong.
+ */
 static bool
 read_old_row(SiEnvelope *envelope, const SiMessage *message, SiArena *arena, SiRecord *record,
 			 SiDecodeError *error)
 {
-	SiRecord	old = *record;
-
-	if (!read_value(envelope, envelope->wrapped, true, message, arena, &old, error) ||
-		!take_values(envelope, true, arena, &old, error))
-		return false;
-	record->old_fields = old.fields;
-	return true;
+	if (read_old_fields(envelope, OLD_ROW, message, arena, record, error))
+		return true;
+	return envelope->options.old_needed != NULL && !si_decode_error_is_memory(error) &&
+		read_old_fields(envelope, OLD_NEEDED, message, arena, record, error);
 }
 
 bool
@@ -314,7 +346,7 @@ si_envelope_decode(SiEnvelope *envelope, const SiMessage *message, SiArena *aren
 	const SiEnvelopeShape *shape = envelope->shape;
 	const SiValue *own;
 	SiEventKind kind = SI_EVENT_UNKNOWN;
-	bool		old = false;
+	Row			row = NEW_ROW;
 
 	if (!read_new_row(envelope, message, arena, record, error))
 		return false;
@@ -329,14 +361,14 @@ si_envelope_decode(SiEnvelope *envelope, const SiMessage *message, SiArena *aren
 		record->op = SI_OP_DELETE;
 	else if (record->op == SI_OP_DELETE && shape->deletes_old)
 	{
-		old = true;
-		if (!read_value(envelope, envelope->wrapped, true, message, arena, record, error))
+		row = OLD_ROW;
+		if (!read_value(envelope, envelope->wrapped, OLD_ROW, message, arena, record, error))
 			return false;
 	}
 	if (record->op == SI_OP_WRITE && kind != SI_EVENT_UNKNOWN &&
 		!check_row(envelope, message, arena, record, error))
 		return false;
-	if (!take_values(envelope, old, arena, record, error))
+	if (!take_values(envelope, row, arena, record, error))
 		return false;
 	return record->op != SI_OP_WRITE || kind != SI_EVENT_UPDATE || !envelope->options.old_rows ||
 		read_old_row(envelope, message, arena, record, error);

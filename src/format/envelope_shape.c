@@ -46,8 +46,9 @@ static const SiEventWord goldengate_words[] = {
 };
 
 const SiEnvelopeShape si_envelope_shapes[] = {
-	[SI_ENVELOPE_NONE] = {NULL},
+	[SI_ENVELOPE_NONE] = {"none"},
 	[SI_ENVELOPE_DEBEZIUM] = {
+		.name = "debezium",
 		.mark = "op",
 		.row = "after",
 		.old_row = "before",
@@ -56,15 +57,18 @@ const SiEnvelopeShape si_envelope_shapes[] = {
 		.words = debezium_words
 	},
 	[SI_ENVELOPE_CONNECT] = {
+		.name = "connect",
 		.always_wrapped = true
 	},
 	[SI_ENVELOPE_MAXWELL] = {
+		.name = "maxwell",
 		.mark = "type",
 		.row = "data",
 		.old_row = "old",
 		.words = maxwell_words
 	},
 	[SI_ENVELOPE_GOLDENGATE] = {
+		.name = "goldengate",
 		.mark = "op_type",
 		.row = "after",
 		.old_row = "before",

@@ -3,7 +3,8 @@
  * envelope_shape.h
  *	  What the envelopes of messages are like: a table.
  *
- * Pure C, no server.  Called by envelope and its views.
+ * Pure C, no server.  Called by envelope and its views, and by event_check and
+ * format for names.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -34,6 +35,7 @@ typedef struct SiEventWord
 
 typedef struct SiEnvelopeShape
 {
+	const char *name;			/* in the option "envelope" */
 	const char *mark;			/* member that tells the operation; NULL: the
 								 * message is the row */
 	const char *row;			/* member that is the new row; NULL: the

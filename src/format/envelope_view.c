@@ -98,14 +98,14 @@ set_part_path(const SiEnvelopeShape *shape, SiWantedField *field, SiPathStep **r
 
 /* ---- making a view ---- */
 
-/* Does a field take a member of a row that another member may call missing? */
+/* Does a field take a member of a row, or what is in one, that another may call missing? */
 static bool
 may_be_missing(const SiDecodePlan *plan, int i)
 {
 	const SiWantedField *field = &plan->fields[i];
 
 	return i != plan->rest_field && !field->of_key && field->part != SI_PART_MESSAGE &&
-		field->nsteps == 1 && field->steps[0].key != NULL;
+		field->nsteps > 0 && field->steps[0].key != NULL;
 }
 
 /*
@@ -254,6 +254,19 @@ si_envelope_view_values(SiEnvelopeView *view, const SiDecodePlan *plan,
 	want_own(view, &room, plan->nfields, options, wrapped);
 	if (shape->missing != NULL)
 		want_missing(view, &room, plan, shape->missing, old_row, nold);
+	return true;
+}
+
+bool
+si_envelope_view_needed(SiEnvelopeView *view, const SiDecodePlan *plan,
+						const SiFormatOptions *options, bool wrapped)
+{
+	int			i;
+
+	if (!si_envelope_view_values(view, plan, options, wrapped, true))
+		return false;
+	for (i = 0; i < plan->nfields; i++)
+		view->fields[i].of_key |= !options->old_needed[i];
 	return true;
 }
 

@@ -52,6 +52,10 @@ typedef struct SiEnvelopeView
 extern bool si_envelope_view_values(SiEnvelopeView *view, const SiDecodePlan *plan,
 									const SiFormatOptions *options, bool wrapped, bool old);
 
+/* The same for the fields alone of the old row that options->old_needed has. */
+extern bool si_envelope_view_needed(SiEnvelopeView *view, const SiDecodePlan *plan,
+									const SiFormatOptions *options, bool wrapped);
+
 /* The same for what of a value is the new row as a whole. */
 extern bool si_envelope_view_row(SiEnvelopeView *view, const SiDecodePlan *plan,
 								 const SiFormatOptions *options, bool wrapped);

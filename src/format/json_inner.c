@@ -247,14 +247,32 @@ decode_string(InnerString *string, SiArena *arena, SiRecord *record, SiDecodeErr
 	return true;
 }
 
+/* Does an error within a string count? */
+static bool
+is_needed(const InnerString *string, const bool *needed, const SiDecodeError *error)
+{
+	int			i;
+
+	if (needed == NULL || si_decode_error_is_memory(error))
+		return true;
+	for (i = 0; i < string->nfields; i++)
+	{
+		if (needed[string->numbers[i]])
+			return true;
+	}
+	return false;
+}
+
 bool
-si_json_inner_decode(SiJsonInner *inner, SiArena *arena, SiRecord *record, SiDecodeError *error)
+si_json_inner_decode(SiJsonInner *inner, SiArena *arena, SiRecord *record, const bool *needed,
+					 SiDecodeError *error)
 {
 	int			i;
 
 	for (i = 0; i < inner->nstrings; i++)
 	{
-		if (!decode_string(&inner->strings[i], arena, record, error))
+		if (!decode_string(&inner->strings[i], arena, record, error) &&
+			is_needed(&inner->strings[i], needed, error))
 			return false;
 	}
 	return true;

@@ -58,6 +58,9 @@ static const SiWantedField wanted[NFIELDS + 1] = {
 	[KEY_A] = {true, 1, a, true, SI_PART_ROW}
 };
 
+/* Of an old row the others may be wrong. */
+static const bool needed[NFIELDS + 1] = {[ROW_A] = true};
+
 extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
@@ -242,6 +245,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2 + key_len)
 		return 0;
 	options.unavailable = PLACEHOLDER;
+	options.old_needed = needed;
 	if (data[0] & WITH_CONNECT)
 		options.envelope = SI_ENVELOPE_CONNECT;
 	else if (data[0] & WITHOUT_EVENT)
