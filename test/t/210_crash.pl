@@ -106,6 +106,14 @@ is_soon(q{SELECT count(*), count(DISTINCT id), min(id), max(id) FROM begun},
 is_soon(
 	q{SELECT count(*), count(DISTINCT id), count(*) FILTER (WHERE id BETWEEN 30 AND 79) FROM sought},
 	'70|70|50', 'nor behind the one of a seek');
+
+# Its rows come again if no later commit has made them durable, but for those that
+# the broker no longer has: that stops the subscription until it is enabled.
+is_soon(
+	q{SELECT state = 'stopped' OR next_offset = 5 FROM stream_ingest.status JOIN stream_ingest.offsets USING (name)
+	  WHERE name = 'adopted'},
+	't', 'the adopted log is read again, or what is missing is told');
+sql("SELECT stream_ingest.enable('adopted')");
 is_soon(
 	q{SELECT count(*) FILTER (WHERE id < 100) || ' ' || next_offset
 	  FROM adopted, stream_ingest.offsets WHERE name = 'adopted' GROUP BY next_offset},
