@@ -29,6 +29,7 @@
 
 #include "apply/mapping.h"
 #include "apply/mapping_source.h"
+#include "format/envelope_shape.h"
 #include "format/match_names.h"
 #include "options/nearest.h"
 

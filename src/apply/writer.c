@@ -28,6 +28,7 @@
 #include "apply/user_sql.h"
 #include "apply/writer.h"
 #include "common/guc.h"
+#include "format/envelope_shape.h"
 #include "options/nearest.h"
 
 static void

@@ -119,20 +119,6 @@ typedef enum SiEnvelopeKind
 	SI_ENVELOPE_GOLDENGATE
 } SiEnvelopeKind;
 
-/* Is it a change event, which has an operation, and may have an old row? */
-static inline bool
-si_envelope_is_event(SiEnvelopeKind kind)
-{
-	return kind != SI_ENVELOPE_NONE && kind != SI_ENVELOPE_CONNECT;
-}
-
-/* May one of its updates change the key of a row? */
-static inline bool
-si_envelope_changes_keys(SiEnvelopeKind kind)
-{
-	return kind == SI_ENVELOPE_MAXWELL || kind == SI_ENVELOPE_GOLDENGATE;
-}
-
 /* A schema of the messages that name it by this id. */
 typedef struct SiGivenSchema
 {

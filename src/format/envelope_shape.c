@@ -78,6 +78,16 @@ const SiEnvelopeShape si_envelope_shapes[] = {
 	}
 };
 
+bool
+si_envelope_changes_keys(SiEnvelopeKind kind)
+{
+	const SiEventWord *word = si_envelope_shapes[kind].words;
+
+	while (word != NULL && word->word != NULL && word->kind != SI_EVENT_UPDATE)
+		word++;
+	return word != NULL && word->kind == SI_EVENT_UPDATE;
+}
+
 SiEventKind
 si_envelope_event(const SiEnvelopeShape *shape, const SiValue *mark)
 {

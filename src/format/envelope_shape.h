@@ -3,8 +3,8 @@
  * envelope_shape.h
  *	  What the envelopes of messages are like: a table.
  *
- * Pure C, no server.  Called by envelope and its views, and by event_check and
- * format for names.
+ * Pure C, no server.  Called by envelope and its views, and by apply's event_check,
+ * format, mapping and writer for what goes with an envelope.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -53,6 +53,16 @@ typedef struct SiEnvelopeShape
 
 /* By SiEnvelopeKind. */
 extern const SiEnvelopeShape si_envelope_shapes[];
+
+/* Is it a change event, which has an operation? */
+static inline bool
+si_envelope_is_event(SiEnvelopeKind kind)
+{
+	return si_envelope_shapes[kind].mark != NULL;
+}
+
+/* May one of its updates change the key of a row? */
+extern bool si_envelope_changes_keys(SiEnvelopeKind kind);
 
 /* What an event tells whose mark is this value. */
 extern SiEventKind si_envelope_event(const SiEnvelopeShape *shape, const SiValue *mark);

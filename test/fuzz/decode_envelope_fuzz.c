@@ -22,7 +22,7 @@
 
 #include <jansson.h>
 
-#include "format/decoder.h"
+#include "format/envelope_shape.h"
 
 #define WITH_REST		0x01
 #define WITH_UNKNOWN	0x02
