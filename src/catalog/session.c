@@ -171,6 +171,9 @@ si_session_init_worker(void)
 		{"default_transaction_deferrable", "off"},
 		{"row_security", "on"},
 		{"session_replication_role", "origin"},
+
+		/* a refused row is to become a dead letter, not to end the worker */
+		{"exit_on_error", "off"},
 	};
 
 	is_worker = true;

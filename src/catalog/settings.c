@@ -235,6 +235,10 @@ is_of_session(const struct config_generic *setting)
 	if (setting->group == LOGGING_WHERE || setting->group == LOGGING_WHEN ||
 		setting->group == LOGGING_WHAT)
 		return true;
+
+	/* what an error does to the session (exit_on_error) is its own choice */
+	if (setting->group == ERROR_HANDLING_OPTIONS)
+		return true;
 	if (len > 8 && strcmp(name + len - 8, "_timeout") == 0)
 		return true;
 	for (int i = 0; i < lengthof(of_session); i++)

@@ -322,11 +322,15 @@ si_token_create(const SiProperty *properties, int nproperties, SiToken **token,
 {
 	const char *texts[NTEXTS] = {NULL};
 	const char *lack;
+	bool		uses_sasl = false;
 	bool		wanted = false;
 
 	*token = NULL;
 	for (int i = 0; i < nproperties; i++)
 	{
+		/* the protocol's name may be in upper or lower case */
+		if (strcmp(properties[i].name, "security.protocol") == 0)
+			uses_sasl = (pg_strncasecmp(properties[i].value, "sasl", 4) == 0);
 		if (strcmp(properties[i].name, "sasl.mechanism") == 0)
 			wanted = (strcmp(properties[i].value, "OAUTHBEARER") == 0);
 		for (int t = 0; t < NTEXTS; t++)
@@ -335,7 +339,9 @@ si_token_create(const SiProperty *properties, int nproperties, SiToken **token,
 				texts[t] = properties[i].value;
 		}
 	}
-	if (!wanted)
+
+	/* without SASL the broker would never be sent the token */
+	if (!wanted || !uses_sasl)
 		return true;
 	lack = find_lack(texts);
 	if (lack != NULL)

@@ -154,6 +154,19 @@ ok(poll('SELECT count(*) FROM hurry', 3), 'a role with a timeout of everything i
 is(sql('SELECT count(*), string_agg(name, $$ $$) FROM armed'), '0|', 'no timeout is armed in its worker');
 is(sql("SELECT retries FROM stream_ingest.status WHERE name = 'hurry'"), '0', 'nothing failed');
 
+# ---- a role for which every error is to end its session ----
+
+sql('ALTER ROLE app SET exit_on_error = on');
+subscribe('ending', options => '{"on_error": "dead_letter"}');
+trigger('ending', q{IF NEW.id = 3 THEN RAISE EXCEPTION 'quotes %', NEW.payload; END IF});
+send_messages('ending', 5);
+ok(poll('SELECT count(*) FROM ending', 4), 'exit_on_error: the other messages are rows');
+is(sql("SELECT dead_letters FROM stream_ingest.counts WHERE name = 'ending'"), '1', 'the refused one is a dead letter');
+is(sql("SELECT retries FROM stream_ingest.status WHERE name = 'ending'"), '0', 'its worker goes through');
+is(sql("SELECT stream_ingest.retry_dead_letters('ending')"), '0', 'nor does a retry end the session of a superuser');
+unlike(log_text(), qr/FATAL:  quotes/, 'no word of it is in the log');
+sql('ALTER ROLE app RESET exit_on_error');
+
 # ---- statistics ----
 
 subscribe('burst');

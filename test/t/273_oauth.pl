@@ -131,6 +131,12 @@ like(sql("SELECT stream_ingest.infer_table('kafka', 't', 'public.x')"), qr/CREAT
 sql("SELECT stream_ingest.produce('kafka', 't', '{\"id\": 1000, \"payload\": \"produced\"}')");
 rows_come('plain', $messages + 1, 'produce');
 
+# a listener without SASL never sees a token
+my $requested = requests();
+add_server('kafka_no_sasl', 'right', bootstrap_servers => $kafka->bootstrap, security_protocol => 'PLAINTEXT');
+is(sql("SELECT count(*) FROM stream_ingest.peek('kafka_no_sasl', 't')"), $messages + 1, 'without SASL: peek');
+is(scalar(requests()), $requested, 'and no token is requested');
+
 # ---- refreshed while messages flow ----
 
 # the broker ends each session with its token's life, after two seconds
