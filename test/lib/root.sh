@@ -63,6 +63,9 @@ root_sources()
 		'Created-By: Packages' | grep -E " $own$what main\$" | sort -u | sed "s/ $own/ $1/"
 }
 
+# lists of commands that apt runs
+apt_hooks=(DPkg::{Pre,Post}-Invoke DPkg::Pre-Install-Pkgs APT::Update::{Pre-Invoke,Post-Invoke,Post-Invoke-Success})
+
 # make_root SUITE DIR [PACKAGE,...]: a minimal Debian with apt and with this
 # machine's configuration of its package registries.  When it cannot be made in
 # three tries, says why in one line and fails.
@@ -73,15 +76,18 @@ make_root()
 
 	need_packages 'mmdebstrap: command -v mmdebstrap'
 	# of apt's own configuration that which no package has brought: it may name
-	# the registries
+	# the registries.  Its hooks would run here, and not in the root: container
+	# images delete the packages that another apt is about to install.
 	for file in /etc/apt/apt.conf.d/*; do
 		dpkg -S "$file" >/dev/null 2>&1 || options+=(--aptopt="$file")
 	done
+	options+=("${apt_hooks[@]/#/--aptopt=#clear }")
 	for _ in 1 2 3; do
 		rm -rf --one-file-system "$dir"
 		if root_sources "$suite" >"$dir.sources" &&
 			in_namespaces sh -c 'sources=$1; shift; exec "$@" <"$sources"' sh "$dir.sources" \
 				mmdebstrap "${options[@]}" --include="$packages" "$suite" "$dir" - >"$dir.log" 2>&1; then
+			sed -i '/^#clear /d' "$dir/etc/apt/apt.conf.d/99mmdebstrap"
 			configure_registries "$dir"
 			rm -f "$dir.log" "$dir.sources"
 			return
