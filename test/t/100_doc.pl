@@ -336,7 +336,7 @@ foreach my $readme (glob("$top/examples/*/README.md"))
 	}
 	$nshown++ if @blocks;
 }
-cmp_ok($nshown, '>=', 5, 'pages that show SQL and output');
+cmp_ok($nshown, '>=', 6, 'pages that show SQL and output');
 
 # ---- pictures
 
