@@ -101,7 +101,7 @@ try_pgadmin()
 {
 	where_pgadmin="host $PGHOST, port $PGPORT, database postgres, user $PGUSER, no password"
 	[ "${PGADMIN:-yes}" != no ] || return 0
-	say "getting and starting pgAdmin ..."
+	say "getting and starting pgAdmin; PGADMIN=no leaves it out ..."
 	if venv=$(get_pgadmin 2>"$scratch/log.get") && configure_pgadmin demo postgres False && start_pgadmin; then
 		where_pgadmin="$url: server demo, database postgres, schema stream_ingest, views"
 	else
@@ -172,7 +172,7 @@ write_how
 feed &
 feeder=$!
 trap 'ended=1' INT
-until=$((SECONDS + ${seconds:-0}))
+until=$((SECONDS + 10#${seconds:-0}))
 while [ -z "${ended:-}" ]; do
 	show
 	[ -z "$seconds" ] || [ "$SECONDS" -lt "$until" ] || break
