@@ -56,13 +56,13 @@ foreach my $name (sort keys %text)
 	my $text = slurp_file($text{$name});
 	my @broken;
 
-	while ($text =~ /\]\(([^)\s]+)\)/g)
+	foreach my $link ($text =~ /\]\(([^)\s]+)\)/g)
 	{
-		my ($file, $anchor) = $1 =~ /^([^#]*)(?:#(.*))?$/;
+		my ($file, $anchor) = $link =~ /^([^#]*)(?:#(.*))?$/;
 		next if $file =~ /^https?:/;
 		my $path = $file eq '' ? $text{$name} : dirname($text{$name}) . "/$file";
 
-		push @broken, $1 unless -e $path && (!defined $anchor || anchors(slurp_file($path))->{$anchor});
+		push @broken, $link unless -e $path && (!defined $anchor || anchors(slurp_file($path))->{$anchor});
 	}
 	is("@broken", '', "$name: links lead somewhere");
 
