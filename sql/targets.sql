@@ -186,6 +186,22 @@ CALL run('parent2', 't_rows', 'upsert');
 SELECT * FROM parent2 ORDER BY 1;
 SELECT * FROM child2 ORDER BY 1;
 
+-- what a trigger retries or previews does not shift the blame for a row
+CREATE TABLE within (id int CHECK (id <> 3), v int);
+SELECT stream_ingest.create_subscription('within', 'si_kafka', 't_rows', 'within');
+SELECT stream_ingest.wait_until_caught_up('within', '30 s');
+CREATE TABLE around (id int CHECK (id <> 5), v int);
+CREATE FUNCTION retry() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF new.id = 4 THEN PERFORM stream_ingest.retry_dead_letters('within'); END IF;
+    RETURN new;
+END $$;
+CREATE TRIGGER retry BEFORE INSERT ON around FOR EACH ROW EXECUTE FUNCTION retry();
+CALL run('around', 't_rows');
+SELECT * FROM around ORDER BY 1, 2;
+SELECT message_offset, attempts FROM stream_ingest.dead_letters WHERE name = 'within';
+SELECT stream_ingest.drop_subscription('within');
+
 --
 -- a default of another type than its column's: what messages have does not take a
 -- way through that type, nor is there need of one that both have in common
