@@ -18,7 +18,7 @@ OBJS_format = ahead avro_document avro_meaning avro_program avro_read \
 	decoder envelope envelope_shape envelope_view json_inner json_records \
 	json_rest json_scan json_unescape \
 	json_verdict match_names path_tree proto_build proto_builtin \
-	proto_descriptor proto_document proto_known proto_parse proto_program \
+	proto_descriptor proto_document proto_frame proto_known proto_parse proto_program \
 	proto_read proto_scalar proto_schema proto_text proto_token schema_cache \
 	schema_id schema_store text_rest transcode unavailable value_text
 OBJS_kafka = broker_error client committer consumer consumer_events \

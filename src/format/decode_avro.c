@@ -409,12 +409,12 @@ avro_select(void *state, SiFrame *frame, SiDecodeError *error)
 {
 	AvroDecoder *decoder = state;
 	SiAvroProgram *program = si_schema_cache_find(decoder->programs, &frame->id);
-	const char *schema;
+	SiSchemaTexts texts;
 
 	if (program == NULL)
 	{
-		schema = si_schema_find(&decoder->options, &frame->id, error);
-		program = schema != NULL ? si_avro_program_make(schema, &decoder->tree, error) : NULL;
+		if (si_schema_find(&decoder->options, &frame->id, &texts, error))
+			program = si_avro_program_make(&texts, &decoder->tree, error);
 		if (program == NULL)
 			return false;
 		if (!si_schema_cache_add(decoder->programs, &frame->id, program))
@@ -481,10 +481,11 @@ key_decode(void *state, const SiMessage *message, SiArena *arena,
 }
 
 static bool
-check_schema(const char *text, SiDecodeError *error)
+check_schema(const SiFormatOptions *options, const SiSchemaTexts *texts, SiDecodeError *error)
 {
-	SiAvroSchema *schema = si_avro_schema_parse(text, strlen(text), error);
+	SiAvroSchema *schema = si_avro_schema_parse(texts, error);
 
+	(void) options;
 	si_avro_schema_free(schema);
 	return schema != NULL;
 }
@@ -492,20 +493,7 @@ check_schema(const char *text, SiDecodeError *error)
 static bool
 avro_check(const SiFormatOptions *options, SiDecodeError *error)
 {
-	int			i;
-
-	if (options->schema == NULL && options->wire_format == SI_WIRE_NONE)
-		return si_decoder_fail(error, "22023", "format \"avro\" without a wire format needs the option \"schema\"");
-	if (options->schema == NULL && options->nschemas == 0 && options->store == NULL)
-		return si_decoder_fail(error, "22023", "format \"avro\" needs the option \"schema\" or \"schemas\", or a server with a schema registry");
-	if (options->schema != NULL && !check_schema(options->schema, error))
-		return false;
-	for (i = 0; i < options->nschemas; i++)
-	{
-		if (!check_schema(options->schemas[i].text, error))
-			return false;
-	}
-	return true;
+	return si_schema_check(options, "avro", check_schema, error);
 }
 
 const SiDecoderRoutine si_decoder_avro = {

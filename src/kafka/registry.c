@@ -54,7 +54,7 @@ static void
 free_answers(SiRegistryAnswer *answers, int n)
 {
 	for (int i = 0; i < n; i++)
-		free(answers[i].text);
+		free(answers[i].texts);
 }
 
 /*

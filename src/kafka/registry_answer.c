@@ -73,19 +73,27 @@ load_body(const SiHttpAnswer *http)
 static void
 set_found(SiRegistryAnswer *answer, const char *text, size_t len)
 {
+	const char **texts;
+	char	   *copy;
+
 	if (len > SI_REGISTRY_MAX_SCHEMA)
 	{
 		si_registry_set_unusable(answer, "54000", "is too large");
 		return;
 	}
-	answer->text = malloc(len + 1);
-	if (answer->text == NULL)
+	answer->texts = malloc(sizeof(SiSchemaTexts) + sizeof(char *) + len + 1);
+	if (answer->texts == NULL)
 	{
 		si_registry_set_outcome(answer, SI_REGISTRY_AWAY, "out of memory");
 		return;
 	}
-	memcpy(answer->text, text, len);
-	answer->text[len] = '\0';
+	texts = (const char **) (answer->texts + 1);
+	copy = (char *) (texts + 1);
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	texts[0] = copy;
+	answer->texts->n = 1;
+	answer->texts->texts = texts;
 	answer->outcome = SI_REGISTRY_FOUND;
 }
 

@@ -42,7 +42,8 @@ make_url(const SiRegistryHttp *http, const SiSchemaId *id, char *url)
 		if (id->kind == SI_SCHEMA_GUID)
 			return false;
 		format = id->kind == SI_SCHEMA_CONTENT ? "%s/ids/contentIds/%s" :
-			"%s/ids/globalIds/%s?dereference=true";
+			strcmp(http->type, "AVRO") == 0 ? "%s/ids/globalIds/%s?dereference=true" :
+			"%s/ids/globalIds/%s";
 	}
 	else if (id->kind == SI_SCHEMA_GUID)
 		format = "%s/schemas/guids/%s";

@@ -9,6 +9,7 @@ use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use HttpDouble;
+use JSON::PP;
 use StreamIngest qw(sql poll);
 use Test::More;
 use Time::HiRes qw(time);
@@ -45,14 +46,22 @@ sub await_requests
 # A subscription of its own to a topic with a message, whose schema is asked for.
 sub subscribe
 {
-	my ($name, $hex) = @_;
+	my ($name, $hex, %arguments) = @_;
+	my ($format, $columns) = ($arguments{format} // 'avro', $arguments{columns} // 'id int');
+	my $mapping = $arguments{mapping} // '{}';
 
 	$kafka->create_topic("t_$name", 1);
 	produce($name, $hex // '0000000001' . '02');
 	sql(qq{
-		CREATE TABLE $name (id int);
-		SELECT stream_ingest.create_subscription('$name', 'kafka', 't_$name', '$name', format => 'avro')});
+		CREATE TABLE $name ($columns);
+		SELECT stream_ingest.create_subscription('$name', 'kafka', 't_$name', '$name', format => '$format', mapping => '$mapping')});
 	return;
+}
+
+# The dead letters of a subscription, a line each.
+sub dead_letters
+{
+	return sql("SELECT string_agg(sqlstate || ' ' || error, E'\\n' ORDER BY message_offset) FROM stream_ingest.dead_letters WHERE name = '$_[0]'");
 }
 
 sub produce
@@ -133,7 +142,7 @@ $double->put("schemas.json",
 subscribe('bad');
 produce('bad', '000000000302', '000000000402', '000000000502', '000000000106');
 ok(poll("SELECT count(*) FROM bad", 2), 'messages before and behind arrive');
-is( sql("SELECT string_agg(sqlstate || ' ' || error, E'\\n' ORDER BY message_offset) FROM stream_ingest.dead_letters WHERE name = 'bad'"),
+is( dead_letters('bad'),
 	"42P17 schema 3 of the schema registry is of another type than the format\n"
 	  . "42P17 invalid Avro schema: a type is used that is not defined before\n"
 	  . "0A000 schema 5 of the schema registry refers to other schemas, which is not supported",
@@ -141,8 +150,43 @@ is( sql("SELECT string_agg(sqlstate || ' ' || error, E'\\n' ORDER BY message_off
 like((requests())[-1], qr{ Bearer abc$}, 'a token is sent');
 sql("SELECT stream_ingest.drop_subscription('bad')");
 
+# ---- Protobuf: messages of several types, by text and by descriptor ----
+
+# what protoc's Python code has serialized, and the descriptor that its clients register
+my $proto = 'syntax = "proto3"; package o; message Other { int32 i = 1; map<string, int32> m = 2; message Deep { string s = 1; message Deeper { sint32 v = 1; } } } message Order { int32 id = 1; string name = 2; }';
+my $descriptor =
+  'CgtvcmRlci5wcm90bxIBbyKAAQoFT3RoZXISCQoBaRgBIAEoBRIaCgFtGAIgAygLMg8uby5PdGhlci5NRW50cnkaKAoGTUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBToCOAEaJgoERGVlcBIJCgFzGAEgASgJGhMKBkRlZXBlchIJCgF2GAEgASgRIiEKBU9yZGVyEgoKAmlkGAEgASgFEgwKBG5hbWUYAiABKAliBnByb3RvMw==';
+sub protobuf { my ($schema, %more) = @_; return encode_json({ schema => $schema, schemaType => 'PROTOBUF', %more }); }
+
+$double->put('schemas.json',
+	qq({"1": $record, "30": @{[ protobuf($proto) ]}, "31": @{[ protobuf($descriptor) ]}, "32": @{[ protobuf('message {') ]}, "33": @{[ protobuf($proto) ]}}));
+$double->put('mode.33', 'status 500');
+subscribe('proto', '000000001e0202' . '08011201' . '61', format => 'protobuf', columns => 'o bigint, id int, name text, i int, s text, v int', mapping => '{"o": "$offset"}');
+produce('proto',
+	'000000001e000807', '000000001e0202' . '08021201' . '62', '000000001e040000' . '0a0178', '000000001e06000000' . '0805',
+	'000000001f040002' . '0a0179', '000000001f06000200' . '0806', '000000001e0204' . '0801', '000000001e02',
+	'000000000102', '000000002000' . '0807', '000000002100' . '0808');
+ok( poll("SELECT bool_or(state = 'retrying' AND reason ~ 'does not answer: HTTP status 500') FROM stream_ingest.status WHERE name = 'proto'"),
+	'a registry that fails is asked again');
+unlink $double->path('mode.33');
+ok(poll('SELECT max(i) FROM proto', 8), 'the message behind arrives');
+is( sql(q{SELECT string_agg(p::text, ' ' ORDER BY o) FROM proto p}),
+	'(0,1,a,,,) (1,,,7,,) (2,2,b,,,) (3,,,,x,) (4,,,,,-3) (5,,,,y,) (6,,,,,3) (11,,,8,,)',
+	'messages by their indexes');
+is( dead_letters('proto'),
+	"42704 the schema has no message of the type that the message names\n"
+	  . "22P03 the type of the message, behind the id of its schema, is cut or wrong\n"
+	  . "42P17 schema 1 of the schema registry is of another type than the format\n"
+	  . "42P17 invalid Protobuf schema at line 1: a name is missing",
+	'Protobuf messages of no use');
+sql("SELECT stream_ingest.drop_subscription('proto')");
+is(sql("SELECT fields FROM stream_ingest.decode('protobuf', '\\x000000001e02020801120161', server => 'kafka')"), '{"id": 1, "name": "a"}', 'decode asks for Protobuf, too');
+is(sql("SELECT error FROM stream_ingest.decode('avro', '\\x000000001e02', server => 'kafka')"),
+	'42P17: schema 30 of the schema registry is of another type than the format', 'a Protobuf schema is none for Avro');
+
 # an id that stays unknown
 behave('ok');
+$double->put('schemas.json', qq({"1": $record}));
 subscribe('unknown', '000000006302');
 produce('unknown', '000000000108');
 ok(poll('SELECT count(*) FROM unknown', 1), 'the message behind one of an unknown schema arrives');

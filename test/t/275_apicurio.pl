@@ -48,7 +48,8 @@ my $id = { name => 'id', type => 'int' };
 my $old = register('orders-value', record('o', $id, { name => 'name', type => 'string' }));
 my $new = register('orders-value', record('o', $id, { name => 'mail', type => [ 'null', 'string' ], default => undef }, { name => 'name', type => 'string' }));
 my $key = register('orders-key', record('k', $id));
-my $other = register('other', 'syntax = "proto3"; message M { int32 i = 1; }', schemaType => 'PROTOBUF');
+my $other = register('other', 'syntax = "proto3"; package o; message M { int32 i = 1; message In { string s = 1; } } message N { sint32 v = 1; }', schemaType => 'PROTOBUF');
+my $descriptor = register('descriptor', 'Cghkcy5wcm90bxIBbyIfCgFNEgkKAWkYASABKAUaDwoCSW4SCQoBcxgBIAEoCSIOCgFOEgkKAXYYASABKBFiBnByb3RvMw==', schemaType => 'PROTOBUF');
 
 my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
@@ -99,6 +100,30 @@ foreach my $api ([ 'confluent', '/ccompat/v7/', 'confluent', 4 ], [ 'apicurio', 
 	like($err, qr/no schema registry answers at the URL of server "$name": HTTP status 404/, "$name: a wrong path");
 }
 sql("ALTER SERVER confluent OPTIONS (SET schema_registry_url '$apis/ccompat/v7')");
+
+# ---- Protobuf, as Confluent's serializers write it, and as Apicurio's do ----
+
+foreach my $api ([ 'confluent', 'confluent', 4, '00', '040000', '0202' ], [ 'apicurio', 'apicurio', 8, '030a014d', '040a02496e', '030a014e' ])
+{
+	my ($name, $wire, $size, $first, $nested, $second) = @$api;
+	my $topic = "protobuf_$name";
+	my @rows = ('(1,,)', '(,in,)', '(,,-2)');
+
+	# Apicurio's name no nested message
+	splice(@rows, 1, 1) if $name eq 'apicurio';
+	$kafka->create_topic($topic, 1);
+	produce($topic, $size, map { [ $key, '02', @$_ ] }
+		  [ $other, $first . '0801' ], [ $other, $nested . '0a02696e' ], [ $other, $second . '0803' ]);
+	sql(qq{
+		ALTER SERVER $name OPTIONS (SET schema_registry_url '$apis@{[ $name eq 'apicurio' ? '/registry/v2' : '/ccompat/v7' ]}');
+		CREATE TABLE $topic (i int, s text, v int, o bigint);
+		SELECT stream_ingest.create_subscription('$topic', '$name', '$topic', '$topic', format => 'protobuf', mapping => '{"o": "\$offset"}',
+			options => '{"wire_format": "$wire"}')});
+	ok(poll("SELECT string_agg((i, s, v)::text, ' ' ORDER BY o) FROM $topic", "@rows"), "$name: Protobuf messages arrive");
+	sql("SELECT stream_ingest.drop_subscription('$topic')");
+}
+is(sql(sprintf "SELECT fields FROM stream_ingest.decode('protobuf', '\\x00%08x0400000a02696e', server => 'confluent')", $descriptor),
+	'{"s": "in"}', 'a descriptor in base64');
 is(sql(sprintf "SELECT error FROM stream_ingest.decode('avro', '\\x00%08x02', server => 'confluent')", $other),
 	"42P17: schema $other of the schema registry is of another type than the format", 'a schema of another type');
 
