@@ -2,10 +2,10 @@
 
     fake_registry.py DIR [CERTIFICATE KEY]
 
-Serves the schemas in DIR/schemas.json, an object of schemas by their ids, as
-Confluent's API has them, on a port of 127.0.0.1 that it writes to DIR/port; with a
-certificate by TLS.  DIR/mode says how, or
-DIR/mode.ID for one schema; they are read for each request:
+Serves the schemas in DIR/schemas.json, an object of schemas by their ids, or by subject
+and version as in "orders/1", as Confluent's API has them, on a port of 127.0.0.1 that
+it writes to DIR/port; with a certificate by TLS.  DIR/mode says how, or DIR/mode.ID for
+one schema; they are read for each request:
 
     ok              as a registry does
     status N [S]    HTTP status N, with a Retry-After of S seconds
@@ -29,6 +29,7 @@ import ssl
 import sys
 import threading
 import time
+import urllib.parse
 
 directory = sys.argv[1]
 parent = os.getppid()
@@ -50,10 +51,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer_document(self, status, document):
         self.answer(status, json.dumps(document).encode(), [("Content-Type", "application/json")])
 
+    def name(self):
+        """What is asked for: an id, or subject and version."""
+        steps = self.path.partition("?")[0].split("/")
+        if len(steps) > 4 and steps[-4] == "subjects":
+            return urllib.parse.unquote(steps[-3], errors="strict") + "/" + steps[-1]
+        return steps[-1]
+
     def answer_as_registry(self):
         with open(path_of("schemas.json"), encoding="utf-8") as file:
-            schema = json.load(file).get(self.path.rsplit("/", 1)[-1])
-        if schema is None or "/schemas/" not in self.path:
+            schema = json.load(file).get(self.name())
+        if schema is None and "/subjects/" in self.path:
+            self.answer_document(404, {"error_code": 40401, "message": "Subject not found: secret"})
+        elif schema is None:
             self.answer_document(404, {"error_code": 40403, "message": "Schema not found"})
         elif isinstance(schema, dict) and "schema" in schema:
             self.answer_document(200, schema)
@@ -92,7 +102,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         with open(path_of("requests"), "a", encoding="utf-8") as file:
             file.write("%s %s\n" % (self.path, self.headers.get("Authorization", "-")))
-        name = "mode." + self.path.rsplit("/", 1)[-1]
+        name = "mode." + self.name().replace("/", "_")
         if not os.path.exists(path_of(name)):
             name = "mode"
         with open(path_of(name), encoding="utf-8") as file:

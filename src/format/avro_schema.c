@@ -581,7 +581,10 @@ si_avro_schema_parse(const SiSchemaTexts *texts, SiDecodeError *error)
 		{
 			type = parse_text(&parser, texts->texts[i]);
 			if (type == NULL)
+			{
+				si_schema_texts_blame(texts, i, error);
 				break;
+			}
 		}
 	}
 	json_decref(parser.named);

@@ -511,7 +511,11 @@ si_proto_schema_parse(const SiSchemaTexts *texts, SiDecodeError *error)
 		schema->arena = builder.arena = si_arena_create();
 	done = builder.arena != NULL || si_proto_out_of_memory(&builder);
 	for (i = 0; done && i < texts->n; i++)
+	{
 		done = read_source(&builder, texts->texts[i]);
+		if (!done)
+			si_schema_texts_blame(texts, i, error);
+	}
 	if (done)
 		schema->first = builder.first_top;
 	done = done && add_builtin(&builder) && finish(&builder, schema);
