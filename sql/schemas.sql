@@ -106,8 +106,12 @@ SELECT stream_ingest.decode('protobuf', '\x', options => '{"schemas": {"1": "enu
 SELECT stream_ingest.decode('protobuf', '\x', options => '{"message": "Y", "schemas": {"1": "message X {}"}}');
 SELECT proto('glue', '\x', :'p');
 SELECT proto('none', '\x', jsonb_build_object('schema', :'proto'::text));
--- keys beside Protobuf are JSON
+-- keys, with schemas of their own; the option "message" is not about them
+SELECT operation, fields, error FROM unnest(ARRAY['\x0000000001000807', '\x00000000010202080112' || '0161', '\x0000000001040000' || '0a0178', '\x0000000001020a', '\x000000000100080a0a', '\x000000000100ff', '\x0000000063000807', '\x00', '{"i": 9}']) AS h, LATERAL (SELECT h::bytea) AS x (k), stream_ingest.decode('protobuf', NULL, k, :'p'::jsonb || '{"key_format": "protobuf"}');
+SELECT operation, fields, error FROM stream_ingest.decode('protobuf', '\x0000000001000805', '\x000000000102020801120161', jsonb_build_object('key_format', 'protobuf', 'message', 'o.Other', 'schemas', jsonb_build_object('1', :'proto'::text)));
 SELECT stream_ingest.decode('protobuf', NULL, '\x', :'p'::jsonb || '{"key_format": "avro"}');
+SELECT stream_ingest.decode('protobuf', NULL, '\x', jsonb_build_object('key_format', 'protobuf', 'schema', 'message X {}'));
+SELECT stream_ingest.decode('avro', NULL, '\x', '{"key_format": "protobuf", "schemas": {"1": "int"}}');
 
 --
 -- options
@@ -206,6 +210,22 @@ END $$;
 SELECT * FROM keyed ORDER BY id;
 SELECT * FROM key_fields ORDER BY o;
 SELECT name, message_offset, sqlstate, error FROM stream_ingest.dead_letters WHERE name IN ('keyed', 'key_fields') ORDER BY name, message_offset;
+-- Protobuf keys, which delete rows
+\! test/mock_broker -c create schemas_proto 1
+\! printf '%s\n' '0000000001000809;000000000102020809120161' '000000000100080a;000000000102020809120161' '000000000100080a;00000000010202080a120162' '0000000001000809;' '000000000101;' '0000000001040000;' | test/produce -t schemas_proto -p 0 -x -y -Z -K ';' >/dev/null
+CREATE TABLE proto_keyed (i int PRIMARY KEY, name text, o bigint);
+SELECT stream_ingest.create_subscription('proto_keyed', 'si_kafka', 'schemas_proto', 'proto_keyed', format => 'protobuf', insert_mode => 'upsert',
+        mapping => '{"i": "$key.i", "o": "$offset"}', options => :'p'::jsonb || '{"key_format": "protobuf"}') \g /dev/null
+DO $$
+BEGIN
+    FOR i IN 1 .. 3000 LOOP
+        EXIT WHEN (SELECT count(*) = 1 FROM stream_ingest.counts WHERE name = 'proto_keyed' AND messages = 6);
+        PERFORM pg_sleep(0.01);
+        COMMIT;
+    END LOOP;
+END $$;
+SELECT * FROM proto_keyed ORDER BY i;
+SELECT message_offset, sqlstate, error FROM stream_ingest.dead_letters WHERE name = 'proto_keyed' ORDER BY message_offset;
 SELECT stream_ingest.create_subscription('none', 'si_kafka', 'schemas', 'target', format => 'avro');
 SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions \g /dev/null
 DROP SCHEMA si_schemas CASCADE;

@@ -384,21 +384,28 @@ finish_rest(ProtobufDecoder *decoder)
 						 &decoder->record->fields[decoder->tree.rest_field]);
 }
 
+/* Decode a payload by the program that was selected. */
 static bool
-protobuf_decode(void *state, const SiMessage *message, SiArena *arena, SiRecord *record,
-				SiDecodeError *error)
+decode_payload(ProtobufDecoder *decoder, const char *data, size_t len, SiArena *arena,
+			   SiRecord *record, SiDecodeError *error)
 {
-	ProtobufDecoder *decoder = state;
 	SiProtoValue value;
 
 	decoder->record = record;
 	si_text_reset(&decoder->rest);
-	si_proto_begin(&decoder->reader, message->value, arena);
+	si_proto_begin(&decoder->reader, data, arena);
 	si_proto_nothing(&decoder->reader, &value);
-	value.item.len = message->value_len;
+	value.item.len = len;
 	if (!give_value(decoder, decoder->root, &value) || !finish_rest(decoder))
 		return si_proto_report(&decoder->reader, error);
 	return true;
+}
+
+static bool
+protobuf_decode(void *state, const SiMessage *message, SiArena *arena, SiRecord *record,
+				SiDecodeError *error)
+{
+	return decode_payload(state, message->value, message->value_len, arena, record, error);
 }
 
 /* ---- the routine ---- */
@@ -440,8 +447,8 @@ protobuf_select(void *state, SiFrame *frame, SiDecodeError *error)
 	return decoder->root != NULL;
 }
 
-static void *
-protobuf_create(const SiDecodePlan *plan, const SiFormatOptions *options)
+static ProtobufDecoder *
+make_decoder(const SiDecodePlan *plan, const SiFormatOptions *options, bool of_key)
 {
 	ProtobufDecoder *decoder = calloc(1, sizeof(ProtobufDecoder));
 
@@ -450,12 +457,50 @@ protobuf_create(const SiDecodePlan *plan, const SiFormatOptions *options)
 	if (options != NULL)
 		decoder->options = *options;
 	decoder->programs = si_schema_cache_create(SI_SCHEMA_CACHE_MOST, si_proto_program_free);
-	if (decoder->programs == NULL || !si_path_tree_build(&decoder->tree, plan, false))
+	if (decoder->programs == NULL || !si_path_tree_build(&decoder->tree, plan, of_key))
 	{
 		protobuf_destroy(decoder);
 		return NULL;
 	}
 	return decoder;
+}
+
+static void *
+protobuf_create(const SiDecodePlan *plan, const SiFormatOptions *options)
+{
+	return make_decoder(plan, options, false);
+}
+
+/* The options "schema" and "message" are about values alone. */
+static void *
+key_create(const SiDecodePlan *plan, const SiFormatOptions *options)
+{
+	ProtobufDecoder *decoder = make_decoder(plan, options, true);
+
+	if (decoder != NULL)
+	{
+		decoder->options.schema = NULL;
+		decoder->options.message = NULL;
+	}
+	return decoder;
+}
+
+static bool
+key_decode(void *state, const SiMessage *message, SiArena *arena, SiRecord *record,
+		   SiDecodeError *error)
+{
+	ProtobufDecoder *decoder = state;
+	SiFrame		frame;
+	char		words[sizeof(error->message)];
+
+	if (!si_frame_read(decoder->options.wire_format, message, true, &frame, error) ||
+		!protobuf_select(decoder, &frame, error))
+		return false;
+	if (decode_payload(decoder, frame.payload, frame.payload_len, arena, record, error))
+		return true;
+	memcpy(words, error->message, sizeof(words));
+	snprintf(error->message, sizeof(error->message), "%s%.150s", decoder->tree.prefix, words);
+	return false;
 }
 
 /* Can messages be decoded by a schema of the options? */
@@ -490,4 +535,14 @@ const SiDecoderRoutine si_decoder_protobuf = {
 	.select = protobuf_select,
 	.decode = protobuf_decode,
 	.destroy = protobuf_destroy
+};
+
+const SiDecoderRoutine si_decoder_protobuf_key = {
+	.format = "protobuf",
+	.called = "Protobuf",
+	.fields = SI_FIELDS_NAMED,
+	.value = SI_WHOLE_DECODED,
+	.create = key_create,
+	.destroy = protobuf_destroy,
+	.decode_key = key_decode
 };

@@ -234,6 +234,8 @@ key_routine(const SiDecodePlan *plan, const SiDecoderRoutine *routine)
 {
 	if (plan->key_format == SI_KEY_AVRO)
 		return &si_decoder_avro_key;
+	if (plan->key_format == SI_KEY_PROTOBUF)
+		return &si_decoder_protobuf_key;
 	if (plan->key_format != SI_KEY_JSON)
 		return &si_decoder_key;
 	return routine->decode_key != NULL ? routine : &si_decoder_json;

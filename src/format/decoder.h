@@ -397,8 +397,9 @@ extern bool si_envelope_decode_key(SiEnvelope *envelope, const SiMessage *messag
 								   SiRecord *record, SiDecodeError *error);
 extern void si_envelope_destroy(SiEnvelope *envelope);
 
-/* Avro keys, whose schema is named as that of values: decode_key alone. */
+/* Keys whose schema is named as that of values: decode_key alone. */
 extern const SiDecoderRoutine si_decoder_avro_key;
+extern const SiDecoderRoutine si_decoder_protobuf_key;
 
 /* ---- paths that enter strings, in json_inner; called by decoder.c alone ---- */
 

@@ -5,8 +5,8 @@
  *
  * The input is a plan, a schema and a message.  Byte 0 says how many fields are
  * wanted (its low three bits), what else (WANT_... below) and by which wire format
- * the message names its type (its high two bits), then comes a byte per field that picks a path from the table, then the schema, a zero byte, and
- * the message.  With WANT_DESCRIPTOR the schema is the bytes of a descriptor, up to
+ * the message names its type (its high two bits), then comes a byte per field that
+ * picks a path from the table, then the schema, a zero byte, and the message.  With WANT_DESCRIPTOR the schema is the bytes of a descriptor, up to
  * where two zero bytes stand, and goes to its reader in base64.
  *
  * A schema that the reader refuses must give an error in our own words.  Of one
