@@ -83,23 +83,26 @@ read_indexes(Bytes *bytes, Naming *naming)
 	return true;
 }
 
-/* Apicurio's reference: a message of its own, with its length before it, whose only field is a name. */
+/*
+ * Apicurio's reference: a message of its own, with its length before it, whose only
+ * field is a name.
+ */
 static bool
 read_reference(Bytes *bytes, Naming *naming)
 {
 	uint32_t	len;
-	uint32_t	name_len;
-	const char *begin;
+	Bytes		inner;
 
-	if (!read_number(bytes, &len) || len > (size_t) (bytes->end - bytes->p))
+	if (!read_number(bytes, &len) || len == 0 || len > (size_t) (bytes->end - bytes->p))
 		return false;
-	begin = bytes->p;
-	if (len == 0 || *bytes->p++ != 0x0A || !read_number(bytes, &name_len) ||
-		name_len == 0 || name_len != len - (size_t) (bytes->p - begin))
+	inner.p = bytes->p;
+	inner.end = bytes->p + len;
+	bytes->p = inner.end;
+	if (*inner.p++ != 0x0A || !read_number(&inner, &len) || len == 0 ||
+		len != (size_t) (inner.end - inner.p))
 		return false;
-	naming->name = bytes->p;
-	naming->name_len = name_len;
-	bytes->p += name_len;
+	naming->name = inner.p;
+	naming->name_len = len;
 	return true;
 }
 
@@ -115,15 +118,16 @@ skip_index(Bytes *bytes, Naming *naming)
 
 /* ---- the wire formats ---- */
 
-static bool (*const readers[]) (Bytes *bytes, Naming *naming) =
-{
+typedef bool (*ReadNaming) (Bytes *bytes, Naming *naming);
+
+static const ReadNaming readers[] = {
 	[SI_WIRE_DEFAULT] = NULL,
-		[SI_WIRE_NONE] = NULL,
-		[SI_WIRE_CONFLUENT] = read_indexes,
-		[SI_WIRE_CONFLUENT_HEADER] = read_indexes,
-		[SI_WIRE_APICURIO] = read_reference,
-		[SI_WIRE_APICURIO_HEADER] = read_reference,
-		[SI_WIRE_GLUE] = skip_index
+	[SI_WIRE_NONE] = NULL,
+	[SI_WIRE_CONFLUENT] = read_indexes,
+	[SI_WIRE_CONFLUENT_HEADER] = read_indexes,
+	[SI_WIRE_APICURIO] = read_reference,
+	[SI_WIRE_APICURIO_HEADER] = read_reference,
+	[SI_WIRE_GLUE] = skip_index
 };
 
 bool

@@ -35,27 +35,31 @@ si_registry_http_is_apicurio(const SiRegistryHttp *http)
 	return http->options.apicurio;
 }
 
-/* Apicurio's registry fails to do it for Protobuf. */
-bool
-si_registry_http_dereferences(const SiRegistryHttp *http, const SiSchemaId *id)
-{
-	return http->options.apicurio && id->kind == SI_SCHEMA_NUMBER &&
-		strcmp(http->type, "AVRO") == 0;
-}
-
-/* What is behind a path: version 3 of Apicurio's API has texts elsewhere. */
-static const char *
-suffix(const SiRegistryHttp *http, SiRegistryPart part, const SiSchemaId *id)
+/* Is it version 3 of Apicurio's API? */
+static bool
+is_v3(const SiRegistryHttp *http)
 {
 	const char *url = http->urls[http->url];
 	size_t		len = strlen(url);
 
+	return http->options.apicurio && len > 3 && strcmp(url + len - 3, "/v3") == 0;
+}
+
+/* Version 2 of Apicurio's API does it, but fails to for Protobuf. */
+bool
+si_registry_http_dereferences(const SiRegistryHttp *http, const SiSchemaId *id)
+{
+	return http->options.apicurio && !is_v3(http) && id->kind == SI_SCHEMA_NUMBER &&
+		strcmp(http->type, "AVRO") == 0;
+}
+
+/* What is behind a path: version 3 has texts elsewhere. */
+static const char *
+suffix(const SiRegistryHttp *http, SiRegistryPart part, const SiSchemaId *id)
+{
 	if (part == SI_REGISTRY_OWN && si_registry_http_dereferences(http, id))
 		return "?dereference=true";
-	if (part == SI_REGISTRY_REFERRED && http->options.apicurio && len > 3 &&
-		strcmp(url + len - 3, "/v3") == 0)
-		return "/content";
-	return "";
+	return part == SI_REGISTRY_REFERRED && is_v3(http) ? "/content" : "";
 }
 
 /* Ask one URL. */

@@ -312,6 +312,29 @@ ok( poll("SELECT bool_or(state = 'retrying' AND reason ~ 'schema 55 refers to on
 $double->put('schemas.json', encode_json({ %schemas, 55 => avro($record, references([ 'late', 'late', 7 ])), 'late/7' => avro($city) }));
 resumes('late');
 
+# version 3 of Apicurio's API, which has lists of references, and texts elsewhere
+sub listed { return references => [ map { { name => $_->[0], artifactId => $_->[1], version => $_->[2], groupId => $_->[3] } } @_ ]; }
+$double->put('schemas.json', encode_json({
+	40 => avro(named('n.Ord', [ 'id', 'int' ], [ 'p', 'n.Person' ], [ 'c', [ 'null', 'n.geo.City' ] ]), listed([ 'n.Person', $odd, '1.0', 'our group' ], [ 'n.geo.City', 'city', '2', undef ])),
+	"our group/$odd/1.0" => avro(named('n.Person', [ 'name', 'string' ], [ 'city', 'n.geo.City' ]), listed([ 'n.geo.City', 'city', '2', undef ])),
+	'default/city/2' => avro($city),
+	41 => avro($record, listed([ 'A', 'a', '1', undef ])),
+	'default/a/1' => avro(named('a', [ 'b', 'B' ]), listed([ 'B', 'b', '1', undef ])),
+	'default/b/1' => avro(named('b', [ 'a', 'A' ]), listed([ 'A', 'a', '1', undef ])),
+	42 => avro($record, listed([ 'none', 'none', '1', undef ])),
+	43 => avro($record, listed([ 'r', 'city', '..', undef ])),
+	44 => avro($record) }));
+sql("CREATE SERVER v3 FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers 'b', schema_registry_url '$url/apis/registry/v3/', schema_registry_api 'apicurio')");
+is( sql(qq{SELECT string_agg(coalesce(fields::text, error), E'\\n' ORDER BY n) FROM unnest(ARRAY['280208416e6e6506556c6d0208426f6e6e', '2902', '2a02', '2b02', '2c02']) WITH ORDINALITY AS v (hex, n),
+		stream_ingest.decode('avro', decode('0000000000000000' || hex, 'hex'), server => 'v3', options => '{"wire_format": "apicurio"}')}),
+	join("\n", '{"c": {"name": "Bonn"}, "p": {"city": {"name": "Ulm"}, "name": "Anne"}, "id": 1}',
+		'42P17: schema 41 of the schema registry refers to itself',
+		'42704: schema 42 refers to one that is not in the schema registry',
+		'42P17: schema 43 of the schema registry has a reference that names no schema',
+		'{"id": 1}'),
+	'version 3 of Apicurio\'s API');
+sql('DROP SERVER v3');
+
 # texts that are too large together
 my $large = avro(encode_json({ type => 'enum', name => 'x', symbols => ['A'], doc => 'x' x 3_000_000 }));
 $double->put('schemas.json', encode_json({ 56 => avro($record, references([ 'x', 'x', 1 ], [ 'y', 'y', 1 ])), 'x/1' => $large, 'y/1' => $large }));
