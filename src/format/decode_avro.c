@@ -16,7 +16,6 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -356,11 +355,11 @@ finish(Walk *walk, const char *p)
 	return keep_document(walk, rest, SI_VALUE_OBJECT, p, &walk->record->fields[tree->rest_field]);
 }
 
-/* Decode a payload by the program that was selected. */
 static bool
-decode_payload(AvroDecoder *decoder, const char *data, size_t len, SiArena *arena,
-			   SiRecord *record, SiDecodeError *error)
+avro_decode(void *state, const SiMessage *message, SiArena *arena,
+			SiRecord *record, SiDecodeError *error)
 {
+	AvroDecoder *decoder = state;
 	Walk		walk;
 	const char *p;
 
@@ -368,7 +367,7 @@ decode_payload(AvroDecoder *decoder, const char *data, size_t len, SiArena *aren
 	walk.record = record;
 	walk.top = NULL;
 	si_text_reset(&decoder->rest);
-	p = si_avro_begin(&walk.reader, data, len, arena);
+	p = si_avro_begin(&walk.reader, message->value, message->value_len, arena);
 	p = walk_node(&walk, decoder->root, p);
 	if (p != NULL)
 		p = finish(&walk, p);
@@ -380,13 +379,6 @@ decode_payload(AvroDecoder *decoder, const char *data, size_t len, SiArena *aren
 							   "Avro value is %s, not a record with named fields",
 							   kind_name(walk.top->kind));
 	return true;
-}
-
-static bool
-avro_decode(void *state, const SiMessage *message, SiArena *arena,
-			SiRecord *record, SiDecodeError *error)
-{
-	return decode_payload(state, message->value, message->value_len, arena, record, error);
 }
 
 /* ---- the routine ---- */
@@ -467,17 +459,9 @@ key_decode(void *state, const SiMessage *message, SiArena *arena,
 		   SiRecord *record, SiDecodeError *error)
 {
 	AvroDecoder *decoder = state;
-	SiFrame		frame;
-	char		words[sizeof(error->message)];
 
-	if (!si_frame_read(decoder->options.wire_format, message, true, &frame, error) ||
-		!avro_select(decoder, &frame, error))
-		return false;
-	if (decode_payload(decoder, frame.payload, frame.payload_len, arena, record, error))
-		return true;
-	memcpy(words, error->message, sizeof(words));
-	snprintf(error->message, sizeof(error->message), "%s%.150s", decoder->tree.prefix, words);
-	return false;
+	return si_decoder_read_key(&si_decoder_avro, decoder, decoder->options.wire_format,
+							   decoder->tree.prefix, message, arena, record, error);
 }
 
 static bool

@@ -384,28 +384,21 @@ finish_rest(ProtobufDecoder *decoder)
 						 &decoder->record->fields[decoder->tree.rest_field]);
 }
 
-/* Decode a payload by the program that was selected. */
-static bool
-decode_payload(ProtobufDecoder *decoder, const char *data, size_t len, SiArena *arena,
-			   SiRecord *record, SiDecodeError *error)
-{
-	SiProtoValue value;
-
-	decoder->record = record;
-	si_text_reset(&decoder->rest);
-	si_proto_begin(&decoder->reader, data, arena);
-	si_proto_nothing(&decoder->reader, &value);
-	value.item.len = len;
-	if (!give_value(decoder, decoder->root, &value) || !finish_rest(decoder))
-		return si_proto_report(&decoder->reader, error);
-	return true;
-}
-
 static bool
 protobuf_decode(void *state, const SiMessage *message, SiArena *arena, SiRecord *record,
 				SiDecodeError *error)
 {
-	return decode_payload(state, message->value, message->value_len, arena, record, error);
+	ProtobufDecoder *decoder = state;
+	SiProtoValue value;
+
+	decoder->record = record;
+	si_text_reset(&decoder->rest);
+	si_proto_begin(&decoder->reader, message->value, arena);
+	si_proto_nothing(&decoder->reader, &value);
+	value.item.len = message->value_len;
+	if (!give_value(decoder, decoder->root, &value) || !finish_rest(decoder))
+		return si_proto_report(&decoder->reader, error);
+	return true;
 }
 
 /* ---- the routine ---- */
@@ -490,17 +483,9 @@ key_decode(void *state, const SiMessage *message, SiArena *arena, SiRecord *reco
 		   SiDecodeError *error)
 {
 	ProtobufDecoder *decoder = state;
-	SiFrame		frame;
-	char		words[sizeof(error->message)];
 
-	if (!si_frame_read(decoder->options.wire_format, message, true, &frame, error) ||
-		!protobuf_select(decoder, &frame, error))
-		return false;
-	if (decode_payload(decoder, frame.payload, frame.payload_len, arena, record, error))
-		return true;
-	memcpy(words, error->message, sizeof(words));
-	snprintf(error->message, sizeof(error->message), "%s%.150s", decoder->tree.prefix, words);
-	return false;
+	return si_decoder_read_key(&si_decoder_protobuf, decoder, decoder->options.wire_format,
+							   decoder->tree.prefix, message, arena, record, error);
 }
 
 /* Can messages be decoded by a schema of the options? */

@@ -339,6 +339,27 @@ si_decoder_read_value(const SiDecoderRoutine *routine, void *state, SiWireFormat
 	return routine->decode(state, &inner, arena, record, error);
 }
 
+bool
+si_decoder_read_key(const SiDecoderRoutine *routine, void *state, SiWireFormat wire_format,
+					const char *prefix, const SiMessage *message, SiArena *arena,
+					SiRecord *record, SiDecodeError *error)
+{
+	SiMessage	inner = *message;
+	SiFrame		frame;
+	char		words[sizeof(error->message)];
+
+	if (!si_frame_read(wire_format, message, true, &frame, error) ||
+		!routine->select(state, &frame, error))
+		return false;
+	inner.value = frame.payload;
+	inner.value_len = frame.payload_len;
+	if (routine->decode(state, &inner, arena, record, error))
+		return true;
+	memcpy(words, error->message, sizeof(words));
+	snprintf(error->message, sizeof(error->message), "%s%.150s", prefix, words);
+	return false;
+}
+
 /* Decode a message's value, by its envelope where there is one. */
 static bool
 decode_value(SiDecoder *decoder, const SiMessage *message, SiArena *arena,

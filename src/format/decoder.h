@@ -359,6 +359,15 @@ extern bool si_decoder_read_value(const SiDecoderRoutine *routine, void *state,
 								  SiWireFormat wire_format, const SiMessage *message,
 								  SiArena *arena, SiRecord *record, SiDecodeError *error);
 
+/*
+ * Decode a message's key by a format whose keys name their schemas as values do; the
+ * prefix goes before the words of an error.  Called by these formats.
+ */
+extern bool si_decoder_read_key(const SiDecoderRoutine *routine, void *state,
+								SiWireFormat wire_format, const char *prefix,
+								const SiMessage *message, SiArena *arena,
+								SiRecord *record, SiDecodeError *error);
+
 /* The routines, one file each. */
 extern const SiDecoderRoutine si_decoder_json;
 extern const SiDecoderRoutine si_decoder_text;
