@@ -18,12 +18,12 @@ OBJS_format = ahead avro_document avro_meaning avro_program avro_read \
 	decoder envelope envelope_shape envelope_view json_inner json_records \
 	json_rest json_scan json_unescape \
 	json_verdict match_names path_tree proto_build proto_builtin \
-	proto_descriptor proto_document proto_known proto_parse proto_program \
+	proto_descriptor proto_document proto_frame proto_known proto_parse proto_program \
 	proto_read proto_scalar proto_schema proto_text proto_token schema_cache \
 	schema_id schema_store text_rest transcode unavailable value_text
 OBJS_kafka = broker_error client committer consumer consumer_events \
 	consumer_fetch held helper http lookup producer registry registry_answer \
-	registry_http side_thread tls_files token token_answer
+	registry_http registry_schema side_thread tls_files token token_answer
 OBJS_options = document insert_mode nearest option_positions option_records \
 	option_schema option_types options property property_table registry_options \
 	server_options token_options url

@@ -184,9 +184,9 @@ print_message(const SiProtoMessage *message)
 static void
 print_schema(const char *given)
 {
-	SiProtoSource source = {given, strlen(given)};
+	SiSchemaTexts texts = {1, &given};
 	SiDecodeError error;
-	SiProtoSchema *schema = si_proto_schema_parse(&source, 1, &error);
+	SiProtoSchema *schema = si_proto_schema_parse(&texts, &error);
 	const SiProtoMessage *message = schema != NULL ? si_proto_schema_first(schema) : NULL;
 
 	if (schema == NULL)

@@ -2,10 +2,11 @@
 
     fake_registry.py DIR [CERTIFICATE KEY]
 
-Serves the schemas in DIR/schemas.json, an object of schemas by their ids, as
-Confluent's API has them, on a port of 127.0.0.1 that it writes to DIR/port; with a
-certificate by TLS.  DIR/mode says how, or
-DIR/mode.ID for one schema; they are read for each request:
+Serves the schemas in DIR/schemas.json, an object of schemas by their ids, or by subject
+and version as in "orders/1", as Confluent's API has them, or version 3 of Apicurio's, by
+group, artifact and version; on a port of 127.0.0.1 that it writes to DIR/port; with a
+certificate by TLS.  DIR/mode says how, or DIR/mode.ID for one schema; they are read for
+each request:
 
     ok              as a registry does
     status N [S]    HTTP status N, with a Retry-After of S seconds
@@ -29,6 +30,7 @@ import ssl
 import sys
 import threading
 import time
+import urllib.parse
 
 directory = sys.argv[1]
 parent = os.getppid()
@@ -50,10 +52,37 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer_document(self, status, document):
         self.answer(status, json.dumps(document).encode(), [("Content-Type", "application/json")])
 
+    def name(self):
+        """What is asked for: an id, or subject and version."""
+        steps = self.path.partition("?")[0].split("/")
+        if len(steps) > 4 and steps[-4] == "subjects":
+            return urllib.parse.unquote(steps[-3], errors="strict") + "/" + steps[-1]
+        return steps[-1]
+
+    def answer_as_apicurio(self):
+        steps = [urllib.parse.unquote(step) for step in self.path.partition("?")[0].split("/")]
+        place = steps.index("v3") + 1
+        if steps[place] == "groups":
+            name, part = "/".join(steps[place + 1:place + 6:2]), steps[place + 6:]
+        else:
+            name, part = steps[place + 2], steps[place + 3:] or ["content"]
+        with open(path_of("schemas.json"), encoding="utf-8") as file:
+            schema = json.load(file).get(name)
+        if schema is None:
+            self.answer_document(404, {"name": "ArtifactNotFoundException", "detail": "secret"})
+        elif part == ["references"]:
+            self.answer_document(200, schema.get("references", []))
+        elif part == ["content"]:
+            self.answer(200, schema["schema"].encode(), [("Content-Type", "application/octet-stream")])
+        else:
+            self.answer_document(200, {"version": steps[-1]})
+
     def answer_as_registry(self):
         with open(path_of("schemas.json"), encoding="utf-8") as file:
-            schema = json.load(file).get(self.path.rsplit("/", 1)[-1])
-        if schema is None or "/schemas/" not in self.path:
+            schema = json.load(file).get(self.name())
+        if schema is None and "/subjects/" in self.path:
+            self.answer_document(404, {"error_code": 40401, "message": "Subject not found: secret"})
+        elif schema is None:
             self.answer_document(404, {"error_code": 40403, "message": "Schema not found"})
         elif isinstance(schema, dict) and "schema" in schema:
             self.answer_document(200, schema)
@@ -92,12 +121,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         with open(path_of("requests"), "a", encoding="utf-8") as file:
             file.write("%s %s\n" % (self.path, self.headers.get("Authorization", "-")))
-        name = "mode." + self.path.rsplit("/", 1)[-1]
+        name = "mode." + self.name().replace("/", "_")
         if not os.path.exists(path_of(name)):
             name = "mode"
         with open(path_of(name), encoding="utf-8") as file:
             words = file.read().split()
-        if words[0] == "ok":
+        if words[0] == "ok" and "/v3/" in self.path:
+            self.answer_as_apicurio()
+        elif words[0] == "ok":
             self.answer_as_registry()
         else:
             self.misbehave(words[0], words[1:])

@@ -400,18 +400,23 @@ si_format_settle(const char *format, const SiOptions *options)
 	return settled;
 }
 
-/* Avro keys name their schemas as the values do. */
+/* Avro and Protobuf keys name their schemas as the values, which are of that format, do. */
 static void
 set_keys(const SiDecoderRoutine *routine, const SiOptions *options, SiFormatOptions *result)
 {
-	if (options->key_format != SI_KEY_AVRO)
+	const SiDecoderRoutine *wanted = options->key_format == SI_KEY_AVRO ?
+		&si_decoder_avro : &si_decoder_protobuf;
+
+	if (!SI_KEY_BY_ID(options->key_format))
 		return;
-	if (routine != &si_decoder_avro || result->wire_format <= SI_WIRE_NONE ||
+	if (routine != wanted || result->wire_format <= SI_WIRE_NONE ||
 		(result->nschemas == 0 && result->store == NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"key_format\" can be \"avro\" only where messages name their schemas"),
-				 errhint("Use it with format \"avro\", a wire format, and the option \"schemas\" or a server with a schema registry.")));
+				 errmsg("option \"key_format\" can be \"%s\" only where messages name their schemas",
+						wanted->format),
+				 errhint("Use it with format \"%s\", a wire format, and the option \"schemas\" or a server with a schema registry.",
+						 wanted->format)));
 	result->key_by_id = true;
 }
 

@@ -258,7 +258,7 @@ make_plan(SiPlan *plan, Relation target)
 	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));
 	plan->transcoder = si_transcode_create(plan->options->encoding);
 	if (plan->store == NULL &&
-		(plan->options->schema == NULL || writer->options->key_format == SI_KEY_AVRO))
+		(plan->options->schema == NULL || SI_KEY_BY_ID(writer->options->key_format)))
 		plan->store = si_schemas_create_store(s->format, s->server, s->owner);
 	si_format_options(s->format, plan->mapping,
 					  target ? RelationGetRelationName(target) : SI_BATCH_NAME,

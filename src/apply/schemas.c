@@ -74,11 +74,10 @@ si_schemas_take(SiSchemaStore *store, const SiRegistryAnswer *answer)
 	bool		done;
 
 	if (answer->outcome == SI_REGISTRY_FOUND)
-		done = si_schema_store_add(store, &answer->id, answer->text);
+		done = si_schema_store_add(store, &answer->id, answer->texts);
 	else
 		done = si_schema_store_refuse(store, &answer->id, &answer->error,
 									  si_client_now_ms() + SI_SCHEMAS_FORGET_MS);
-	free(answer->text);
 	if (!done)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),

@@ -247,17 +247,17 @@ static bool
 decode_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena, SiRecord *record,
 		   SiFailure *failure)
 {
-	bool		avro = (tombstone->mapping.decode.key_format == SI_KEY_AVRO);
+	bool		by_id = SI_KEY_BY_ID(tombstone->mapping.decode.key_format);
 	SiDecodeError error;
 
-	if (tombstone->whole != NULL && !avro && take_plain_key(tombstone, message, arena, record))
+	if (tombstone->whole != NULL && !by_id && take_plain_key(tombstone, message, arena, record))
 		return true;
 	if (decode_with(tombstone, tombstone->members, &tombstone->mapping.decode, message, arena,
 					record, &error))
 		return true;
 
 	/* an Avro key that is no record is the value of the only column */
-	if (tombstone->whole != NULL && avro && strcmp(error.sqlstate, "22023") == 0 &&
+	if (tombstone->whole != NULL && by_id && strcmp(error.sqlstate, "22023") == 0 &&
 		decode_with(tombstone, tombstone->whole, &tombstone->whole_plan, message, arena, record,
 					&error))
 		return true;

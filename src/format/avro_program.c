@@ -181,7 +181,7 @@ make_nodes(SiAvroProgram *program, SiPathTree *tree)
 }
 
 SiAvroProgram *
-si_avro_program_make(const char *schema, SiPathTree *tree, SiDecodeError *error)
+si_avro_program_make(const SiSchemaTexts *schema, SiPathTree *tree, SiDecodeError *error)
 {
 	SiAvroProgram *program = calloc(1, sizeof(SiAvroProgram));
 
@@ -190,7 +190,7 @@ si_avro_program_make(const char *schema, SiPathTree *tree, SiDecodeError *error)
 		si_decoder_fail(error, "53200", "out of memory");
 		return NULL;
 	}
-	program->schema = si_avro_schema_parse(schema, strlen(schema), error);
+	program->schema = si_avro_schema_parse(schema, error);
 	if (program->schema != NULL && make_nodes(program, tree))
 		return program;
 	if (program->schema != NULL)

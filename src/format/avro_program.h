@@ -14,6 +14,7 @@
 #ifndef SI_AVRO_PROGRAM_H
 #define SI_AVRO_PROGRAM_H
 
+#include "common/schema_texts.h"
 #include "format/avro_types.h"
 #include "format/path_tree.h"
 
@@ -39,10 +40,10 @@ typedef struct SiAvroNode
 typedef struct SiAvroProgram SiAvroProgram;
 
 /*
- * Compile a schema, in UTF-8, with the tree, which must outlive the program.
- * NULL with *error filled, as si_avro_schema_parse has it.
+ * Compile a schema with the tree, which must outlive the program.  NULL with *error
+ * filled, as si_avro_schema_parse has it.
  */
-extern SiAvroProgram *si_avro_program_make(const char *schema, SiPathTree *tree,
+extern SiAvroProgram *si_avro_program_make(const SiSchemaTexts *schema, SiPathTree *tree,
 										   SiDecodeError *error);
 
 /* The node of the value as a whole. */

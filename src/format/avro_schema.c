@@ -551,11 +551,23 @@ load(Parser *parser, const char *data, size_t len)
 	return NULL;
 }
 
+/* Read one text. */
+static const SiAvroType *
+parse_text(Parser *parser, const char *text)
+{
+	json_t	   *json = load(parser, text, strlen(text));
+	const SiAvroType *type = json != NULL ? parse_type(parser, json, "") : NULL;
+
+	json_decref(json);
+	return type;
+}
+
 SiAvroSchema *
-si_avro_schema_parse(const char *data, size_t len, SiDecodeError *error)
+si_avro_schema_parse(const SiSchemaTexts *texts, SiDecodeError *error)
 {
 	Parser		parser = {.error = error};
-	json_t	   *json = NULL;
+	const SiAvroType *type = NULL;
+	int			i;
 
 	parser.schema = calloc(1, sizeof(SiAvroSchema));
 	parser.named = json_pack("{}");
@@ -564,16 +576,24 @@ si_avro_schema_parse(const char *data, size_t len, SiDecodeError *error)
 	if (parser.schema == NULL || parser.schema->arena == NULL || parser.named == NULL)
 		out_of_memory(&parser);
 	else
-		json = load(&parser, data, len);
-	if (json != NULL)
-		parser.schema->root = parse_type(&parser, json, "");
-	json_decref(json);
+	{
+		for (i = 0; i < texts->n; i++)
+		{
+			type = parse_text(&parser, texts->texts[i]);
+			if (type == NULL)
+			{
+				si_schema_texts_blame(texts, i, error);
+				break;
+			}
+		}
+	}
 	json_decref(parser.named);
-	if (parser.schema != NULL && parser.schema->root == NULL)
+	if (type == NULL)
 	{
 		si_avro_schema_free(parser.schema);
 		return NULL;
 	}
+	parser.schema->root = type;
 	return parser.schema;
 }
 

@@ -18,6 +18,7 @@
 #ifndef SI_AVRO_SCHEMA_H
 #define SI_AVRO_SCHEMA_H
 
+#include "common/schema_texts.h"
 #include "format/avro_types.h"
 
 /* Limits of a schema. */
@@ -28,13 +29,12 @@
 typedef struct SiAvroSchema SiAvroSchema;
 
 /*
- * Read a schema from its JSON text in UTF-8; the bare name of a primitive type
- * will do.  NULL with *error filled: 42P17 for what is no schema, 54000 for one
- * beyond the limits, 53200 without memory.  Messages name the place by position;
- * names of the schema are in the detail alone.
+ * Read a schema from its JSON text, or the bare name of a primitive type; the types of
+ * the schemas that it refers to are defined before.  NULL with *error filled: 42P17 for
+ * what is no schema, 54000 for one beyond the limits, 53200 without memory.  Messages
+ * name the place by position; names of the schema are in the detail alone.
  */
-extern SiAvroSchema *si_avro_schema_parse(const char *data, size_t len,
-										  SiDecodeError *error);
+extern SiAvroSchema *si_avro_schema_parse(const SiSchemaTexts *texts, SiDecodeError *error);
 
 extern const SiAvroType *si_avro_schema_root(const SiAvroSchema *schema);
 

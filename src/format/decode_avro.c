@@ -16,7 +16,6 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -356,11 +355,11 @@ finish(Walk *walk, const char *p)
 	return keep_document(walk, rest, SI_VALUE_OBJECT, p, &walk->record->fields[tree->rest_field]);
 }
 
-/* Decode a payload by the program that was selected. */
 static bool
-decode_payload(AvroDecoder *decoder, const char *data, size_t len, SiArena *arena,
-			   SiRecord *record, SiDecodeError *error)
+avro_decode(void *state, const SiMessage *message, SiArena *arena,
+			SiRecord *record, SiDecodeError *error)
 {
+	AvroDecoder *decoder = state;
 	Walk		walk;
 	const char *p;
 
@@ -368,7 +367,7 @@ decode_payload(AvroDecoder *decoder, const char *data, size_t len, SiArena *aren
 	walk.record = record;
 	walk.top = NULL;
 	si_text_reset(&decoder->rest);
-	p = si_avro_begin(&walk.reader, data, len, arena);
+	p = si_avro_begin(&walk.reader, message->value, message->value_len, arena);
 	p = walk_node(&walk, decoder->root, p);
 	if (p != NULL)
 		p = finish(&walk, p);
@@ -380,13 +379,6 @@ decode_payload(AvroDecoder *decoder, const char *data, size_t len, SiArena *aren
 							   "Avro value is %s, not a record with named fields",
 							   kind_name(walk.top->kind));
 	return true;
-}
-
-static bool
-avro_decode(void *state, const SiMessage *message, SiArena *arena,
-			SiRecord *record, SiDecodeError *error)
-{
-	return decode_payload(state, message->value, message->value_len, arena, record, error);
 }
 
 /* ---- the routine ---- */
@@ -409,12 +401,12 @@ avro_select(void *state, SiFrame *frame, SiDecodeError *error)
 {
 	AvroDecoder *decoder = state;
 	SiAvroProgram *program = si_schema_cache_find(decoder->programs, &frame->id);
-	const char *schema;
+	SiSchemaTexts texts;
 
 	if (program == NULL)
 	{
-		schema = si_schema_find(&decoder->options, &frame->id, error);
-		program = schema != NULL ? si_avro_program_make(schema, &decoder->tree, error) : NULL;
+		if (si_schema_find(&decoder->options, &frame->id, &texts, error))
+			program = si_avro_program_make(&texts, &decoder->tree, error);
 		if (program == NULL)
 			return false;
 		if (!si_schema_cache_add(decoder->programs, &frame->id, program))
@@ -467,24 +459,17 @@ key_decode(void *state, const SiMessage *message, SiArena *arena,
 		   SiRecord *record, SiDecodeError *error)
 {
 	AvroDecoder *decoder = state;
-	SiFrame		frame;
-	char		words[sizeof(error->message)];
 
-	if (!si_frame_read(decoder->options.wire_format, message, true, &frame, error) ||
-		!avro_select(decoder, &frame, error))
-		return false;
-	if (decode_payload(decoder, frame.payload, frame.payload_len, arena, record, error))
-		return true;
-	memcpy(words, error->message, sizeof(words));
-	snprintf(error->message, sizeof(error->message), "%s%.150s", decoder->tree.prefix, words);
-	return false;
+	return si_decoder_read_key(&si_decoder_avro, decoder, decoder->options.wire_format,
+							   decoder->tree.prefix, message, arena, record, error);
 }
 
 static bool
-check_schema(const char *text, SiDecodeError *error)
+check_schema(const SiFormatOptions *options, const SiSchemaTexts *texts, SiDecodeError *error)
 {
-	SiAvroSchema *schema = si_avro_schema_parse(text, strlen(text), error);
+	SiAvroSchema *schema = si_avro_schema_parse(texts, error);
 
+	(void) options;
 	si_avro_schema_free(schema);
 	return schema != NULL;
 }
@@ -492,20 +477,7 @@ check_schema(const char *text, SiDecodeError *error)
 static bool
 avro_check(const SiFormatOptions *options, SiDecodeError *error)
 {
-	int			i;
-
-	if (options->schema == NULL && options->wire_format == SI_WIRE_NONE)
-		return si_decoder_fail(error, "22023", "format \"avro\" without a wire format needs the option \"schema\"");
-	if (options->schema == NULL && options->nschemas == 0 && options->store == NULL)
-		return si_decoder_fail(error, "22023", "format \"avro\" needs the option \"schema\" or \"schemas\", or a server with a schema registry");
-	if (options->schema != NULL && !check_schema(options->schema, error))
-		return false;
-	for (i = 0; i < options->nschemas; i++)
-	{
-		if (!check_schema(options->schemas[i].text, error))
-			return false;
-	}
-	return true;
+	return si_schema_check(options, "avro", check_schema, error);
 }
 
 const SiDecoderRoutine si_decoder_avro = {

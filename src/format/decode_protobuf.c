@@ -23,15 +23,17 @@
 #include "format/decoder.h"
 #include "format/path_tree.h"
 #include "format/proto_document.h"
+#include "format/proto_frame.h"
 #include "format/proto_program.h"
-#include "format/proto_schema.h"
+#include "format/schema_cache.h"
+#include "format/schema_store.h"
 
 typedef struct ProtobufDecoder
 {
 	SiPathTree	tree;
-	SiProtoSchema *schema;		/* NULL: no value is ever decoded */
-	SiArena    *memory;			/* of the program */
-	SiProtoNode *program;
+	SiFormatOptions options;	/* where schemas come from */
+	SiSchemaCache *programs;	/* by the ids of their schemas */
+	const SiProtoNode *root;	/* of the program of the next message */
 	SiProtoReader reader;
 	SiRecord   *record;			/* of the message that is being read */
 	SiTextBuffer document;		/* the value that is being made */
@@ -321,7 +323,7 @@ static bool
 give_message(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoValue *value)
 {
 	SiProtoReader *reader = &decoder->reader;
-	bool		top = node == decoder->program;
+	bool		top = node == decoder->root;
 	SiProtoFields fields;
 	int			i;
 
@@ -389,14 +391,12 @@ protobuf_decode(void *state, const SiMessage *message, SiArena *arena, SiRecord 
 	ProtobufDecoder *decoder = state;
 	SiProtoValue value;
 
-	if (decoder->program == NULL)
-		return si_decoder_fail(error, "22023", "there is no schema for the message");
 	decoder->record = record;
 	si_text_reset(&decoder->rest);
 	si_proto_begin(&decoder->reader, message->value, arena);
 	si_proto_nothing(&decoder->reader, &value);
 	value.item.len = message->value_len;
-	if (!give_value(decoder, decoder->program, &value) || !finish_rest(decoder))
+	if (!give_value(decoder, decoder->root, &value) || !finish_rest(decoder))
 		return si_proto_report(&decoder->reader, error);
 	return true;
 }
@@ -409,60 +409,48 @@ protobuf_destroy(void *state)
 	ProtobufDecoder *decoder = state;
 
 	si_path_tree_free(&decoder->tree);
-	si_proto_schema_free(decoder->schema);
-	si_arena_destroy(decoder->memory);
+	si_schema_cache_free(decoder->programs);
 	si_proto_reader_free(&decoder->reader);
 	si_text_free(&decoder->document);
 	si_text_free(&decoder->rest);
 	free(decoder);
 }
 
-/* Read the schema and find the message in it; NULL with *error filled. */
-static const SiProtoMessage *
-read_schema(const SiFormatOptions *options, SiProtoSchema **schema, SiDecodeError *error)
-{
-	SiProtoSource source = {options->schema, strlen(options->schema)};
-	const SiProtoMessage *message = NULL;
-
-	*schema = si_proto_schema_parse(&source, 1, error);
-	if (*schema == NULL)
-		return NULL;
-	if (options->message != NULL)
-		message = si_proto_schema_find(*schema, options->message);
-	else
-		message = si_proto_schema_only(*schema);
-	if (message == NULL && options->message != NULL)
-		si_decoder_fail(error, "22023", "the schema has no message of the name in option \"message\"");
-	else if (message == NULL && si_proto_schema_first(*schema) == NULL)
-		si_decoder_fail(error, "42P17", "invalid Protobuf schema: it has no message");
-	else if (message == NULL)
-		si_decoder_fail(error, "22023",
-						"the schema has several messages, and the option \"message\" names none");
-	return message;
-}
-
+/* Take the program of the message that the frame names, and make it if it is new. */
 static bool
-make_program(ProtobufDecoder *decoder, const SiFormatOptions *options)
+protobuf_select(void *state, SiFrame *frame, SiDecodeError *error)
 {
-	SiDecodeError error;
-	const SiProtoMessage *message = read_schema(options, &decoder->schema, &error);
+	ProtobufDecoder *decoder = state;
+	SiProtoProgram *program = si_schema_cache_find(decoder->programs, &frame->id);
+	SiSchemaTexts texts;
 
-	decoder->memory = si_arena_create();
-	if (message == NULL || decoder->memory == NULL)
-		return false;
-	decoder->program = si_proto_compile(decoder->memory, &decoder->tree, message);
-	return decoder->program != NULL;
+	if (program == NULL)
+	{
+		if (si_schema_find(&decoder->options, &frame->id, &texts, error))
+			program = si_proto_program_make(&texts, &decoder->tree, decoder->options.message, error);
+		if (program == NULL)
+			return false;
+		if (!si_schema_cache_add(decoder->programs, &frame->id, program))
+		{
+			si_proto_program_free(program);
+			return si_decoder_fail(error, "53200", "out of memory");
+		}
+	}
+	decoder->root = si_proto_program_root(program, frame, error);
+	return decoder->root != NULL;
 }
 
-static void *
-protobuf_create(const SiDecodePlan *plan, const SiFormatOptions *options)
+static ProtobufDecoder *
+make_decoder(const SiDecodePlan *plan, const SiFormatOptions *options, bool of_key)
 {
 	ProtobufDecoder *decoder = calloc(1, sizeof(ProtobufDecoder));
 
 	if (decoder == NULL)
 		return NULL;
-	if (!si_path_tree_build(&decoder->tree, plan, false) ||
-		(options != NULL && options->schema != NULL && !make_program(decoder, options)))
+	if (options != NULL)
+		decoder->options = *options;
+	decoder->programs = si_schema_cache_create(SI_SCHEMA_CACHE_MOST, si_proto_program_free);
+	if (decoder->programs == NULL || !si_path_tree_build(&decoder->tree, plan, of_key))
 	{
 		protobuf_destroy(decoder);
 		return NULL;
@@ -470,27 +458,76 @@ protobuf_create(const SiDecodePlan *plan, const SiFormatOptions *options)
 	return decoder;
 }
 
+static void *
+protobuf_create(const SiDecodePlan *plan, const SiFormatOptions *options)
+{
+	return make_decoder(plan, options, false);
+}
+
+/* The options "schema" and "message" are about values alone. */
+static void *
+key_create(const SiDecodePlan *plan, const SiFormatOptions *options)
+{
+	ProtobufDecoder *decoder = make_decoder(plan, options, true);
+
+	if (decoder != NULL)
+	{
+		decoder->options.schema = NULL;
+		decoder->options.message = NULL;
+	}
+	return decoder;
+}
+
+static bool
+key_decode(void *state, const SiMessage *message, SiArena *arena, SiRecord *record,
+		   SiDecodeError *error)
+{
+	ProtobufDecoder *decoder = state;
+
+	return si_decoder_read_key(&si_decoder_protobuf, decoder, decoder->options.wire_format,
+							   decoder->tree.prefix, message, arena, record, error);
+}
+
+/* Can messages be decoded by a schema of the options? */
+static bool
+check_schema(const SiFormatOptions *options, const SiSchemaTexts *texts, SiDecodeError *error)
+{
+	SiProtoProgram *program = si_proto_program_make(texts, NULL, options->message, error);
+	SiFrame		frame = {.format = SI_WIRE_NONE};
+	bool		done = program != NULL;
+
+	if (done && !si_proto_frame_names(options->wire_format))
+		done = si_proto_program_message(program, &frame, error) != NULL;
+	si_proto_program_free(program);
+	return done;
+}
+
 static bool
 protobuf_check(const SiFormatOptions *options, SiDecodeError *error)
 {
-	SiProtoSchema *schema;
-	bool		found;
-
-	if (options->schema == NULL)
-		return si_decoder_fail(error, "22023", "format \"protobuf\" needs the option \"schema\"");
-	found = read_schema(options, &schema, error) != NULL;
-	si_proto_schema_free(schema);
-	return found;
+	return si_schema_check(options, "protobuf", check_schema, error);
 }
 
 const SiDecoderRoutine si_decoder_protobuf = {
 	.format = "protobuf",
 	.called = "Protobuf",
-	.options = SI_FORMAT_SCHEMA | SI_FORMAT_MESSAGE,
+	.registry_type = "PROTOBUF",
+	.options = SI_FORMAT_SCHEMA | SI_FORMAT_SCHEMAS | SI_FORMAT_WIRE | SI_FORMAT_MESSAGE,
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_DECODED,
 	.check = protobuf_check,
 	.create = protobuf_create,
+	.select = protobuf_select,
 	.decode = protobuf_decode,
 	.destroy = protobuf_destroy
+};
+
+const SiDecoderRoutine si_decoder_protobuf_key = {
+	.format = "protobuf",
+	.called = "Protobuf",
+	.fields = SI_FIELDS_NAMED,
+	.value = SI_WHOLE_DECODED,
+	.create = key_create,
+	.destroy = protobuf_destroy,
+	.decode_key = key_decode
 };

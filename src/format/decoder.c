@@ -234,6 +234,8 @@ key_routine(const SiDecodePlan *plan, const SiDecoderRoutine *routine)
 {
 	if (plan->key_format == SI_KEY_AVRO)
 		return &si_decoder_avro_key;
+	if (plan->key_format == SI_KEY_PROTOBUF)
+		return &si_decoder_protobuf_key;
 	if (plan->key_format != SI_KEY_JSON)
 		return &si_decoder_key;
 	return routine->decode_key != NULL ? routine : &si_decoder_json;
@@ -335,6 +337,27 @@ si_decoder_read_value(const SiDecoderRoutine *routine, void *state, SiWireFormat
 	inner.value = frame.payload;
 	inner.value_len = frame.payload_len;
 	return routine->decode(state, &inner, arena, record, error);
+}
+
+bool
+si_decoder_read_key(const SiDecoderRoutine *routine, void *state, SiWireFormat wire_format,
+					const char *prefix, const SiMessage *message, SiArena *arena,
+					SiRecord *record, SiDecodeError *error)
+{
+	SiMessage	inner = *message;
+	SiFrame		frame;
+	char		words[sizeof(error->message)];
+
+	if (!si_frame_read(wire_format, message, true, &frame, error) ||
+		!routine->select(state, &frame, error))
+		return false;
+	inner.value = frame.payload;
+	inner.value_len = frame.payload_len;
+	if (routine->decode(state, &inner, arena, record, error))
+		return true;
+	memcpy(words, error->message, sizeof(words));
+	snprintf(error->message, sizeof(error->message), "%s%.150s", prefix, words);
+	return false;
 }
 
 /* Decode a message's value, by its envelope where there is one. */

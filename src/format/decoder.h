@@ -359,6 +359,15 @@ extern bool si_decoder_read_value(const SiDecoderRoutine *routine, void *state,
 								  SiWireFormat wire_format, const SiMessage *message,
 								  SiArena *arena, SiRecord *record, SiDecodeError *error);
 
+/*
+ * Decode a message's key by a format whose keys name their schemas as values do; the
+ * prefix goes before the words of an error.  Called by these formats.
+ */
+extern bool si_decoder_read_key(const SiDecoderRoutine *routine, void *state,
+								SiWireFormat wire_format, const char *prefix,
+								const SiMessage *message, SiArena *arena,
+								SiRecord *record, SiDecodeError *error);
+
 /* The routines, one file each. */
 extern const SiDecoderRoutine si_decoder_json;
 extern const SiDecoderRoutine si_decoder_text;
@@ -397,8 +406,9 @@ extern bool si_envelope_decode_key(SiEnvelope *envelope, const SiMessage *messag
 								   SiRecord *record, SiDecodeError *error);
 extern void si_envelope_destroy(SiEnvelope *envelope);
 
-/* Avro keys, whose schema is named as that of values: decode_key alone. */
+/* Keys whose schema is named as that of values: decode_key alone. */
 extern const SiDecoderRoutine si_decoder_avro_key;
+extern const SiDecoderRoutine si_decoder_protobuf_key;
 
 /* ---- paths that enter strings, in json_inner; called by decoder.c alone ---- */
 

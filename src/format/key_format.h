@@ -23,13 +23,17 @@ typedef enum SiKeyFormat
 	SI_KEY_FLOAT64,
 	SI_KEY_UUID,				/* 16 bytes, or the text */
 	SI_KEY_AVRO,				/* Avro, with the id of a schema of its own */
+	SI_KEY_PROTOBUF,			/* the same with Protobuf */
 	SI_KEY_AUTO					/* what the format implies; only an option */
 } SiKeyFormat;
 
 /* Does such a key have to be decoded, or are its bytes the value? */
 #define SI_KEY_IS_TYPED(key_format)	((key_format) >= SI_KEY_INT16)
 
+/* Does such a key name its schema? */
+#define SI_KEY_BY_ID(key_format)	((key_format) == SI_KEY_AVRO || (key_format) == SI_KEY_PROTOBUF)
+
 /* Can such a key have fields? */
-#define SI_KEY_HAS_FIELDS(key_format)	((key_format) == SI_KEY_JSON || (key_format) == SI_KEY_AVRO)
+#define SI_KEY_HAS_FIELDS(key_format)	((key_format) == SI_KEY_JSON || SI_KEY_BY_ID(key_format))
 
 #endif							/* SI_KEY_FORMAT_H */

@@ -122,6 +122,7 @@ si_proto_add_message(SiProtoBuilder *builder, SiProtoMessage *parent, const char
 
 	if (message == NULL || !make_name(builder, parent, name, len, &message->name))
 		return NULL;
+	message->number = builder->ntypes;
 	message->parent = parent;
 	if (*last != NULL)
 		(*last)->next = message;

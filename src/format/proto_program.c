@@ -7,9 +7,20 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdlib.h>
 #include <string.h>
 
+#include "format/proto_frame.h"
 #include "format/proto_program.h"
+
+struct SiProtoProgram
+{
+	const SiPathTree *tree;
+	SiProtoSchema *schema;
+	const SiProtoMessage *named;	/* that all messages are, or NULL */
+	SiArena    *memory;			/* of the nodes */
+	SiProtoNode **roots;		/* by the number of their message */
+};
 
 typedef struct Compiler
 {
@@ -131,10 +142,92 @@ compile(Compiler *compiler, const SiProtoField *field, const SiProtoMessage *mes
 	return compile_children(compiler, node) ? node : NULL;
 }
 
-SiProtoNode *
-si_proto_compile(SiArena *memory, const SiPathTree *tree, const SiProtoMessage *message)
-{
-	Compiler	compiler = {memory, tree};
+/* ---- the program ---- */
 
-	return compile(&compiler, NULL, message, false, tree->nodes);
+/* Find the message that all are; false with *error filled if there is none. */
+static bool
+set_named(SiProtoProgram *program, const char *name, SiDecodeError *error)
+{
+	if (si_proto_schema_first(program->schema) == NULL)
+		return si_decoder_fail(error, "42P17", "invalid Protobuf schema: it has no message");
+	if (name == NULL)
+		return true;
+	program->named = si_proto_schema_find(program->schema, name);
+	return program->named != NULL ||
+		si_decoder_fail(error, "22023", "the schema has no message of the name in option \"message\"");
+}
+
+SiProtoProgram *
+si_proto_program_make(const SiSchemaTexts *texts, const SiPathTree *tree, const char *name,
+					  SiDecodeError *error)
+{
+	SiProtoProgram *program = calloc(1, sizeof(SiProtoProgram));
+
+	if (program == NULL)
+	{
+		si_decoder_fail(error, "53200", "out of memory");
+		return NULL;
+	}
+	program->tree = tree;
+	program->schema = si_proto_schema_parse(texts, error);
+	if (program->schema != NULL && set_named(program, name, error))
+		return program;
+	si_proto_program_free(program);
+	return NULL;
+}
+
+const SiProtoMessage *
+si_proto_program_message(const SiProtoProgram *program, SiFrame *frame, SiDecodeError *error)
+{
+	return si_proto_frame_read(frame, program->schema, program->named, error);
+}
+
+/* Compile a message; NULL when out of memory. */
+static SiProtoNode *
+make_root(SiProtoProgram *program, const SiProtoMessage *message)
+{
+	Compiler	compiler;
+
+	if (program->memory == NULL)
+		program->memory = si_arena_create();
+	if (program->roots == NULL)
+		program->roots = calloc((size_t) si_proto_schema_ntypes(program->schema) + 1,
+								sizeof(SiProtoNode *));
+	if (program->memory == NULL || program->roots == NULL)
+		return NULL;
+	compiler.memory = program->memory;
+	compiler.tree = program->tree;
+	return compile(&compiler, NULL, message, false, program->tree->nodes);
+}
+
+const SiProtoNode *
+si_proto_program_root(SiProtoProgram *program, SiFrame *frame, SiDecodeError *error)
+{
+	const SiProtoMessage *message = si_proto_program_message(program, frame, error);
+	SiProtoNode *root;
+
+	if (message == NULL)
+		return NULL;
+	root = program->roots != NULL ? program->roots[message->number] : NULL;
+	if (root != NULL)
+		return root;
+	root = make_root(program, message);
+	if (root == NULL)
+		si_decoder_fail(error, "53200", "out of memory");
+	else
+		program->roots[message->number] = root;
+	return root;
+}
+
+void
+si_proto_program_free(void *program)
+{
+	SiProtoProgram *old = program;
+
+	if (old == NULL)
+		return;
+	si_proto_schema_free(old->schema);
+	si_arena_destroy(old->memory);
+	free(old->roots);
+	free(old);
 }

@@ -4,6 +4,8 @@
  *	  A Protobuf schema and a plan, compiled: a node for each place where a field
  *	  of the schema meets a node of the plan's tree of paths.
  *
+ * A schema has many messages, and the program is made of those that come.
+ *
  * Pure C, no server.  Called by decode_protobuf.
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -13,8 +15,10 @@
 #ifndef SI_PROTO_PROGRAM_H
 #define SI_PROTO_PROGRAM_H
 
+#include "common/schema_texts.h"
 #include "format/path_tree.h"
 #include "format/proto_types.h"
+#include "format/schema_id.h"
 
 /* A value of the schema where it meets a node of the tree. */
 typedef struct SiProtoNode
@@ -37,8 +41,26 @@ typedef struct SiProtoNode
 	struct SiProtoNode **children;
 } SiProtoNode;
 
-/* Compile a message; NULL when out of memory.  Schema and tree must outlive it. */
-extern SiProtoNode *si_proto_compile(SiArena *memory, const SiPathTree *tree,
-									 const SiProtoMessage *message);
+typedef struct SiProtoProgram SiProtoProgram;
+
+/*
+ * Read a schema, whose messages are compiled with the tree as they come; the tree must
+ * outlive the program.  name is the message that all are, or NULL.  NULL with *error
+ * filled: as si_proto_schema_parse has it, 42P17 if the schema has no message, 22023 if
+ * it has none of that name.
+ */
+extern SiProtoProgram *si_proto_program_make(const SiSchemaTexts *texts, const SiPathTree *tree,
+											 const char *name, SiDecodeError *error);
+
+/* The message of the schema that a frame names, as si_proto_frame_read has it. */
+extern const SiProtoMessage *si_proto_program_message(const SiProtoProgram *program,
+													  SiFrame *frame, SiDecodeError *error);
+
+/* The node of that message; NULL with *error filled. */
+extern const SiProtoNode *si_proto_program_root(SiProtoProgram *program, SiFrame *frame,
+												SiDecodeError *error);
+
+/* Takes any pointer, so that a cache of programs can call it. */
+extern void si_proto_program_free(void *program);
 
 #endif							/* SI_PROTO_PROGRAM_H */

@@ -28,6 +28,7 @@ struct SiProtoSchema
 	Entry	   *entries;		/* hash table */
 	size_t		nentries;
 	SiProtoMessage *first;		/* of the main file */
+	int			ntypes;
 };
 
 /* ---- finding names ---- */
@@ -80,6 +81,47 @@ const SiProtoMessage *
 si_proto_schema_only(const SiProtoSchema *schema)
 {
 	return schema->first != NULL && schema->first->next == NULL ? schema->first : NULL;
+}
+
+const SiProtoMessage *
+si_proto_schema_at(const SiProtoSchema *schema, const int *indexes, int n)
+{
+	const SiProtoMessage *message = NULL;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		int			left = indexes[i];
+
+		message = i == 0 ? schema->first : message->first_nested;
+		while (message != NULL && (message->of_field || left-- > 0))
+			message = message->next;
+		if (message == NULL || indexes[i] < 0)
+			return NULL;
+	}
+	return message;
+}
+
+const SiProtoMessage *
+si_proto_schema_named(const SiProtoSchema *schema, const char *name, size_t len)
+{
+	const SiProtoMessage *message;
+
+	for (message = schema->first; message != NULL; message = message->next)
+	{
+		const char *end = message->name.data + message->name.len;
+
+		if (message->name.len >= len && memcmp(end - len, name, len) == 0 &&
+			(message->name.len == len || end[-(ptrdiff_t) len - 1] == '.'))
+			return message;
+	}
+	return find_entry(schema, name, len)->message;
+}
+
+int
+si_proto_schema_ntypes(const SiProtoSchema *schema)
+{
+	return schema->ntypes;
 }
 
 /* ---- resolving names ---- */
@@ -386,15 +428,15 @@ finish(SiProtoBuilder *builder, SiProtoSchema *schema)
  * brace or a semicolon.
  */
 static char *
-decode_base64(SiProtoBuilder *builder, const SiProtoSource *source, size_t *len)
+decode_base64(SiProtoBuilder *builder, const char *text, size_t text_len, size_t *len)
 {
-	char	   *out = si_proto_alloc(builder, source->len / 4 * 3 + 4);
+	char	   *out = si_proto_alloc(builder, text_len / 4 * 3 + 4);
 	SiDigits	digits = {out, 0, 0};
 	size_t		i;
 
-	for (i = 0; out != NULL && i < source->len; i++)
+	for (i = 0; out != NULL && i < text_len; i++)
 	{
-		char		c = source->data[i];
+		char		c = text[i];
 
 		if (c == '=' || c == ' ' || c == '\n' || c == '\r' || c == '\t')
 			continue;
@@ -406,17 +448,18 @@ decode_base64(SiProtoBuilder *builder, const SiProtoSource *source, size_t *len)
 }
 
 static bool
-read_source(SiProtoBuilder *builder, const SiProtoSource *source)
+read_source(SiProtoBuilder *builder, const char *text)
 {
+	size_t		text_len = strlen(text);
 	char	   *bytes;
 	size_t		len;
 
-	if (source->len > SI_PROTO_MAX_TEXT)
+	if (text_len > SI_PROTO_MAX_TEXT)
 		return si_proto_refuse(builder, "54000", "it is too large", NULL, 0);
-	bytes = decode_base64(builder, source, &len);
+	bytes = decode_base64(builder, text, text_len, &len);
 	if (bytes != NULL)
 		return si_proto_read_descriptor(builder, bytes, len);
-	return si_proto_read_text(builder, source->data, source->len);
+	return si_proto_read_text(builder, text, text_len);
 }
 
 /* Does a file of the schema have a type of this built-in one? */
@@ -456,7 +499,7 @@ add_builtin(SiProtoBuilder *builder)
 }
 
 SiProtoSchema *
-si_proto_schema_parse(const SiProtoSource *sources, int n, SiDecodeError *error)
+si_proto_schema_parse(const SiSchemaTexts *texts, SiDecodeError *error)
 {
 	SiProtoSchema *schema = calloc(1, sizeof(SiProtoSchema));
 	SiProtoBuilder builder = {0};
@@ -467,12 +510,20 @@ si_proto_schema_parse(const SiProtoSource *sources, int n, SiDecodeError *error)
 	if (schema != NULL)
 		schema->arena = builder.arena = si_arena_create();
 	done = builder.arena != NULL || si_proto_out_of_memory(&builder);
-	for (i = 0; done && i < n; i++)
-		done = read_source(&builder, &sources[i]);
+	for (i = 0; done && i < texts->n; i++)
+	{
+		done = read_source(&builder, texts->texts[i]);
+		if (!done)
+			si_schema_texts_blame(texts, i, error);
+	}
 	if (done)
 		schema->first = builder.first_top;
-	if (done && add_builtin(&builder) && finish(&builder, schema))
+	done = done && add_builtin(&builder) && finish(&builder, schema);
+	if (done)
+	{
+		schema->ntypes = builder.ntypes;
 		return schema;
+	}
 	si_proto_schema_free(schema);
 	return NULL;
 }

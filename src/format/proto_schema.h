@@ -19,25 +19,17 @@
 #ifndef SI_PROTO_SCHEMA_H
 #define SI_PROTO_SCHEMA_H
 
+#include "common/schema_texts.h"
 #include "format/proto_types.h"
 
 typedef struct SiProtoSchema SiProtoSchema;
 
-/* A file: its text in UTF-8, or base64 of a FileDescriptorProto or -Set. */
-typedef struct SiProtoSource
-{
-	const char *data;
-	size_t		len;
-} SiProtoSource;
-
 /*
- * Read a schema from its files, the main one last and those that it imports
- * before it.  NULL with *error filled: 42P17 for what is no schema, 54000 for one
- * beyond the limits, 53200 without memory.  Names of the schema are in the detail
- * alone.
+ * Read a schema from its files: .proto text, or base64 of a FileDescriptorProto or -Set.
+ * NULL with *error filled: 42P17 for what is no schema, 54000 for one beyond the limits,
+ * 53200 without memory.  Names of the schema are in the detail alone.
  */
-extern SiProtoSchema *si_proto_schema_parse(const SiProtoSource *sources, int n,
-											SiDecodeError *error);
+extern SiProtoSchema *si_proto_schema_parse(const SiSchemaTexts *texts, SiDecodeError *error);
 
 /* A message by its full name, or NULL. */
 extern const SiProtoMessage *si_proto_schema_find(const SiProtoSchema *schema, const char *name);
@@ -47,6 +39,24 @@ extern const SiProtoMessage *si_proto_schema_only(const SiProtoSchema *schema);
 
 /* The first message that the main file has, for a reader of all of them. */
 extern const SiProtoMessage *si_proto_schema_first(const SiProtoSchema *schema);
+
+/*
+ * The message at these indexes, of which each is in the one before, and the first in the
+ * main file; NULL if there is none.  Entries of maps and groups are counted where a
+ * descriptor has them, and not in .proto text: Confluent's serializers count so.
+ */
+extern const SiProtoMessage *si_proto_schema_at(const SiProtoSchema *schema, const int *indexes,
+												int n);
+
+/*
+ * A message outside messages of the main file by its name without the package, else any
+ * message by its full name, or NULL.
+ */
+extern const SiProtoMessage *si_proto_schema_named(const SiProtoSchema *schema,
+												   const char *name, size_t len);
+
+/* Messages have numbers up to this one. */
+extern int	si_proto_schema_ntypes(const SiProtoSchema *schema);
 
 extern void si_proto_schema_free(SiProtoSchema *schema);
 

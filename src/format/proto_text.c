@@ -118,6 +118,7 @@ parse_map(SiProtoParser *parser, SiProtoMessage *message)
 		!add_entry_field(parser, entry, "value", 2, &value))
 		return false;
 	entry->map_entry = true;
+	entry->of_field = true;
 	return si_proto_copy_name(parser->builder, name.data, name.len, &field.name) &&
 		si_proto_copy_name(parser->builder, entry_name.data, entry_name.len, &field.type_name) &&
 		si_proto_add_field(parser->builder, message, &field, false, &features);
@@ -173,6 +174,7 @@ parse_field(SiProtoParser *parser, SiProtoMessage *scope, SiProtoMessage *messag
 		group = si_proto_add_message(parser->builder, scope, name.data, name.len);
 		if (group == NULL || !set_group(parser, &field, &name))
 			return false;
+		group->of_field = true;
 	}
 	else if (!set_type(parser, &type, &field))
 		return false;

@@ -89,7 +89,10 @@ struct SiProtoMessage
 {
 	SiProtoName name;			/* with its package and messages around it */
 	SiProtoMeaning meaning;
+	int			number;			/* of the schema's types */
 	bool		map_entry;
+	bool		of_field;		/* in .proto text no message: a map's entry,
+								 * or a group */
 	int			nfields;
 	int			noneofs;
 	SiProtoField *first;		/* fields, as declared */

@@ -121,6 +121,7 @@ find_header(const Part *part, const char *of_value, const char *of_key)
 static bool
 read_confluent(const Part *part, SiFrame *frame, SiDecodeError *error)
 {
+	frame->format = SI_WIRE_CONFLUENT;
 	if (!check_start(part, 0, 5, error))
 		return false;
 	set_number(&frame->id, SI_SCHEMA_NUMBER, part->data + 1, 4);
@@ -131,6 +132,7 @@ static bool
 read_confluent_header(const Part *part, SiFrame *frame, SiDecodeError *error)
 {
 	const SiHeader *header = find_header(part, "__value_schema_id", "__key_schema_id");
+	size_t		id_end = 5;
 
 	/*
 	 * a serializer that was not switched yet, as Confluent's own client reads
@@ -139,11 +141,16 @@ read_confluent_header(const Part *part, SiFrame *frame, SiDecodeError *error)
 	if (header == NULL)
 		return read_confluent(part, frame, error);
 	if (header->value_len >= 1 + SI_GUID_BYTES && header->value[0] == 1)
+	{
 		set_guid(&frame->id, header->value + 1);
+		id_end = 1 + SI_GUID_BYTES;
+	}
 	else if (header->value_len >= 5 && header->value[0] == 0)
 		set_number(&frame->id, SI_SCHEMA_NUMBER, header->value + 1, 4);
 	else
 		return refuse(part, "has a header that holds no id of a schema", error);
+	frame->naming = header->value + id_end;
+	frame->naming_len = header->value_len - id_end;
 	return begin_payload(part, 0, frame);
 }
 
@@ -179,6 +186,12 @@ read_apicurio_header(const Part *part, SiFrame *frame, SiDecodeError *error)
 	if (header->value_len != APICURIO_HEADER_BYTES)
 		return refuse(part, "has a header that holds no id of a schema", error);
 	set_number(&frame->id, kind, header->value, APICURIO_HEADER_BYTES);
+	header = find_header(part, "apicurio.protobuf.type", "apicurio.protobuf.type.key");
+	if (header != NULL)
+	{
+		frame->naming = header->value;
+		frame->naming_len = header->value_len;
+	}
 	return begin_payload(part, 0, frame);
 }
 
@@ -219,7 +232,8 @@ si_frame_read(SiWireFormat format, const SiMessage *message, bool of_key,
 		of_key ? message->key : message->value,
 	of_key ? message->key_len : message->value_len};
 
-	memset(&frame->id, 0, sizeof(frame->id));
+	memset(frame, 0, sizeof(*frame));
+	frame->format = format;
 	if (wire_formats[format].read == NULL)
 		return begin_payload(&part, 0, frame);
 	return wire_formats[format].read(&part, frame, error);

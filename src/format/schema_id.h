@@ -5,8 +5,8 @@
  *
  * A serializer that works with a schema registry puts the schema's id before
  * the payload, or into a header.  A frame is what was read of it: the id, and
- * where the payload is.  Between id and payload, Confluent's serializer for
- * Protobuf writes which message of the schema the payload is.
+ * where the payload is.  For Protobuf, it also says which message of the schema the
+ * payload is: behind the id, or in a header; see proto_frame.
  *
  * Pure C, no server.  Called by decoder, schema_store and the formats that have
  * schemas.
@@ -36,9 +36,14 @@ typedef enum SiWireFormat
 
 typedef struct SiFrame
 {
+	SiWireFormat format;		/* the one that was read */
 	SiSchemaId	id;
 	const char *payload;
 	size_t		payload_len;
+	const char *naming;			/* of a header: which message of a Protobuf
+								 * schema it is; NULL: the payload begins with
+								 * that, if anything says it */
+	size_t		naming_len;
 } SiFrame;
 
 /*

@@ -20,7 +20,7 @@ struct SiSchemaStore
 
 typedef struct Stored
 {
-	char	   *text;			/* NULL: messages with the id are refused */
+	SiSchemaTexts *texts;		/* NULL: messages with the id are refused */
 	SiDecodeError error;
 	int64_t		until_ms;
 } Stored;
@@ -30,7 +30,7 @@ free_stored(void *value)
 {
 	Stored	   *stored = value;
 
-	free(stored->text);
+	free(stored->texts);
 	free(stored);
 }
 
@@ -70,17 +70,15 @@ add(SiSchemaStore *store, const SiSchemaId *id, Stored *stored)
 }
 
 bool
-si_schema_store_add(SiSchemaStore *store, const SiSchemaId *id, const char *text)
+si_schema_store_add(SiSchemaStore *store, const SiSchemaId *id, SiSchemaTexts *texts)
 {
 	Stored	   *stored = calloc(1, sizeof(Stored));
 
-	if (stored == NULL)
-		return false;
-	stored->text = strdup(text);
-	if (stored->text !=NULL)
-		return add(store, id, stored);
-	free(stored);
-	return false;
+	if (stored != NULL)
+		stored->texts = texts;
+	else
+		free(texts);
+	return add(store, id, stored);
 }
 
 bool
@@ -98,53 +96,81 @@ si_schema_store_refuse(SiSchemaStore *store, const SiSchemaId *id,
 }
 
 /*
- * The text of a schema.  NULL with *error filled: what the id is refused with, or 08006,
+ * The texts of a schema.  False with *error filled: what the id is refused with, or 08006,
  * which is no message's fault, for an id that is not in the store.
  */
-static const char *
-find_stored(SiSchemaStore *store, const SiSchemaId *id, SiDecodeError *error)
+static bool
+find_stored(SiSchemaStore *store, const SiSchemaId *id, SiSchemaTexts *texts,
+			SiDecodeError *error)
 {
 	const Stored *stored = si_schema_cache_find(store->cache, id);
 
 	if (stored == NULL)
+		return si_decoder_fail(error, "08006", "the schema registry was not asked for a schema yet");
+	if (stored->texts == NULL)
 	{
-		si_decoder_fail(error, "08006", "the schema registry was not asked for a schema yet");
-		return NULL;
-	}
-	if (stored->text == NULL)
 		*error = stored->error;
-	return stored->text;
+		return false;
+	}
+	*texts = *stored->texts;
+	return true;
 }
 
-/* The text in the options, or NULL. */
-static const char *
-given_schema(const SiFormatOptions *options, const SiSchemaId *id)
+/* Get the text in the options; false if there is none. */
+static bool
+find_given(const SiFormatOptions *options, const SiSchemaId *id, SiSchemaTexts *texts)
 {
 	int			i;
 
+	texts->n = 1;
+	texts->texts = &options->schema;
 	if (options->schema != NULL)
-		return options->schema;
+		return true;
 	for (i = 0; i < options->nschemas; i++)
 	{
+		texts->texts = &options->schemas[i].text;
 		if (si_schema_id_matches(&options->schemas[i].id, id))
-			return options->schemas[i].text;
+			return true;
 	}
-	return NULL;
+	return false;
 }
 
-const char *
-si_schema_find(const SiFormatOptions *options, const SiSchemaId *id, SiDecodeError *error)
+bool
+si_schema_find(const SiFormatOptions *options, const SiSchemaId *id, SiSchemaTexts *texts,
+			   SiDecodeError *error)
 {
-	const char *given = given_schema(options, id);
-	char text[	SI_SCHEMA_ID_ROOM];
+	char		name[SI_SCHEMA_ID_ROOM];
 
-	if (given != NULL)
-		return given;
+	if (find_given(options, id, texts))
+		return true;
 	if (options->store != NULL)
-		return find_stored(options->store, id, error);
-	si_schema_id_text(id, text);
-	si_decoder_fail(error, "42704", "schema %s is not among the schemas of the option \"schemas\"", text);
-	return NULL;
+		return find_stored(options->store, id, texts, error);
+	si_schema_id_text(id, name);
+	return si_decoder_fail(error, "42704", "schema %s is not among the schemas of the option \"schemas\"", name);
+}
+
+bool
+si_schema_check(const SiFormatOptions *options, const char *format,
+				bool (*read) (const SiFormatOptions *options, const SiSchemaTexts *texts,
+							  SiDecodeError *error),
+				SiDecodeError *error)
+{
+	SiSchemaTexts texts = {1, &options->schema};
+	int			i;
+
+	if (options->schema == NULL && options->wire_format == SI_WIRE_NONE)
+		return si_decoder_fail(error, "22023", "format \"%s\" without a wire format needs the option \"schema\"", format);
+	if (options->schema == NULL && options->nschemas == 0 && options->store == NULL)
+		return si_decoder_fail(error, "22023", "format \"%s\" needs the option \"schema\" or \"schemas\", or a server with a schema registry", format);
+	if (options->schema != NULL && !read(options, &texts, error))
+		return false;
+	for (i = 0; i < options->nschemas; i++)
+	{
+		texts.texts = &options->schemas[i].text;
+		if (!read(options, &texts, error))
+			return false;
+	}
+	return true;
 }
 
 /* Must the registry be asked for the id?  The option "schema" is about values alone. */
@@ -153,13 +179,14 @@ lacks(const SiFormatOptions *options, const SiSchemaId *id, bool of_key, int64_t
 {
 	SiFormatOptions own = *options;
 	const Stored *stored;
+	SiSchemaTexts texts;
 
 	if (of_key)
 		own.schema = NULL;
-	if (given_schema(&own, id) != NULL)
+	if (find_given(&own, id, &texts))
 		return false;
 	stored = si_schema_cache_find(options->store->cache, id);
-	return stored == NULL || (stored->text == NULL && stored->until_ms <= now_ms);
+	return stored == NULL || (stored->texts == NULL && stored->until_ms <= now_ms);
 }
 
 /* Add an id that is lacking, unless it is there or there is no room. */

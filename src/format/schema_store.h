@@ -18,14 +18,19 @@
 #ifndef SI_SCHEMA_STORE_H
 #define SI_SCHEMA_STORE_H
 
+#include "common/schema_texts.h"
 #include "format/decoder.h"
 
 /* NULL when out of memory. */
 extern SiSchemaStore *si_schema_store_create(void);
 extern void si_schema_store_free(SiSchemaStore *store);
 
-/* Add a schema, whose text is copied.  False when out of memory. */
-extern bool si_schema_store_add(SiSchemaStore *store, const SiSchemaId *id, const char *text);
+/*
+ * Add a schema, whose texts, a block of malloc's, are the store's then.  False when out
+ * of memory: they are freed.
+ */
+extern bool si_schema_store_add(SiSchemaStore *store, const SiSchemaId *id,
+								SiSchemaTexts *texts);
 
 /*
  * Refuse messages with this id until then, by the clock that si_schema_lacking
@@ -35,12 +40,22 @@ extern bool si_schema_store_refuse(SiSchemaStore *store, const SiSchemaId *id,
 								   const SiDecodeError *error, int64_t until_ms);
 
 /*
- * The text of the schema that a frame names: the one for all messages, or that
- * of its id.  NULL with *error filled (42704 if there is none,
- * 08006 if the registry was not asked yet, or what the id is refused with).
+ * Get the texts of the schema that a frame names: the one for all messages, or that
+ * of its id.  They live as long as the options, or until the store is filled again.
+ * False with *error filled (42704 if there is none, 08006 if the registry was not
+ * asked yet, or what the id is refused with).
  */
-extern const char *si_schema_find(const SiFormatOptions *options, const SiSchemaId *id,
-								  SiDecodeError *error);
+extern bool si_schema_find(const SiFormatOptions *options, const SiSchemaId *id,
+						   SiSchemaTexts *texts, SiDecodeError *error);
+
+/*
+ * Check a format's options: that they say where schemas are, and that read() takes the
+ * ones that they hold.  False with *error filled: 22023, or what read() says.
+ */
+extern bool si_schema_check(const SiFormatOptions *options, const char *format,
+							bool (*read) (const SiFormatOptions *options,
+										  const SiSchemaTexts *texts, SiDecodeError *error),
+							SiDecodeError *error);
 
 /*
  * How many of the messages can be decoded before the first one whose schema is

@@ -21,7 +21,7 @@
 #include "common/thread.h"
 #include "kafka/client.h"
 #include "kafka/registry.h"
-#include "kafka/registry_http.h"
+#include "kafka/registry_schema.h"
 #include "kafka/side_thread.h"
 
 struct SiRegistry
@@ -54,7 +54,7 @@ static void
 free_answers(SiRegistryAnswer *answers, int n)
 {
 	for (int i = 0; i < n; i++)
-		free(answers[i].text);
+		free(answers[i].texts);
 }
 
 /*
@@ -76,7 +76,7 @@ answer_questions(SiRegistry *registry)
 	pthread_mutex_unlock(&registry->side.lock);
 	while (n < nquestions && !vain)
 	{
-		si_registry_http_ask(registry->http, &questions[n], &answers[n]);
+		si_registry_schema_ask(registry->http, &questions[n], &answers[n]);
 		vain = answers[n].outcome >= SI_REGISTRY_AWAY;
 		n++;
 	}

@@ -3,7 +3,7 @@
  * registry_answer.h
  *	  What a schema registry's HTTP answer means.
  *
- * Pure C, for the client's thread.  Called by registry.
+ * Pure C, for the client's thread.  Called by registry_http and registry_schema.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -12,6 +12,8 @@
 #ifndef SI_REGISTRY_ANSWER_H
 #define SI_REGISTRY_ANSWER_H
 
+#include <jansson.h>
+
 #include "kafka/http.h"
 #include "kafka/registry_values.h"
 
@@ -19,8 +21,31 @@
 #define SI_REGISTRY_MAX_BODY	((size_t) 8 * 1024 * 1024)
 #define SI_REGISTRY_MAX_SCHEMA	((size_t) 4 * 1024 * 1024)
 
-/* Fill in the outcome for answer->id, whose schema is expected to be of that type. */
+/* What was asked for. */
+typedef enum SiRegistryPart
+{
+	SI_REGISTRY_OWN,			/* the schema of the answer's id */
+	SI_REGISTRY_REFERRED,		/* one that it refers to */
+	SI_REGISTRY_LIST			/* what a schema refers to, where that is
+								 * beside it */
+} SiRegistryPart;
+
+/* What an answer holds. */
+typedef struct SiRegistryDocument
+{
+	char	   *text;			/* a schema, without a NUL; malloc'd */
+	size_t		len;
+	json_t	   *references;		/* a list of objects, or NULL */
+} SiRegistryDocument;
+
+extern void si_registry_document_free(SiRegistryDocument *document);
+
+/*
+ * Read an answer into a document, where the outcome is FOUND, and fill in the outcome
+ * for answer->id, whose schema is expected to be of that type.
+ */
 extern void si_registry_read_answer(const SiHttpAnswer *http, bool apicurio, const char *type,
+									SiRegistryPart part, SiRegistryDocument *document,
 									SiRegistryAnswer *answer);
 
 /* An outcome in our words. */
@@ -31,5 +56,9 @@ extern void si_registry_set_outcome(SiRegistryAnswer *answer, SiRegistryOutcome 
 /* The schema of answer->id is of no use. */
 extern void si_registry_set_unusable(SiRegistryAnswer *answer, const char *sqlstate,
 									 const char *what);
+
+/* The same of the schema that was asked for. */
+extern void si_registry_set_part_unusable(SiRegistryAnswer *answer, SiRegistryPart part,
+										  const char *sqlstate, const char *what);
 
 #endif							/* SI_REGISTRY_ANSWER_H */

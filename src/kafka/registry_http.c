@@ -10,10 +10,10 @@
 #include "postgres.h"
 
 #include "kafka/http.h"
-#include "kafka/registry_answer.h"
 #include "kafka/registry_http.h"
 
-#define URL_ROOM		4096
+/* The longest URL of an option, and a path below it. */
+#define URL_ROOM		(2048 + SI_REGISTRY_PATH_ROOM + 32)
 
 struct SiRegistryHttp
 {
@@ -29,45 +29,54 @@ struct SiRegistryHttp
 
 /* ---- a request ---- */
 
-/* The URL of a schema; false if the API has none for such an id. */
-static bool
-make_url(const SiRegistryHttp *http, const SiSchemaId *id, char *url)
+bool
+si_registry_http_is_apicurio(const SiRegistryHttp *http)
 {
-	const char *base = http->urls[http->url];
-	const char *format = "%s/schemas/ids/%s";
-	char text[	SI_SCHEMA_ID_ROOM];
-
-	if (http->options.apicurio)
-	{
-		if (id->kind == SI_SCHEMA_GUID)
-			return false;
-		format = id->kind == SI_SCHEMA_CONTENT ? "%s/ids/contentIds/%s" :
-			"%s/ids/globalIds/%s?dereference=true";
-	}
-	else if (id->kind == SI_SCHEMA_GUID)
-		format = "%s/schemas/guids/%s";
-	si_schema_id_text(id, text);
-	snprintf(url, URL_ROOM, format, base, text);
-	return true;
+	return http->options.apicurio;
 }
 
-/* Ask one URL for one schema. */
+/* Is it version 3 of Apicurio's API? */
+static bool
+is_v3(const SiRegistryHttp *http)
+{
+	const char *url = http->urls[http->url];
+	size_t		len = strlen(url);
+
+	return http->options.apicurio && len > 3 && strcmp(url + len - 3, "/v3") == 0;
+}
+
+/* Version 2 of Apicurio's API does it, but fails to for Protobuf. */
+bool
+si_registry_http_dereferences(const SiRegistryHttp *http, const SiSchemaId *id)
+{
+	return http->options.apicurio && !is_v3(http) && id->kind == SI_SCHEMA_NUMBER &&
+		strcmp(http->type, "AVRO") == 0;
+}
+
+/* What is behind a path: version 3 has texts elsewhere. */
+static const char *
+suffix(const SiRegistryHttp *http, SiRegistryPart part, const SiSchemaId *id)
+{
+	if (part == SI_REGISTRY_OWN && si_registry_http_dereferences(http, id))
+		return "?dereference=true";
+	return part == SI_REGISTRY_REFERRED && is_v3(http) ? "/content" : "";
+}
+
+/* Ask one URL. */
 static void
-request(SiRegistryHttp *http, SiRegistryAnswer *answer)
+request(SiRegistryHttp *http, const char *path, SiRegistryPart part,
+		SiRegistryDocument *document, SiRegistryAnswer *answer)
 {
 	char		url[URL_ROOM];
 	SiHttpAnswer got;
 
-	if (!make_url(http, &answer->id, url))
-	{
-		si_registry_set_unusable(answer, "0A000", "cannot be asked for by a GUID");
-		return;
-	}
+	snprintf(url, sizeof(url), "%s%s%s", http->urls[http->url], path,
+			 suffix(http, part, &answer->id));
 	si_http_request(http->http, url, NULL, &got);
 	if (got.outcome == SI_HTTP_ANSWERED)
-		si_registry_read_answer(&got, http->options.apicurio, http->type, answer);
+		si_registry_read_answer(&got, http->options.apicurio, http->type, part, document, answer);
 	else if (got.outcome == SI_HTTP_TOO_LARGE)
-		si_registry_set_unusable(answer, "54000", "is too large");
+		si_registry_set_part_unusable(answer, part, "54000", "is too large");
 	else
 		si_registry_set_outcome(answer,
 								got.outcome == SI_HTTP_UNTRUSTED ? SI_REGISTRY_UNTRUSTED
@@ -75,16 +84,25 @@ request(SiRegistryHttp *http, SiRegistryAnswer *answer)
 }
 
 void
-si_registry_http_ask(SiRegistryHttp *http, const SiSchemaId *id, SiRegistryAnswer *answer)
+si_registry_http_get(SiRegistryHttp *http, const char *path, SiRegistryPart part,
+					 SiRegistryDocument *document, SiRegistryAnswer *answer)
 {
 	int			tries;
 
-	memset(answer, 0, sizeof(*answer));
-	answer->id = *id;
+	memset(document, 0, sizeof(*document));
 	for (tries = 0; tries < http->nurls; tries++)
 	{
-		request(http, answer);
-		if (answer->outcome != SI_REGISTRY_AWAY || http->cancelled(http->arg))
+		/*
+		 * a schema with many references takes many requests, of which each
+		 * may be short
+		 */
+		if (http->cancelled(http->arg))
+		{
+			si_registry_set_outcome(answer, SI_REGISTRY_AWAY, "it is no longer asked");
+			return;
+		}
+		request(http, path, part, document, answer);
+		if (answer->outcome != SI_REGISTRY_AWAY)
 			return;
 		http->url = (http->url + 1) % http->nurls;
 	}

@@ -12,6 +12,7 @@
 
 #include "common/record.h"
 #include "common/schema_name.h"
+#include "common/schema_texts.h"
 
 /* A server names so many URLs at most. */
 #define SI_REGISTRY_MAX_URLS	3
@@ -48,7 +49,7 @@ typedef struct SiRegistryAnswer
 {
 	SiSchemaId	id;
 	SiRegistryOutcome outcome;
-	char	   *text;			/* malloc'd: the caller's */
+	SiSchemaTexts *texts;		/* a block of malloc's: the caller's */
 	SiDecodeError error;		/* of UNKNOWN and UNUSABLE */
 	char		words[128];		/* of the others */
 	int			retry_after_s;	/* as the registry wishes; 0: it does not say */

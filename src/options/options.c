@@ -95,6 +95,7 @@ static const SiKeyword key_format_keywords[] = {
 	{"float64", SI_KEY_FLOAT64},
 	{"uuid", SI_KEY_UUID},
 	{"avro", SI_KEY_AVRO},
+	{"protobuf", SI_KEY_PROTOBUF},
 	{NULL}
 };
 

@@ -4,9 +4,9 @@
  *	  Fuzzer of the Protobuf decoder and of the readers of its schemas.
  *
  * The input is a plan, a schema and a message.  Byte 0 says how many fields are
- * wanted (its low three bits) and what else (WANT_... below), then comes a byte
- * per field that picks a path from the table, then the schema, a zero byte, and
- * the message.  With WANT_DESCRIPTOR the schema is the bytes of a descriptor, up to
+ * wanted (its low three bits), what else (WANT_... below) and by which wire format
+ * the message names its type (its high two bits), then comes a byte per field that
+ * picks a path from the table, then the schema, a zero byte, and the message.  With WANT_DESCRIPTOR the schema is the bytes of a descriptor, up to
  * where two zero bytes stand, and goes to its reader in base64.
  *
  * A schema that the reader refuses must give an error in our own words.  Of one
@@ -31,6 +31,10 @@
 #define WANT_REST		0x08
 #define WANT_UNKNOWN	0x10
 #define WANT_DESCRIPTOR	0x20
+
+static const SiWireFormat wire_formats[] = {
+	SI_WIRE_NONE, SI_WIRE_CONFLUENT, SI_WIRE_APICURIO, SI_WIRE_GLUE
+};
 
 #define MAX_FIELDS		8
 #define MAX_STEPS		3
@@ -135,6 +139,7 @@ read_input(Input *input, const uint8_t *data, size_t size, char **schema, char *
 	input->plan.rest_field = (data[0] & WANT_REST) ? input->plan.nfields++ : -1;
 	input->plan.find_unknown = (data[0] & WANT_UNKNOWN) != 0;
 
+	input->options.wire_format = wire_formats[data[0] >> 6];
 	descriptor = (data[0] & WANT_DESCRIPTOR) != 0;
 	data += 1 + nfields;
 	size -= 1 + nfields;
