@@ -362,12 +362,13 @@ COMMENT ON FUNCTION stream_ingest.preview(name, integer) IS
 'dry run: the rows that the next messages of a subscription would become, or why not; no row and no error: ignored. Nothing is changed';
 
 CREATE FUNCTION stream_ingest.infer_table(
-    server name, topic text, target text, format text DEFAULT 'json', max_messages integer DEFAULT 1000)
+    server name, topic text, target text, format text DEFAULT 'json', max_messages integer DEFAULT 1000,
+    options jsonb DEFAULT '{}')
 RETURNS text
 AS 'MODULE_PATHNAME', 'si_sql_infer_table'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION stream_ingest.infer_table(name, text, text, text, integer) IS
-'a CREATE TABLE that fits the topic''s newest messages, to be reviewed, corrected and run';
+COMMENT ON FUNCTION stream_ingest.infer_table(name, text, text, text, integer, jsonb) IS
+'a CREATE TABLE that fits the topic''s newest messages, by their schema where they have one, to be reviewed, corrected and run';
 
 --
 -- What one can see

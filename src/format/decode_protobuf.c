@@ -22,6 +22,7 @@
 
 #include "format/decoder.h"
 #include "format/path_tree.h"
+#include "format/proto_columns.h"
 #include "format/proto_document.h"
 #include "format/proto_program.h"
 #include "format/proto_schema.h"
@@ -483,6 +484,25 @@ protobuf_check(const SiFormatOptions *options, SiDecodeError *error)
 	return found;
 }
 
+/* Keys have no schema. */
+static bool
+protobuf_describe(const SiFormatOptions *options, const SiMessage *message, bool of_key,
+				  SiArena *memory, SiSchemaColumns *columns, SiDecodeError *error)
+{
+	SiProtoSchema *schema = NULL;
+	const SiProtoMessage *root;
+	bool		described = true;
+
+	memset(columns, 0, sizeof(SiSchemaColumns));
+	if (!of_key)
+	{
+		root = read_schema(options, &schema, error);
+		described = root != NULL && si_proto_describe(root, memory, columns, error);
+	}
+	si_proto_schema_free(schema);
+	return described;
+}
+
 const SiDecoderRoutine si_decoder_protobuf = {
 	.format = "protobuf",
 	.called = "Protobuf",
@@ -490,6 +510,7 @@ const SiDecoderRoutine si_decoder_protobuf = {
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_DECODED,
 	.check = protobuf_check,
+	.describe = protobuf_describe,
 	.create = protobuf_create,
 	.decode = protobuf_decode,
 	.destroy = protobuf_destroy

@@ -158,6 +158,15 @@ target_argument(FunctionCallInfo fcinfo, int i)
 	return quote_qualified_identifier(target->schemaname, target->relname);
 }
 
+/* Options of a subscription; a definition of version 1.0 has no such argument. */
+static SiOptions *
+options_argument(FunctionCallInfo fcinfo, int i)
+{
+	char	   *options = i < PG_NARGS() ? si_arguments_jsonb(fcinfo, i) : NULL;
+
+	return si_options_parse(options != NULL ? options : "{}");
+}
+
 Datum
 si_sql_infer_table(PG_FUNCTION_ARGS)
 {
@@ -165,22 +174,13 @@ si_sql_infer_table(PG_FUNCTION_ARGS)
 	const char *server = server_argument(fcinfo);
 	char	   *topic = topic_argument(fcinfo, 1);
 	char	   *target = target_argument(fcinfo, 2);
+	char	   *format = si_arguments_format(fcinfo, 3);
 	int			max_messages = si_arguments_max_messages(fcinfo, 4);
-	SiInference *inference = si_infer_create(si_arguments_format(fcinfo, 3));
+	SiInference *inference = si_infer_create(format, server, options_argument(fcinfo, 5));
 	SiMessage  *messages;
-	char	   *table;
 	int			n;
 
 	messages = si_topic_reader_by_time(server, topic, &newest, max_messages, MAX_INFER_BYTES, &n);
-	for (int i = 0; i < n; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		si_infer_add(inference, &messages[i]);
-	}
-	table = si_infer_table(inference, target, topic);
-	if (table == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("topic \"%s\" has no messages to infer a table from", topic)));
-	PG_RETURN_TEXT_P(cstring_to_text(table));
+	si_infer_take(inference, messages, n);
+	PG_RETURN_TEXT_P(cstring_to_text(si_infer_table(inference, target, topic)));
 }
