@@ -46,7 +46,7 @@ OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \
 OBJS_functions = arguments connection destination functions \
 	functions_dead_letters functions_decode functions_look functions_preview \
 	functions_produce functions_steer functions_wait infer infer_columns infer_schema infer_type outbox preview \
-	restored subscription topic_reader upcoming views
+	restored shown_text subscription topic_reader upcoming views
 OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(folder)/%.o))
 
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/disturb.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so

@@ -1,7 +1,7 @@
 CREATE EXTENSION stream_ingest;
 
 --
--- infer_table of messages that have schemas: the table takes all of them, on
+-- infer_table and peek of messages that have schemas: the table takes all of them, on
 -- librdkafka's embedded broker.
 --
 \getenv b STREAM_INGEST_BOOTSTRAP
@@ -174,6 +174,40 @@ CALL ingest('infer_proto', 'protobuf', :'options', 2);
 SELECT infer('infer_proto', 'protobuf', '{"schema": "message X { }"}');
 SELECT infer('infer_proto', 'protobuf', '{"schema": "message X { int32 myField = 1; int32 my_field = 2; }", "match_names": "snake_case"}');
 SELECT infer('infer_proto', 'protobuf', '{}');
+
+--
+-- peek: what has no text of its own, decoded
+--
+SET client_min_messages = notice;
+CREATE FUNCTION peek(topic text, format text, options jsonb DEFAULT '{}') RETURNS TABLE (o bigint, key text, value text) LANGUAGE sql AS $$
+    SELECT message_offset, key, value FROM stream_ingest.peek('si_kafka', topic, 100, 'earliest', format, options);
+$$;
+SELECT * FROM peek('infer_types', NULL) LIMIT 1;
+SELECT * FROM peek('infer_types', 'avro', jsonb_build_object('schema', :'a'::jsonb)) LIMIT 1;
+SELECT jsonb_build_object('schemas', jsonb_build_object('1', :'r1'::jsonb, '2', :'r2'::jsonb)) AS options \gset
+-- a message that cannot be decoded is as it came, and a notice tells why, once
+SELECT * FROM peek('infer_ids', 'avro', :'options');
+SELECT * FROM peek('infer_keys', 'avro', :'options');
+SELECT * FROM peek('infer_keys', 'avro', jsonb_build_object('key_format', 'avro', 'schemas', jsonb_build_object('2', :'r2'::jsonb, '21', :'k'::jsonb)));
+-- an event is shown as it is, with its key
+SELECT * FROM peek('infer_events', 'avro', jsonb_build_object('envelope', 'debezium', 'schemas', jsonb_build_object('20', :'e'::jsonb, '21', :'k'::jsonb)));
+SELECT * FROM peek('infer_proto', 'protobuf', jsonb_build_object('schema', 'message M { int32 i = 5; string s = 9; }')) OFFSET 1;
+SELECT * FROM peek('infer_framed', 'json', '{"wire_format": "confluent"}');
+SELECT * FROM peek('infer_latin', 'csv', '{"encoding": "LATIN1"}');
+SELECT * FROM peek('infer_latin', 'csv');
+SELECT * FROM peek('infer_records', 'json', '{"records": "items"}') LIMIT 1;
+-- values and keys that are one value
+\! test/mock_broker -c create infer_single 1
+\! printf '%s\n' '0000000000000007;000a' 'fffffffffffffffe;020261' '07;04046162' '0000000000000000;06' '0000000000000000;02c3' '0000000000000000;' | test/produce -t infer_single -p 0 -x -y -Z -K ';' >/dev/null
+SELECT * FROM peek('infer_single', 'avro', '{"schema": ["int", "string", "bytes", "null"], "key_format": "int64"}');
+SELECT * FROM peek('infer_single', 'raw', '{"key_format": "int64"}') LIMIT 1;
+-- what does not go together is told
+SELECT * FROM peek('infer_single', 'avro', '{}');
+SELECT * FROM peek('infer_single', 'xml', '{}');
+SELECT * FROM peek('infer_single', NULL, '{"encoding": "LATIN1"}');
+SELECT * FROM peek('infer_single', 'json', '{"nonsense": 1}');
+SELECT count(*) FROM peek('infer_single', NULL, NULL);
+SET client_min_messages = warning;
 
 DROP SCHEMA si_infer CASCADE;
 DROP EXTENSION stream_ingest CASCADE;

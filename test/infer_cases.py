@@ -69,12 +69,16 @@ def rename(rnd, schema):
 
 
 def older(rnd, schema):
-    """The schema as it was: without fields, with others, and with other types for some."""
+    """
+    The schema as it was: without fields, with others, and with other types for some.  One
+    field is in both, since a message of which no column takes anything is bad.
+    """
+    schema['fields'].insert(rnd.randrange(len(schema['fields']) + 1), {'name': 'both', 'type': 'int'})
     old = json.loads(json.dumps(schema))
     fields = []
     for field in old['fields']:
         if isinstance(field['type'], str) and field['type'] in avro_cases.PRIMITIVES:
-            if rnd.random() < 0.3:
+            if rnd.random() < 0.3 and field['name'] != 'both':
                 continue
             if rnd.random() < 0.3:
                 field['type'] = rnd.choice(avro_cases.PRIMITIVES)

@@ -271,30 +271,12 @@ add_message(SiInference *inference, const SiMessage *message)
 
 /* ---- taking messages ---- */
 
-/* Get the schemas of messages from the server's registry. */
-static void
-await_schemas(SiInference *inference, const SiMessage *messages, int n)
-{
-	SiEntry    *entries;
-
-	if (inference->store == NULL || n == 0)
-		return;
-	entries = palloc_extended(sizeof(SiEntry) * (Size) n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	for (int i = 0; i < n; i++)
-	{
-		entries[i].message = messages[i];
-		if (si_message_is_reduced(&messages[i]))
-			entries[i].message.value = NULL;
-	}
-	si_schemas_await(&inference->format, entries, n, inference->routine->format,
-					 inference->server, GetUserId());
-	pfree(entries);
-}
-
 void
 si_infer_take(SiInference *inference, const SiMessage *messages, int n)
 {
-	await_schemas(inference, messages, n);
+	if (inference->store != NULL)
+		si_schemas_await_messages(&inference->format, messages, n, inference->routine->format,
+								  inference->server, GetUserId());
 	si_infer_schemas(inference->routine, &inference->format, messages, n, inference->columns,
 					 &inference->schemas);
 	for (int i = 0; i < n; i++)

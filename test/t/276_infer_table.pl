@@ -46,7 +46,8 @@ sub try_table
 		:proposal
 		SELECT stream_ingest.create_subscription('$topic', 'kafka', '$topic', '$topic', format => 'avro', enabled => false,
 			options => \$o\$$options\$o\$, mapping => CASE WHEN strpos(:'proposal', 'use it with mapping') > 0 THEN '{"value": "\$value"}'::jsonb END) \\g /dev/null
-		SELECT count(row_data), string_agg(DISTINCT sqlstate || ' ' || error, E'\\n') FROM stream_ingest.preview('$topic', 1000);});
+		SELECT count(row_data), string_agg(DISTINCT sqlstate || ' ' || error, E'\\n') FROM stream_ingest.preview('$topic', 1000);
+		SELECT stream_ingest.drop_subscription('$topic') \\g /dev/null});
 }
 
 # ---- random ones
