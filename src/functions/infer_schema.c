@@ -165,6 +165,27 @@ take_key(Reading *reading, const SiMessage *messages, int n)
 		reading->columns->key = key;
 }
 
+/*
+ * An event may lack a large value that an update left as it was, and there may be no
+ * row that has it.
+ */
+static void
+allow_missing(SiInferColumns *columns)
+{
+	ListCell   *cell;
+
+	foreach(cell, columns->list)
+	{
+		SiInferColumn *column = lfirst(cell);
+		SiColumnKind kind = column->type.kind;
+		bool		large = column->type.array || kind == SI_COLUMN_TEXT ||
+			kind == SI_COLUMN_BYTEA || kind == SI_COLUMN_JSONB;
+
+		if (large && !list_member_ptr(columns->key, column))
+			column->type.nullable = true;
+	}
+}
+
 /* ---- all of them ---- */
 
 void
@@ -193,6 +214,8 @@ si_infer_schemas(const SiDecoderRoutine *routine, const SiFormatOptions *options
 			take_schemas(&reading, messages, n);
 		if (schemas->n > 0)
 			take_key(&reading, messages, n);
+		if (options->unavailable != NULL)
+			allow_missing(columns);
 	}
 	PG_FINALLY();
 	{
