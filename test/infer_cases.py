@@ -1,13 +1,14 @@
-"""Random Avro schemas with messages, for infer_table.
+"""Random schemas with messages, for infer_table.
 
-    infer_cases.py SCHEMAS SEED
+    infer_cases.py FORMAT SCHEMAS SEED
 
-Schemas and messages are those of avro_cases.py, but that all are as they should be,
-and all values such as the server's types can hold: decimals have no more digits than
-the schema says, and durations no more months or days than an interval.  Names of
-fields are odd ones, too.  Half of the schemas stand in the option "schema"; the others
-are named by their ids, and messages of an earlier version of the schema, which lacks
-fields or has others, are among their messages, not as the last one.
+Schemas and messages are those of avro_cases.py or proto_cases.py, but that all are as
+they should be, and all values such as the server's types can hold: decimals have no
+more digits than the schema says, durations no more months or days than an interval,
+and dates a day.  Names of fields are odd ones, too, in Avro.  Half of its schemas stand
+in the option "schema"; the others are named by their ids, and messages of an earlier
+version of the schema, which lacks fields or has others, are among their messages, not
+as the last one.
 
 Prints a line of JSON for each schema: its options, and the messages in hexadecimal.
 """
@@ -91,7 +92,7 @@ def frame(number, message):
     return (b'\0' + struct.pack('>I', number) + message).hex()
 
 
-def make_case(rnd):
+def make_avro(rnd):
     made = avro_cases.Schemas(rnd)
     record = rnd.random() < 0.9
     schema = made.record(rnd.randrange(1, 5)) if record else made.type(rnd.randrange(1, 4))
@@ -114,15 +115,42 @@ def make_case(rnd):
     return {'options': {'schemas': {'1': old, '2': schema}}, 'messages': framed}
 
 
+def make_all_avro(rnd, n):
+    cases = []
+    while len(cases) < n:
+        try:
+            cases.append(make_avro(rnd))
+        except AssertionError:      # it is no valid schema
+            pass
+    return cases
+
+
+def make_all_protobuf(rnd, n):
+    # needs Google's library
+    import proto_cases
+
+    class ProtoMessages(proto_cases.Messages):
+        def known(self, name):
+            if name != 'google.type.Date':
+                return super().known(name)
+            return b''.join(bytes([8 * i]) + proto_cases.varint(rnd.randrange(1, limit)) for i, limit in ((1, 10000), (2, 13), (3, 29)))
+
+    schemas = [proto_cases.Schema(rnd, i) for i in range(n)]
+    pool = proto_cases.descriptor_pool.DescriptorPool()
+    for file in proto_cases.compile_schemas(schemas).file:
+        pool.Add(file)
+    cases = []
+    for schema in schemas:
+        name = schema.package + '.' + schema.main
+        made = [ProtoMessages(rnd).make(pool.FindMessageTypeByName(name), rnd.randrange(1, 6)) for _ in range(proto_cases.MESSAGES_OF_A_SCHEMA)]
+        cases.append({'options': {'schema': schema.text, 'message': name}, 'messages': [m.hex() for m in made]})
+    return cases
+
+
 def main():
-    rnd = random.Random(int(sys.argv[2]))
-    for _ in range(int(sys.argv[1])):
-        case = None
-        while case is None:
-            try:
-                case = make_case(rnd)
-            except AssertionError:      # it is no valid schema
-                pass
+    rnd = random.Random(int(sys.argv[3]))
+    make = {'avro': make_all_avro, 'protobuf': make_all_protobuf}[sys.argv[1]]
+    for case in make(rnd, int(sys.argv[2])):
         print(json.dumps(case))
 
 

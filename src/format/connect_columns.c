@@ -94,7 +94,9 @@ describe_scalar(const json_t *schema, SiColumnType *type)
 	if (type->kind != SI_COLUMN_NUMERIC || strcmp(base, "bytes") != 0)
 		return;
 	type->precision = parameter(schema, "connect.decimal.precision");
-	type->scale = type->precision > 0 ? parameter(schema, "scale") : 0;
+	type->scale = parameter(schema, "scale");
+	if (type->scale > type->precision)
+		type->precision = type->scale = 0;
 }
 
 static void

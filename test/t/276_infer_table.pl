@@ -1,8 +1,9 @@
-# A table that infer_table proposes for an Avro topic takes every message of it:
-# random schemas with random messages (test/infer_cases.py), also of two versions of a
+# A table that infer_table proposes for a topic of Avro or Protobuf takes every message of
+# it: random schemas with random messages (test/infer_cases.py), also of two versions of a
 # schema; and of a schema registry.
 #
-# SCHEMAS says how many there are (40), SEED chooses them.
+# SCHEMAS says how many there are (30) of each format, SEED chooses them.  PROTOBUF_PYTHON
+# is a Python with Google's library and protoc, as run.sh sets it.
 
 use strict;
 use warnings;
@@ -15,7 +16,7 @@ use PostgreSQL::Test::Utils;
 use StreamIngest qw(sql);
 use Test::More;
 
-my $schemas = $ENV{SCHEMAS} // 40;
+my $schemas = $ENV{SCHEMAS} // 30;
 my $seed = $ENV{SEED} // int(rand(1_000_000));
 note("SEED=$seed SCHEMAS=$schemas");
 
@@ -39,12 +40,12 @@ sub produce
 # What the proposed table says to each message: how many became a row, and the errors.
 sub try_table
 {
-	my ($topic, $options) = @_;
+	my ($topic, $format, $options) = @_;
 
 	return sql(qq{
-		SELECT stream_ingest.infer_table('kafka', '$topic', '$topic', 'avro', options => \$o\$$options\$o\$) AS proposal \\gset
+		SELECT stream_ingest.infer_table('kafka', '$topic', '$topic', '$format', options => \$o\$$options\$o\$) AS proposal \\gset
 		:proposal
-		SELECT stream_ingest.create_subscription('$topic', 'kafka', '$topic', '$topic', format => 'avro', enabled => false,
+		SELECT stream_ingest.create_subscription('$topic', 'kafka', '$topic', '$topic', format => '$format', enabled => false,
 			options => \$o\$$options\$o\$, mapping => CASE WHEN strpos(:'proposal', 'use it with mapping') > 0 THEN '{"value": "\$value"}'::jsonb END) \\g /dev/null
 		SELECT count(row_data), string_agg(DISTINCT sqlstate || ' ' || error, E'\\n') FROM stream_ingest.preview('$topic', 1000);
 		SELECT stream_ingest.drop_subscription('$topic') \\g /dev/null});
@@ -52,17 +53,27 @@ sub try_table
 
 # ---- random ones
 
-my @cases = map { $json->decode($_) } split /\n/, `python3 "$FindBin::RealBin/../infer_cases.py" $schemas $seed`;
-is(scalar @cases, $schemas, 'schemas were made');
-foreach my $i (0 .. $#cases)
+my %python = (avro => 'python3', protobuf => $ENV{PROTOBUF_PYTHON});
+foreach my $format (sort keys %python)
 {
-	my $topic = "random_$i";
-	my $options = $json->encode($cases[$i]{options});
-	my $count = scalar @{ $cases[$i]{messages} };
+	SKIP:
+	{
+		skip "PROTOBUF_PYTHON is not set", 1 unless defined $python{$format};
+		my @cases = map { $json->decode($_) }
+		  split /\n/, `"$python{$format}" "$FindBin::RealBin/../infer_cases.py" $format $schemas $seed`;
 
-	produce($topic, @{ $cases[$i]{messages} });
-	my $got = try_table($topic, $options);
-	is($got, "$count|", "schema $i: all $count messages become rows") or diag($options);
+		is(scalar @cases, $schemas, "$format: schemas were made");
+		foreach my $i (0 .. $#cases)
+		{
+			my $topic = "${format}_$i";
+			my $options = $json->encode($cases[$i]{options});
+			my $count = scalar @{ $cases[$i]{messages} };
+
+			produce($topic, @{ $cases[$i]{messages} });
+			is(try_table($topic, $format, $options), "$count|", "$format, schema $i: all $count messages become rows")
+			  or diag($options);
+		}
+	}
 }
 
 # ---- of a registry
@@ -72,7 +83,7 @@ my $double = HttpDouble->start('fake_registry.py',
 		  . '"2":{"type":"record","name":"o","fields":[{"name":"id","type":"long"},{"name":"name","type":"string"}]}}' });
 sql("ALTER SERVER kafka OPTIONS (ADD schema_registry_url '" . $double->url . "')");
 produce('asked', '0000000001' . '02', '0000000002' . '04' . '0261', '0000000001' . '06', '0000000002' . '08' . '0262');
-is(try_table('asked', '{}'), '4|', 'a registry is asked for the schemas');
+is(try_table('asked', 'avro', '{}'), '4|', 'a registry is asked for the schemas');
 is(sql("SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull, ', ' ORDER BY attnum)
 		FROM pg_attribute WHERE attrelid = 'asked'::regclass AND attnum > 0"),
 	'id bigint true, name text false', 'and the table has what the newest one says');
