@@ -211,3 +211,13 @@ SET client_min_messages = warning;
 
 DROP SCHEMA si_infer CASCADE;
 DROP EXTENSION stream_ingest CASCADE;
+
+--
+-- functions that version 1.0 has with fewer arguments, before the extension is updated
+--
+CREATE EXTENSION stream_ingest VERSION '1.0';
+CREATE SERVER si_kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers :'b');
+SELECT value FROM stream_ingest.peek('si_kafka', 'infer_records', 1, 'earliest');
+SELECT stream_ingest.infer_table('si_kafka', 'infer_records', 't', 'json', 10);
+SELECT fields FROM stream_ingest.decode('json', '{"a": 1}', '{"b": 1}', '{}');
+DROP EXTENSION stream_ingest CASCADE;

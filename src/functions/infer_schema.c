@@ -133,7 +133,7 @@ describe_key(Reading *reading, const SiMessage *messages, int n, SiSchemaColumns
 									   described, &error))
 			continue;
 		si_failure_check_decode(&error);
-		described->found = false;
+		memset(described, 0, sizeof(SiSchemaColumns));
 	}
 }
 

@@ -88,4 +88,16 @@ is(sql("SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod) || 
 		FROM pg_attribute WHERE attrelid = 'asked'::regclass AND attnum > 0"),
 	'id bigint true, name text false', 'and the table has what the newest one says');
 
+is(sql("SELECT string_agg(value, ' ' ORDER BY message_offset) FROM stream_ingest.peek('kafka', 'asked', 10, format => 'avro')"),
+	'{"id":1} {"id":2,"name":"a"} {"id":3} {"id":4,"name":"b"}', 'peek asks it, too');
+
+# a registry that is away
+$double->behave('status 500');
+my ($status, undef, $err) = $node->psql('postgres', "SET statement_timeout = '60s';
+	SELECT * FROM stream_ingest.peek('kafka', 'asked', 10, format => 'avro')");
+like($err, qr/could not get a schema from the schema registry of server "kafka"/, 'peek says that it is away');
+($status, undef, $err) = $node->psql('postgres', "SET statement_timeout = '60s';
+	SELECT stream_ingest.infer_table('kafka', 'asked', 't', 'avro')");
+like($err, qr/could not get a schema from the schema registry of server "kafka"/, 'and so does infer_table');
+
 done_testing();
