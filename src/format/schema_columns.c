@@ -50,16 +50,11 @@ common_kind(SiColumnKind a, SiColumnKind b)
 	return low == SI_COLUMN_UUID && high == SI_COLUMN_TEXT ? SI_COLUMN_TEXT : SI_COLUMN_JSONB;
 }
 
-void
-si_column_merge(SiColumnType *type, const SiColumnType *other)
+/* Make a type the one that holds the values of both, neither of which is nothing. */
+static void
+merge_kinds(SiColumnType *type, const SiColumnType *other)
 {
-	bool		nullable = type->nullable || other->nullable;
-
-	if (type->kind == SI_COLUMN_NOTHING)
-		*type = *other;
-	else if (other->kind == SI_COLUMN_NOTHING)
-		;
-	else if (type->array != other->array)
+	if (type->array != other->array)
 	{
 		type->kind = SI_COLUMN_JSONB;
 		type->array = false;
@@ -72,6 +67,17 @@ si_column_merge(SiColumnType *type, const SiColumnType *other)
 		type->array = type->array && type->kind != SI_COLUMN_JSONB;
 		type->precision = type->scale = 0;
 	}
+}
+
+void
+si_column_merge(SiColumnType *type, const SiColumnType *other)
+{
+	bool		nullable = type->nullable || other->nullable;
+
+	if (type->kind == SI_COLUMN_NOTHING)
+		*type = *other;
+	else if (other->kind != SI_COLUMN_NOTHING)
+		merge_kinds(type, other);
 	type->nullable = nullable;
 }
 
