@@ -12,15 +12,15 @@ DATA := $(patsubst $(top)/%,%,$(wildcard $(top)/sql/stream_ingest--*.sql $(top)/
 FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes clock failure guc kafka_time message reason schema_name \
 	subtransaction thread words
-OBJS_format = ahead avro_document avro_meaning avro_program avro_read \
-	avro_schema binary_text connect_schemas connect_type connect_value decimal \
+OBJS_format = ahead avro_columns avro_document avro_meaning avro_program avro_read \
+	avro_schema binary_text connect_columns connect_schemas connect_type connect_value decimal \
 	decode_avro decode_json decode_key decode_protobuf decode_raw decode_text \
 	decoder envelope envelope_shape envelope_view json_inner json_records \
 	json_rest json_scan json_unescape \
-	json_verdict match_names path_tree proto_build proto_builtin \
+	json_verdict match_names path_tree proto_build proto_builtin proto_columns \
 	proto_descriptor proto_document proto_frame proto_known proto_parse proto_program \
 	proto_read proto_scalar proto_schema proto_text proto_token schema_cache \
-	schema_id schema_store text_rest transcode unavailable value_text
+	schema_columns schema_id schema_store text_rest transcode unavailable value_text
 OBJS_kafka = broker_error client committer consumer consumer_events \
 	consumer_fetch held helper http lookup producer registry registry_answer \
 	registry_http registry_schema side_thread tls_files token token_answer
@@ -45,14 +45,14 @@ OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \
 	worker_stream worker_wait
 OBJS_functions = arguments connection destination functions \
 	functions_dead_letters functions_decode functions_look functions_preview \
-	functions_produce functions_steer functions_wait infer outbox preview \
-	restored subscription topic_reader upcoming views
+	functions_produce functions_steer functions_wait infer infer_columns infer_schema infer_type outbox preview \
+	restored shown_text subscription topic_reader upcoming views
 OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(folder)/%.o))
 
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/disturb.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro envelopes change_events schemas documents records protobuf types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro envelopes change_events schemas documents records protobuf infer types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Tests of features that a server may lack: how to detect the feature, and the

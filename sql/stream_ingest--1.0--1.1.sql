@@ -311,8 +311,6 @@ SELECT s.id, s.name, w.worker, w.pid,
 COMMENT ON COLUMN stream_ingest.status.write_path IS
 'how rows are written: direct means as COPY does, statement by one SQL statement for each batch';
 
-COMMENT ON FUNCTION stream_ingest.infer_table(name, text, text, text, integer) IS
-'a CREATE TABLE that fits the topic''s newest messages, to be reviewed, corrected and run';
 COMMENT ON FUNCTION stream_ingest.skip(name, integer, bigint) IS
 'sends one message to the dead letters without decoding it, and continues';
 COMMENT ON VIEW stream_ingest.dead_letters IS
@@ -328,6 +326,28 @@ AS 'MODULE_PATHNAME', 'si_sql_decode'
 LANGUAGE C VOLATILE ROWS 1 PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.decode(text, bytea, bytea, jsonb, name, jsonb) IS
 'what a message is to a subscription of this format: its operation and all its fields, or why it is bad';
+
+-- peek() also takes a format and its options, infer_table() options
+DROP FUNCTION stream_ingest.peek(name, text, integer, text);
+CREATE FUNCTION stream_ingest.peek(
+    server name, topic text, max_messages integer DEFAULT 10, "position" text DEFAULT 'latest',
+    format text DEFAULT NULL, options jsonb DEFAULT '{}')
+RETURNS TABLE (partition integer, message_offset bigint, message_timestamp timestamptz,
+    key text, value text, headers jsonb)
+AS 'MODULE_PATHNAME', 'si_sql_peek'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.peek(name, text, integer, text, text, jsonb) IS
+'messages of a topic, over all partitions: the newest, the earliest, or those from a timestamp on; decoded where a format is given; bytes that are no text appear in hex';
+
+DROP FUNCTION stream_ingest.infer_table(name, text, text, text, integer);
+CREATE FUNCTION stream_ingest.infer_table(
+    server name, topic text, target text, format text DEFAULT 'json', max_messages integer DEFAULT 1000,
+    options jsonb DEFAULT '{}')
+RETURNS text
+AS 'MODULE_PATHNAME', 'si_sql_infer_table'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION stream_ingest.infer_table(name, text, text, text, integer, jsonb) IS
+'a CREATE TABLE that fits the topic''s newest messages, by their schema where they have one, to be reviewed, corrected and run';
 
 --
 -- Rights: last, so that nothing is missed that was made above

@@ -346,13 +346,14 @@ COMMENT ON FUNCTION stream_ingest.topics(name) IS
 'all topics of a Kafka server, with the number of their partitions';
 
 CREATE FUNCTION stream_ingest.peek(
-    server name, topic text, max_messages integer DEFAULT 10, "position" text DEFAULT 'latest')
+    server name, topic text, max_messages integer DEFAULT 10, "position" text DEFAULT 'latest',
+    format text DEFAULT NULL, options jsonb DEFAULT '{}')
 RETURNS TABLE (partition integer, message_offset bigint, message_timestamp timestamptz,
     key text, value text, headers jsonb)
 AS 'MODULE_PATHNAME', 'si_sql_peek'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION stream_ingest.peek(name, text, integer, text) IS
-'messages of a topic, over all partitions: the newest, the earliest, or those from a timestamp on; bytes that are no text appear in hex';
+COMMENT ON FUNCTION stream_ingest.peek(name, text, integer, text, text, jsonb) IS
+'messages of a topic, over all partitions: the newest, the earliest, or those from a timestamp on; decoded where a format is given; bytes that are no text appear in hex';
 
 CREATE FUNCTION stream_ingest.preview(name name, max_messages integer DEFAULT 10)
 RETURNS TABLE (partition integer, message_offset bigint, row_data jsonb, sqlstate text, error text)
@@ -362,12 +363,13 @@ COMMENT ON FUNCTION stream_ingest.preview(name, integer) IS
 'dry run: the rows that the next messages of a subscription would become, or why not; no row and no error: ignored. Nothing is changed';
 
 CREATE FUNCTION stream_ingest.infer_table(
-    server name, topic text, target text, format text DEFAULT 'json', max_messages integer DEFAULT 1000)
+    server name, topic text, target text, format text DEFAULT 'json', max_messages integer DEFAULT 1000,
+    options jsonb DEFAULT '{}')
 RETURNS text
 AS 'MODULE_PATHNAME', 'si_sql_infer_table'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION stream_ingest.infer_table(name, text, text, text, integer) IS
-'a CREATE TABLE that fits the topic''s newest messages, to be reviewed, corrected and run';
+COMMENT ON FUNCTION stream_ingest.infer_table(name, text, text, text, integer, jsonb) IS
+'a CREATE TABLE that fits the topic''s newest messages, by their schema where they have one, to be reviewed, corrected and run';
 
 --
 -- What one can see

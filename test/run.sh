@@ -252,11 +252,16 @@ fetch_protobuf()
 			"protobuf==$protobuf_version" "grpcio-tools==$protoc_version"
 }
 
+protobuf_venv()
+{
+	cached "protobuf-$protobuf_version-$protoc_version" fetch_protobuf
+}
+
 run_proto_cases()
 {
 	local venv
 
-	venv=$(cached "protobuf-$protobuf_version-$protoc_version" fetch_protobuf)
+	venv=$(protobuf_venv)
 	run_cases proto_cases "$venv" "${PROTO_MESSAGES:-10000}"
 }
 
@@ -334,7 +339,8 @@ get_packages()
 		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
 	case $part in all | tap) get_neighbours; [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
 	case $part in all | fuzz) get_fuzzer ;; esac
-	case $part in all | unit) need_packages "python3-venv: $python -c 'import ensurepip'" 'valgrind: command -v valgrind' ;; esac
+	case $part in all | unit | tap) need_packages "python3-venv: $python -c 'import ensurepip'" ;; esac
+	case $part in all | unit) need_packages 'valgrind: command -v valgrind' ;; esac
 }
 
 # libFuzzer and the sanitizers of the compiler that there is.
@@ -427,6 +433,7 @@ if step 'build with gcc' build_extension "$tree" MAINTAINER="$maintainer"; then
 			# 272_tls_sasl tests what old versions of librdkafka can use SCRAM with
 			case "${*:-272_}" in *272_*) KAFKA_VERSION=3.9.1 "$tree/test/kafka.sh" jars >/dev/null ;; esac
 			"$tree/test/registry.sh" jars >/dev/null
+			case "${*:-276_}" in *276_*) PROTOBUF_PYTHON=$(protobuf_venv)/bin/python && export PROTOBUF_PYTHON ;; esac
 			as_server_user test -r "$jars" || die "user $server_user cannot read $jars"
 			[ $# -gt 0 ] || set -- "$tree"/test/t/*.pl
 			run_all_tap "$@"

@@ -188,3 +188,22 @@ si_schemas_await(const SiFormatOptions *options, const SiEntry *entries, int n,
 	PG_END_ENSURE_ERROR_CLEANUP(close_after_error, PointerGetDatum(&waiting));
 	close_registry(&waiting, CLOSE_MS);
 }
+
+void
+si_schemas_await_messages(const SiFormatOptions *options, const SiMessage *messages, int n,
+						  const char *format, const char *server, Oid role)
+{
+	SiEntry    *entries;
+
+	if (n == 0)
+		return;
+	entries = palloc_extended(sizeof(SiEntry) * (Size) n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (int i = 0; i < n; i++)
+	{
+		entries[i].message = messages[i];
+		if (si_message_is_reduced(&messages[i]))
+			entries[i].message.value = NULL;
+	}
+	si_schemas_await(options, entries, n, format, server, role);
+	pfree(entries);
+}

@@ -6,7 +6,7 @@
  * A worker asks and waits by itself (process/worker_schemas); si_schemas_await does
  * both in a backend, which has a transaction open anyway.
  *
- * Called by plan, apply, the worker, and the SQL function decode().
+ * Called by plan, apply, the worker, and the SQL functions that decode.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -47,5 +47,9 @@ extern char *si_schemas_reason(const SiRegistryAnswer *answer, const char *serve
  */
 extern void si_schemas_await(const SiFormatOptions *options, const SiEntry *entries, int n,
 							 const char *format, const char *server, Oid role);
+
+/* The same for messages as they came, of which large ones may have lost their values. */
+extern void si_schemas_await_messages(const SiFormatOptions *options, const SiMessage *messages,
+									  int n, const char *format, const char *server, Oid role);
 
 #endif							/* SI_SCHEMAS_H */

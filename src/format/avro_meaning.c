@@ -7,6 +7,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <limits.h>
 #include <string.h>
 
 #include "format/avro_meaning.h"
@@ -34,6 +35,7 @@ static const struct
 	{"decimal", SI_AVRO_BYTES, SI_AVRO_DECIMAL},
 	{"decimal", SI_AVRO_FIXED, SI_AVRO_DECIMAL},
 	{"uuid", SI_AVRO_FIXED, SI_AVRO_UUID},
+	{"uuid", SI_AVRO_STRING, SI_AVRO_UUID},
 	{"duration", SI_AVRO_FIXED, SI_AVRO_DURATION},
 	{"org.apache.kafka.connect.data.Date", SI_AVRO_INT, SI_AVRO_DATE},
 	{"org.apache.kafka.connect.data.Time", SI_AVRO_INT, SI_AVRO_TIME, SI_AVRO_MILLIS},
@@ -48,9 +50,13 @@ static const struct
 	{"io.debezium.time.MicroDuration", SI_AVRO_LONG, SI_AVRO_DURATION, SI_AVRO_MICROS},
 	{"io.debezium.time.NanoDuration", SI_AVRO_LONG, SI_AVRO_DURATION, SI_AVRO_NANOS},
 	{"io.debezium.data.Json", SI_AVRO_STRING, SI_AVRO_JSON},
+	{"io.debezium.data.Uuid", SI_AVRO_STRING, SI_AVRO_UUID},
+	{"io.debezium.time.ZonedTimestamp", SI_AVRO_STRING, SI_AVRO_INSTANT},
+	{"io.debezium.time.ZonedTime", SI_AVRO_STRING, SI_AVRO_TIME},
+	{"io.debezium.time.Interval", SI_AVRO_STRING, SI_AVRO_DURATION},
 };
 
-/* Set a decimal's scale; *fits is false if its precision cannot have it. */
+/* Set a decimal's scale and precision; *fits is false if the latter cannot have it. */
 static bool
 set_scale(const json_t *definition, SiAvroType *type, bool *fits)
 {
@@ -61,6 +67,7 @@ set_scale(const json_t *definition, SiAvroType *type, bool *fits)
 	*fits = precision > 0 && scale >= 0 && scale <= precision &&
 		(given == NULL || json_is_integer(given));
 	type->scale = *fits ? (int) scale : 0;
+	type->precision = *fits && precision <= INT_MAX ? (int) precision : 0;
 	return !*fits || scale <= SI_DECIMAL_MAX_SCALE;
 }
 

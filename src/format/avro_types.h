@@ -33,7 +33,11 @@ typedef enum SiAvroKind
 	SI_AVRO_RECORD
 } SiAvroKind;
 
-/* What a value means beyond its kind: a logical type, or Connect's name of one. */
+/*
+ * What a value means beyond its kind: a logical type, or Connect's name of one.  A
+ * string stays what it is, whatever it means, but for JSON; the others tell which
+ * type of column takes its text.
+ */
 typedef enum SiAvroMeaning
 {
 	SI_AVRO_PLAIN,
@@ -42,7 +46,7 @@ typedef enum SiAvroMeaning
 	SI_AVRO_INSTANT,			/* a timestamp in UTC */
 	SI_AVRO_TIMESTAMP,			/* a timestamp without a zone */
 	SI_AVRO_DECIMAL,
-	SI_AVRO_UUID,				/* of 16 bytes; that in a string is a string */
+	SI_AVRO_UUID,
 	SI_AVRO_DURATION,
 	SI_AVRO_JSON				/* a string that holds a document */
 } SiAvroMeaning;
@@ -75,6 +79,7 @@ struct SiAvroType
 	SiAvroMeaning meaning;
 	SiAvroUnit	unit;
 	int			scale;			/* of a DECIMAL */
+	int			precision;		/* the same; 0 where it is not known */
 	int			number;			/* from 0, among the schema's types; -1 for
 								 * the plain primitive ones */
 	size_t		size;			/* of a FIXED */

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/avro_columns.h"
 #include "format/avro_document.h"
 #include "format/avro_program.h"
 #include "format/avro_read.h"
@@ -480,6 +481,32 @@ avro_check(const SiFormatOptions *options, SiDecodeError *error)
 	return si_schema_check(options, "avro", check_schema, error);
 }
 
+static bool
+avro_describe(const SiFormatOptions *options, const SiMessage *message, bool of_key,
+			  SiArena *memory, SiSchemaColumns *columns, SiDecodeError *error)
+{
+	SiFormatOptions own = *options;
+	SiFrame		frame = {.format = SI_WIRE_NONE};
+	SiAvroSchema *schema = NULL;
+	SiSchemaTexts texts;
+	bool		described;
+
+	memset(columns, 0, sizeof(SiSchemaColumns));
+	if (of_key && !options->key_by_id)
+		return true;
+	if (of_key)
+		own.schema = NULL;
+	if (message != NULL && !si_frame_read(own.wire_format, message, of_key, &frame, error))
+		return false;
+	if (si_schema_find(&own, &frame.id, &texts, error))
+		schema = si_avro_schema_parse(&texts, error);
+	described = schema != NULL &&
+		si_avro_describe(si_avro_schema_root(schema), of_key ? SI_ENVELOPE_NONE : own.envelope,
+						 memory, columns, error);
+	si_avro_schema_free(schema);
+	return described;
+}
+
 const SiDecoderRoutine si_decoder_avro = {
 	.format = "avro",
 	.called = "Avro",
@@ -489,6 +516,7 @@ const SiDecoderRoutine si_decoder_avro = {
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_DECODED,
 	.check = avro_check,
+	.describe = avro_describe,
 	.create = avro_create,
 	.select = avro_select,
 	.decode = avro_decode,

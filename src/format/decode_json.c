@@ -31,6 +31,7 @@
 #include <emmintrin.h>
 #endif
 
+#include "format/connect_columns.h"
 #include "format/decoder.h"
 #include "format/json_rest.h"
 #include "format/json_scan.h"
@@ -119,6 +120,7 @@ const SiDecoderRoutine si_decoder_json = {
 	SI_FORMAT_DELETED | SI_FORMAT_DEBEZIUM | SI_FORMAT_CONNECT,
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_JSON,
+	.describe = si_connect_describe,
 	.create = json_create,
 	.decode = json_decode,
 	.destroy = json_destroy,

@@ -22,6 +22,7 @@
 
 #include "format/decoder.h"
 #include "format/path_tree.h"
+#include "format/proto_columns.h"
 #include "format/proto_document.h"
 #include "format/proto_frame.h"
 #include "format/proto_program.h"
@@ -508,6 +509,33 @@ protobuf_check(const SiFormatOptions *options, SiDecodeError *error)
 	return si_schema_check(options, "protobuf", check_schema, error);
 }
 
+static bool
+protobuf_describe(const SiFormatOptions *options, const SiMessage *message, bool of_key,
+				  SiArena *memory, SiSchemaColumns *columns, SiDecodeError *error)
+{
+	SiFormatOptions own = *options;
+	SiFrame		frame = {.format = SI_WIRE_NONE};
+	SiProtoProgram *program = NULL;
+	const SiProtoMessage *root = NULL;
+	SiSchemaTexts texts;
+	bool		described;
+
+	memset(columns, 0, sizeof(SiSchemaColumns));
+	if (of_key && !options->key_by_id)
+		return true;
+	if (of_key)
+		own.schema = own.message = NULL;
+	if (message != NULL && !si_frame_read(own.wire_format, message, of_key, &frame, error))
+		return false;
+	if (si_schema_find(&own, &frame.id, &texts, error))
+		program = si_proto_program_make(&texts, NULL, own.message, error);
+	if (program != NULL)
+		root = si_proto_program_message(program, &frame, error);
+	described = root != NULL && si_proto_describe(root, memory, columns, error);
+	si_proto_program_free(program);
+	return described;
+}
+
 const SiDecoderRoutine si_decoder_protobuf = {
 	.format = "protobuf",
 	.called = "Protobuf",
@@ -516,6 +544,7 @@ const SiDecoderRoutine si_decoder_protobuf = {
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_DECODED,
 	.check = protobuf_check,
+	.describe = protobuf_describe,
 	.create = protobuf_create,
 	.select = protobuf_select,
 	.decode = protobuf_decode,

@@ -129,6 +129,9 @@ typedef struct SiGivenSchema
 /* Those that a registry has given; see schema_store.h. */
 typedef struct SiSchemaStore SiSchemaStore;
 
+/* What columns a table of messages has; see schema_columns.h. */
+typedef struct SiSchemaColumns SiSchemaColumns;
+
 /* So many records may a message have; more are an error. */
 #define SI_MAX_RECORDS	1000000
 
@@ -252,6 +255,16 @@ typedef struct SiDecoderRoutine
 	 * check.
 	 */
 	bool		(*check) (const SiFormatOptions *options, SiDecodeError *error);
+
+	/*
+	 * Describe the row that a message is by its schema, or its key; NULL for
+	 * a message to which only an option's schema applies.  False with *error
+	 * filled if the schema cannot be had.  NULL where messages have no
+	 * schemas.
+	 */
+	bool		(*describe) (const SiFormatOptions *options, const SiMessage *message,
+							 bool of_key, SiArena *memory, SiSchemaColumns *columns,
+							 SiDecodeError *error);
 
 	/*
 	 * Make a decoder for this plan, which must outlive it, as must all that

@@ -5,7 +5,7 @@
  *
  * Letters are those of ASCII, so that the result depends on no locale.  Pure.
  * Called by path_tree for fields, by apply/mapping and apply/format for
- * columns, and by functions/infer.
+ * columns, and by functions/infer_columns.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

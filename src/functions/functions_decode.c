@@ -398,8 +398,11 @@ si_sql_decode(PG_FUNCTION_ARGS)
 	bytes_argument(fcinfo, 2, &message.key, &message.key_len);
 	message.timestamp = -1;
 	options = si_arguments_jsonb(fcinfo, 3);
-	server = PG_ARGISNULL(4) ? NULL : NameStr(*PG_GETARG_NAME(4));
-	message.headers = si_arguments_headers(fcinfo, 5, true, &message.nheaders);
+
+	/* a definition of version 1.0 ends here */
+	server = PG_NARGS() <= 4 || PG_ARGISNULL(4) ? NULL : NameStr(*PG_GETARG_NAME(4));
+	if (PG_NARGS() > 5)
+		message.headers = si_arguments_headers(fcinfo, 5, true, &message.nheaders);
 
 	decode(format, server, &message, si_options_parse(options != NULL ? options : "{}"), &decoded);
 

@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "nodes/primnodes.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
@@ -25,6 +26,7 @@
 #include "common/kafka_time.h"
 #include "functions/arguments.h"
 #include "functions/infer.h"
+#include "functions/shown_text.h"
 #include "functions/topic_reader.h"
 #include "options/server_options.h"
 #include "shmem/slots.h"
@@ -56,6 +58,15 @@ topic_argument(FunctionCallInfo fcinfo, int i)
 	return topic;
 }
 
+/* Options of a subscription; a definition of version 1.0 has no such argument. */
+static SiOptions *
+options_argument(FunctionCallInfo fcinfo, int i)
+{
+	char	   *options = i < PG_NARGS() ? si_arguments_jsonb(fcinfo, i) : NULL;
+
+	return si_options_parse(options != NULL ? options : "{}");
+}
+
 /* ---- topics ---- */
 
 Datum
@@ -84,15 +95,16 @@ si_sql_topics(PG_FUNCTION_ARGS)
 
 /* A null key or value stays null. */
 static void
-put_bytes(Datum *values, bool *nulls, int i, const char *data, size_t len)
+put_text(Datum *values, bool *nulls, int i, SiShownText *shown, const SiMessage *message,
+		 bool of_key)
 {
-	nulls[i] = (data == NULL);
+	nulls[i] = (of_key ? message->key : message->value) == NULL;
 	if (!nulls[i])
-		values[i] = CStringGetTextDatum(si_bytes_to_text(data, len));
+		values[i] = CStringGetTextDatum(si_shown_text(shown, message, of_key));
 }
 
 static void
-put_message(ReturnSetInfo *rsinfo, const SiMessage *message)
+put_message(ReturnSetInfo *rsinfo, SiShownText *shown, const SiMessage *message)
 {
 	Datum		values[6];
 	bool		nulls[6] = {false, false, false, false, false, false};
@@ -107,10 +119,26 @@ put_message(ReturnSetInfo *rsinfo, const SiMessage *message)
 				(errmsg("the message at partition %d, offset %lld is not shown: it has %llu bytes",
 						message->partition, (long long) message->offset,
 						(unsigned long long) message->value_len)));
-	put_bytes(values, nulls, 3, message->key, message->key_len);
-	put_bytes(values, nulls, 4, message->value, message->value_len);
+	put_text(values, nulls, 3, shown, message, true);
+	put_text(values, nulls, 4, shown, message, false);
 	values[5] = si_bytes_headers_jsonb(message->headers, message->nheaders);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/* How to show messages of the format that is given; NULL without one. */
+static SiShownText *
+create_shown(FunctionCallInfo fcinfo, int i, const char *server)
+{
+	SiOptions  *options = options_argument(fcinfo, i + 1);
+
+	if (i < PG_NARGS() && !PG_ARGISNULL(i))
+		return si_shown_text_create(si_arguments_format(fcinfo, i), server, options);
+	if (i < PG_NARGS() && !PG_ARGISNULL(i + 1) &&
+		JB_ROOT_COUNT(PG_GETARG_JSONB_P(i + 1)) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"options\" needs argument \"format\"")));
+	return NULL;
 }
 
 Datum
@@ -120,6 +148,7 @@ si_sql_peek(PG_FUNCTION_ARGS)
 	const char *server = server_argument(fcinfo);
 	char	   *topic = topic_argument(fcinfo, 1);
 	int			max_messages = si_arguments_max_messages(fcinfo, 2);
+	SiShownText *shown = create_shown(fcinfo, 4, server);
 	SiStart		position;
 	SiMessage  *messages;
 	MemoryContext scratch;
@@ -130,6 +159,8 @@ si_sql_peek(PG_FUNCTION_ARGS)
 	position = si_options_parse_position(text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	InitMaterializedSRF(fcinfo, 0);
 	messages = si_topic_reader_by_time(server, topic, &position, max_messages, 0, &n);
+	if (shown != NULL)
+		si_shown_text_await(shown, messages, n);
 
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "stream_ingest peek",
 									ALLOCSET_DEFAULT_SIZES);
@@ -137,7 +168,7 @@ si_sql_peek(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		put_message(rsinfo, &messages[i]);
+		put_message(rsinfo, shown, &messages[i]);
 		MemoryContextReset(scratch);
 	}
 	MemoryContextSwitchTo(old);
@@ -165,22 +196,13 @@ si_sql_infer_table(PG_FUNCTION_ARGS)
 	const char *server = server_argument(fcinfo);
 	char	   *topic = topic_argument(fcinfo, 1);
 	char	   *target = target_argument(fcinfo, 2);
+	char	   *format = si_arguments_format(fcinfo, 3);
 	int			max_messages = si_arguments_max_messages(fcinfo, 4);
-	SiInference *inference = si_infer_create(si_arguments_format(fcinfo, 3));
+	SiInference *inference = si_infer_create(format, server, options_argument(fcinfo, 5));
 	SiMessage  *messages;
-	char	   *table;
 	int			n;
 
 	messages = si_topic_reader_by_time(server, topic, &newest, max_messages, MAX_INFER_BYTES, &n);
-	for (int i = 0; i < n; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		si_infer_add(inference, &messages[i]);
-	}
-	table = si_infer_table(inference, target, topic);
-	if (table == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("topic \"%s\" has no messages to infer a table from", topic)));
-	PG_RETURN_TEXT_P(cstring_to_text(table));
+	si_infer_take(inference, messages, n);
+	PG_RETURN_TEXT_P(cstring_to_text(si_infer_table(inference, target, topic)));
 }

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "describe.h"
 #include "format/decoder.h"
 #include "format/json_scan.h"
 #include "format/value_text.h"
@@ -202,6 +203,7 @@ decode(SiDecoder *decoder, const Input *input, SiArena *arena)
 static void
 check_schema(const Input *input)
 {
+	SiFormatOptions debezium = input->options;
 	SiDecodeError error;
 	SiDecoder  *decoder;
 	SiArena    *arena;
@@ -212,6 +214,9 @@ check_schema(const Input *input)
 		require(strlen(error.sqlstate) == 5 && error.message[0] != '\0', "a refusal without words");
 		return;
 	}
+	check_description(&si_decoder_avro, &input->options, NULL, false);
+	debezium.envelope = SI_ENVELOPE_DEBEZIUM;
+	check_description(&si_decoder_avro, &debezium, NULL, false);
 	decoder = si_decoder_create("avro", &input->plan, &input->options);
 	arena = si_arena_create();
 	require(decoder != NULL && arena != NULL, "no decoder of a schema that was taken");

@@ -22,6 +22,7 @@
 
 #include <jansson.h>
 
+#include "describe.h"
 #include "format/envelope_shape.h"
 
 #define WITH_REST		0x01
@@ -269,6 +270,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	message.value = (const char *) data + 2 + key_len;
 	message.value_len = size - 2 - key_len;
+	check_description(&si_decoder_json, &options, &message, false);
+	if (message.key != NULL)
+		check_description(&si_decoder_json, &options, &message, true);
 	decoder = si_decoder_create("json", &plan, &options);
 	arena = si_arena_create();
 	require(decoder != NULL && arena != NULL, "out of memory");

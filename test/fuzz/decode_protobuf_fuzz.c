@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "describe.h"
 #include "format/decoder.h"
 #include "format/json_scan.h"
 #include "format/value_text.h"
@@ -247,6 +248,7 @@ check_schema(const Input *input)
 		require(strlen(error.sqlstate) == 5 && error.message[0] != '\0', "a refusal without words");
 		return;
 	}
+	check_description(&si_decoder_protobuf, &input->options, NULL, false);
 	decoder = si_decoder_create("protobuf", &input->plan, &input->options);
 	arena = si_arena_create();
 	require(decoder != NULL && arena != NULL, "no decoder of a schema that was taken");

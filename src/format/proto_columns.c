@@ -1,0 +1,161 @@
+/*-------------------------------------------------------------------------
+ *
+ * proto_columns.c
+ *	  The columns of a table that takes Protobuf messages of a type.
+ *
+ * Copyright (c) 2026, stream_ingest contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <string.h>
+
+#include "format/proto_columns.h"
+
+/* No table has so many columns. */
+#define MAX_COLUMNS		2000
+
+/* A search through messages, each of which is looked at once. */
+#define SEEN_ROOM		65536	/* well beyond SI_PROTO_MAX_TYPES */
+
+typedef struct Search
+{
+	const SiProtoMessage **seen;	/* a hash table */
+	const SiProtoMessage **todo;
+	int			ntodo;
+} Search;
+
+/* What values are; an unsigned number of 64 bits may be beyond bigint. */
+static const SiColumnKind kinds[SI_PROTO_NKINDS] = {
+	[SI_PROTO_UNRESOLVED] = SI_COLUMN_NOTHING,
+	[SI_PROTO_DOUBLE] = SI_COLUMN_DOUBLE,
+	[SI_PROTO_FLOAT] = SI_COLUMN_REAL,
+	[SI_PROTO_INT64] = SI_COLUMN_BIGINT,
+	[SI_PROTO_UINT64] = SI_COLUMN_NUMERIC,
+	[SI_PROTO_INT32] = SI_COLUMN_INTEGER,
+	[SI_PROTO_FIXED64] = SI_COLUMN_NUMERIC,
+	[SI_PROTO_FIXED32] = SI_COLUMN_BIGINT,
+	[SI_PROTO_BOOL] = SI_COLUMN_BOOLEAN,
+	[SI_PROTO_STRING] = SI_COLUMN_TEXT,
+	[SI_PROTO_GROUP] = SI_COLUMN_JSONB,
+	[SI_PROTO_MESSAGE] = SI_COLUMN_JSONB,
+	[SI_PROTO_BYTES] = SI_COLUMN_BYTEA,
+	[SI_PROTO_UINT32] = SI_COLUMN_BIGINT,
+	[SI_PROTO_ENUM] = SI_COLUMN_TEXT,
+	[SI_PROTO_SFIXED32] = SI_COLUMN_INTEGER,
+	[SI_PROTO_SFIXED64] = SI_COLUMN_BIGINT,
+	[SI_PROTO_SINT32] = SI_COLUMN_INTEGER,
+	[SI_PROTO_SINT64] = SI_COLUMN_BIGINT
+};
+
+/* What messages are that stand for a single value. */
+static const SiColumnKind known_kinds[] = {
+	[SI_PROTO_PLAIN] = SI_COLUMN_JSONB,
+	[SI_PROTO_TIMESTAMP] = SI_COLUMN_TIMESTAMPTZ,
+	[SI_PROTO_DURATION] = SI_COLUMN_INTERVAL,
+	[SI_PROTO_WRAPPER] = SI_COLUMN_JSONB,
+	[SI_PROTO_DATE] = SI_COLUMN_DATE,
+	[SI_PROTO_DECIMAL] = SI_COLUMN_NUMERIC
+};
+
+static SiColumnKind
+field_kind(const SiProtoField *field)
+{
+	if (field->map)
+		return SI_COLUMN_JSONB;
+	if (field->message == NULL)
+		return kinds[field->kind];
+	if (field->message->meaning == SI_PROTO_WRAPPER)
+		return kinds[si_proto_find_field(field->message, 1)->kind];
+	return known_kinds[field->message->meaning];
+}
+
+/* ---- messages that the schema does not have all of ---- */
+
+static bool
+begin_search(Search *search, SiArena *memory)
+{
+	search->seen = si_arena_alloc(memory, SEEN_ROOM * sizeof(SiProtoMessage *));
+	search->todo = si_arena_alloc(memory, SEEN_ROOM * sizeof(SiProtoMessage *));
+	return search->seen != NULL && search->todo != NULL;
+}
+
+/* Have a message looked at, unless it was. */
+static void
+look_at(Search *search, const SiProtoMessage *message)
+{
+	size_t		slot = (size_t) (((uintptr_t) message >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 48);
+
+	while (search->seen[slot] != NULL && search->seen[slot] != message)
+		slot = (slot + 1) % SEEN_ROOM;
+	if (search->seen[slot] == message)
+		return;
+	search->seen[slot] = message;
+	search->todo[search->ntodo++] = message;
+}
+
+/*
+ * Does a message, or one in it, have a field whose type is not known?  To take it as a
+ * whole would be an error.
+ */
+static bool
+lacks_type(Search *search, const SiProtoMessage *message)
+{
+	const SiProtoField *field;
+
+	memset(search->seen, 0, SEEN_ROOM * sizeof(SiProtoMessage *));
+	search->ntodo = 0;
+	look_at(search, message);
+	while (search->ntodo > 0)
+	{
+		message = search->todo[--search->ntodo];
+		for (field = message->first; field != NULL; field = field->next)
+		{
+			if (field->kind == SI_PROTO_UNRESOLVED)
+				return true;
+			if (field->message != NULL)
+				look_at(search, field->message);
+		}
+	}
+	return false;
+}
+
+/* ---- columns ---- */
+
+static bool
+is_usable(Search *search, const SiProtoField *field)
+{
+	if (field->kind == SI_PROTO_UNRESOLVED)
+		return false;
+	return field->message == NULL || field->message->meaning != SI_PROTO_PLAIN ||
+		!lacks_type(search, field->message);
+}
+
+bool
+si_proto_describe(const SiProtoMessage *message, SiArena *memory, SiSchemaColumns *columns,
+				  SiDecodeError *error)
+{
+	const SiProtoField *field;
+	Search		search;
+
+	if (!si_columns_begin(columns, MAX_COLUMNS, memory, error))
+		return false;
+	if (!begin_search(&search, memory))
+		return si_decoder_fail(error, "53200", "out of memory");
+	for (field = message->meaning == SI_PROTO_PLAIN ? message->first : NULL;
+		 field != NULL && columns->n < MAX_COLUMNS; field = field->next)
+	{
+		SiColumnType type = {.kind = field_kind(field)};
+
+		if (!is_usable(&search, field))
+		{
+			columns->nleft_out++;
+			continue;
+		}
+		if (field->repeated && !field->map)
+			si_column_make_list(&type);
+		type.nullable = field->presence && !field->repeated;
+		if (!si_columns_add(columns, field->name.data, field->name.len, &type, memory, error))
+			return false;
+	}
+	return true;
+}
