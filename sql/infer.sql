@@ -221,3 +221,4 @@ SELECT value FROM stream_ingest.peek('si_kafka', 'infer_records', 1, 'earliest')
 SELECT stream_ingest.infer_table('si_kafka', 'infer_records', 't', 'json', 10);
 SELECT fields FROM stream_ingest.decode('json', '{"a": 1}', '{"b": 1}', '{}');
 DROP EXTENSION stream_ingest CASCADE;
+DROP SCHEMA stream_ingest;
