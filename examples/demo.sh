@@ -6,8 +6,8 @@
 #   demo.sh [SECONDS]
 #
 # It prints how to connect with psql, and the address of a pgAdmin that it starts
-# (from PyPI, 530 MB into the cache at the first time), which asks for no
-# password but wants the key in the address.  PGADMIN=no leaves it out.  With
+# (from PyPI, a large download at the first time), which asks for no password but
+# wants the key in the address.  PGADMIN=no leaves it out.  With
 # SECONDS it ends by itself, waits until the topics have been read to their ends,
 # and fails unless every message was applied or is a dead letter.  Some messages
 # are bad on purpose.
@@ -95,14 +95,15 @@ get_pgadmin()
 	cached "pgadmin4-$pgadmin_version" fetch_pgadmin
 }
 
-# Sets where_pgadmin: its address, or how to connect with one's own.
+# Sets where_pgadmin: its address and what to open there, or how to connect with
+# one's own.
 try_pgadmin()
 {
-	where_pgadmin="host $PGHOST, port $PGPORT, user $PGUSER, no password"
+	where_pgadmin="host $PGHOST, port $PGPORT, database postgres, user $PGUSER, no password"
 	[ "${PGADMIN:-yes}" != no ] || return 0
-	say "getting and starting pgAdmin ..."
+	say "getting and starting pgAdmin; PGADMIN=no leaves it out ..."
 	if venv=$(get_pgadmin 2>"$scratch/log.get") && configure_pgadmin demo postgres False && start_pgadmin; then
-		where_pgadmin="$url"
+		where_pgadmin="$url: server demo, database postgres, schema stream_ingest, views"
 	else
 		say "there is no pgAdmin: it could not be got from PyPI, or does not start; the demo runs without it"
 	fi
@@ -129,7 +130,7 @@ write_how()
 		Messages flow into ${#topics[@]} topics, and become rows.  Ctrl-C ends it and removes everything.
 
 		  psql      $PSQL_PATH -h $PGHOST -p $PGPORT -U $PGUSER
-		  pgAdmin   $where_pgadmin: server demo, database postgres, schema stream_ingest, views
+		  pgAdmin   $where_pgadmin
 		  Kafka     $bootstrap
 
 		Try:        SELECT name, state, reason FROM stream_ingest.status;
@@ -171,7 +172,7 @@ write_how
 feed &
 feeder=$!
 trap 'ended=1' INT
-until=$((SECONDS + ${seconds:-0}))
+until=$((SECONDS + 10#${seconds:-0}))
 while [ -z "${ended:-}" ]; do
 	show
 	[ -z "$seconds" ] || [ "$SECONDS" -lt "$until" ] || break

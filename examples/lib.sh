@@ -72,9 +72,10 @@ start_example()
 	sql -q -c 'CREATE EXTENSION stream_ingest'
 }
 
+# Without a pager, which psql would start for a table wider than the terminal.
 sql()
 {
-	psql -X -v ON_ERROR_STOP=1 "$@"
+	psql -X -v ON_ERROR_STOP=1 -P pager=off "$@"
 }
 
 # run_sql FILE [psql option...]: a file of the example.

@@ -20,16 +20,27 @@ tell()
 	printf '\n-- %s\n' "$1"
 }
 
-# show SQL: prints the statement as one would type it, and what it gives.
+# typed TEXT: in bold on a terminal.
+typed()
+{
+	if [ -t 1 ]; then
+		printf '\n\033[1m%s\033[0m\n' "$1"
+	else
+		printf '\n%s\n' "$1"
+	fi
+}
+
+# show SQL: prints the statement as one would type it, and what it gives; without
+# a pager, which psql would start for a table wider than the terminal.
 show()
 {
-	printf '\n\033[1m%s\033[0m\n' "$1"
-	psql -X -v ON_ERROR_STOP=1 -c "$1"
+	typed "$1"
+	psql -X -v ON_ERROR_STOP=1 -P pager=off -c "$1"
 }
 
 send()
 {
-	printf '\n\033[1m# %s messages to topic %s\033[0m\n' "$(wc -l <<<"$1")" "$topic"
+	typed "# $(wc -l <<<"$1") messages to topic $topic"
 	"$tree/test/produce" -t "$topic" -r 2 <<<"$1" >/dev/null
 }
 

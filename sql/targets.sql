@@ -186,6 +186,44 @@ CALL run('parent2', 't_rows', 'upsert');
 SELECT * FROM parent2 ORDER BY 1;
 SELECT * FROM child2 ORDER BY 1;
 
+-- what a trigger retries or previews does not shift the blame for a row
+CREATE TABLE within (id int CHECK (id <> 3), v int);
+SELECT stream_ingest.create_subscription('within', 'si_kafka', 't_rows', 'within');
+SELECT stream_ingest.wait_until_caught_up('within', '30 s');
+CREATE TABLE around (id int CHECK (id <> 5), v int);
+CREATE FUNCTION retry() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF new.id = 4 THEN PERFORM stream_ingest.retry_dead_letters('within'); END IF;
+    RETURN new;
+END $$;
+CREATE TRIGGER retry BEFORE INSERT ON around FOR EACH ROW EXECUTE FUNCTION retry();
+CALL run('around', 't_rows');
+SELECT * FROM around ORDER BY 1, 2;
+SELECT message_offset, attempts FROM stream_ingest.dead_letters WHERE name = 'within';
+SELECT stream_ingest.drop_subscription('within');
+
+--
+-- a default of another type than its column's: what messages have does not take a
+-- way through that type, nor is there need of one that both have in common
+--
+\! test/mock_broker -c create t_defaults 1
+\! printf '%s\n' '{"id": 1, "at": "2026-03-29 02:30", "big": 9007199254740993, "n": 12345678901234567890.5, "day": "5000000-01-01", "words": "x", "pair": {"a": 2}, "code": "ab"}' '{"id": 2}' | test/produce -t t_defaults -p 0 >/dev/null
+INSERT INTO topics VALUES ('t_defaults', 2);
+CREATE TYPE pair AS (a int, b text);
+CREATE DOMAIN good_pair AS pair CHECK ((VALUE).a > 0);
+CREATE TABLE typed (id int PRIMARY KEY, at timestamp DEFAULT now(), big bigint DEFAULT floor(random()), n numeric DEFAULT '7'::real,
+    day date DEFAULT now(), words text DEFAULT gen_random_uuid(), pair good_pair DEFAULT ROW(1, 'x'), code char(3) DEFAULT 5);
+-- (an hour that this zone does not have)
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Europe/Berlin''', current_database()); END $$;
+CALL run('typed', 't_defaults');
+SELECT * FROM typed WHERE id = 1;
+SELECT big, n, length(words), pair, code || '|' AS code FROM typed WHERE id = 2;
+TRUNCATE typed;
+CALL run('typed', 't_defaults', 'upsert');
+SELECT * FROM typed WHERE id = 1;
+SELECT big, n, length(words), pair, code || '|' AS code FROM typed WHERE id = 2;
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET timezone', current_database()); END $$;
+
 --
 -- rules, as SQL treats them
 --

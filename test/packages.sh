@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # The Debian packages: built in a fresh root, installed by apt in another that
-# has nothing else, used there, and removed.
+# has nothing else, used there, and removed.  Before, what PGXN gets.
 #
 #   packages.sh [SUITE...]        default: bookworm trixie
 #
 # In the second root a topic of a real broker, which runs outside, becomes rows
 # with nothing but the .deb and SQL; after the purge no file of it is left.
-# lintian must find no errors.
+# lintian must find no errors.  The archive of "make dist" must build in the first
+# root, and its META.json be valid for PGXN's own validator, if pgxn_meta is on the
+# path (cargo install pgxn_meta).
 #
 # Needs root, or sudo, what the tests' broker needs, and 3 GB in /var/tmp (or
 # in TMPDIR).  The last line is "N passed, N failed"; the exit status is 0 when
@@ -61,6 +63,44 @@ start_broker()
 	"$kafka" start "$work/kafka" auto.create.topics.enable=true
 	# the broker makes the topic when it is first asked for it
 	poll 30 produce_orders
+}
+
+# ---- what PGXN gets
+
+# make_archive: in $work/dist, of what is committed.
+make_archive()
+{
+	mkdir "$work/dist"
+	# root may read another user's checkout
+	(cd "$work/dist" && GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0="$STREAM_INGEST_TOP" \
+		make -s -f "$STREAM_INGEST_TOP/Makefile" dist &&
+		python3 -m zipfile -e stream_ingest-*.zip . && test -e stream_ingest-*/META.json)
+}
+
+# try_archive: what it has is looked at here, and built in each suite.
+try_archive()
+{
+	need_packages 'git: command -v git' 'python3: command -v python3'
+	need_build_packages
+	if [ ! -e "$STREAM_INGEST_TOP/.git" ]; then
+		echo 'skipped make dist: this is no checkout'
+		return
+	fi
+	check 'make dist' make_archive || return 0
+	if command -v pgxn_meta >/dev/null; then
+		check 'META.json is valid for PGXN' pgxn_meta "$work"/dist/stream_ingest-*/META.json || true
+	else
+		echo "skipped META.json by PGXN's own validator: there is no pgxn_meta"
+	fi
+}
+
+# build_archive SUITE
+build_archive()
+{
+	[ -d "$work/dist" ] || return 0
+	cp -R "$work/dist" "$work/build/dist"
+	check "$1: the archive of make dist is built" enter_root "$work/build" sh -c \
+		'cd /dist/stream_ingest-*/ && make -s -j"$(nproc)"'
 }
 
 # ---- building
@@ -137,8 +177,10 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 start_broker
+try_archive
 for suite in "$@"; do
 	if build_package "$suite"; then
+		build_archive "$suite" || true
 		use_package "$suite" || true
 	fi
 	rm -rf --one-file-system "$work/build" "$work/use"

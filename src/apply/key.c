@@ -395,30 +395,35 @@ si_key_operator_text(Oid operator)
 }
 
 char *
+si_key_type_text(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Form_pg_type form;
+	char	   *result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	form = (Form_pg_type) GETSTRUCT(tuple);
+
+	/* by its bare name: format_type's "character" would be character(1) */
+	result = pstrdup(quote_qualified_identifier(get_namespace_name(form->typnamespace),
+												NameStr(form->typname)));
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+char *
 si_key_operand_text(Oid operator, bool left, Oid type, const char *operand)
 {
 	Oid			left_type,
 				right_type,
 				wanted;
-	HeapTuple	tuple;
-	Form_pg_type form;
-	char	   *result;
 
 	op_input_types(operator, &left_type, &right_type);
 	wanted = left ? left_type : right_type;
 	if (wanted == type)
 		return pstrdup(operand);
-	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(wanted));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for type %u", wanted);
-	form = (Form_pg_type) GETSTRUCT(tuple);
-
-	/* by its bare name: format_type's "character" would be character(1) */
-	result = psprintf("%s::%s", operand,
-					  quote_qualified_identifier(get_namespace_name(form->typnamespace),
-												 NameStr(form->typname)));
-	ReleaseSysCache(tuple);
-	return result;
+	return psprintf("%s::%s", operand, si_key_type_text(wanted));
 }
 
 char *

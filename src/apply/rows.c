@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
@@ -23,14 +24,26 @@
 
 PG_FUNCTION_INFO_V1(si_sql_batch_row);
 
-/* The numbers of the chosen rows on offer; 0 of them: a run is on offer. */
-static int *offered_rows = NULL;
-static int	offered_n = 0;
-static int	offered_allocated = 0;
+/*
+ * Rows on offer to a statement.  What the statement runs (a trigger that calls
+ * retry_dead_letters) may have offers of its own.
+ */
+typedef struct Offer
+{
+	struct Offer *outer;
+	SubTransactionId subid;
+	int			read;			/* by the statement so far */
+	int			current;		/* the row that was read last */
+	int			n;				/* 0: a run is on offer */
+	int			rows[FLEXIBLE_ARRAY_MEMBER];	/* the numbers of n chosen
+												 * ones */
+} Offer;
 
-/* How many rows of the offer the statement has read, and the last of them. */
-static int	rows_read = 0;
-static int	current_row = -1;
+/* The innermost one. */
+static Offer *offer = NULL;
+
+/* The row at which the statement was that an error ended last. */
+static int	failed_at = -1;
 
 /* ---- which row a statement is at ---- */
 
@@ -41,9 +54,11 @@ static int	current_row = -1;
 void
 si_rows_note_current(void)
 {
-	current_row = offered_n == 0 ? rows_read
-		: rows_read < offered_n ? offered_rows[rows_read] : -1;
-	rows_read++;
+	if (offer == NULL)
+		return;
+	offer->current = offer->n == 0 ? offer->read
+		: offer->read < offer->n ? offer->rows[offer->read] : -1;
+	offer->read++;
 }
 
 /* stream_ingest.batch_row(): always true; notes the row that passes. */
@@ -55,9 +70,9 @@ si_sql_batch_row(PG_FUNCTION_ARGS)
 }
 
 int
-si_rows_current(void)
+si_rows_failed_at(void)
 {
-	return current_row;
+	return failed_at;
 }
 
 /* ---- making rows ---- */
@@ -244,16 +259,72 @@ copy_slice(SiRows *rows, int from, int n)
 	return slice;
 }
 
-/* Offer these; what is noted of rows starts from the first one. */
+static void
+end_offer(void)
+{
+	Offer	   *ended = offer;
+
+	offer = ended->outer;
+	failed_at = -1;
+	pfree(ended);
+}
+
+/* An error has ended the offers that were made in this subtransaction. */
+static void
+subtransaction_ended(SubXactEvent event, SubTransactionId subid, SubTransactionId parent,
+					 void *arg)
+{
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	while (offer != NULL && offer->subid >= subid)
+	{
+		int			at = offer->current;
+
+		end_offer();
+		failed_at = at;
+	}
+}
+
+/* They are in the transaction's memory. */
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT)
+		offer = NULL;
+}
+
+/* Rows will be read from the first one on; n of them are chosen. */
+static void
+begin_offer(const int *chosen, int n)
+{
+	static bool watching = false;
+	Offer	   *inner;
+
+	if (!watching)
+	{
+		RegisterXactCallback(transaction_ended, NULL);
+		RegisterSubXactCallback(subtransaction_ended, NULL);
+		watching = true;
+	}
+	inner = MemoryContextAllocHuge(TopTransactionContext,
+								   offsetof(Offer, rows) + sizeof(int) * (Size) n);
+	inner->outer = offer;
+	inner->subid = GetCurrentSubTransactionId();
+	inner->read = 0;
+	inner->current = -1;
+	inner->n = n;
+	if (n > 0)
+		memcpy(inner->rows, chosen, sizeof(int) * (Size) n);
+	offer = inner;
+	failed_at = -1;
+}
+
+/* Let statements of the SPI connection see these. */
 static void
 register_rows(SiRows *rows, Tuplestorestate *store, int n)
 {
 	EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
 	int			rc;
-
-	rows_read = 0;
-	current_row = -1;
-	offered_n = 0;
 
 	enr->md.name = SI_BATCH_NAME;
 	enr->md.reliddesc = InvalidOid;
@@ -267,27 +338,6 @@ register_rows(SiRows *rows, Tuplestorestate *store, int n)
 		elog(ERROR, "SPI_register_relation failed: %s", SPI_result_code_string(rc));
 }
 
-/*
- * Keep the numbers of the rows on offer in memory that outlives the offer: a
- * user's statement may call stream_ingest.batch_row() at any time.
- */
-static void
-remember_chosen(const int *chosen, int n)
-{
-	if (n > offered_allocated)
-	{
-		if (offered_rows != NULL)
-			pfree(offered_rows);
-		offered_rows = NULL;
-		offered_allocated = 0;
-		offered_rows = MemoryContextAllocHuge(TopMemoryContext, sizeof(int) * (Size) n);
-		offered_allocated = n;
-	}
-	if (n > 0)
-		memcpy(offered_rows, chosen, sizeof(int) * (Size) n);
-	offered_n = n;
-}
-
 void
 si_rows_offer(SiRows *rows, int from, int n)
 {
@@ -295,6 +345,7 @@ si_rows_offer(SiRows *rows, int from, int n)
 	if (rows->store == NULL || from != 0 || n != rows->nrows)
 		rows->slice = copy_slice(rows, from, n);
 	register_rows(rows, rows->slice ? rows->slice : rows->store, n);
+	begin_offer(NULL, 0);
 }
 
 void
@@ -311,7 +362,7 @@ si_rows_offer_chosen(SiRows *rows, const int *chosen, int n)
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	register_rows(rows, rows->slice, n);
-	remember_chosen(chosen, n);
+	begin_offer(chosen, n);
 }
 
 void
@@ -325,8 +376,7 @@ void
 si_rows_withdraw(SiRows *rows)
 {
 	(void) SPI_unregister_relation(SI_BATCH_NAME);
-	offered_n = 0;
-	rows_read = 0;
+	end_offer();
 	if (rows->slice != NULL)
 		tuplestore_end(rows->slice);
 	rows->slice = NULL;

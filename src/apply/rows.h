@@ -135,11 +135,12 @@ extern void si_rows_offer_none(SiRows *rows, int n);
 extern void si_rows_withdraw(SiRows *rows);
 
 /*
- * The row that the statement read last: its number within the run on offer, or
- * in the batch where rows were chosen; -1 if it has read none or does not tell
- * (it does by calling stream_ingest.batch_row() for each row).
+ * After an error that ended a subtransaction, while rows were on offer in it: the row
+ * that the statement had read last.  Its number within the run on offer, or in the
+ * batch where rows were chosen; -1 if it had read none or does not tell (it does by
+ * calling stream_ingest.batch_row() for each row).
  */
-extern int	si_rows_current(void);
+extern int	si_rows_failed_at(void);
 
 /* The statement has read the next row. */
 extern void si_rows_note_current(void);

@@ -250,14 +250,17 @@ execute(SiStatement *statement, Snapshot snapshot)
 static void
 plan_by_index(SiStatement *statement)
 {
-	static const char *const settings[] = {
-		"enable_seqscan", "enable_hashjoin", "enable_mergejoin"
+	static const char *const settings[][2] = {
+		{"enable_seqscan", "off"}, {"enable_hashjoin", "off"}, {"enable_mergejoin", "off"},
+
+		/* and by nothing that seems too dear not to be compiled */
+		{"enable_nestloop", "on"}, {"enable_indexscan", "on"}, {"jit", "off"}
 	};
 	int			level = NewGUCNestLevel();
 	CachedPlan *plan;
 
 	for (int i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i], "off", PGC_USERSET, PGC_S_SESSION,
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 	plan = SPI_plan_get_cached_plan(statement->plan);
 	if (plan != NULL)

@@ -63,7 +63,11 @@ expression_text(Node *expression)
 
 /*
  * The value of a column: what the batch has, or the column's default where the
- * message lacks the field.
+ * message lacks the field.  The text of a default lacks the cast by which the
+ * server gives it the column's type.  Without one, CASE would convert both values to
+ * a type that they have in common, and what the batch has would not come through
+ * that unharmed (numeric by way of double precision, timestamp of timestamptz), or
+ * there would be no such type.
  */
 static void
 append_value(StringInfo sql, Relation target, const SiColumn *column)
@@ -80,8 +84,8 @@ append_value(StringInfo sql, Relation target, const SiColumn *column)
 	}
 	appendStringInfoString(sql, "CASE WHEN ");
 	append_absent_test(sql, column);
-	appendStringInfo(sql, " THEN %s ELSE b.%s END",
-					 expression_text(expression), name);
+	appendStringInfo(sql, " THEN CAST(%s AS %s) ELSE b.%s END", expression_text(expression),
+					 si_key_type_text(column->type), name);
 }
 
 const char *

@@ -268,7 +268,7 @@ throw_if_plan_fails(SiPlan *plan, SiBatch *batch)
 static int
 find_suspect(const SiWriter *writer, int from)
 {
-	int			row = writer->direct ? si_direct_row(writer->direct) : si_rows_current();
+	int			row = writer->direct ? si_direct_row(writer->direct) : si_rows_failed_at();
 
 	if (!writer->by_key && writer->direct == NULL && row >= 0)
 		return from + row;

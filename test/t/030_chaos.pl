@@ -55,16 +55,34 @@ sub send_more
 	return;
 }
 
-# Lets the worker get on, as far as it can.
+# Lets the workers read so many messages in all.  If five of them were killed within a
+# minute each, the subscription is stopped, and is enabled as its reason advises.
+sub read_until
+{
+	my ($target, $limit) = @_;
+
+	while (1)
+	{
+		my $stopped = q{EXISTS (SELECT FROM stream_ingest.status WHERE state = 'stopped')};
+
+		StreamIngest::poll_until($node, "SELECT $stopped OR sum(next_offset) >= $target FROM stream_ingest.offsets", 't', $limit)
+		  or BAIL_OUT('no progress');
+		last if sql("SELECT $stopped") eq 'f';
+		my $reason = sql('SELECT DISTINCT reason FROM stream_ingest.status');
+		$reason =~ /^its worker has crashed the server 5 times in a row/ or BAIL_OUT("stopped: $reason");
+		note('enabled after five crashes');
+		sql("SELECT stream_ingest.enable('s')");
+	}
+	return;
+}
+
+# Lets the workers read some of what they have not read.
 sub some_progress
 {
 	my $where = sql('SELECT sum(next_offset) FROM stream_ingest.offsets');
 	my $most = $sent - $where;
-	my $target = $where + int(rand($most < 20_000 ? $most : 20_000));
 
-	StreamIngest::poll_until($node,
-		"SELECT sum(next_offset) >= $target FROM stream_ingest.offsets")
-	  or BAIL_OUT('no progress');
+	read_until($where + int(rand($most < 20_000 ? $most : 20_000)));
 	return;
 }
 
@@ -290,6 +308,7 @@ while ($soak ? time() < $began + $soak : $round < @plan)
 }
 StreamIngest::produce_wait($job) if $job;
 
+read_until($sent, $limit);
 is(sql("SELECT stream_ingest.wait_until_caught_up('s', '$limit s')"), 't', 'all is read')
   or diag(sql('SELECT * FROM stream_ingest.status; SELECT * FROM stream_ingest.offsets'));
 

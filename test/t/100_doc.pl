@@ -48,23 +48,42 @@ sub anchors
 	return \%anchors;
 }
 
-foreach my $name (sort keys %page)
+# every text of the tree, not only the pages of the manual
+my %text = map { s{^\Q$top/}{}r => $_ } map { glob("$top/$_") }
+  qw(*.md doc/*.md doc/*/*.md examples/*/*.md src/*.md src/*/*.md test/*/*.md);
+foreach my $name (sort keys %text)
 {
+	my $text = slurp_file($text{$name});
 	my @broken;
 
-	while ($page{$name} =~ /\]\(([^)\s]+)\)/g)
+	foreach my $link ($text =~ /\]\(([^)\s]+)\)/g)
 	{
-		my ($file, $anchor) = $1 =~ /^([^#]*)(?:#(.*))?$/;
+		my ($file, $anchor) = $link =~ /^([^#]*)(?:#(.*))?$/;
 		next if $file =~ /^https?:/;
-		my $path = $file eq '' ? $file{$name} : dirname($file{$name}) . "/$file";
+		my $path = $file eq '' ? $text{$name} : dirname($text{$name}) . "/$file";
 
-		push @broken, $1 unless -e $path && (!defined $anchor || anchors(slurp_file($path))->{$anchor});
+		push @broken, $link unless -e $path && (!defined $anchor || anchors(slurp_file($path))->{$anchor});
 	}
 	is("@broken", '', "$name: links lead somewhere");
+
+	# tables, code, comments and addresses have lines of any length
+	my @long = grep { length > 120 && !/^(?:\||!\[| {4}|<!--)|\]\(https?:/ }
+	  split /\n/, $text =~ s/^```.*?^```|<!--.*?-->//gmsr;
+	is(join("\n", @long), '', "$name: lines of prose are not long") if $name !~ m{^src/};
+}
+
+foreach my $name (sort keys %page)
+{
 	my $anchors = anchors($page{$name});
 	is(join(' ', grep { $anchors->{$_} > 1 && $page{$name} =~ /<a id="\Q$_\E"/ } sort keys %$anchors),
 		'', "$name: anchors are there once");
 	unlike($page{$name}, qr/\t/, "$name: no tabs") if $name ne 'README';
+
+	# an anchor of a name stands before that name, or at the end of the line above it
+	my @astray = grep { $_->[1] ne $_->[2] } map { [ @$_[ 0 .. 1 ], $_->[2] // '' ] }
+	  map { [/^<a id="((?:option|function|setting)-([^"]+))"><\/a>(?:\n?`(?:stream_ingest\.)?([\w.]+))?/] }
+	  $page{$name} =~ /(<a id="(?:option|function|setting)-[^"]+"><\/a>(?:\n?`[\w.]+)?)/g;
+	is(join(' ', map { $_->[0] } @astray), '', "$name: anchors stand before what they name");
 }
 
 # Messages of the source in the way the manual writes them: <what> for what
@@ -190,8 +209,9 @@ foreach my $option (sort keys %$options)
 	is($cell, "`$default`", "the default of $option") if $cell =~ /^`[^`]*`$/ || $default ne '' && $cell eq '';
 }
 
-foreach my $view (split /\n/, $node->safe_psql('postgres',
-	"SELECT relname FROM pg_class WHERE relnamespace = 'stream_ingest'::regnamespace AND relkind = 'v' ORDER BY 1"))
+my $views = $node->safe_psql('postgres',
+	"SELECT relname FROM pg_class WHERE relnamespace = 'stream_ingest'::regnamespace AND relkind = 'v' ORDER BY 1");
+foreach my $view (split /\n/, $views)
 {
 	ok((grep { $_ eq "monitoring.md#$view" } @{ $reference{$view} // [] }), "reference.md links to $view");
 	same_list(
@@ -229,6 +249,11 @@ foreach my $before ('', 'auto_explain, "passwordcheck"', 'stream_ingest')
 	$other->stop;
 }
 
+# and nothing else is in the reference
+my %known = map { s/^stream_ingest\.(?=\w+$)//r => 1 } @properties, keys %$options, keys %$public, keys %$settings,
+  split /\n/, $views;
+is(join(' ', grep { !$known{ s/^stream_ingest\.//r } } sort keys %reference), '', 'the reference has no other names');
+
 my @queries = slurp_file("$top/examples/monitoring/queries.yaml") =~ /^  query: "(.*)"$/mg;
 cmp_ok(scalar @queries, '>', 2, 'there are queries for Prometheus');
 
@@ -253,6 +278,18 @@ foreach my $name (grep { !m{/} } sort keys %page)
 my ($claims, $sources) = split /^## Sources$/m, $page{comparison};
 my %named = map { $_ => 1 } $claims =~ /\[(\d+)\]/g;
 is(join(' ', sort { $a <=> $b } keys %named), join(' ', $sources =~ /^(\d+)\. /mg), 'comparison: every source is named');
+
+# Each cell of its tables says where it is from, except those that name a row.
+my @cells;
+foreach my $row (map { split /\n/ } $claims =~ /^\|-[^\n]*\n((?:\|[^\n]*\n)+)/mg)
+{
+	my @row = split / *\| */, $row =~ s/^\| *//r;
+
+	shift @row if @row > 2;
+	push @cells, @row;
+}
+cmp_ok(scalar @cells, '>', 50, 'comparison: its tables have cells');
+is(join("\n", grep { !/\[\d+\]|\]\(/ } @cells), '', 'comparison: each names its source');
 
 # ---- what PGXN asks for (its Meta Spec 1.0.0), and that it is true
 
@@ -299,7 +336,7 @@ foreach my $readme (glob("$top/examples/*/README.md"))
 	}
 	$nshown++ if @blocks;
 }
-cmp_ok($nshown, '>=', 5, 'pages that show SQL and output');
+cmp_ok($nshown, '>=', 6, 'pages that show SQL and output');
 
 # ---- pictures
 
