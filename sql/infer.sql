@@ -174,6 +174,12 @@ CALL ingest('infer_proto', 'protobuf', :'options', 2);
 SELECT infer('infer_proto', 'protobuf', '{"schema": "message X { }"}');
 SELECT infer('infer_proto', 'protobuf', '{"schema": "message X { int32 myField = 1; int32 my_field = 2; }", "match_names": "snake_case"}');
 SELECT infer('infer_proto', 'protobuf', '{}');
+-- by the message that the newest one says it is; keys
+\! test/mock_broker -c create infer_proto_ids 1
+\! printf '%s\n' '00000000060008c801;0000000005000807' '00000000060008c801;0000000005040000080912017a' | test/produce -t infer_proto_ids -p 0 -x -y -K ';' >/dev/null
+SELECT jsonb_build_object('key_format', 'protobuf', 'schemas', jsonb_build_object('5', 'syntax = "proto3"; message Outer { int32 a = 1; message Inner { int64 id = 1; optional string b = 2; } }', '6', 'syntax = "proto3"; message K { int64 id = 1; }')) AS options \gset
+SELECT infer('infer_proto_ids', 'protobuf', :'options');
+SELECT infer('infer_proto_ids', 'protobuf', jsonb_set(:'options', '{message}', '"Outer"'));
 
 --
 -- peek: what has no text of its own, decoded
@@ -192,6 +198,7 @@ SELECT * FROM peek('infer_keys', 'avro', jsonb_build_object('key_format', 'avro'
 -- an event is shown as it is, with its key
 SELECT * FROM peek('infer_events', 'avro', jsonb_build_object('envelope', 'debezium', 'schemas', jsonb_build_object('20', :'e'::jsonb, '21', :'k'::jsonb)));
 SELECT * FROM peek('infer_proto', 'protobuf', jsonb_build_object('schema', 'message M { int32 i = 5; string s = 9; }')) OFFSET 1;
+SELECT * FROM peek('infer_proto_ids', 'protobuf', jsonb_build_object('key_format', 'protobuf', 'schemas', jsonb_build_object('5', 'message Outer { optional int32 a = 1; message Inner { optional int64 id = 1; optional string b = 2; } }', '6', 'message K { optional int64 id = 1; }')));
 SELECT * FROM peek('infer_framed', 'json', '{"wire_format": "confluent"}');
 SELECT * FROM peek('infer_latin', 'csv', '{"encoding": "LATIN1"}');
 SELECT * FROM peek('infer_latin', 'csv');
