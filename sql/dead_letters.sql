@@ -481,6 +481,36 @@ SELECT counts_of('at_commit'), letters_of('at_commit');
 SELECT stream_ingest.drop_subscription('at_commit');
 
 --
+-- a retry whose target's trigger retries or discards the same dead letters
+--
+CREATE TABLE gated (id int, closed boolean);
+CREATE TABLE gate (what text);
+INSERT INTO gate VALUES ('refuse');
+CREATE FUNCTION at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    what text := (SELECT g.what FROM public.gate g);
+BEGIN
+    IF what = 'refuse' AND NEW.closed THEN RAISE EXCEPTION 'closed'; END IF;
+    IF what = 'retry' THEN PERFORM stream_ingest.retry_dead_letters('gated'); END IF;
+    IF what = 'discard' THEN PERFORM stream_ingest.discard_dead_letters('gated'); END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER at_gate BEFORE INSERT ON gated FOR EACH ROW EXECUTE FUNCTION at_gate();
+\! test/mock_broker -c create gated 1
+\! printf '%s\n' '{"id": 1, "closed": true}' '{"id": 2}' '{"id": 3, "closed": true}' | test/produce -t gated -p 0 >/dev/null
+SELECT stream_ingest.create_subscription('gated', 'si_kafka', 'gated', 'gated');
+SELECT wait_offset('gated', 3);
+SELECT counts_of('gated'), letters_of('gated');
+UPDATE gate SET what = 'discard';
+SELECT stream_ingest.retry_dead_letters('gated');
+SELECT counts_of('gated'), letters_of('gated');
+UPDATE gate SET what = 'retry';
+SELECT stream_ingest.retry_dead_letters('gated');
+SELECT string_agg(id::text, ' ' ORDER BY id) FROM gated;
+SELECT counts_of('gated'), letters_of('gated');
+SELECT stream_ingest.drop_subscription('gated');
+
+--
 -- a temporary error while the statement is tried over nothing: the batch is
 -- applied again, and not retried without effect
 --

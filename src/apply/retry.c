@@ -21,6 +21,15 @@
 /* So many are in memory at a time. */
 #define CHUNK	1000
 
+/* A retry that is under way in this process; in the caller's stack. */
+typedef struct Retry
+{
+	const struct Retry *outer;	/* whose statements called it */
+	int32		subscription;
+} Retry;
+
+static const Retry *innermost = NULL;
+
 /* When an orphan that has failed so often is tried again by itself; 0: never. */
 static TimestampTz
 next_retry(const SiOptions *options, const SiFailure *failure, int attempts)
@@ -65,7 +74,12 @@ store_outcome(const SiSubscription *s, const SiOptions *options, const SiLetters
 		letters[nbad].retry_at = next_retry(options, failure, tried->attempts[first + i] + 1);
 		nbad++;
 	}
-	(void) si_dead_letter_remove(s->id, s->topic, places, ngood);
+	if (si_dead_letter_remove(s->id, s->topic, places, ngood) != ngood)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("dead letters of subscription \"%s\" were removed while they were being retried",
+						NameStr(s->name)),
+				 errdetail("A trigger, function or statement that the retry runs discards them.")));
 	if (nbad > 0)
 		si_dead_letter_store(s->id, s->topic, letters, nbad);
 }
@@ -172,9 +186,10 @@ retry_topic(const SiSubscription *subscription, const SiOptions *options,
 	return applied;
 }
 
-int64
-si_retry_dead_letters(const SiSubscription *subscription, const SiOptions *options,
-					  const SiDeadLetterFilter *filter)
+/* The work of si_retry_dead_letters. */
+static int64
+retry_topics(const SiSubscription *subscription, const SiOptions *options,
+			 const SiDeadLetterFilter *filter)
 {
 	List	   *topics = si_dead_letter_topics(subscription->id);
 	ListCell   *lc;
@@ -187,6 +202,37 @@ si_retry_dead_letters(const SiSubscription *subscription, const SiOptions *optio
 		if (filter->topic == NULL || strcmp(filter->topic, topic) == 0)
 			applied += retry_topic(subscription, options, filter, topic);
 	}
+	return applied;
+}
+
+/*
+ * A trigger on the target may want to retry, too, while the dead letters are still
+ * there that are being applied: it would apply them again.  They are passed over.
+ */
+int64
+si_retry_dead_letters(const SiSubscription *subscription, const SiOptions *options,
+					  const SiDeadLetterFilter *filter)
+{
+	Retry		this = {innermost, subscription->id};
+	volatile int64 applied = 0;
+
+	for (const Retry *outer = innermost; outer != NULL; outer = outer->outer)
+	{
+		if (outer->subscription == subscription->id)
+			return 0;
+	}
+	innermost = &this;
+
+	/* what is thrown may be caught by a user's function */
+	PG_TRY();
+	{
+		applied = retry_topics(subscription, options, filter);
+	}
+	PG_FINALLY();
+	{
+		innermost = this.outer;
+	}
+	PG_END_TRY();
 	return applied;
 }
 
