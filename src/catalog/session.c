@@ -34,7 +34,7 @@ static const char *const pinned_names[SI_NPINNED] = {
 	[SI_PINNED_SEARCH_PATH] = "search_path",
 };
 
-/* A worker's session is its owner's. */
+/* A worker's session is that of its subscription's owner. */
 static bool is_worker = false;
 
 /* Set for the current GUC level only. */
@@ -239,5 +239,6 @@ si_session_pinned_for(Oid role, char **pinned)
 List *
 si_session_settings_for(Oid owner)
 {
-	return is_worker ? NIL : si_settings_difference(owner);
+	/* a trigger in a worker may retry another role's dead letters */
+	return is_worker && owner == GetSessionUserId() ? NIL : si_settings_difference(owner);
 }

@@ -308,15 +308,19 @@ si_sql_write_path(PG_FUNCTION_ARGS)
 {
 	const SiWorkerSlot *worker = NULL;
 	bool		direct = false;
+	Oid			owner = InvalidOid;
 
 	if (si_shared == NULL)
 		PG_RETURN_NULL();
 	si_slots_lock(LW_SHARED);
 	worker = si_slots_find_worker(MyDatabaseId, PG_GETARG_INT32(0), PG_GETARG_INT32(1));
 	if (worker != NULL)
+	{
 		direct = worker->direct;
+		owner = worker->owner;
+	}
 	si_slots_unlock();
-	if (worker == NULL)
+	if (worker == NULL || !may_see(owner))
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(direct ? "direct" : "statement"));
 }

@@ -82,6 +82,17 @@ is( sql(q{SELECT settings->>'app.tenant', settings->>'app.zone', settings->>'app
 	q{of the owner, "all" of it|of the owner here|of the database|of the cluster|off|pg_catalog.simple|{a,"NULL"}|'tests':2 'the':1},
 	'by the settings of its owner, its database and the cluster');
 
+# What of a row differs from the one that a worker made.
+sub difference
+{
+	my ($id) = @_;
+
+	return sql(qq{
+		SELECT string_agg(format('%s: %s', k, v), ', ') FROM (
+			SELECT key, value FROM t, jsonb_each_text(settings || to_jsonb(t) - 'settings' - 'id') WHERE id = $id
+			EXCEPT SELECT key, value FROM t, jsonb_each_text(settings || to_jsonb(t) - 'settings' - 'id') WHERE id = 0) d(k, v)});
+}
+
 # Another session applies the next one, and keeps its own settings.
 my $id = 0;
 
@@ -96,11 +107,7 @@ sub same
 	my @line = split /\n/, $out;
 	is($line[1], 1, "$what: retried");
 	is($line[2], $line[0], "$what: the session's own settings are as before");
-	my ($difference) = sql(qq{
-		SELECT string_agg(format('%s: %s', k, v), ', ') FROM (
-			SELECT key, value FROM t, jsonb_each_text(settings || to_jsonb(t) - 'settings' - 'id') WHERE id = $id
-			EXCEPT SELECT key, value FROM t, jsonb_each_text(settings || to_jsonb(t) - 'settings' - 'id') WHERE id = 0) d(k, v)});
-	is($difference, '', "$what: the same row");
+	is(difference($id), '', "$what: the same row");
 	return;
 }
 
@@ -122,6 +129,28 @@ same('a member with SET LOCAL', "BEGIN; SET LOCAL app.tenant = 'of the transacti
 
 	same('a connection with options', 'SELECT WHERE false', extra_params => [ '-U', 'dba' ]);
 }
+
+# a worker of another role, whose trigger retries
+sql(q{
+	CREATE ROLE caller LOGIN IN ROLE "the owner";
+	ALTER ROLE caller SET app.tenant = 'of the caller';
+	ALTER ROLE caller SET array_nulls = on;
+	ALTER ROLE caller SET bytea_output = hex;
+	GRANT USAGE ON FOREIGN SERVER kafka TO caller;
+	CREATE TABLE calls (id int);
+	CREATE FUNCTION retry() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM stream_ingest.retry_dead_letters('t');
+		RETURN NEW;
+	END $$;
+	CREATE TRIGGER retry BEFORE INSERT ON calls FOR EACH ROW EXECUTE FUNCTION retry();
+	ALTER TABLE calls OWNER TO caller});
+$kafka->create_topic('calls', 1);
+$kafka->produce('calls', ['{"id": 1}']);
+sql(q{SELECT stream_ingest.create_subscription('calls', 'kafka', 'calls', 'calls')}, extra_params => [ '-U', 'caller' ]);
+ok(poll('SELECT count(*) FROM t WHERE id = 7', 1), 'a trigger in the worker of another role has retried');
+is(difference(7), '', 'and made the same row');
+sql(q{SELECT stream_ingest.drop_subscription('calls')});
 
 # preview shows what a worker will write
 sql(q{SELECT stream_ingest.seek('t', 0, 7)});
