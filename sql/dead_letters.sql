@@ -558,6 +558,25 @@ SELECT id, at IS NOT NULL FROM refitted ORDER BY id;
 SELECT counts_of('refitted'), letters_of('refitted');
 SELECT stream_ingest.drop_subscription('refitted');
 
+--
+-- a composite type that is altered while the stream runs
+--
+CREATE TYPE inner_part AS (a int);
+CREATE TYPE part AS (a int, i inner_part);
+CREATE TABLE assembled (id int, one part, many part[]);
+\! test/mock_broker -c create assembled 1
+\! printf '%s\n' '{"id": 1, "one": {"a": 1, "b": 2, "i": {"a": 3, "c": 4}}, "many": [{"b": 2}]}' | test/produce -t assembled -p 0 >/dev/null
+SELECT stream_ingest.create_subscription('assembled', 'si_kafka', 'assembled', 'assembled');
+SELECT wait_offset('assembled', 1);
+ALTER TYPE part ADD ATTRIBUTE b int;
+\! printf '%s\n' '{"id": 2, "one": {"a": 1, "b": 2, "i": {"a": 3, "c": 4}}, "many": [{"b": 2}]}' | test/produce -t assembled -p 0 >/dev/null
+SELECT wait_offset('assembled', 2);
+ALTER TYPE inner_part ADD ATTRIBUTE c int;
+\! printf '%s\n' '{"id": 3, "one": {"a": 1, "b": 2, "i": {"a": 3, "c": 4}}, "many": [{"b": 2}]}' | test/produce -t assembled -p 0 >/dev/null
+SELECT wait_offset('assembled', 3);
+SELECT id, to_json(one) AS one, to_json(many) AS many FROM assembled ORDER BY id;
+SELECT stream_ingest.drop_subscription('assembled');
+
 DROP TABLE rls;
 DROP OWNED BY si_owner;
 DROP ROLE si_owner, si_stranger, si_monitor;

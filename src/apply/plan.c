@@ -25,6 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "apply/format.h"
 #include "apply/plan.h"
@@ -44,7 +45,7 @@ relation_changed(Datum arg, Oid relid)
 	{
 		/* a change of a table below a view is not reported for the view */
 		if (relid == plan->subscription->target || relid == InvalidOid || plan->of_view ||
-			list_member_oid(plan->partitions, relid))
+			list_member_oid(plan->partitions, relid) || list_member_oid(plan->row_types, relid))
 			plan->stale = true;
 	}
 }
@@ -115,6 +116,7 @@ release_made(void *arg)
 	plan->ahead_decoder = NULL;
 	plan->made_context = NULL;
 	plan->partitions = NIL;
+	plan->row_types = NIL;
 }
 
 /* Have a function called when a context is deleted. */
@@ -213,6 +215,7 @@ drop_made(SiPlan *plan)
 		MemoryContextDelete(plan->made_context);
 	plan->made_context = NULL;
 	plan->partitions = NIL;
+	plan->row_types = NIL;
 }
 
 /* ---- making it ---- */
@@ -229,6 +232,30 @@ make_decoder(const SiSubscription *s, const SiDecodePlan *plan,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
 	return decoder;
+}
+
+/* Append the relations of the composite types that a type is made of. */
+static List *
+add_row_types(List *relids, Oid type)
+{
+	Oid			base = getBaseType(type);
+	Oid			element = get_element_type(base);
+	Oid			relid;
+	TupleDesc	desc;
+
+	if (OidIsValid(element))
+		return add_row_types(relids, element);
+	relid = get_typ_typrelid(base);
+	if (!OidIsValid(relid) || list_member_oid(relids, relid))
+		return relids;
+	relids = lappend_oid(relids, relid);
+	desc = lookup_rowtype_tupdesc_copy(base, -1);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			relids = add_row_types(relids, TupleDescAttr(desc, i)->atttypid);
+	}
+	return relids;
 }
 
 /*
@@ -255,6 +282,8 @@ make_plan(SiPlan *plan, Relation target)
 	si_session_begin_batch(&saved, &plan->identity, si_session_settings_for(s->owner), s->pinned);
 	writer = si_writer_create(target, s, plan->options, plan->of_worker);
 	plan->mapping = writer->mapping;
+	for (int i = 0; i < plan->mapping->ncolumns; i++)
+		plan->row_types = add_row_types(plan->row_types, plan->mapping->columns[i].type);
 	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));
 	plan->transcoder = si_transcode_create(plan->options->encoding);
 	if (plan->store == NULL &&

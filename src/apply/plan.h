@@ -73,6 +73,9 @@ typedef struct SiPlan
 	MemoryContext made_context; /* as long as what was made */
 	List	   *partitions;		/* OIDs of a partitioned target's; their
 								 * changes are no changes of it */
+	List	   *row_types;		/* OIDs of the composite types in the
+								 * mapping's columns; their changes make the
+								 * plan stale, too */
 	char	   *target_schema;	/* by which names the statement was made */
 	char	   *target_name;
 } SiPlan;
