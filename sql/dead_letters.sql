@@ -511,6 +511,29 @@ SELECT counts_of('gated'), letters_of('gated');
 SELECT stream_ingest.drop_subscription('gated');
 
 --
+-- a trigger that discards dead letters whose messages are in its batch again
+--
+CREATE TABLE cleaned (id int);
+UPDATE gate SET what = 'refuse';
+CREATE FUNCTION clean() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.id % 2 = 0 AND (SELECT what = 'refuse' FROM public.gate) THEN RAISE EXCEPTION 'even'; END IF;
+    PERFORM stream_ingest.discard_dead_letters('cleaned');
+    RETURN NEW;
+END $$;
+CREATE TRIGGER clean BEFORE INSERT ON cleaned FOR EACH ROW EXECUTE FUNCTION clean();
+\! test/mock_broker -c create cleaned 1
+\! printf '%s\n' '{"id": 1}' '{"id": 2}' '{"id": 4}' | test/produce -t cleaned -p 0 >/dev/null
+SELECT stream_ingest.create_subscription('cleaned', 'si_kafka', 'cleaned', 'cleaned');
+SELECT wait_offset('cleaned', 3);
+SELECT counts_of('cleaned'), letters_of('cleaned');
+UPDATE gate SET what = 'accept';
+SELECT stream_ingest.seek('cleaned', 'earliest');
+SELECT wait_for('SELECT count(*) = 4 FROM cleaned');
+SELECT counts_of('cleaned'), letters_of('cleaned');
+SELECT stream_ingest.drop_subscription('cleaned');
+
+--
 -- a temporary error while the statement is tried over nothing: the batch is
 -- applied again, and not retried without effect
 --

@@ -123,12 +123,14 @@ store_dead_letters(const SiPlan *plan, const SiBatch *batch)
 
 /*
  * Remove the dead letters of messages that are now applied or, if refused
- * messages are ignored, settled.
+ * messages are ignored, settled.  What the batch's own triggers have discarded
+ * counts as ignored since, and its message once more.
  */
 static int64
-remove_dead_letters(const SiPlan *plan, const SiBatch *batch, bool ignore)
+remove_dead_letters(const SiPlan *plan, SiBatch *batch, bool ignore)
 {
 	SiPlace    *places = palloc(sizeof(SiPlace) * Max(batch->done, 1));
+	int64		removed;
 	int			n = 0;
 
 	for (int i = 0; i < batch->done; i++)
@@ -142,7 +144,9 @@ remove_dead_letters(const SiPlan *plan, const SiBatch *batch, bool ignore)
 		places[n].former_log = 0;
 		n++;
 	}
-	return si_dead_letter_remove(plan->subscription->id, plan->subscription->topic, places, n);
+	removed = si_dead_letter_remove(plan->subscription->id, plan->subscription->topic, places, n);
+	batch->counts.messages += n - removed;
+	return removed;
 }
 
 /* Messages refused that were no dead letters before. */
