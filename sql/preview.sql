@@ -245,6 +245,24 @@ SELECT * FROM stream_ingest.preview('preview_skip');
 SELECT stream_ingest.seek('preview_skip', 1, 4000);
 SELECT * FROM stream_ingest.preview('preview_skip');
 
+--
+-- a trigger that previews what previews it
+--
+CREATE TABLE looking (id int);
+CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM stream_ingest.preview('looking');
+    RETURN NEW;
+END $$;
+CREATE TRIGGER look BEFORE INSERT ON looking FOR EACH ROW EXECUTE FUNCTION look();
+\! test/mock_broker -c create looking 1
+\! printf '%s\n' '{"id": 1}' '{"id": 2}' | test/produce -t looking -p 0 >/dev/null
+SELECT stream_ingest.create_subscription('looking', 'preview', 'looking', 'looking', enabled => false);
+SELECT message_offset, sqlstate, error FROM stream_ingest.preview('looking');
+SELECT stream_ingest.drop_subscription('looking');
+DROP TABLE looking;
+DROP FUNCTION look;
+
 SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions ORDER BY name;
 DROP TABLE preview_target, preview_other, preview_broken, preview_keyed, preview_nowhere, preview_skip, preview_names, preview_passing;
 DROP FUNCTION preview_raise, preview_error, preview_pass;

@@ -62,6 +62,49 @@ put_previewed(ReturnSetInfo *rsinfo, const SiPreviewed *previewed)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
+/* A preview that is under way in this session; in the caller's stack. */
+typedef struct Running
+{
+	const struct Running *outer;
+	int32		subscription;
+} Running;
+
+static const Running *innermost = NULL;
+
+/*
+ * Preview, but not what a preview of the same subscription runs: a trigger on its
+ * target that calls this would do so for every message that is shown to it, and
+ * each of these calls again.
+ */
+static SiPreviewed *
+preview_once(const SiSubscription *s, int max_messages, int *n)
+{
+	Running		this = {innermost, s->id};
+	SiPreviewed *volatile previewed = NULL;
+
+	for (const Running *outer = innermost; outer != NULL; outer = outer->outer)
+	{
+		if (outer->subscription == s->id)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("subscription \"%s\" is being previewed", NameStr(s->name)),
+					 errdetail("A trigger, function or statement that the preview runs calls preview() again.")));
+	}
+	innermost = &this;
+
+	/* what is thrown may be caught by a user's function */
+	PG_TRY();
+	{
+		previewed = si_preview(s, si_options_parse(s->options_text), max_messages, n);
+	}
+	PG_FINALLY();
+	{
+		innermost = this.outer;
+	}
+	PG_END_TRY();
+	return previewed;
+}
+
 Datum
 si_sql_preview(PG_FUNCTION_ARGS)
 {
@@ -72,7 +115,7 @@ si_sql_preview(PG_FUNCTION_ARGS)
 	int			n;
 
 	InitMaterializedSRF(fcinfo, 0);
-	previewed = si_preview(s, si_options_parse(s->options_text), max_messages, &n);
+	previewed = preview_once(s, max_messages, &n);
 	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
