@@ -13,7 +13,7 @@ FOLDERS = common format kafka options shmem catalog apply process functions
 OBJS_common = bytes clock failure guc kafka_time message reason schema_name \
 	subtransaction thread words
 OBJS_format = ahead avro_columns avro_document avro_meaning avro_program avro_read \
-	avro_schema binary_text connect_columns connect_schemas connect_type connect_value decimal \
+	avro_schema avro_text binary_text connect_columns connect_schemas connect_type connect_value decimal \
 	decode_avro decode_json decode_key decode_protobuf decode_raw decode_text \
 	decoder envelope envelope_shape envelope_view json_inner json_records \
 	json_rest json_scan json_unescape \

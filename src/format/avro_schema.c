@@ -13,7 +13,6 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,8 +23,8 @@
 
 #include "format/avro_meaning.h"
 #include "format/avro_schema.h"
+#include "format/avro_text.h"
 #include "format/decoder.h"
-#include "format/json_verdict.h"
 
 struct SiAvroSchema
 {
@@ -512,50 +511,11 @@ parse_type(Parser *parser, const json_t *json, const char *namespace)
 
 /* ---- the schema as a whole ---- */
 
-/* Is this the bare name of a type, which JSON would have in quotes? */
-static bool
-is_bare_name(const char *data, size_t len)
-{
-	size_t		i;
-
-	for (i = 0; i < len; i++)
-	{
-		if (!isalpha((unsigned char) data[i]))
-			return false;
-	}
-	return len > 0;
-}
-
-static json_t *
-load(Parser *parser, const char *data, size_t len)
-{
-	json_error_t verdict;
-	json_t	   *json;
-	bool		no_memory;
-
-	if (len > SI_AVRO_MAX_TEXT)
-		return refuse(parser, "54000", "it is too long");
-	json = si_json_load(data, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &verdict, &no_memory);
-	if (json != NULL)
-		return json;
-	if (no_memory)
-		return out_of_memory(parser);
-	if (is_bare_name(data, len))
-	{
-		json = json_stringn(data, len);
-		return json != NULL ? json : out_of_memory(parser);
-	}
-	si_decoder_fail(parser->error, "42P17",
-					"invalid Avro schema: no valid JSON at line %d, column %d",
-					verdict.line, verdict.column > 0 ? verdict.column : 1);
-	return NULL;
-}
-
 /* Read one text. */
 static const SiAvroType *
 parse_text(Parser *parser, const char *text)
 {
-	json_t	   *json = load(parser, text, strlen(text));
+	json_t	   *json = si_avro_text_load(text, parser->error);
 	const SiAvroType *type = json != NULL ? parse_type(parser, json, "") : NULL;
 
 	json_decref(json);

@@ -22,7 +22,6 @@
 #include "format/avro_types.h"
 
 /* Limits of a schema. */
-#define SI_AVRO_MAX_TEXT		(4 * 1024 * 1024)
 #define SI_AVRO_MAX_TYPES		20000
 #define SI_AVRO_MAX_NESTING		100
 
