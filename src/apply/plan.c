@@ -234,6 +234,33 @@ make_decoder(const SiSubscription *s, const SiDecodePlan *plan,
 	return decoder;
 }
 
+/* Make what reads messages. */
+static void
+make_decoders(SiPlan *plan, const SiWriter *writer)
+{
+	const SiSubscription *s = plan->subscription;
+
+	plan->decoder = make_decoder(s, &plan->mapping->decode, &plan->format);
+
+	/*
+	 * the store changes between batches, while the thread may read it;
+	 * records of a message are decoded one by one, to keep no more than one
+	 */
+	if (plan->of_worker && plan->transcoder == NULL && plan->store == NULL &&
+		plan->format.records == NULL)
+	{
+		plan->ahead_decoder = make_decoder(s, &plan->mapping->decode, &plan->format);
+		plan->ahead_columns = si_convert_ahead_create(plan->mapping);
+	}
+	if (writer->unread != NULL)
+		plan->unread_decoder = make_decoder(s, writer->unread, &plan->format);
+	if (writer->delete_key != NULL)
+		plan->tombstone = si_tombstone_create(plan->mapping, writer->delete_key,
+											  s->format, &plan->format, s->topic);
+	if (writer->moved_key != NULL)
+		plan->moved_key = si_moved_key_create(plan->mapping, writer->moved_key, s->topic);
+}
+
 /* Append the relations of the composite types that a type is made of. */
 static List *
 add_row_types(List *relids, Oid type)
@@ -255,6 +282,17 @@ add_row_types(List *relids, Oid type)
 		if (!TupleDescAttr(desc, i)->attisdropped)
 			relids = add_row_types(relids, TupleDescAttr(desc, i)->atttypid);
 	}
+	return relids;
+}
+
+/* The same of a mapping's columns. */
+static List *
+row_types(const SiMapping *mapping)
+{
+	List	   *relids = NIL;
+
+	for (int i = 0; i < mapping->ncolumns; i++)
+		relids = add_row_types(relids, mapping->columns[i].type);
 	return relids;
 }
 
@@ -282,8 +320,7 @@ make_plan(SiPlan *plan, Relation target)
 	si_session_begin_batch(&saved, &plan->identity, si_session_settings_for(s->owner), s->pinned);
 	writer = si_writer_create(target, s, plan->options, plan->of_worker);
 	plan->mapping = writer->mapping;
-	for (int i = 0; i < plan->mapping->ncolumns; i++)
-		plan->row_types = add_row_types(plan->row_types, plan->mapping->columns[i].type);
+	plan->row_types = row_types(plan->mapping);
 	plan->converter = si_convert_create(plan->mapping, pstrdup(s->topic));
 	plan->transcoder = si_transcode_create(plan->options->encoding);
 	if (plan->store == NULL &&
@@ -296,25 +333,7 @@ make_plan(SiPlan *plan, Relation target)
 	if (writer->moved_key != NULL)
 		plan->format.old_needed = si_moved_key_fields(plan->mapping, writer->moved_key);
 	plan->wants_headers = plan->mapping->wants_headers || si_wire_needs_headers(plan->format.wire_format);
-	plan->decoder = make_decoder(s, &plan->mapping->decode, &plan->format);
-
-	/*
-	 * the store changes between batches, while the thread may read it;
-	 * records of a message are decoded one by one, to keep no more than one
-	 */
-	if (plan->of_worker && plan->transcoder == NULL && plan->store == NULL &&
-		plan->format.records == NULL)
-	{
-		plan->ahead_decoder = make_decoder(s, &plan->mapping->decode, &plan->format);
-		plan->ahead_columns = si_convert_ahead_create(plan->mapping);
-	}
-	if (writer->unread != NULL)
-		plan->unread_decoder = make_decoder(s, writer->unread, &plan->format);
-	if (writer->delete_key != NULL)
-		plan->tombstone = si_tombstone_create(plan->mapping, writer->delete_key,
-											  s->format, &plan->format, s->topic);
-	if (writer->moved_key != NULL)
-		plan->moved_key = si_moved_key_create(plan->mapping, writer->moved_key, s->topic);
+	make_decoders(plan, writer);
 	if (target != NULL && target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		plan->partitions = find_all_inheritors(s->target, NoLock, NULL);
 	if (target != NULL)
