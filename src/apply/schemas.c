@@ -18,6 +18,7 @@
 
 #include "apply/schemas.h"
 #include "common/compat.h"
+#include "format/schema_cache.h"
 #include "format/schema_store.h"
 #include "kafka/client.h"
 #include "kafka/side_thread.h"
@@ -170,9 +171,12 @@ si_schemas_await(const SiFormatOptions *options, const SiEntry *entries, int n,
 {
 	Waiting		waiting = {NULL, server};
 	SiSchemaId	ids[SI_SCHEMA_MOST_LACKING];
+	int64		now_ms = si_client_now_ms();
+	int			nasked = 0;
 	int			nids;
 
-	(void) si_schema_lacking(options, entries, n, si_client_now_ms(), ids, &nids);
+	/* by the clock of the begin, so that nothing is asked for twice */
+	(void) si_schema_lacking(options, entries, n, now_ms, ids, &nids);
 	if (nids == 0)
 		return;
 	si_side_thread_await_at_exit();
@@ -181,8 +185,15 @@ si_schemas_await(const SiFormatOptions *options, const SiEntry *entries, int n,
 	{
 		while (nids > 0)
 		{
+			/* the store would forget the first ones for the last ones */
+			nasked += nids;
+			if (nasked > SI_SCHEMA_CACHE_MOST)
+				ereport(ERROR,
+						(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						 errmsg("the messages name more than %d schemas", SI_SCHEMA_CACHE_MOST),
+						 errhint("Take fewer messages at a time, and see the option \"wire_format\".")));
 			ask(&waiting, options->store, ids, nids);
-			(void) si_schema_lacking(options, entries, n, si_client_now_ms(), ids, &nids);
+			(void) si_schema_lacking(options, entries, n, now_ms, ids, &nids);
 		}
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(close_after_error, PointerGetDatum(&waiting));

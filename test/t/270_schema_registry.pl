@@ -370,6 +370,15 @@ sql('CREATE ROLE plain');
 ($rc, $out, $err) = $node->psql('postgres', "SET ROLE plain; SELECT stream_ingest.decode('avro', '\\x000000000154', server => 'kafka')");
 like($err, qr/permission denied/, 'not without USAGE on the server');
 
+# ---- messages of another wire format, each of which seems to name a schema of its own ----
+
+behave('ok');
+$kafka->create_topic('t_noise', 1);
+produce('noise', map { sprintf '00%08x', 1000 + $_ } 1 .. 1001);
+($rc, $out, $err) = $node->psql('postgres', "SET statement_timeout = '$PostgreSQL::Test::Utils::timeout_default s';
+	SELECT count(*) FROM stream_ingest.peek('kafka', 't_noise', 2000, 'earliest', 'avro')");
+like($err, qr/the messages name more than 1000 schemas/, 'peek does not ask for ever');
+
 # ---- a certificate for another name, and one that is accepted ----
 
 my @certificate = ("$directory/certificate.pem", "$directory/key.pem");
