@@ -71,13 +71,13 @@ member_text(const json_t *schema, const char *name)
 	return text !=NULL ? text : "";
 }
 
-/* A number that Connect writes as a text; 0 where there is none. */
+/* A number that Connect writes as a text; 0 where there is none, -1 if it is out of range. */
 static int
 parameter(const json_t *schema, const char *name)
 {
 	long		number = strtol(member_text(json_object_get(schema, "parameters"), name), NULL, 10);
 
-	return number > 0 && number <= SI_CONNECT_MAX_TYPES ? (int) number : 0;
+	return number >= 0 && number <= SI_CONNECT_MAX_TYPES ? (int) number : -1;
 }
 
 static void
@@ -95,7 +95,9 @@ describe_scalar(const json_t *schema, SiColumnType *type)
 		return;
 	type->precision = parameter(schema, "connect.decimal.precision");
 	type->scale = parameter(schema, "scale");
-	if (type->scale > type->precision)
+
+	/* with a negative scale there are more digits than the precision says */
+	if (type->scale < 0 || type->scale > type->precision)
 		type->precision = type->scale = 0;
 }
 
