@@ -190,6 +190,8 @@ SELECT infer('infer_proto_ids', 'protobuf', jsonb_set(:'options', '{message}', '
 -- peek: what has no text of its own, decoded
 --
 SET client_min_messages = notice;
+-- no primary key: a part of the key has a type that the schema lacks
+SELECT infer('infer_proto_keys', 'protobuf', jsonb_set(:'options', '{schemas,6}', '"syntax = \"proto3\"; message K { int64 id = 1; Region region = 2; }"'));
 CREATE FUNCTION peek(topic text, format text, options jsonb DEFAULT '{}') RETURNS TABLE (o bigint, key text, value text) LANGUAGE sql AS $$
     SELECT message_offset, key, value FROM stream_ingest.peek('si_kafka', topic, 100, 'earliest', format, options);
 $$;

@@ -163,6 +163,10 @@ take_key(Reading *reading, const SiMessage *messages, int n)
 	}
 	if (list_length(key) <= INDEX_MAX_KEYS)
 		reading->columns->key = key;
+
+	/* what is left of a key would be that of several rows */
+	if (described.nleft_out > 0)
+		return;
 }
 
 /*
