@@ -181,17 +181,22 @@ SELECT infer('infer_proto', 'protobuf', '{"schema": "message X { int32 myField =
 SELECT infer('infer_proto', 'protobuf', '{}');
 -- by the message that the newest one says it is; keys
 \! test/mock_broker -c create infer_proto_ids 1
+\! test/mock_broker -c create infer_proto_keys 1
 \! printf '%s\n' '00000000060008c801;0000000005000807' '00000000060008c801;0000000005040000080912017a' | test/produce -t infer_proto_ids -p 0 -x -y -K ';' >/dev/null
 SELECT jsonb_build_object('key_format', 'protobuf', 'schemas', jsonb_build_object('5', 'syntax = "proto3"; message Outer { int32 a = 1; message Inner { int64 id = 1; optional string b = 2; } }', '6', 'syntax = "proto3"; message K { int64 id = 1; }')) AS options \gset
+-- a column that another message of the schema lacks may be null
 SELECT infer('infer_proto_ids', 'protobuf', :'options');
+CALL ingest('infer_proto_ids', 'protobuf', :'options', 2);
+\! printf '%s\n' '00000000060008c801;0000000005040000080912017a' | test/produce -t infer_proto_keys -p 0 -x -y -K ';' >/dev/null
+SELECT infer('infer_proto_keys', 'protobuf', :'options');
 SELECT infer('infer_proto_ids', 'protobuf', jsonb_set(:'options', '{message}', '"Outer"'));
+-- no primary key: a part of the key has a type that the schema lacks
+SELECT infer('infer_proto_keys', 'protobuf', jsonb_set(:'options', '{schemas,6}', '"syntax = \"proto3\"; message K { int64 id = 1; Region region = 2; }"'));
 
 --
 -- peek: what has no text of its own, decoded
 --
 SET client_min_messages = notice;
--- no primary key: a part of the key has a type that the schema lacks
-SELECT infer('infer_proto_keys', 'protobuf', jsonb_set(:'options', '{schemas,6}', '"syntax = \"proto3\"; message K { int64 id = 1; Region region = 2; }"'));
 CREATE FUNCTION peek(topic text, format text, options jsonb DEFAULT '{}') RETURNS TABLE (o bigint, key text, value text) LANGUAGE sql AS $$
     SELECT message_offset, key, value FROM stream_ingest.peek('si_kafka', topic, 100, 'earliest', format, options);
 $$;

@@ -545,6 +545,7 @@ const SiDecoderRoutine si_decoder_protobuf = {
 	.value = SI_WHOLE_DECODED,
 	.check = protobuf_check,
 	.describe = protobuf_describe,
+	.find_naming = si_proto_frame_find_naming,
 	.create = protobuf_create,
 	.select = protobuf_select,
 	.decode = protobuf_decode,

@@ -267,6 +267,13 @@ typedef struct SiDecoderRoutine
 							 SiDecodeError *error);
 
 	/*
+	 * Set frame->naming to the bytes that say which type of its schema a
+	 * message is, if there are any.  NULL where all messages of a schema are
+	 * of one type.
+	 */
+	void		(*find_naming) (SiFrame *frame);
+
+	/*
 	 * Make a decoder for this plan, which must outlive it, as must all that
 	 * options point to.  NULL when out of memory.
 	 */

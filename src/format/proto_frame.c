@@ -163,6 +163,20 @@ read_naming(SiFrame *frame, Naming *naming, SiDecodeError *error)
 	return true;
 }
 
+void
+si_proto_frame_find_naming(SiFrame *frame)
+{
+	const char *begin = frame->payload;
+	SiDecodeError error;
+	Naming		naming;
+
+	if (frame->naming != NULL || readers[frame->format] == NULL ||
+		!read_naming(frame, &naming, &error))
+		return;
+	frame->naming = begin;
+	frame->naming_len = (size_t) (frame->payload - begin);
+}
+
 const SiProtoMessage *
 si_proto_frame_read(SiFrame *frame, const SiProtoSchema *schema, const SiProtoMessage *named,
 					SiDecodeError *error)

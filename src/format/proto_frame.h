@@ -31,4 +31,10 @@ extern const SiProtoMessage *si_proto_frame_read(SiFrame *frame, const SiProtoSc
 												 const SiProtoMessage *named,
 												 SiDecodeError *error);
 
+/*
+ * Set frame->naming to the bytes that name the message, which are taken off the payload
+ * if they are there; it stays NULL where they are cut or wrong, or there are none.
+ */
+extern void si_proto_frame_find_naming(SiFrame *frame);
+
 #endif							/* SI_PROTO_FRAME_H */

@@ -21,7 +21,7 @@ typedef struct Reading
 	SiArena    *arena;			/* of one description */
 	SiInferColumns *columns;
 	SiInferSchemas *schemas;
-	SiSchemaId *seen;			/* ids of the schemas that were read */
+	SiFrame    *seen;			/* of the messages whose schemas were read */
 	int			nseen;
 } Reading;
 
@@ -84,7 +84,16 @@ take_schema(Reading *reading, const SiMessage *message)
 		schemas->error = error;
 }
 
-/* Was the schema of this message's id read?  If not, it counts as read from now on. */
+/* Do two frames name the same type of the same schema? */
+static bool
+same_type(const SiFrame *frame, const SiFrame *other)
+{
+	return memcmp(&frame->id, &other->id, sizeof(SiSchemaId)) == 0 &&
+		frame->naming_len == other->naming_len &&
+		(frame->naming_len == 0 || memcmp(frame->naming, other->naming, frame->naming_len) == 0);
+}
+
+/* Was the type that this message names read?  If not, it counts as read from now on. */
 static bool
 is_seen(Reading *reading, const SiMessage *message)
 {
@@ -94,19 +103,21 @@ is_seen(Reading *reading, const SiMessage *message)
 	if (reading->routine->select == NULL ||
 		!si_frame_read(reading->options->wire_format, message, false, &frame, &error))
 		return false;
+	if (reading->routine->find_naming != NULL)
+		reading->routine->find_naming(&frame);
 	for (int i = 0; i < reading->nseen; i++)
 	{
-		if (memcmp(&reading->seen[i], &frame.id, sizeof(SiSchemaId)) == 0)
+		if (same_type(&reading->seen[i], &frame))
 			return true;
 	}
-	reading->seen[reading->nseen++] = frame.id;
+	reading->seen[reading->nseen++] = frame;
 	return false;
 }
 
 static void
 take_schemas(Reading *reading, const SiMessage *messages, int n)
 {
-	reading->seen = palloc(sizeof(SiSchemaId) * Max(n, 1));
+	reading->seen = palloc_extended(sizeof(SiFrame) * (Size) Max(n, 1), MCXT_ALLOC_HUGE);
 	for (int i = n - 1; i >= 0; i--)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -152,6 +163,10 @@ take_key(Reading *reading, const SiMessage *messages, int n)
 	List	   *key = NIL;
 
 	describe_key(reading, messages, n, &described);
+
+	/* what is left of a key would be that of several rows */
+	if (described.nleft_out > 0)
+		return;
 	for (int i = 0; i < described.n; i++)
 	{
 		SiInferColumn *column = si_infer_columns_find(reading->columns, described.columns[i].name,
@@ -163,10 +178,6 @@ take_key(Reading *reading, const SiMessage *messages, int n)
 	}
 	if (list_length(key) <= INDEX_MAX_KEYS)
 		reading->columns->key = key;
-
-	/* what is left of a key would be that of several rows */
-	if (described.nleft_out > 0)
-		return;
 }
 
 /*
