@@ -201,6 +201,8 @@ give_entry(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoItem 
 	if (member >= 0)
 	{
 		child = node->children[member - node->paths->first_member];
+		if (child->field->kind == SI_PROTO_UNRESOLVED)
+			return si_proto_refuse_type(reader, child->field, item->data);
 		forget(decoder, child->paths);
 		if (si_proto_get(reader, &entry, child->field, &value))
 			done = give_value(decoder, child, &value);
@@ -340,10 +342,7 @@ give_message(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoVal
 		if (child == NULL)
 			continue;
 		if (child->field->kind == SI_PROTO_UNRESOLVED)
-		{
-			reader->fault_field = child->field;
-			return si_proto_fault(reader, value->item.data, SI_PROTO_UNKNOWN_TYPE) != NULL;
-		}
+			return si_proto_refuse_type(reader, child->field, value->item.data);
 		if (!si_proto_get(reader, &fields, child->field, &found))
 			done = child->rest || give_nothing(decoder, child, false);
 		else

@@ -79,6 +79,8 @@ write_entry(SiProtoReader *reader, const SiProtoField *field, const SiProtoValue
 	if (!si_proto_collect(reader, field->message, from, NULL, NULL, NULL, &entry) ||
 		!si_proto_get_key(reader, &entry, &key))
 		return false;
+	if (value_field->kind == SI_PROTO_UNRESOLVED)
+		return si_proto_refuse_type(reader, value_field, from->item.data);
 	si_text_append_string(out, key.data, key.len);
 	si_text_append_byte(out, ':');
 	if (si_proto_get(reader, &entry, value_field, &value))
@@ -185,10 +187,7 @@ write_fields(SiProtoReader *reader, const SiProtoFields *fields, SiTextBuffer *o
 		bool		there = si_proto_get(reader, fields, field, &value);
 
 		if (field->kind == SI_PROTO_UNRESOLVED)
-		{
-			reader->fault_field = field;
-			return si_proto_fault(reader, reader->start, SI_PROTO_UNKNOWN_TYPE) != NULL;
-		}
+			return si_proto_refuse_type(reader, field, reader->start);
 		if (!there && field->presence)
 			continue;
 		if (more)

@@ -65,6 +65,13 @@ si_proto_fault(SiProtoReader *reader, const char *p, SiProtoFault fault)
 }
 
 bool
+si_proto_refuse_type(SiProtoReader *reader, const SiProtoField *field, const char *p)
+{
+	reader->fault_field = field;
+	return si_proto_fault(reader, p, SI_PROTO_UNKNOWN_TYPE) != NULL;
+}
+
+bool
 si_proto_report(const SiProtoReader *reader, SiDecodeError *error)
 {
 	static const struct

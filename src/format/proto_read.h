@@ -129,6 +129,9 @@ extern void si_proto_reader_free(SiProtoReader *reader);
 /* Set the fault, found at p, and return NULL. */
 extern const char *si_proto_fault(SiProtoReader *reader, const char *p, SiProtoFault fault);
 
+/* The same for a field whose type the schema lacks; returns false. */
+extern bool si_proto_refuse_type(SiProtoReader *reader, const SiProtoField *field, const char *p);
+
 /* Word the fault; returns false. */
 extern bool si_proto_report(const SiProtoReader *reader, SiDecodeError *error);
 

@@ -167,8 +167,7 @@ si_proto_set_scalar(SiProtoReader *reader, const SiProtoField *field, const SiPr
 		case SI_PROTO_ENUM:
 			return set_enum(reader, field, item, value);
 		default:
-			reader->fault_field = field;
-			return si_proto_fault(reader, item->data, SI_PROTO_UNKNOWN_TYPE) != NULL;
+			return si_proto_refuse_type(reader, field, item->data);
 	}
 }
 
