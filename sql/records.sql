@@ -303,6 +303,13 @@ SELECT * FROM retried ORDER BY id;
 SELECT o, sqlstate FROM dead WHERE name = 'retried';
 SELECT * FROM all_counts WHERE name = 'retried';
 
+-- a statement may call batch_row() more often than there are rows
+SELECT produce('rec_often', '[{"id": 1}, {"id": 2}]');
+SELECT stream_ingest.create_subscription('often', 'si_kafka', 'rec_often', fields => 'id int', options => '{"records": "$", "run_as_owner": true}',
+    apply => 'INSERT INTO si_records.retried SELECT 1 / (count(*) - count(*))::int FROM batch, pg_catalog.generate_series(1, 5000000) WHERE stream_ingest.batch_row()') \g /dev/null
+CALL wait_for(1, 'often');
+SELECT o, sqlstate, error FROM dead WHERE name = 'often';
+
 -- without the option, a message is record 1
 CREATE TABLE plain (v text, r int);
 SELECT produce('rec_plain', '{"v": "a"}', '{"v": "b"}');

@@ -34,9 +34,9 @@ typedef struct Offer
 	SubTransactionId subid;
 	int			read;			/* by the statement so far */
 	int			current;		/* the row that was read last */
-	int			n;				/* 0: a run is on offer */
-	int			rows[FLEXIBLE_ARRAY_MEMBER];	/* the numbers of n chosen
-												 * ones */
+	int			n;				/* rows on offer */
+	bool		is_run;			/* they are a run, else chosen ones */
+	int			rows[FLEXIBLE_ARRAY_MEMBER];	/* the numbers of chosen ones */
 } Offer;
 
 /* The innermost one. */
@@ -49,16 +49,21 @@ static int	failed_at = -1;
 
 /*
  * A statement processes one row after the other, so the last one that it has
- * read is the suspect when it fails.
+ * read is the suspect when it fails.  A user's statement may call batch_row() as
+ * often as it likes: then there is none.
  */
 void
 si_rows_note_current(void)
 {
 	if (offer == NULL)
 		return;
-	offer->current = offer->n == 0 ? offer->read
-		: offer->read < offer->n ? offer->rows[offer->read] : -1;
-	offer->read++;
+	if (offer->read >= offer->n)
+		offer->current = -1;
+	else
+	{
+		offer->current = offer->is_run ? offer->read : offer->rows[offer->read];
+		offer->read++;
+	}
 }
 
 /* stream_ingest.batch_row(): always true; notes the row that passes. */
@@ -293,10 +298,11 @@ transaction_ended(XactEvent event, void *arg)
 		offer = NULL;
 }
 
-/* Rows will be read from the first one on; n of them are chosen. */
+/* n rows will be read from the first one on; NULL: a run, else the chosen ones. */
 static void
 begin_offer(const int *chosen, int n)
 {
+	int			nchosen = chosen != NULL ? n : 0;
 	static bool watching = false;
 	Offer	   *inner;
 
@@ -307,14 +313,15 @@ begin_offer(const int *chosen, int n)
 		watching = true;
 	}
 	inner = MemoryContextAllocHuge(TopTransactionContext,
-								   offsetof(Offer, rows) + sizeof(int) * (Size) n);
+								   offsetof(Offer, rows) + sizeof(int) * (Size) nchosen);
 	inner->outer = offer;
 	inner->subid = GetCurrentSubTransactionId();
 	inner->read = 0;
 	inner->current = -1;
 	inner->n = n;
-	if (n > 0)
-		memcpy(inner->rows, chosen, sizeof(int) * (Size) n);
+	inner->is_run = chosen == NULL;
+	if (nchosen > 0)
+		memcpy(inner->rows, chosen, sizeof(int) * (Size) nchosen);
 	offer = inner;
 	failed_at = -1;
 }
@@ -345,7 +352,7 @@ si_rows_offer(SiRows *rows, int from, int n)
 	if (rows->store == NULL || from != 0 || n != rows->nrows)
 		rows->slice = copy_slice(rows, from, n);
 	register_rows(rows, rows->slice ? rows->slice : rows->store, n);
-	begin_offer(NULL, 0);
+	begin_offer(NULL, n);
 }
 
 void
