@@ -192,12 +192,18 @@ fetch(Walk *walk, Part *part)
 	si_registry_http_get(walk->http, part->path,
 						 part->name == NULL ? SI_REGISTRY_OWN : SI_REGISTRY_REFERRED,
 						 &part->document, walk->answer);
-	if (walk->answer->outcome != SI_REGISTRY_FOUND || !has_list(walk, part))
-		return walk->answer->outcome == SI_REGISTRY_FOUND;
-	snprintf(path, sizeof(path), "%s/references", part->path);
-	si_registry_http_get(walk->http, path, SI_REGISTRY_LIST, &list, walk->answer);
-	part->document.references = list.references;
-	return walk->answer->outcome == SI_REGISTRY_FOUND;
+	if (walk->answer->outcome == SI_REGISTRY_FOUND && has_list(walk, part))
+	{
+		snprintf(path, sizeof(path), "%s/references", part->path);
+		si_registry_http_get(walk->http, path, SI_REGISTRY_LIST, &list, walk->answer);
+		part->document.references = list.references;
+	}
+	if (walk->answer->outcome != SI_REGISTRY_FOUND)
+		return false;
+
+	/* one that is there a thousand times takes memory a thousand times */
+	return json_array_size(part->document.references) <= SI_REGISTRY_MAX_REFERENCES ||
+		refuse(walk, "54000", "refers to too many others");
 }
 
 /* Add a schema, which is asked for; false with the answer filled. */
