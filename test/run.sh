@@ -57,7 +57,8 @@ report()
 		printf 'ok      %-32s %5d passed %14d s\n' "$2" "$3" "$5"
 	else
 		printf 'FAILED  %-32s %5d passed %5d failed %d s\n' "$2" "$3" "$4" "$5"
-		tail -n "${SHOW_LINES:-40}" "$1" | sed 's/^/    /'
+		# of a long test what failed is far from the end
+		{ grep '^not ok' "$1" || true; tail -n "${SHOW_LINES:-40}" "$1"; } | sed 's/^/    /'
 	fi
 }
 

@@ -59,10 +59,11 @@ foreach my $format (sort keys %python)
 	SKIP:
 	{
 		skip "PROTOBUF_PYTHON is not set", 1 unless defined $python{$format};
-		my @cases = map { $json->decode($_) }
-		  split /\n/, `"$python{$format}" "$FindBin::RealBin/../infer_cases.py" $format $schemas $seed`;
+		my ($made, $errors) = run_command([ $python{$format}, "$FindBin::RealBin/../infer_cases.py", $format, $schemas, $seed ]);
+		my @cases = map { $json->decode($_) } split /\n/, $made;
 
-		is(scalar @cases, $schemas, "$format: schemas were made");
+		is(scalar @cases, $schemas, "$format: schemas were made")
+		  or diag($errors);
 		foreach my $i (0 .. $#cases)
 		{
 			my $topic = "${format}_$i";
