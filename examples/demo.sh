@@ -92,7 +92,7 @@ finish_demo()
 get_pgadmin()
 {
 	need_packages 'curl: command -v curl' "python3-venv: $python -c 'import ensurepip'" >&2
-	cached "pgadmin4-$pgadmin_version" fetch_pgadmin
+	cached_venv "pgadmin4-$pgadmin_version" fetch_pgadmin
 }
 
 # Sets where_pgadmin: its address and what to open there, or how to connect with

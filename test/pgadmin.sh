@@ -58,7 +58,7 @@ need_live_packages \
 	'npm: command -v npm' \
 	'pngquant: command -v pngquant'
 share_cache
-venv=$(cached "pgadmin4-$pgadmin_version" fetch_pgadmin)
+venv=$(cached_venv "pgadmin4-$pgadmin_version" fetch_pgadmin)
 modules=$(cached "playwright-core-$playwright_version" fetch_playwright)
 start_live
 

@@ -242,7 +242,7 @@ run_avro_cases()
 {
 	local venv
 
-	venv=$(cached "fastavro-$fastavro_version" fetch_fastavro)
+	venv=$(cached_venv "fastavro-$fastavro_version" fetch_fastavro)
 	run_cases avro_cases "$venv" "${AVRO_MESSAGES:-20000}"
 }
 
@@ -255,7 +255,7 @@ fetch_protobuf()
 
 protobuf_venv()
 {
-	cached "protobuf-$protobuf_version-$protoc_version" fetch_protobuf
+	cached_venv "protobuf-$protobuf_version-$protoc_version" fetch_protobuf
 }
 
 run_proto_cases()

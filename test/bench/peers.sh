@@ -40,7 +40,7 @@ peers_fetch()
 {
 	python=/usr/bin/python3
 	need_packages "python3-venv: $python -c 'import ensurepip'"
-	peers_python=$(cached "bench-python-$(version_of "$peers_here/requirements.txt")" fetch_python)/bin/python
+	peers_python=$(cached_venv "bench-python-$(version_of "$peers_here/requirements.txt")" fetch_python)/bin/python
 	connect_jars=$(cached "bench-connect-$(version_of "$peers_here/connect/pom.xml")" \
 		fetch_jars "$peers_here/connect/pom.xml")/jars
 	spark_jars=$(cached "bench-spark-$(version_of "$peers_here/spark/pom.xml")" \

@@ -80,6 +80,16 @@ cached()
 	printf '%s\n' "$dir"
 }
 
+# cached_venv NAME COMMAND...: the same for a virtual environment, which works with the
+# version of $python alone that has made it: the cache outlives an upgrade, and others share it.
+cached_venv()
+{
+	local name=$1
+
+	shift
+	cached "$name-$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')" "$@"
+}
+
 # process_gone PID: no such process, or only its exit status is left.
 process_gone()
 {
