@@ -21,6 +21,7 @@
 #include "apply/statement.h"
 #include "apply/statement_text.h"
 #include "apply/user_sql.h"
+#include "catalog/session.h"
 #include "common/compat.h"
 
 /* What a statement's rows count as. */
@@ -250,18 +251,10 @@ execute(SiStatement *statement, Snapshot snapshot)
 static void
 plan_by_index(SiStatement *statement)
 {
-	static const char *const settings[][2] = {
-		{"enable_seqscan", "off"}, {"enable_hashjoin", "off"}, {"enable_mergejoin", "off"},
-
-		/* and by nothing that seems too dear not to be compiled */
-		{"enable_nestloop", "on"}, {"enable_indexscan", "on"}, {"jit", "off"}
-	};
 	int			level = NewGUCNestLevel();
 	CachedPlan *plan;
 
-	for (int i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
+	si_session_plan_by_index();
 	plan = SPI_plan_get_cached_plan(statement->plan);
 	if (plan != NULL)
 		ReleaseCachedPlan(plan, CurrentResourceOwner);

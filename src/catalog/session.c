@@ -59,6 +59,28 @@ pin(const char *name, const char *value)
 }
 
 void
+si_session_plan_by_index(void)
+{
+	static const char *const settings[][2] = {
+		{"enable_seqscan", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+
+		/*
+		 * What is left must not look dear because the owner's role or its
+		 * database has turned it off: statements that seem to be expensive
+		 * are compiled, which takes a thousand times as long as running them.
+		 */
+		{"enable_nestloop", "on"},
+		{"enable_indexscan", "on"},
+		{"jit", "off"},
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		pin(settings[i][0], settings[i][1]);
+}
+
+void
 si_session_elevate(SiSavedSession *saved)
 {
 	GetUserIdAndSecContext(&saved->user, &saved->sec_context);
@@ -72,19 +94,8 @@ si_session_elevate(SiSavedSession *saved)
 	 * versions later (a report that holds an old snapshot); a sequential scan
 	 * chosen early would then be walked for every batch.
 	 */
-	set_local("enable_seqscan", "off");
-	set_local("enable_hashjoin", "off");
-	set_local("enable_mergejoin", "off");
+	si_session_plan_by_index();
 	set_local("enable_bitmapscan", "off");
-
-	/*
-	 * What is left must not look dear because the owner's role or its
-	 * database has turned it off: statements that seem to be expensive are
-	 * compiled, which takes a thousand times as long as running them.
-	 */
-	set_local("enable_nestloop", "on");
-	set_local("enable_indexscan", "on");
-	set_local("jit", "off");
 
 	/* they are planned once; of a small batch planning would be a good part */
 	set_local("plan_cache_mode", "force_generic_plan");

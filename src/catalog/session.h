@@ -63,6 +63,12 @@ extern List *si_session_settings_for(Oid owner);
 extern void si_session_begin_batch(SiSavedSession *saved, const SiIdentity *identity,
 								   List *settings, char *const *pinned);
 
+/*
+ * Have our own statements planned by indexes, whatever size the tables have at that
+ * time, and not compiled (jit); for the current GUC level.
+ */
+extern void si_session_plan_by_index(void);
+
 /* The settings of a worker's whole life, as far as no batch changes them. */
 extern void si_session_init_worker(void);
 
