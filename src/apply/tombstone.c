@@ -256,7 +256,7 @@ decode_key(SiTombstone *tombstone, const SiMessage *message, SiArena *arena, SiR
 					record, &error))
 		return true;
 
-	/* an Avro key that is no record is the value of the only column */
+	/* a key by its schema that is no record is the value of the only column */
 	if (tombstone->whole != NULL && by_id && strcmp(error.sqlstate, "22023") == 0 &&
 		decode_with(tombstone, tombstone->whole, &tombstone->whole_plan, message, arena, record,
 					&error))

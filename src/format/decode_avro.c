@@ -396,28 +396,25 @@ avro_destroy(void *state)
 	free(decoder);
 }
 
-/* Take the program of the schema that the frame names, and make it if it is new. */
+static void *
+make_program(void *state, const SiSchemaTexts *texts, SiDecodeError *error)
+{
+	AvroDecoder *decoder = state;
+
+	return si_avro_program_make(texts, &decoder->tree, error);
+}
+
+/* Take the program of the schema that the frame names. */
 static bool
 avro_select(void *state, SiFrame *frame, SiDecodeError *error)
 {
 	AvroDecoder *decoder = state;
-	SiAvroProgram *program = si_schema_cache_find(decoder->programs, &frame->id);
-	SiSchemaTexts texts;
+	SiAvroProgram *program = si_schema_program(decoder->programs, &decoder->options, &frame->id,
+											   make_program, decoder, error);
 
-	if (program == NULL)
-	{
-		if (si_schema_find(&decoder->options, &frame->id, &texts, error))
-			program = si_avro_program_make(&texts, &decoder->tree, error);
-		if (program == NULL)
-			return false;
-		if (!si_schema_cache_add(decoder->programs, &frame->id, program))
-		{
-			si_avro_program_free(program);
-			return si_decoder_fail(error, "53200", "out of memory");
-		}
-	}
-	decoder->root = si_avro_program_root(program);
-	return true;
+	if (program != NULL)
+		decoder->root = si_avro_program_root(program);
+	return program != NULL;
 }
 
 static AvroDecoder *
@@ -428,7 +425,7 @@ make_decoder(const SiDecodePlan *plan, const SiFormatOptions *options, bool of_k
 	if (decoder == NULL)
 		return NULL;
 	if (options != NULL)
-		decoder->options = *options;
+		decoder->options = of_key ? si_schema_key_options(options) : *options;
 	decoder->programs = si_schema_cache_create(SI_SCHEMA_CACHE_MOST, si_avro_program_free);
 	if (decoder->programs == NULL || !si_path_tree_build(&decoder->tree, plan, of_key))
 	{
@@ -444,15 +441,10 @@ avro_create(const SiDecodePlan *plan, const SiFormatOptions *options)
 	return make_decoder(plan, options, false);
 }
 
-/* The option "schema" is about values alone. */
 static void *
 key_create(const SiDecodePlan *plan, const SiFormatOptions *options)
 {
-	AvroDecoder *decoder = make_decoder(plan, options, true);
-
-	if (decoder != NULL)
-		decoder->options.schema = NULL;
-	return decoder;
+	return make_decoder(plan, options, true);
 }
 
 static bool
@@ -485,8 +477,8 @@ static bool
 avro_describe(const SiFormatOptions *options, const SiMessage *message, bool of_key,
 			  SiArena *memory, SiSchemaColumns *columns, SiDecodeError *error)
 {
-	SiFormatOptions own = *options;
-	SiFrame		frame = {.format = SI_WIRE_NONE};
+	SiFormatOptions own = of_key ? si_schema_key_options(options) : *options;
+	SiFrame		frame;
 	SiAvroSchema *schema = NULL;
 	SiSchemaTexts texts;
 	bool		described;
@@ -494,11 +486,7 @@ avro_describe(const SiFormatOptions *options, const SiMessage *message, bool of_
 	memset(columns, 0, sizeof(SiSchemaColumns));
 	if (of_key && !options->key_by_id)
 		return true;
-	if (of_key)
-		own.schema = NULL;
-	if (message != NULL && !si_frame_read(own.wire_format, message, of_key, &frame, error))
-		return false;
-	if (si_schema_find(&own, &frame.id, &texts, error))
+	if (si_schema_of(&own, message, of_key, &frame, &texts, error))
 		schema = si_avro_schema_parse(&texts, error);
 	described = schema != NULL &&
 		si_avro_describe(si_avro_schema_root(schema), of_key ? SI_ENVELOPE_NONE : own.envelope,

@@ -416,27 +416,23 @@ protobuf_destroy(void *state)
 	free(decoder);
 }
 
-/* Take the program of the message that the frame names, and make it if it is new. */
+static void *
+make_program(void *state, const SiSchemaTexts *texts, SiDecodeError *error)
+{
+	ProtobufDecoder *decoder = state;
+
+	return si_proto_program_make(texts, &decoder->tree, decoder->options.message, error);
+}
+
+/* Take the program of the message that the frame names. */
 static bool
 protobuf_select(void *state, SiFrame *frame, SiDecodeError *error)
 {
 	ProtobufDecoder *decoder = state;
-	SiProtoProgram *program = si_schema_cache_find(decoder->programs, &frame->id);
-	SiSchemaTexts texts;
+	SiProtoProgram *program = si_schema_program(decoder->programs, &decoder->options, &frame->id,
+												make_program, decoder, error);
 
-	if (program == NULL)
-	{
-		if (si_schema_find(&decoder->options, &frame->id, &texts, error))
-			program = si_proto_program_make(&texts, &decoder->tree, decoder->options.message, error);
-		if (program == NULL)
-			return false;
-		if (!si_schema_cache_add(decoder->programs, &frame->id, program))
-		{
-			si_proto_program_free(program);
-			return si_decoder_fail(error, "53200", "out of memory");
-		}
-	}
-	decoder->root = si_proto_program_root(program, frame, error);
+	decoder->root = program != NULL ? si_proto_program_root(program, frame, error) : NULL;
 	return decoder->root != NULL;
 }
 
@@ -448,7 +444,7 @@ make_decoder(const SiDecodePlan *plan, const SiFormatOptions *options, bool of_k
 	if (decoder == NULL)
 		return NULL;
 	if (options != NULL)
-		decoder->options = *options;
+		decoder->options = of_key ? si_schema_key_options(options) : *options;
 	decoder->programs = si_schema_cache_create(SI_SCHEMA_CACHE_MOST, si_proto_program_free);
 	if (decoder->programs == NULL || !si_path_tree_build(&decoder->tree, plan, of_key))
 	{
@@ -464,18 +460,10 @@ protobuf_create(const SiDecodePlan *plan, const SiFormatOptions *options)
 	return make_decoder(plan, options, false);
 }
 
-/* The options "schema" and "message" are about values alone. */
 static void *
 key_create(const SiDecodePlan *plan, const SiFormatOptions *options)
 {
-	ProtobufDecoder *decoder = make_decoder(plan, options, true);
-
-	if (decoder != NULL)
-	{
-		decoder->options.schema = NULL;
-		decoder->options.message = NULL;
-	}
-	return decoder;
+	return make_decoder(plan, options, true);
 }
 
 static bool
@@ -512,8 +500,8 @@ static bool
 protobuf_describe(const SiFormatOptions *options, const SiMessage *message, bool of_key,
 				  SiArena *memory, SiSchemaColumns *columns, SiDecodeError *error)
 {
-	SiFormatOptions own = *options;
-	SiFrame		frame = {.format = SI_WIRE_NONE};
+	SiFormatOptions own = of_key ? si_schema_key_options(options) : *options;
+	SiFrame		frame;
 	SiProtoProgram *program = NULL;
 	const SiProtoMessage *root = NULL;
 	SiSchemaTexts texts;
@@ -522,11 +510,7 @@ protobuf_describe(const SiFormatOptions *options, const SiMessage *message, bool
 	memset(columns, 0, sizeof(SiSchemaColumns));
 	if (of_key && !options->key_by_id)
 		return true;
-	if (of_key)
-		own.schema = own.message = NULL;
-	if (message != NULL && !si_frame_read(own.wire_format, message, of_key, &frame, error))
-		return false;
-	if (si_schema_find(&own, &frame.id, &texts, error))
+	if (si_schema_of(&own, message, of_key, &frame, &texts, error))
 		program = si_proto_program_make(&texts, NULL, own.message, error);
 	if (program != NULL)
 		root = si_proto_program_message(program, &frame, error);

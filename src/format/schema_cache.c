@@ -129,7 +129,10 @@ si_schema_cache_add(SiSchemaCache *cache, const SiSchemaId *id, void *value)
 	}
 	entry = malloc(sizeof(Entry));
 	if (entry == NULL)
+	{
+		cache->free_value(value);
 		return false;
+	}
 	if (cache->n >= cache->most)
 		drop_last(cache);
 	entry->id = *id;

@@ -35,7 +35,7 @@ extern void *si_schema_cache_find(SiSchemaCache *cache, const SiSchemaId *id);
 /*
  * Set the value of an id; the cache owns it then.  What
  * si_schema_cache_find gave before may be gone.  False when out of memory: the
- * value is still the caller's.
+ * value is freed.
  */
 extern bool si_schema_cache_add(SiSchemaCache *cache, const SiSchemaId *id, void *value);
 

@@ -61,12 +61,7 @@ si_schema_store_free(SiSchemaStore *store)
 static bool
 add(SiSchemaStore *store, const SiSchemaId *id, Stored *stored)
 {
-	if (stored == NULL)
-		return false;
-	if (si_schema_cache_add(store->cache, id, stored))
-		return true;
-	free_stored(stored);
-	return false;
+	return stored != NULL && si_schema_cache_add(store->cache, id, stored);
 }
 
 bool
@@ -150,6 +145,46 @@ si_schema_find(const SiFormatOptions *options, const SiSchemaId *id, SiSchemaTex
 }
 
 bool
+si_schema_of(const SiFormatOptions *options, const SiMessage *message, bool of_key,
+			 SiFrame *frame, SiSchemaTexts *texts, SiDecodeError *error)
+{
+	memset(frame, 0, sizeof(*frame));
+	frame->format = SI_WIRE_NONE;
+	return (message == NULL || si_frame_read(options->wire_format, message, of_key, frame, error)) &&
+		si_schema_find(options, &frame->id, texts, error);
+}
+
+void *
+si_schema_program(SiSchemaCache *programs, const SiFormatOptions *options, const SiSchemaId *id,
+				  void *(*make) (void *decoder, const SiSchemaTexts *texts, SiDecodeError *error),
+				  void *decoder, SiDecodeError *error)
+{
+	void	   *program = si_schema_cache_find(programs, id);
+	SiSchemaTexts texts;
+
+	if (program != NULL)
+		return program;
+	if (si_schema_find(options, id, &texts, error))
+		program = make(decoder, &texts, error);
+	if (program != NULL && !si_schema_cache_add(programs, id, program))
+	{
+		si_decoder_fail(error, "53200", "out of memory");
+		return NULL;
+	}
+	return program;
+}
+
+SiFormatOptions
+si_schema_key_options(const SiFormatOptions *options)
+{
+	SiFormatOptions own = *options;
+
+	own.schema = NULL;
+	own.message = NULL;
+	return own;
+}
+
+bool
 si_schema_check(const SiFormatOptions *options, const char *format,
 				bool (*read) (const SiFormatOptions *options, const SiSchemaTexts *texts,
 							  SiDecodeError *error),
@@ -173,16 +208,14 @@ si_schema_check(const SiFormatOptions *options, const char *format,
 	return true;
 }
 
-/* Must the registry be asked for the id?  The option "schema" is about values alone. */
+/* Must the registry be asked for the id? */
 static bool
 lacks(const SiFormatOptions *options, const SiSchemaId *id, bool of_key, int64_t now_ms)
 {
-	SiFormatOptions own = *options;
+	SiFormatOptions own = of_key ? si_schema_key_options(options) : *options;
 	const Stored *stored;
 	SiSchemaTexts texts;
 
-	if (of_key)
-		own.schema = NULL;
 	if (find_given(&own, id, &texts))
 		return false;
 	stored = si_schema_cache_find(options->store->cache, id);

@@ -20,6 +20,8 @@
 
 #include "common/schema_texts.h"
 #include "format/decoder.h"
+#include "format/schema_cache.h"
+#include "format/schema_id.h"
 
 /* NULL when out of memory. */
 extern SiSchemaStore *si_schema_store_create(void);
@@ -47,6 +49,26 @@ extern bool si_schema_store_refuse(SiSchemaStore *store, const SiSchemaId *id,
  */
 extern bool si_schema_find(const SiFormatOptions *options, const SiSchemaId *id,
 						   SiSchemaTexts *texts, SiDecodeError *error);
+
+/*
+ * The same of a message, or of its key, whose frame is read; NULL for a message to which
+ * only an option's schema applies.  The options must live as long as the texts.
+ */
+extern bool si_schema_of(const SiFormatOptions *options, const SiMessage *message, bool of_key,
+						 SiFrame *frame, SiSchemaTexts *texts, SiDecodeError *error);
+
+/*
+ * What a decoder has made of the schema with an id; it is made, and kept in the cache, if
+ * it is new.  NULL with *error filled: as si_schema_find and make() have it, or 53200.
+ */
+extern void *si_schema_program(SiSchemaCache *programs, const SiFormatOptions *options,
+							   const SiSchemaId *id,
+							   void *(*make) (void *decoder, const SiSchemaTexts *texts,
+											  SiDecodeError *error),
+							   void *decoder, SiDecodeError *error);
+
+/* The options for keys: "schema" and "message" are about values alone. */
+extern SiFormatOptions si_schema_key_options(const SiFormatOptions *options);
 
 /*
  * Check a format's options: that they say where schemas are, and that read() takes the

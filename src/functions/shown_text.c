@@ -166,18 +166,17 @@ decode_part(SiShownText *shown, const Part *part, const SiMessage *message, bool
 	SiMessage	alone = *message;
 	SiRecord	record;
 	SiDecodeError error;
-	char	   *text = NULL;
+	char	   *result = NULL;
 
 	/* a message without a value is a key alone */
 	if (of_key)
 		alone.value = NULL;
 	if (si_decoder_decode(part->decoder, &alone, shown->arena, &record, &error))
-		text = value_text(&record.fields[0]);
-
+		result = value_text(&record.fields[0]);
 	else
 		tell_failure(shown, message, of_key, &error);
 	si_arena_reset(shown->arena);
-	return text;
+	return result;
 }
 
 char *
@@ -189,18 +188,16 @@ si_shown_text(SiShownText *shown, const SiMessage *message, bool of_key)
 	const char *utf8 = data;
 	size_t		utf8_len = len;
 	SiDecodeError error;
-	char	   *text = NULL;
+	char	   *result = NULL;
 
 	if (part != NULL && part->decoder != NULL)
-		text = decode_part(shown, part, message, of_key);
-
+		result = decode_part(shown, part, message, of_key);
 	else if (part != NULL && shown->transcoder != NULL)
 	{
 		if (si_transcode_text(shown->transcoder, &utf8, &utf8_len, &error))
-			text = si_bytes_to_text(utf8, utf8_len);
-
+			result = si_bytes_to_text(utf8, utf8_len);
 		else
 			tell_failure(shown, message, of_key, &error);
 	}
-	return text !=NULL ? text : si_bytes_to_text(data, len);
+	return result != NULL ? result : si_bytes_to_text(data, len);
 }
