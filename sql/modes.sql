@@ -50,7 +50,7 @@ BEGIN
         PERFORM pg_sleep(0.01);
         COMMIT;
     END LOOP;
-    FOR r IN EXECUTE pg_catalog.format('SELECT _row::text FROM %I _row ORDER BY _row::text COLLATE "C"', subscription) LOOP
+    FOR r IN EXECUTE pg_catalog.format('SELECT whole_row::text FROM %I whole_row ORDER BY whole_row::text COLLATE "C"', subscription) LOOP
         RAISE NOTICE '%', r;
     END LOOP;
     RAISE NOTICE '%', counts(subscription);
@@ -186,6 +186,15 @@ CALL run('filter_insert', 'm_filters', 'insert', 'id int, v int', '{"filter": "v
 CALL run('filter_ignore', 'm_filters', 'ignore', 'id int PRIMARY KEY, v int', '{"filter": "v < 20 -- a comment"}');
 CALL run('filter_upsert', 'm_filters', 'upsert', 'id int PRIMARY KEY, v int', '{"filter": "v >= 2"}', rows => '(4, 4)');
 CALL run('filter_fails', 'm_filters', 'upsert', 'id int PRIMARY KEY, v int', '{"filter": "10 / v >= 1"}');
+-- columns that have the names which a batch gives to its own
+\! test/mock_broker -c create m_own_names 1
+\! printf '%s\n' '{"id": 1, "_row": 1}' '{"id": 2, "_row": 2}' '{"id": 3, "_row": 0}' '{"id": 1, "_absent_0": 7, "_row": 3}' | test/produce -t m_own_names -p 0 >/dev/null
+INSERT INTO topics VALUES ('m_own_names', 4);
+CREATE TABLE own_names_seen (id int PRIMARY KEY, _row int, _absent_0 int DEFAULT 5);
+SELECT stream_ingest.create_subscription('own_names_seen', 'si_kafka', 'm_own_names', 'own_names_seen', insert_mode => 'upsert', options => '{"filter": "_row > 0"}', enabled => false);
+SELECT message_offset, row_data, error FROM stream_ingest.preview('own_names_seen') ORDER BY message_offset;
+SELECT stream_ingest.drop_subscription('own_names_seen');
+CALL run('own_names', 'm_own_names', 'upsert', 'id int PRIMARY KEY, _row int, _absent_0 int DEFAULT 5', '{"filter": "_row > 0"}', rows => '(2, 1, 1)');
 
 --
 -- a table that is all key, other keys than the primary one, a partitioned table

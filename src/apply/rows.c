@@ -96,17 +96,41 @@ si_rows_desc(const SiMapping *mapping, bool numbered)
 		TupleDescInitEntryCollation(desc, i + 1, column->collation);
 	}
 	for (int i = 0; i < nwords; i++)
-		TupleDescInitEntry(desc, mapping->ncolumns + i + 1, si_rows_absent_name(i),
+		TupleDescInitEntry(desc, mapping->ncolumns + i + 1, si_rows_absent_name(mapping, i),
 						   INT8OID, -1, 0);
 	if (numbered)
-		TupleDescInitEntry(desc, desc->natts, SI_BATCH_ROW, INT4OID, -1, 0);
+		TupleDescInitEntry(desc, desc->natts, si_rows_number_name(mapping), INT4OID, -1, 0);
 	return desc;
 }
 
-char *
-si_rows_absent_name(int i)
+static bool
+is_column(const SiMapping *mapping, const char *name)
 {
-	return psprintf("_absent_%d", i);
+	for (int i = 0; i < mapping->ncolumns; i++)
+		if (strcmp(mapping->columns[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* The name, behind as many underscores as make it the batch's own. */
+static char *
+own_name(const SiMapping *mapping, char *name)
+{
+	while (is_column(mapping, name))
+		name = psprintf("_%s", name);
+	return name;
+}
+
+char *
+si_rows_absent_name(const SiMapping *mapping, int i)
+{
+	return own_name(mapping, psprintf("_absent_%d", i));
+}
+
+char *
+si_rows_number_name(const SiMapping *mapping)
+{
+	return own_name(mapping, pstrdup("_row"));
 }
 
 /* What all kinds of rows have in common. */

@@ -24,9 +24,6 @@
 
 #define SI_BATCH_NAME "batch"
 
-/* Name of the column with the row's number. */
-#define SI_BATCH_ROW	"_row"
-
 typedef struct SiRows
 {
 	TupleDesc	desc;
@@ -65,8 +62,13 @@ typedef struct SiRows
  */
 extern TupleDesc si_rows_desc(const SiMapping *mapping, bool numbered);
 
-/* Name of the i-th word of absent bits; in the current context. */
-extern char *si_rows_absent_name(int i);
+/*
+ * Names of the column with the i-th word of absent bits, and of that with the
+ * row's number; in the current context.  No column of the mapping is called so:
+ * those of the target are the user's to name.
+ */
+extern char *si_rows_absent_name(const SiMapping *mapping, int i);
+extern char *si_rows_number_name(const SiMapping *mapping);
 
 /*
  * No rows yet, in the current memory context and transaction, with room for as

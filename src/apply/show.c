@@ -41,7 +41,7 @@ add_names_of_write(StringInfo sql, const SiMapping *mapping)
 		if (column->absent_bit >= 0)
 			appendStringInfo(sql, ", CASE WHEN (batch.%s OPERATOR(pg_catalog.&) "
 							 INT64_FORMAT "::pg_catalog.int8) OPERATOR(pg_catalog.<>) 0::pg_catalog.int8 THEN %s END",
-							 si_rows_absent_name(column->absent_bit / SI_ABSENT_BITS),
+							 si_rows_absent_name(mapping, column->absent_bit / SI_ABSENT_BITS),
 							 INT64CONST(1) << (column->absent_bit % SI_ABSENT_BITS),
 							 quote_literal_cstr(column->name));
 	}
@@ -88,9 +88,9 @@ make_query(const SiMapping *mapping, const SiKey *key, bool escape_nul)
 	appendStringInfoString(&sql, "SELECT ");
 	add_row(&sql, escape_nul);
 	appendStringInfo(&sql, " OPERATOR(pg_catalog.-) ARRAY[%s",
-					 quote_literal_cstr(SI_BATCH_ROW));
+					 quote_literal_cstr(si_rows_number_name(mapping)));
 	for (int i = 0; i < SI_MAPPING_ABSENT_WORDS(mapping); i++)
-		add_name(&sql, si_rows_absent_name(i));
+		add_name(&sql, si_rows_absent_name(mapping, i));
 	if (key == NULL)
 		add_names_of_write(&sql, mapping);
 	else

@@ -166,13 +166,14 @@ si_statement_delete(const SiStatementSpec *spec)
 }
 
 SiStatement *
-si_statement_filter(const char *filter)
+si_statement_filter(const SiMapping *mapping, const char *filter)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT b." SI_BATCH_ROW " FROM " SI_BATCH_NAME " AS b "
-						   "WHERE CASE WHEN stream_ingest.batch_row() THEN (");
+	appendStringInfo(&sql, "SELECT b.%s FROM " SI_BATCH_NAME " AS b "
+					 "WHERE CASE WHEN stream_ingest.batch_row() THEN (",
+					 si_rows_number_name(mapping));
 	return prepare_filtered(STATEMENT_FILTER, &sql, filter, ") IS TRUE END");
 }
 

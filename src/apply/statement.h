@@ -35,7 +35,7 @@ typedef struct SiStatement SiStatement;
 extern SiStatement *si_statement_insert(const SiStatementSpec *spec);
 extern SiStatement *si_statement_partial(const SiStatementSpec *spec);
 extern SiStatement *si_statement_delete(const SiStatementSpec *spec);
-extern SiStatement *si_statement_filter(const char *filter);
+extern SiStatement *si_statement_filter(const SiMapping *mapping, const char *filter);
 extern SiStatement *si_statement_apply(const char *apply);
 
 /*

@@ -29,7 +29,7 @@
 
 /* Does the row of the batch lack this column's field? */
 static void
-append_absent_test(StringInfo sql, const SiColumn *column)
+append_absent_test(StringInfo sql, const SiMapping *mapping, const SiColumn *column)
 {
 	if (column->absent_bit < 0)
 		appendStringInfoString(sql, "false");
@@ -37,7 +37,7 @@ append_absent_test(StringInfo sql, const SiColumn *column)
 		appendStringInfo(sql,
 						 "((b.%s OPERATOR(pg_catalog.&) '" INT64_FORMAT "'::pg_catalog.int8) "
 						 "OPERATOR(pg_catalog.<>) 0)",
-						 si_rows_absent_name(column->absent_bit / SI_ABSENT_BITS),
+						 si_rows_absent_name(mapping, column->absent_bit / SI_ABSENT_BITS),
 						 INT64CONST(1) << (column->absent_bit % SI_ABSENT_BITS));
 }
 
@@ -70,20 +70,20 @@ expression_text(Node *expression)
  * there would be no such type.
  */
 static void
-append_value(StringInfo sql, Relation target, const SiColumn *column)
+append_value(StringInfo sql, const SiStatementSpec *spec, const SiColumn *column)
 {
 	const char *name = quote_identifier(column->name);
 	Node	   *expression = NULL;
 
 	if (column->absent_bit >= 0)
-		expression = si_column_default(target, column->attnum);
+		expression = si_column_default(spec->target, column->attnum);
 	if (expression == NULL)
 	{
 		appendStringInfo(sql, "b.%s", name);
 		return;
 	}
 	appendStringInfoString(sql, "CASE WHEN ");
-	append_absent_test(sql, column);
+	append_absent_test(sql, spec->mapping, column);
 	appendStringInfo(sql, " THEN CAST(%s AS %s) ELSE b.%s END", expression_text(expression),
 					 si_key_type_text(column->type), name);
 }
@@ -111,7 +111,7 @@ si_statement_text_insert(StringInfo sql, const SiStatementSpec *spec)
 	{
 		if (i > 0)
 			appendStringInfoString(sql, ", ");
-		append_value(sql, spec->target, &mapping->columns[i]);
+		append_value(sql, spec, &mapping->columns[i]);
 	}
 	appendStringInfoString(sql, " FROM " SI_BATCH_NAME " AS b WHERE ");
 }
@@ -145,7 +145,7 @@ key_value(const SiStatementSpec *spec, const SiKeyColumn *key, bool partial)
 	initStringInfo(&value);
 	if (partial && column->absent_bit >= 0 &&
 		!contain_volatile_functions(si_column_default(spec->target, column->attnum)))
-		append_value(&value, spec->target, column);
+		append_value(&value, spec, column);
 	else
 		appendStringInfo(&value, "b.%s", quote_identifier(key->name));
 	return value.data;
@@ -275,7 +275,7 @@ si_statement_text_note_row(StringInfo sql, const SiMapping *mapping, bool partia
 		appendStringInfo(sql, NOTE_ROW, 0, "0");
 	for (int i = 0; i < nwords; i++)
 		appendStringInfo(sql, "%s" NOTE_ROW, i ? " AND " : "", i,
-						 psprintf("b.%s", si_rows_absent_name(i)));
+						 psprintf("b.%s", si_rows_absent_name(mapping, i)));
 }
 
 /* ON CONFLICT (...) DO UPDATE ... */
@@ -305,7 +305,7 @@ si_statement_text_joined_update(StringInfo sql, const SiStatementSpec *spec)
 		if (is_settled_by_key(spec->key, i))
 			continue;
 		appendStringInfo(sql, "%s%s = CASE WHEN ", nset++ ? ", " : "", name);
-		append_absent_test(sql, column);
+		append_absent_test(sql, mapping, column);
 		appendStringInfo(sql, " THEN t.%s ELSE b.%s END", name, name);
 	}
 	appendStringInfoString(sql, " FROM " SI_BATCH_NAME " AS b WHERE ");
@@ -316,7 +316,7 @@ si_statement_text_joined_update(StringInfo sql, const SiStatementSpec *spec)
 		const char *name = quote_identifier(column->name);
 
 		appendStringInfo(sql, " AND (t.%s IS NULL OR (NOT ", name);
-		append_absent_test(sql, column);
+		append_absent_test(sql, mapping, column);
 		appendStringInfoString(sql, " AND ");
 		append_version_test(sql, column, psprintf("b.%s", name));
 		appendStringInfoString(sql, "))");

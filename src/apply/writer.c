@@ -151,7 +151,7 @@ prepare_target(SiWriter *writer, bool direct)
 	}
 	if (writer->numbered)
 	{
-		writer->filter = si_statement_filter(spec->filter);
+		writer->filter = si_statement_filter(writer->mapping, spec->filter);
 		si_statement_check_privileges(writer->filter);
 	}
 	if (direct && direct_is_possible(writer))
