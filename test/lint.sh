@@ -83,7 +83,8 @@ breach < <(awk 'FNR == 1 { start = 0 }
 	/^\}/ { if (start && FNR - start > 90) printf "%s:%d: function of %d lines\n", FILENAME, start, FNR - start; start = 0 }' \
 	src/*.c src/*/*.c /dev/null)
 
-# the direction of includes
+# the direction of includes, which are by the path below src/
+breach < <(matches '^#[[:space:]]*include "[^"]*\.\./' src/*/*.[ch] | sed 's/$/   (included by a relative path)/')
 edges=$(for file in src/*/*.[ch]; do
 	module=${file#src/}
 	sed -n 's,^#[[:space:]]*include "\([a-z]*/[a-z_0-9]*\)\.h".*,'"${module%.[ch]}"' \1,p' "$file"

@@ -116,7 +116,7 @@ push_errors(rd_kafka_mock_cluster_t *cluster, int api_key, int code, int count)
 
 /*
  * Metadata answers for the topic carry the error and, as those of a real broker
- * with an error do, no partitions: librdkafka 2.4 to 2.9 crash on an answer
+ * with an error do, no partitions: librdkafka 2.4 to 2.8 crash on an answer
  * with both (its issue 4907).  So the topic is created without any first; else
  * it would get the default number.
  */
