@@ -99,7 +99,7 @@ foreach my $path (map { glob("$_/*") } qw(/usr/local/bin /usr/bin /bin /usr/sbin
 	my ($name) = $path =~ m{([^/]+)$};
 
 	symlink($path, "$others/real_make") if $name eq 'make';
-	symlink($path, "$others/$name") unless exists $stub{$name} || $name =~ /^clang/;
+	symlink($path, "$others/$name") unless exists $stub{$name} || $name =~ /^(clang|[lp]bzip2)/;
 }
 
 # A server: its directories, and programs with which the quickstart is content.
