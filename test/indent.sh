@@ -68,16 +68,16 @@ build_tools()
 		die "the pgindent built here changes PostgreSQL's own files"
 }
 
-# try_source MAJOR SUITE DIR: builds in DIR, which need not exist, and moves
-# the tools to DIR.
+# try_source MAJOR SUITE DIR: builds beside DIR, and moves the tools to DIR, which
+# is not there afterwards if that failed.  Not to be called where its result is
+# tested: what runs there, "set -e" does not end, not even in the background.
 try_source()
 {
 	local new=$3.$2
 
 	mkdir "$new"
-	# in the background, where "set -e" holds although the result is tested
 	(set -e; cd "$new"; build_tools "$1" "$2") >"$new.log" 2>&1 &
-	wait $! || return 1
+	wait $! || return 0
 	mkdir "$3"
 	mv "$new"/{pgindent,pg_bsd_indent,typedefs.list} "$3"
 }
@@ -92,7 +92,8 @@ tools()
 		say "building pgindent ..."
 		work=$(mktemp -d "$(cache_dir)/new.XXXXXX")
 		for source in "${sources[@]}"; do
-			! try_source "${source%%:*}" "${source#*:}" "$work/tools" || break
+			try_source "${source%%:*}" "${source#*:}" "$work/tools"
+			[ ! -d "$work/tools" ] || break
 		done
 		if [ ! -d "$work/tools" ]; then
 			tail -n 20 "$work"/*.log >&2
@@ -143,4 +144,5 @@ list=$(mktemp)
 # pg_bsd_indent leaves its backup behind where it cannot read a file
 trap 'rm -f "$list" pgsrc*.BAK' EXIT
 sort -u "$dir/typedefs.list" <(our_typedefs) >"$list"
-perl "$dir/pgindent" --indent="$dir/pg_bsd_indent" --typedefs="$list" "${options[@]}" "${files[@]}"
+# 3, its own word for a file that it cannot read, has another meaning here
+perl "$dir/pgindent" --indent="$dir/pg_bsd_indent" --typedefs="$list" "${options[@]}" "${files[@]}" || exit 1

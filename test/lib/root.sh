@@ -74,7 +74,11 @@ make_root()
 	local suite=$1 dir=$2 packages=ca-certificates,passwd,sudo${3:+,$3} file
 	local options=(--mode=root --variant=apt --dpkgopt=force-unsafe-io --aptopt='Acquire::Retries "3"')
 
-	need_packages 'mmdebstrap: command -v mmdebstrap'
+	# it may end the shell
+	if ! (need_packages 'mmdebstrap: command -v mmdebstrap'); then
+		echo "no root of $suite could be made: mmdebstrap could not be installed"
+		return 1
+	fi
 	# of apt's own configuration that which no package has brought: it may name
 	# the registries.  Its hooks would run here, and not in the root: container
 	# images delete the packages that another apt is about to install.

@@ -40,7 +40,7 @@ sub write_file
 # ---- the machine
 
 # The packages that the scripts ask for bring these.  What runs them does no more than that.
-my @tools = qw(gcc make pkg-config nm kcat openssl prove java mvn python3 clang valgrind bzip2);
+my @tools = qw(gcc make pkg-config nm kcat openssl prove java mvn python3 clang valgrind bzip2 mmdebstrap);
 
 my %stub = (
 	(map { $_ => '' } @tools),
@@ -220,6 +220,10 @@ like($out, qr/\Ano root of \w+ could be made: [^\n]*\nrunning in place\nrun\.sh 
 is($status, 7, 'and ends as they do');
 is(times_called($calls, 'mmdebstrap '), 3, 'after three tries of a fresh root');
 
+($status, $out) = script("$dir/ci/.ci/run", missing => ['mmdebstrap'], APT_FAILS => 1);
+like($out, qr/\Ano root of \w+ could be made: mmdebstrap could not be installed\nrunning in place\nrun\.sh in place \n\z/,
+	'where what makes a root cannot be installed, CI runs the tests in place, too');
+
 ($status, $out) = script("$dir/ci/.ci/run", NO_NAMESPACES => 1);
 like($out, qr/\Ano root of \w+ can be made: unshare: Operation not permitted\nrunning in place\nrun\.sh in place \n\z/,
 	'where no root can be entered, CI runs the tests in place, too');
@@ -274,11 +278,15 @@ unlike($err, qr/What stays/, 'and nothing stays');
 ($status, $out, $err, $calls) = script("$dir/tree/test/indent.sh --check", missing => ['bzip2'], SOURCE_IS_THERE => 1);
 is($status, 3, 'sources that cannot be unpacked: pgindent cannot be had');
 like($err, qr/bzip2: Cannot exec: No such file or directory/, 'the cause is shown');
+unlike($err, qr/^(?!tar|==>|building|no pgindent).+$/m, 'and no errors that follow from it');
+is(times_called($calls, 'gcc '), 0, 'because nothing is tried after it');
 like($err, qr/\nno pgindent: tar[^\n]*\n\z/, 'the last line says what failed');
 
 write_file("$cache/pgindent/typedefs.list", "int\n");
 foreach my $case (
 	[ 'as it should be', 0, qr/^ok +format .*\n6 passed, 0 failed\n\z/ms, 0 ],
+	# as pgindent ends when it cannot read a file: that it could be had is certain
+	[ 'not to be read', 3, qr/^FAILED +format .*\n5 passed, 1 failed\n\z/ms, 1 ],
 	[ 'not as it should be', 2, qr/^FAILED +format .*^    shown as a difference\n.*\n5 passed, 1 failed\n\z/ms, 1 ])
 {
 	my ($which, $ends, $expected, $fails) = @$case;
