@@ -262,8 +262,8 @@ free_slots(const Finding *findings, int n)
 	}
 }
 
-/* Write one finding to its slot; false if there is no slot left. */
-static bool
+/* Write one finding to its slot, unless there is no slot left. */
+static void
 publish_finding(Finding *finding)
 {
 	const SiSubscription *s = finding->subscription;
@@ -271,7 +271,7 @@ publish_finding(Finding *finding)
 														  finding->workers > 0);
 
 	if (slot == NULL)
-		return false;
+		return;
 	if (slot->epoch != s->epoch || slot->state != finding->state)
 		slot->since = GetCurrentTimestamp();
 
@@ -284,7 +284,24 @@ publish_finding(Finding *finding)
 	slot->state = finding->state;
 	slot->recheck_at = finding->recheck ? next_recheck(slot->since) : 0;
 	si_reason_put(slot->reason, finding->reason ? finding->reason : "");
-	return true;
+}
+
+/*
+ * How many findings need a slot and have none.  Counted when all are written: a
+ * later one may have taken the slot of an earlier one.  Lock held.
+ */
+static int
+count_lacking(const Finding *findings, int n)
+{
+	int			lacking = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (findings[i].needs_slot &&
+			si_slots_find_subscription(MyDatabaseId, findings[i].subscription->id) == NULL)
+			lacking++;
+	}
+	return lacking;
 }
 
 /* Write the findings of a scan to shared memory. */
@@ -292,7 +309,7 @@ static void
 publish(Finding *findings, int n, bool has_extension, uint64 request)
 {
 	SiDatabaseSlot *database;
-	int			lacking = 0;
+	int			lacking;
 
 	si_slots_lock(LW_EXCLUSIVE);
 	free_slots(findings, n);
@@ -302,10 +319,10 @@ publish(Finding *findings, int n, bool has_extension, uint64 request)
 	{
 		Finding    *finding = &findings[i % n];
 
-		if (finding->needs_slot && (finding->workers > 0) == (i < n) &&
-			!publish_finding(finding))
-			lacking++;
+		if (finding->needs_slot && (finding->workers > 0) == (i < n))
+			publish_finding(finding);
 	}
+	lacking = count_lacking(findings, n);
 	database = si_slots_find_database(MyDatabaseId, true);
 	if (database != NULL)
 	{

@@ -350,6 +350,8 @@ si_slots_make_subscription(Oid database, int32 id, Oid owner, bool runs)
 	slot = free_subscription_slot(owned, runs);
 	if (slot == NULL)
 		return NULL;
+	/* one of its own may be what was given up */
+	owned = count_subscriptions(owner);
 	generation = slot->generation;
 	memset(slot, 0, sizeof(SiSubscriptionSlot));
 	slot->generation = generation + 1;

@@ -175,6 +175,23 @@ poll('SHOW stream_ingest.max_subscriptions_per_role', 100);
 sql(q{SELECT stream_ingest.drop_subscription('idle' || n) FROM generate_series(1, 20) n}, $_) foreach qw(second postgres);
 sql(q{SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions WHERE name <> 'locked_out'}, $_) foreach qw(second postgres);
 
+# a slot that is taken away in a scan of its own database comes back when another database frees one
+my $lacks = q{SELECT count(*) FROM stream_ingest.status WHERE name LIKE 'full%' AND reason ~ 'more subscriptions than the 8 of stream_ingest.max_subscriptions;'};
+subscribe('victim', 'guest', database => 'second');
+subscribe('mallory', "full$_") foreach 1 .. 6;
+ok(poll(q{SELECT count(*) FROM stream_ingest.status WHERE name LIKE 'full%' AND state IS NOT NULL}, 6), 'eight subscriptions in two databases');
+ok(poll($lacks, 0), 'have all slots');
+my $log_end = -s $node->logfile;
+subscribe('victim', 'late');
+ok(poll($lacks, 1), 'a role with few takes one of a role with many');
+my $limit = time() + $PostgreSQL::Test::Utils::timeout_default;
+my $counted = qr/WARNING:  1 subscriptions of database \d+ are beyond stream_ingest.max_subscriptions/;
+select(undef, undef, undef, 0.05) until slurp_file($node->logfile, $log_end) =~ $counted || time() > $limit;
+like(slurp_file($node->logfile, $log_end), $counted, 'which the scan counts among those that wait for a slot');
+sql(q{SELECT stream_ingest.drop_subscription('guest')}, 'second');
+ok(poll($lacks, 0), 'and gets the next that another database frees');
+sql(q{SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions WHERE name <> 'locked_out'});
+
 # ---- places ----
 
 # a role with three subscriptions of four workers, on four places
