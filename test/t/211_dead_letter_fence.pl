@@ -267,6 +267,39 @@ foreach my $fixed (0, 1)
 }
 sql(q{SELECT stream_ingest.drop_subscription('bad')});
 
+# A retry that is open holds a backward seek up, so that the stream meets what has been
+# tried when it is known what became of it; or the seek is of the same transaction.  One of
+# the two bad messages is good by then, and it was retried; the other one stays as it is.
+sql('CREATE TABLE u (id int)');
+foreach my $end ('ROLLBACK', 'COMMIT', 'seek in the same transaction')
+{
+	sql('TRUNCATE u; ALTER TABLE u DROP CONSTRAINT IF EXISTS not_y, ALTER id TYPE int USING NULL');
+	sql(q{SELECT stream_ingest.create_subscription('again', 'kafka', 'bad', 'u')});
+	is_soon(q{SELECT counts_of('again')}, 'messages=4 applied=2 dead_letters=2', "retry, $end: two are bad");
+	sql(q{ALTER TABLE u ALTER id TYPE text, ADD CONSTRAINT not_y CHECK (id <> 'y')});
+	is(query($user, q{BEGIN; SELECT stream_ingest.retry_dead_letters('again', 0, 1, 2)}), 1, "retry, $end: one is being retried");
+	if ($end =~ /^seek/)
+	{
+		query($user, q{SELECT stream_ingest.seek('again', 'earliest'); COMMIT});
+	}
+	else
+	{
+		begin_query($changer, q{SELECT stream_ingest.seek('again', 'earliest')});
+		ok(!ended($changer, 0.5), "retry, $end: a seek waits for it");
+		query($user, $end);
+		ok(ended($changer, $limit), "retry, $end: and goes on when it has ended");
+	}
+
+	# a dead letter that is met again is no other message; one that was retried is
+	is_soon(
+		q{SELECT counts_of('again')},
+		$end eq 'ROLLBACK' ? 'messages=6 applied=5 dead_letters=1' : 'messages=7 applied=6 dead_letters=1',
+		"retry, $end: met again, the counts are what was done and what is there");
+	is(sql(q{SELECT count(*) FILTER (WHERE id = 'x'), count(*) FILTER (WHERE id = 'y') FROM u}),
+		$end eq 'ROLLBACK' ? '1|0' : '2|0', "retry, $end: and so are the rows");
+	sql(q{SET client_min_messages = error; SELECT stream_ingest.drop_subscription('again')});
+}
+
 # ---- other topics and logs ----
 
 $kafka->create_topic($_, 1) foreach 'old', 'new', 'cut';
