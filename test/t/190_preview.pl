@@ -152,15 +152,16 @@ is( answer("SELECT row_data FROM stream_ingest.preview('bad', 2) LIMIT 1"),
 	  . '"indexed": null, "positive": null}',
 	'a row, without what takes a default');
 
-# what it says is what comes
-my $errors = sql("SELECT message_offset, sqlstate, split_part(error, E'\\n', 1)
+# what it says is what comes, with the detail, which a dead letter has beside the error
+my $errors = sql("SELECT message_offset, sqlstate, regexp_replace(error, '\\nCOLUMN NAME:.*', '')
 	FROM stream_ingest.preview('bad', 1000) WHERE error IS NOT NULL ORDER BY 1");
+like($errors, qr/\nDETAIL:  Failing row contains .*\n.*\nDETAIL:  Key /, 'some have a detail');
 sql("SELECT stream_ingest.enable('bad')");
 ok(StreamIngest::poll_until($node, "SELECT coalesce(sum(next_offset), 0) FROM stream_ingest.offsets WHERE name = 'bad'",
 		@messages + 10), 'the subscription reads');
 $errors =~ s/keeper, restricted/keeper/;	# its own session is the owner's
-is( sql('SELECT message_offset, sqlstate, error FROM stream_ingest.dead_letters ORDER BY 1'),
-	$errors, 'just these become dead letters');
+is( sql(q{SELECT message_offset, sqlstate, concat(error, E'\nDETAIL:  ' || detail) FROM stream_ingest.dead_letters ORDER BY 1}),
+	$errors, 'just these become dead letters, with the same details');
 is(sql("SELECT applied FROM stream_ingest.counts WHERE name = 'bad'"), @ways + 10, 'and all others rows');
 
 # ---- while a worker reads

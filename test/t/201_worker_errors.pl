@@ -37,7 +37,7 @@ sub subscribe
 	my ($name, %opt) = @_;
 	my $options = $opt{options} // '{}';
 	my $server = $opt{server} // 'kafka';
-	my $destination = $opt{apply} ? "apply => '$opt{apply}', fields => 'id bigint'" : "target => '$name'";
+	my $destination = $opt{apply} ? "apply => \$apply\$$opt{apply}\$apply\$, fields => 'id bigint'" : "target => '$name'";
 
 	$kafka->create_topic($name, 1);
 	sql(qq{
@@ -101,23 +101,31 @@ sql(q{SELECT stream_ingest.drop_subscription('lost')});
 
 # ---- a batch that changes its own subscription ----
 
-# Some steps of the subscription's own, by a trigger at the message with id 7.
-foreach my $what (
+# Some steps of the subscription's own at the message with id 7, by a trigger or by a statement of "apply".
+my $insert = 'INSERT INTO own (id) SELECT id FROM batch';
+foreach my $step (
 	"disable('own')", "alter_subscription('own', options => '{\"batch_size\": 500}')",
 	"seek('own', 'earliest')", "drop_subscription('own')")
 {
-	subscribe('own', options => '{"on_error": "dead_letter"}');
-	trigger('own', "IF NEW.id = 7 THEN PERFORM stream_ingest.$what; END IF");
-	send_messages('own', 20);
-	status_is('own', 'reason', 'offset 7 was refused: .*own subscription', "$what in a batch: stopped, at the message");
-	is(sql("SELECT state FROM stream_ingest.status WHERE name = 'own'"), 'stopped', "$what: and stopped for good");
-	is(sql('SELECT count(*), max(id) FROM own'), '7|6', "$what: what is before it is there");
-	trigger('own', 'NULL');
-	sql("SELECT stream_ingest.enable('own')");
-	ok(poll('SELECT count(*) FROM own', 20), "$what: when that is changed, all is there");
-	is(sql("SELECT dead_letters FROM stream_ingest.counts WHERE name = 'own'"), '0', "$what: and no dead letter");
-	sql("SELECT stream_ingest.drop_subscription('own'); DROP TABLE own; DROP FUNCTION f_own");
-	$kafka->delete_topic('own');
+	foreach my $by ('trigger', 'apply')
+	{
+		my $what = "$step by $by";
+
+		subscribe('own', options => '{"on_error": "dead_letter"}',
+			$by eq 'apply' ? (apply => "$insert; SELECT stream_ingest.$step FROM batch WHERE id = 7") : ());
+		trigger('own', "IF NEW.id = 7 THEN PERFORM stream_ingest.$step; END IF") if $by eq 'trigger';
+		send_messages('own', 20);
+		status_is('own', 'reason', 'offset 7 was refused: .*own subscription', "$what in a batch: stopped, at the message");
+		is(sql("SELECT state FROM stream_ingest.status WHERE name = 'own'"), 'stopped', "$what: and stopped for good");
+		is(sql('SELECT count(*), max(id) FROM own'), '7|6', "$what: what is before it is there");
+		trigger('own', 'NULL') if $by eq 'trigger';
+		sql("SELECT stream_ingest.alter_subscription('own', apply => '$insert')") if $by eq 'apply';
+		sql("SELECT stream_ingest.enable('own')");
+		ok(poll('SELECT count(*), count(DISTINCT id) FROM own', '20|20'), "$what: when that is changed, all is there");
+		is(sql("SELECT dead_letters FROM stream_ingest.counts WHERE name = 'own'"), '0', "$what: and no dead letter");
+		sql("SELECT stream_ingest.drop_subscription('own'); DROP TABLE own; DROP FUNCTION IF EXISTS f_own");
+		$kafka->delete_topic('own');
+	}
 }
 
 # ---- a batch that is too large for the server ----
@@ -176,6 +184,8 @@ ok(poll(q{SELECT n_tup_ins FROM pg_stat_all_tables WHERE relid = 'burst'::regcla
 
 # ---- a cancel ----
 
+my $launcher_is = q{SELECT pid, backend_start FROM pg_stat_activity WHERE backend_type = 'stream_ingest launcher'};
+my $launcher = sql($launcher_is);
 my $worker = StreamIngest::worker_pid($node, 'burst');
 my $began = time();
 sql(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type LIKE 'stream\_ingest %'}) foreach 1 .. 5;
@@ -183,6 +193,7 @@ subscribe('after_cancel');
 send_messages('after_cancel', 10);
 ok(poll('SELECT count(*) FROM after_cancel', 10), 'a cancel of everything: a new subscription starts');
 cmp_ok(time() - $began, '<', 30, 'within seconds');
+is(sql($launcher_is), $launcher, 'and the launcher that was cancelled has started it');
 is(StreamIngest::worker_pid($node, 'burst'), $worker, 'a cancel does nothing to an idle worker');
 
 $began = time();
@@ -197,6 +208,36 @@ cmp_ok(time() - $began, '<', 30, 'within seconds');
 subscribe('names', options => '{"breaker": 0}');
 $kafka->produce('names', [ map { "{\"other\": $_}" } 1 .. 200 ], partition => 0);
 status_is('names', 'reason', 'no column takes a field of this message.*hint:.*"mapping"', 'the reason of a data error has its hint');
+
+# Where one message stops a subscription: code and names, and what to do. The detail of the server's quotes the message:
+# it stands in the dead letter, for those who may see that.
+my %stopping = (
+	unmapped => [
+		'{"other": "a secret"}', 'offset 1 was refused: no column takes a field of this message \(.....\), hint: .*"mapping" .*; fix the cause',
+		'no column takes a field of this message', '"mapping"' ],
+	same => [
+		'{"id": 1, "payload": "a secret"}', 'offset 1 was refused: 23505 \(unique_violation\), constraint "same_key"; fix the cause',
+		'duplicate key value violates unique constraint "same_key"', '^Key \(id\)=\(1\) already exists\.$' ],
+	checked => [
+		'{"id": 2, "payload": "a secret"}', 'offset 1 was refused: 23514 \(check_violation\), constraint "checked_words"; fix the cause',
+		'violates check constraint "checked_words"', '^Failing row contains \(2, a secret\)\.$' ]);
+foreach my $name (sort keys %stopping)
+{
+	my ($message, $reason, $error, $detail) = @{ $stopping{$name} };
+
+	subscribe($name, options => '{"on_error": "stop"}');
+	sql('ALTER TABLE same ADD CONSTRAINT same_key UNIQUE (id)') if $name eq 'same';
+	sql("ALTER TABLE checked ADD CONSTRAINT checked_words CHECK (payload !~ 'secret')") if $name eq 'checked';
+	$kafka->produce($name, [ '{"id": 1}', $message ], partition => 0);
+	status_is($name, 'reason', $reason, "$name: the reason names the error");
+	is( sql("SELECT state, last_error ~ 'offset 1 was refused', reason || last_error ~ 'secret|Key \\(|Failing' FROM stream_ingest.status WHERE name = '$name'"),
+		'stopped|t|f', "$name: and has no word of the message");
+	sql(qq{SELECT stream_ingest.alter_subscription('$name', options => '{"on_error": "dead_letter"}'); SELECT stream_ingest.enable('$name')});
+	ok(poll("SELECT message_offset FROM stream_ingest.dead_letters WHERE name = '$name'", 1), "$name: it can become a dead letter");
+	like(sql("SELECT error FROM stream_ingest.dead_letters WHERE name = '$name'"), qr/$error/, "$name: which has the error");
+	like(sql("SELECT detail FROM stream_ingest.dead_letters WHERE name = '$name'"), qr/$detail/, "$name: and its detail");
+}
+unlike(log_text(), qr/a secret|Failing row contains|Key \(id\)/, 'nor has the log');
 
 subscribe('context');
 trigger('context', q{IF NEW.id = 3 THEN RAISE LOG 'here it is'; END IF});
@@ -214,6 +255,27 @@ is(sql("SELECT dead_letters FROM stream_ingest.counts WHERE name = 'context'"), 
 unlike(log_text(), qr/Failing row contains/, 'without a detail in the log');
 sql('ALTER TABLE stream_ingest.progress DROP CONSTRAINT mistaken');
 ok(poll('SELECT count(*), count(DISTINCT id) FROM context', '100005|100005'), 'and then all is there');
+
+# ---- dead letters of a topic that is no longer read ----
+
+my $moved = q{SELECT c.messages, c.applied, c.ignored, c.dead_letters, string_agg(d.topic || ' ' || d.message_offset, ', ' ORDER BY d.topic, d.message_offset)
+	FROM stream_ingest.counts c LEFT JOIN stream_ingest.dead_letters d USING (name) WHERE name = 'moved' GROUP BY 1, 2, 3, 4};
+subscribe('moved');
+$kafka->produce('moved', [ '{"id": 1}', '{"id": "x"}', '{"id": "y"}' ], partition => 0);
+ok(poll($moved, '3|1|0|2|moved 1, moved 2'), 'two are bad');
+$kafka->create_topic('moved_to', 1);
+$kafka->produce('moved_to', [ '{"id": 2}', '{"id": "z"}' ], partition => 0);
+sql(q{SELECT stream_ingest.disable('moved')});
+sql(q{SELECT stream_ingest.alter_subscription('moved', topic => 'moved_to')});
+is( sql("BEGIN; SELECT stream_ingest.discard_dead_letters('moved'); $moved; ROLLBACK"),
+	"2\n2|0|2|0|", 'those of the former topic can be discarded before another one is read');
+is(sql($moved), '2|0|0|2|moved 1, moved 2', 'or are kept, when that is undone');
+sql(q{SELECT stream_ingest.enable('moved')});
+ok(poll($moved, '4|1|0|3|moved 1, moved 2, moved_to 1'), 'one of the next topic comes to them');
+is(sql(q{SELECT stream_ingest.discard_dead_letters('moved', 0, 1, 2)}), '1', 'by partition and offset');
+is(sql($moved), '4|1|1|2|moved 1, moved 2', 'only one of the topic that is read is discarded');
+is(sql(q{SELECT stream_ingest.discard_dead_letters('moved')}), '2', 'all together');
+is(sql($moved), '4|1|3|0|', 'also those of the former topic, and the counts add up');
 
 # ---- the quota ----
 

@@ -98,8 +98,32 @@ foreach my $name ('one', 'two')
 
 # ---- the launcher
 
+# Does a signal wait for the process to take it?  (Not if there is none any more.)
+sub is_pending
+{
+	my ($pid, $number) = @_;
+	my $status = eval { slurp_file("/proc/$pid/status") } // '';
+
+	return scalar grep { hex($_) & 1 << $number - 1 } $status =~ /^(?:Sig|Shd)Pnd:\s*[0-9a-f]*([0-9a-f]{8})$/mg;
+}
+
+# A cancel ends nothing, neither while it waits nor at work. Each of its turns takes what was sent before, so one that
+# had not borne the cancel could not start what was created after that.
 my $launcher = sql(pid_of('launcher'));
-sql("SELECT pg_cancel_backend($launcher)");
+my $since = "SELECT backend_start FROM pg_stat_activity WHERE pid = $launcher";
+my $started = sql($since);
+my $limit = time() + $PostgreSQL::Test::Utils::timeout_default;
+is(sql("SELECT pg_cancel_backend($launcher)"), 't', 'the launcher is cancelled');
+select(undef, undef, undef, 0.01) while is_pending($launcher, 2) && time() < $limit;
+$kafka->create_topic('three', 1);
+sql(q{CREATE TABLE three (id bigint);
+	SELECT stream_ingest.create_subscription('three', 'kafka', 'three', 'three')});
+sql("SELECT pg_cancel_backend($launcher)") foreach 1 .. 10;
+all_arrived('three', 'a subscription that was created after that is read');
+is(sql(pid_of('launcher')), $launcher, 'and it was the same launcher that started it');
+is(sql($since), $started, 'from the beginning');
+sql(q{SELECT stream_ingest.drop_subscription('three')});
+
 sql("SELECT pg_terminate_backend($launcher)");
 ok(poll('SELECT count(*) FROM (' . pid_of('launcher') . ") l WHERE pid <> $launcher", 1), 'a launcher that is terminated comes back');
 all_arrived($_, "and $_ continues") foreach 'one', 'two';
