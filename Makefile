@@ -30,7 +30,7 @@ OBJS_options = document insert_mode nearest option_positions option_records \
 OBJS_shmem = crash_count lock_wait slots
 OBJS_catalog = count_changes dead_letter event fixed_sql position \
 	position_judge progress progress_change session settings subscription_columns \
-	subscriptions transaction unlogged
+	subscriptions transaction unlogged view_below
 OBJS_apply = apply change_datum column_default convert convert_ahead \
 	convert_batch datum datum_failure decoded_value direct direct_target \
 	event_check extended_json fast_input fast_numeric format isolate jsonb_push key left_out \

@@ -11,49 +11,52 @@
 
 #include "access/table.h"
 #include "nodes/parsenodes.h"
-#include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/rel.h"
 
 #include "apply/column_default.h"
+#include "catalog/view_below.h"
 
-/* Does the server turn an INSERT into this view into one below it? */
-static bool
-is_transparent(Relation target, Query *query)
+/*
+ * The column of the table below that a view's column shows where the server turns
+ * an INSERT into the view into one there; 0 if it does not, or there is none.
+ */
+static AttrNumber
+column_below(Relation view, AttrNumber attnum)
 {
-	TriggerDesc *triggers = target->trigdesc;
+	TriggerDesc *triggers = view->trigdesc;
+	TargetEntry *shown = get_tle_by_resno(get_view_query(view)->targetList, attnum);
 
 	if (triggers != NULL && triggers->trig_insert_instead_row)
-		return false;
-	return view_query_is_auto_updatable(query, true) == NULL;
-}
-
-/* The default of what a view's column shows. */
-static Node *
-default_below(Relation view, AttrNumber attnum)
-{
-	Query	   *query = get_view_query(view);
-	TargetEntry *shown = get_tle_by_resno(query->targetList, attnum);
-	Relation	below;
-	Node	   *expression;
-	Var		   *var;
-
-	if (shown == NULL || !IsA(shown->expr, Var) || !is_transparent(view, query))
-		return NULL;
-	var = (Var *) shown->expr;
-	below = table_open(rt_fetch(var->varno, query->rtable)->relid, AccessShareLock);
-	expression = si_column_default(below, var->varattno);
-	table_close(below, NoLock);
-	return expression;
+		return InvalidAttrNumber;
+	if (shown == NULL || !IsA(shown->expr, Var))
+		return InvalidAttrNumber;
+	return Max(((Var *) shown->expr)->varattno, InvalidAttrNumber);
 }
 
 Node *
 si_column_default(Relation target, AttrNumber attnum)
 {
-	Node	   *expression = build_column_default(target, attnum);
+	List	   *passed = NIL;
+	Relation	relation = target;
+	Node	   *expression;
 
-	if (expression == NULL && target->rd_rel->relkind == RELKIND_VIEW)
-		expression = default_below(target, attnum);
+	while ((expression = build_column_default(relation, attnum)) == NULL &&
+		   relation->rd_rel->relkind == RELKIND_VIEW)
+	{
+		Oid			below = InvalidOid;
+
+		attnum = column_below(relation, attnum);
+		if (attnum > 0)
+			below = si_view_below(relation, &passed);
+		if (relation != target)
+			table_close(relation, NoLock);
+		if (!OidIsValid(below))
+			return NULL;
+		relation = table_open(below, AccessShareLock);
+	}
+	if (relation != target)
+		table_close(relation, NoLock);
 	return expression;
 }

@@ -17,7 +17,6 @@
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
-#include "parser/parsetree.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -29,6 +28,7 @@
 #include "apply/key.h"
 #include "apply/other_index.h"
 #include "apply/remote.h"
+#include "catalog/view_below.h"
 
 /* A search for the index. */
 typedef struct KeySearch
@@ -85,6 +85,41 @@ si_key_find(Relation target, const SiMapping *mapping, Datum names)
 	return search.key;
 }
 
+/* Open what lies below a view; an error where a write by key does not go there. */
+static Relation
+open_below(Relation view, List **passed)
+{
+	Oid			below = InvalidOid;
+
+	if (view->trigdesc == NULL || !view->trigdesc->trig_insert_instead_row)
+		below = si_view_below(view, passed);
+	if (!OidIsValid(below))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("view \"%s\" cannot be written to by key", RelationGetRelationName(view)),
+				 errdetail("Only automatically updatable views can, without INSTEAD OF triggers."),
+				 errhint("Use insert_mode \"insert\", or \"apply\".")));
+	return table_open(below, AccessShareLock);
+}
+
+/* attnums of what a view shows, by those of the view, which are freed. */
+static AttrNumber *
+attnums_below(Relation view, AttrNumber *attnums)
+{
+	AttrNumber *below = palloc0(sizeof(AttrNumber) * (MaxAttrNumber + 1));
+	ListCell   *lc;
+
+	foreach(lc, get_view_query(view)->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, lc);
+
+		if (!entry->resjunk && IsA(entry->expr, Var) && ((Var *) entry->expr)->varattno > 0)
+			below[((Var *) entry->expr)->varattno] = attnums[entry->resno];
+	}
+	pfree(attnums);
+	return below;
+}
+
 /*
  * Go down to the table whose indexes a write to the target meets, as the
  * rewriter will: through automatically updatable views.
@@ -92,6 +127,7 @@ si_key_find(Relation target, const SiMapping *mapping, Datum names)
 static void
 open_base(KeySearch *search)
 {
+	List	   *passed = NIL;
 	Relation	relation = search->target;
 	int			natts = RelationGetNumberOfAttributes(relation);
 	AttrNumber *attnums = palloc0(sizeof(AttrNumber) * (MaxAttrNumber + 1));
@@ -101,35 +137,12 @@ open_base(KeySearch *search)
 
 	while (relation->rd_rel->relkind == RELKIND_VIEW)
 	{
-		AttrNumber *below = palloc0(sizeof(AttrNumber) * (MaxAttrNumber + 1));
-		Query	   *query = get_view_query(relation);
-		RangeTblRef *rtr;
-		ListCell   *lc;
-		Relation	next;
+		Relation	below = open_below(relation, &passed);
 
-		if ((relation->trigdesc && relation->trigdesc->trig_insert_instead_row) ||
-			view_query_is_auto_updatable(query, false) != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("view \"%s\" cannot be written to by key",
-							RelationGetRelationName(relation)),
-					 errdetail("Only automatically updatable views can, without INSTEAD OF triggers."),
-					 errhint("Use insert_mode \"insert\", or \"apply\".")));
-
-		rtr = linitial_node(RangeTblRef, query->jointree->fromlist);
-		foreach(lc, query->targetList)
-		{
-			TargetEntry *entry = lfirst_node(TargetEntry, lc);
-
-			if (!entry->resjunk && IsA(entry->expr, Var) &&
-				((Var *) entry->expr)->varattno > 0)
-				below[((Var *) entry->expr)->varattno] = attnums[entry->resno];
-		}
-		next = table_open(rt_fetch(rtr->rtindex, query->rtable)->relid, AccessShareLock);
+		attnums = attnums_below(relation, attnums);
 		if (relation != search->target)
 			table_close(relation, NoLock);
-		relation = next;
-		attnums = below;
+		relation = below;
 	}
 	search->base = relation;
 	search->attnums = attnums;

@@ -17,6 +17,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -270,6 +271,8 @@ add_row_types(List *relids, Oid type)
 	Oid			relid;
 	TupleDesc	desc;
 
+	/* they may be nested without a limit */
+	check_stack_depth();
 	if (OidIsValid(element))
 		return add_row_types(relids, element);
 	relid = get_typ_typrelid(base);

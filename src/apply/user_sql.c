@@ -405,6 +405,7 @@ note_var(Var *var, QueryLevel *level)
 static bool
 used_columns_walker(Node *node, QueryLevel *level)
 {
+	check_stack_depth();
 	if (node == NULL)
 		return false;
 	if (IsA(node, Query))

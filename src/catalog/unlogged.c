@@ -16,8 +16,6 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
-#include "parser/parsetree.h"
-#include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -25,6 +23,7 @@
 #include "catalog/fixed_sql.h"
 #include "catalog/progress.h"
 #include "catalog/unlogged.h"
+#include "catalog/view_below.h"
 
 static SiFixedSql mark_sql = {
 	"INSERT INTO stream_ingest.crash_marker (subscription) VALUES ($1) ON CONFLICT DO NOTHING",
@@ -48,28 +47,22 @@ static SiFixedSql lost_sql = {
 	2, {INT4OID, TEXTOID}
 };
 
-/* The table below an automatically updatable view, or InvalidOid. */
+/* The table that writes to a target reach, through automatically updatable views, or InvalidOid. */
 static Oid
-table_below(Oid view)
+table_below(Oid target)
 {
-	Relation	relation = try_relation_open(view, AccessShareLock);
-	Oid			below = InvalidOid;
+	List	   *passed = NIL;
 
-	if (relation == NULL)
-		return InvalidOid;
-	if (relation->rd_rel->relkind == RELKIND_VIEW)
+	while (get_rel_relkind(target) == RELKIND_VIEW)
 	{
-		Query	   *query = get_view_query(relation);
+		Relation	view = try_relation_open(target, AccessShareLock);
 
-		if (view_query_is_auto_updatable(query, false) == NULL)
-		{
-			RangeTblRef *rtr = linitial_node(RangeTblRef, query->jointree->fromlist);
-
-			below = rt_fetch(rtr->rtindex, query->rtable)->relid;
-		}
+		if (view == NULL)
+			return InvalidOid;
+		target = si_view_below(view, &passed);
+		relation_close(view, AccessShareLock);
 	}
-	relation_close(relation, AccessShareLock);
-	return below;
+	return target;
 }
 
 /* Which part of a target a crash empties, in the words of the gap, or NULL. */
@@ -79,8 +72,8 @@ what_is_unlogged(Oid target)
 	char		kind;
 	ListCell   *lc;
 
-	while ((kind = get_rel_relkind(target)) == RELKIND_VIEW)
-		target = table_below(target);
+	target = table_below(target);
+	kind = get_rel_relkind(target);
 	if (kind == RELKIND_RELATION && get_rel_persistence(target) == RELPERSISTENCE_UNLOGGED)
 		return "unlogged target was emptied by a crash";
 	if (kind != RELKIND_PARTITIONED_TABLE)
