@@ -127,6 +127,21 @@ SELECT try('{"x": "a::json.b", "y": "list[0]::json.z"}', NULL, 'x text, y int');
 SELECT try('{"x": "a::json.b", "rest": "$rest"}', NULL, 'x text, rest jsonb');
 SELECT try('{"x": "a::json.b"}', NULL, 'x text', 'json', '{"unknown_fields": "error"}');
 SELECT try('{"x": ["a::json", "b"], "y": ["list", 0]}', NULL, 'x text, y text');
+-- steps and strings of a path have a limit, since what reads along them recurses
+CREATE FUNCTION try_path(path jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+BEGIN
+    PERFORM stream_ingest.create_subscription('tried', 'si_kafka', 'doc_tried', 'tried', mapping => jsonb_build_object('x', path), enabled => false);
+    PERFORM stream_ingest.drop_subscription('tried');
+    RETURN 'taken';
+EXCEPTION WHEN invalid_parameter_value THEN
+    GET STACKED DIAGNOSTICS answer = PG_EXCEPTION_DETAIL;
+    RETURN answer;
+END $$;
+SELECT n, try_path(to_jsonb('a' || repeat('::json', n))) FROM unnest('{16, 17, 200000}'::int[]) AS n;
+SELECT n, try_path(to_jsonb('a' || repeat('.a', n - 1))), try_path(to_jsonb(array_fill('a'::text, ARRAY[n]))) FROM unnest('{1000, 1001, 200000}'::int[]) AS n;
+DROP FUNCTION try_path(jsonb);
 \! printf '%s\n' '{"a": ""}' | test/produce -t doc_tried -p 0 >/dev/null
 SELECT try('{"x": "a::json.b"}', NULL, 'x text');
 \! printf '%s\n' '7,"{""n"": 8}"' | test/produce -t doc_tried -p 0 >/dev/null

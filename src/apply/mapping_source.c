@@ -23,6 +23,12 @@
 /* What enters a string that holds JSON. */
 #define SI_INNER_JSON	"::json"
 
+/* No message has values deeper than this (SI_JSON_MAX_DEPTH). */
+#define MAX_STEPS		1000
+
+/* JSON within JSON doubles its backslashes with each string. */
+#define MAX_STRINGS		16
+
 /* A source while it is read, with what its errors have to name. */
 typedef struct SourceReader
 {
@@ -69,6 +75,7 @@ static void read_array_source(SiMappingSource *source, const SourceReader *reade
 							  json_t *json);
 static void read_path(SiWantedField *path, const SourceReader *reader,
 					  const char *text);
+static void check_length(const SourceReader *reader, size_t nsteps, int nstrings);
 static const char *read_name_step(SiPathStep *step,
 								  const SourceReader *reader,
 								  const char *text);
@@ -298,6 +305,7 @@ read_array_source(SiMappingSource *source, const SourceReader *reader, json_t *j
 		bad_source(reader, "It has no keys.",
 				   reader->column ? "The whole value is written \"$value\"." :
 				   "The whole value is written \"$\".");
+	check_length(reader, n, 0);
 
 	for (size_t i = 0; i < n; i++)
 	{
@@ -323,6 +331,20 @@ read_array_source(SiMappingSource *source, const SourceReader *reader, json_t *j
 }
 
 /*
+ * What reads along a path recurses: where types contain themselves for each step,
+ * and for each string that is entered.
+ */
+static void
+check_length(const SourceReader *reader, size_t nsteps, int nstrings)
+{
+	if (nsteps > MAX_STEPS || nstrings > MAX_STRINGS)
+		bad_source(reader,
+				   psprintf("A path has at most %d steps, and at most %d of them enter a string.",
+							MAX_STEPS, MAX_STRINGS),
+				   NULL);
+}
+
+/*
  * Read a path: names parted by dots, indexes in brackets, and "::json", which
  * enters a string.  The path of a
  * key's field comes with the dot or bracket that parts it from "$key".
@@ -333,12 +355,14 @@ read_path(SiWantedField *path, const SourceReader *reader, const char *text)
 	SiPathStep *steps = palloc0(sizeof(SiPathStep) * (strlen(text) + 1));
 	const char *at = text;
 	int			n = 0;
+	int			nstrings = 0;
 
 	do
 	{
 		if (strncmp(at, SI_INNER_JSON, strlen(SI_INNER_JSON)) == 0 &&
 			(n > 0 || reader->utf8[0] == '$'))
 		{
+			nstrings++;
 			steps[n].index = SI_STEP_JSON;
 			at += strlen(SI_INNER_JSON);
 		}
@@ -351,6 +375,7 @@ read_path(SiWantedField *path, const SourceReader *reader, const char *text)
 		else
 			bad_path(reader, at, "A dot, a bracket or the end is expected");
 		n++;
+		check_length(reader, n, nstrings);
 	} while (*at != '\0');
 
 	path->nsteps = n;
