@@ -99,6 +99,14 @@ static SiFixedSql follow_owners_sql = {
 	0
 };
 
+static SiFixedSql follow_target_sql = {
+	"UPDATE stream_ingest.subscription s SET target_name = $3 "
+	"FROM (SELECT l.id FROM stream_ingest.subscription l "
+	"  WHERE l.id = $1 AND l.target = $2 FOR NO KEY UPDATE OF l SKIP LOCKED) l "
+	"WHERE s.id = l.id",
+	3, {INT4OID, OIDOID, TEXTOID}
+};
+
 static SiFixedSql count_sql = {
 	"SELECT count(*) FROM stream_ingest.subscription s WHERE s.owner = $1",
 	1, {OIDOID}
@@ -378,6 +386,17 @@ void
 si_catalog_follow_owner_names(void)
 {
 	(void) si_fixed_sql_execute(&follow_owners_sql, NULL, NULL);
+}
+
+void
+si_catalog_follow_target_name(int32 id, Oid target, const char *name)
+{
+	Datum		values[3];
+
+	values[0] = Int32GetDatum(id);
+	values[1] = ObjectIdGetDatum(target);
+	values[2] = CStringGetTextDatum(name);
+	(void) si_fixed_sql_execute(&follow_target_sql, values, NULL);
 }
 
 void

@@ -100,6 +100,12 @@ extern void si_catalog_set_counts_since(int32 id);
  */
 extern void si_catalog_follow_owner_names(void);
 
+/*
+ * Store the name that the target of a subscription has now: where the database is
+ * restored or copied, the name counts.
+ */
+extern void si_catalog_follow_target_name(int32 id, Oid target, const char *name);
+
 /* Record a range of offsets that was passed over; to < 0: not known. */
 extern void si_catalog_add_gap(int32 id, const char *topic, int32 partition,
 							   int64 from, int64 to, const char *reason);

@@ -19,6 +19,7 @@
 #include "shmem/slots.h"
 
 static bool scan_at_commit = false;
+static bool names_at_commit = false;	/* the same, but may be prepared */
 static Oid	other_database = InvalidOid;	/* to be scanned at commit, too */
 static bool scan_all_at_commit = false;
 
@@ -26,6 +27,12 @@ void
 si_ddl_scan_at_commit(void)
 {
 	scan_at_commit = true;
+}
+
+void
+si_ddl_follow_names_at_commit(void)
+{
+	names_at_commit = true;
 }
 
 void
@@ -43,7 +50,7 @@ si_ddl_scan_all_at_commit(void)
 static void
 request_scans(void)
 {
-	if (scan_at_commit)
+	if (scan_at_commit || names_at_commit)
 		si_slots_request_scan(MyDatabaseId);
 	if (OidIsValid(other_database))
 		si_slots_request_scan(other_database);
@@ -67,10 +74,12 @@ transaction_ends(XactEvent event, void *arg)
 			if (event == XACT_EVENT_COMMIT)
 				request_scans();
 			scan_at_commit = false;
+			names_at_commit = false;
 			other_database = InvalidOid;
 			scan_all_at_commit = false;
 			break;
 		case XACT_EVENT_PREPARE:
+			names_at_commit = false;
 			other_database = InvalidOid;
 			scan_all_at_commit = false;
 			break;

@@ -19,6 +19,12 @@ extern void si_ddl_init(void);
  */
 extern void si_ddl_scan_at_commit(void);
 
+/*
+ * Relations or schemas of this database have other names, and those of targets are
+ * stored.  A transaction that is prepared does not ask for it.
+ */
+extern void si_ddl_follow_names_at_commit(void);
+
 /* The same for another database, of which this transaction can name one. */
 extern void si_ddl_scan_database_at_commit(Oid database);
 

@@ -380,6 +380,7 @@ begin_starting(SiWorkerSlot *worker, const SiSubscriptionSlot *subscription)
 	worker->team = subscription->granted;
 	worker->epoch_at_start = subscription->epoch;
 	worker->launching = true;
+	worker->left = false;
 	worker->stop = false;
 	worker->epoch = 0;
 	worker->started_at = si_clock_now();

@@ -29,6 +29,7 @@
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -202,8 +203,29 @@ follow_owner_name(SiSubscription *s)
 }
 
 /*
+ * The target's name of today if another one is stored, or NULL.  In a copy the stored
+ * name counts until enable(), as the OID may be another relation's there.
+ */
+static char *
+new_target_name(const SiSubscription *s, Oid extension)
+{
+	char	   *relation;
+	char	   *schema;
+	char	   *name;
+
+	if (s->target_name == NULL || is_copy(s, extension))
+		return NULL;
+	relation = get_rel_name(s->target);
+	schema = get_namespace_name(get_rel_namespace(s->target));
+	if (relation == NULL || schema == NULL)
+		return NULL;
+	name = quote_qualified_identifier(schema, relation);
+	return strcmp(name, s->target_name) == 0 ? NULL : name;
+}
+
+/*
  * Read all subscriptions; *has_extension tells whether there can be any, *renamed whether
- * owners have other names than those that are stored.
+ * owners or targets have other names than those that are stored.
  */
 static Finding *
 read_database(bool *has_extension, bool *renamed, int *n)
@@ -225,9 +247,30 @@ read_database(bool *has_extension, bool *renamed, int *n)
 
 		finding->subscription = lfirst(lc);
 		*renamed |= follow_owner_name(finding->subscription);
+		*renamed |= (new_target_name(finding->subscription, extension) != NULL);
 		examine(finding, extension);
 	}
 	return findings;
+}
+
+/* Store the names that owners and targets have now. */
+static void
+follow_names(void)
+{
+	Oid			extension = si_catalog_lock_extension();
+	ListCell   *lc;
+
+	if (!OidIsValid(extension))
+		return;
+	si_catalog_follow_owner_names();
+	foreach(lc, si_catalog_list())
+	{
+		const SiSubscription *s = lfirst(lc);
+		char	   *name = new_target_name(s, extension);
+
+		if (name != NULL)
+			si_catalog_follow_target_name(s->id, s->target, name);
+	}
 }
 
 /* When to scan again for an obstacle that has existed since then. */
@@ -269,6 +312,7 @@ publish_finding(Finding *finding)
 	const SiSubscription *s = finding->subscription;
 	SiSubscriptionSlot *slot = si_slots_make_subscription(MyDatabaseId, s->id, s->owner,
 														  finding->workers > 0);
+	char		reason[SI_REASON_LEN];
 
 	if (slot == NULL)
 		return;
@@ -276,14 +320,15 @@ publish_finding(Finding *finding)
 		slot->since = GetCurrentTimestamp();
 
 	/* other ends were announced where they happened */
+	si_reason_put(reason, finding->reason ? finding->reason : "");
 	finding->is_news = finding->workers == 0 &&
-		(slot->state != finding->state || strncmp(slot->reason, finding->reason, SI_REASON_LEN - 1) != 0);
+		(slot->state != finding->state || strcmp(slot->reason, reason) != 0);
 	slot->name = s->name;
 	slot->epoch = s->epoch;
 	slot->workers = finding->workers;
 	slot->state = finding->state;
 	slot->recheck_at = finding->recheck ? next_recheck(slot->since) : 0;
-	si_reason_put(slot->reason, finding->reason ? finding->reason : "");
+	strlcpy(slot->reason, reason, SI_REASON_LEN);
 }
 
 /*
@@ -452,7 +497,7 @@ si_scanner_main(Datum arg)
 	{
 		/* what fails here fails after all states are known */
 		caller = si_transaction_begin();
-		si_catalog_follow_owner_names();
+		follow_names();
 		si_transaction_commit(caller);
 	}
 	proc_exit(0);

@@ -66,6 +66,29 @@ copied(const CopyStmt *stmt)
 		si_ddl_scan_at_commit();
 }
 
+/* Something has another name: a role, a server, or what may be a target. */
+static void
+renamed(const RenameStmt *stmt, const SiNamedObjects *objects)
+{
+	switch (stmt->renameType)
+	{
+		case OBJECT_ROLE:
+			/* the names of owners are stored, in all databases */
+			si_ddl_scan_all_at_commit();
+			break;
+		case OBJECT_TABLE:
+		case OBJECT_FOREIGN_TABLE:
+		case OBJECT_VIEW:
+		case OBJECT_SCHEMA:
+			if (OidIsValid(get_extension_oid("stream_ingest", true)))
+				si_ddl_follow_names_at_commit();
+			break;
+		default:
+			si_object_ddl_server_renamed(objects, stmt->newname);
+			break;
+	}
+}
+
 /* Returns what the command names, as far as after_command needs it. */
 static SiNamedObjects
 before_command(const Node *command, bool is_top_level)
@@ -121,11 +144,11 @@ after_command(const Node *command, const SiNamedObjects *objects)
 			si_database_ddl_altered((const AlterDatabaseStmt *) command);
 			break;
 		case T_RenameStmt:
-			if (((const RenameStmt *) command)->renameType == OBJECT_ROLE)
-				si_ddl_scan_all_at_commit();	/* the names of owners are
-												 * stored */
-			else
-				si_object_ddl_server_renamed(objects, ((const RenameStmt *) command)->newname);
+			renamed((const RenameStmt *) command, objects);
+			break;
+		case T_AlterObjectSchemaStmt:
+			if (OidIsValid(get_extension_oid("stream_ingest", true)))
+				si_ddl_follow_names_at_commit();
 			break;
 		case T_DropStmt:
 			si_object_ddl_servers_dropped(objects, ((const DropStmt *) command)->behavior);

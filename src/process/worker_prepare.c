@@ -88,6 +88,24 @@ open_consumer(SiWorker *worker)
 						  si_registry_fd(worker->schemas.registry), NULL, NULL);
 }
 
+/*
+ * Leave a subscription that is gone, or not to run.  Where something else than our
+ * functions has changed its row, with the epoch as it was, the launcher does not know:
+ * it has to be told, and not to start others meanwhile.
+ */
+static void
+leave_unwanted(const SiSubscription *s)
+{
+	bool		is_known;
+
+	si_slots_lock(LW_SHARED);
+	is_known = (s != NULL && s->epoch != si_slots_worker(si_worker_my_slot)->epoch_at_start);
+	si_slots_unlock();
+	if (!is_known)
+		si_slots_request_scan(MyDatabaseId);
+	si_worker_leave(is_known || s == NULL ? SI_SUCCESSOR_AT_ONCE : SI_SUCCESSOR_DELAYED);
+}
+
 /* Read the subscription, or leave if there is nothing to do for it. */
 static void
 read_subscription(SiWorker *worker)
@@ -98,7 +116,7 @@ read_subscription(SiWorker *worker)
 	if (OidIsValid(si_catalog_lock_extension()))
 		s = si_catalog_get(worker->subscription->id);
 	if (s == NULL || !s->enabled || s->stop_state != NULL)
-		si_worker_leave(SI_SUCCESSOR_AT_ONCE);
+		leave_unwanted(s);
 	si_progress_check_table();
 	worker->subscription = s;
 	worker->key.subscription = s->id;
