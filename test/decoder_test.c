@@ -1298,6 +1298,146 @@ test_formats(void)
 	free_plan(&plan);
 }
 
+/* ---- messages that are small, and large when they are decoded ---- */
+
+/* Avro: an array of 15,000 numbers of 16,383 digits; returns its size. */
+static size_t
+make_decimals(char *data)
+{
+	static const char count[] = {'\xb0', '\xea', '\x01'};
+	static const char number[] = {'\xfe', '\xff', '\x01', '\x02', '\x01'};
+	char	   *at = data;
+
+	memcpy(at, count, sizeof(count));
+	at += sizeof(count);
+	for (int i = 0; i < 15000; i++, at += sizeof(number))
+		memcpy(at, number, sizeof(number));
+	*at++ = '\0';
+	return (size_t) (at - data);
+}
+
+static void
+test_expansion(void)
+{
+	static const char schema[] = "{\"type\": \"array\", \"items\": {\"type\": \"record\", \"name\": \"n\", "
+		"\"connect.name\": \"io.debezium.data.VariableScaleDecimal\", \"fields\": ["
+		"{\"name\": \"scale\", \"type\": \"int\"}, {\"name\": \"value\", \"type\": \"bytes\"}]}}";
+	SiFormatOptions options = {.schema = schema};
+	SiArena    *arena = si_arena_create();
+	char	   *data = malloc(100000);
+	SiMessage	message = {.value = data,.value_len = make_decimals(data)};
+	SiMessage	one = {.value = "\x02\xfe\xff\x01\x02\x01",.value_len = 7};
+	SiDecodeError error = {{0}};
+	SiRecord	record;
+	Plan		plan;
+	SiDecoder  *decoder;
+	size_t		used;
+	bool		decoded;
+
+	make_plan(&plan, "$value");
+	decoder = si_decoder_create("avro", &plan.plan, &options);
+	decoded = si_decoder_decode(decoder, &message, arena, &record, &error);
+	ok(!decoded && strcmp(error.sqlstate, "54000") == 0, "75 kB that become 240 MB are refused: %s, %s (%s)",
+	   error.sqlstate, error.message, error.detail);
+	used = si_arena_used(arena);
+	ok(used > 60 * 1024 * 1024 && used < 80 * 1024 * 1024, "after 64 MB and a little: %zu", used);
+	ok(si_arena_left(arena) > (size_t) 1024 * 1024 * 1024, "the limit was this message's");
+	decoded = si_decoder_decode(decoder, &one, arena, &record, &error);
+	ok(decoded && record.fields[0].len == 16387, "one of them is decoded, in the same arena");
+	ok(si_arena_used(arena) > used && si_arena_used(arena) < used + 100000, "the arena says what it took");
+	si_arena_reset(arena);
+	ok(si_arena_used(arena) == 0, "and forgets it");
+	si_decoder_destroy(decoder);
+	si_arena_destroy(arena);
+	free_plan(&plan);
+	free(data);
+}
+
+static void
+test_many_columns(void)
+{
+	char	   *row = malloc(1000000);
+	char		out[300];
+
+	memset(row, ',', 1000000);
+	decode_format("csv", NULL, "", row, 1599, NULL, out, sizeof(out));
+	ok(out[0] != '!', "1600 columns: %.50s", out);
+	decode_format("csv", NULL, "", row, 1600, NULL, out, sizeof(out));
+	is(out, "! 54011 message has more than 1600 columns", "1601 columns");
+	decode_format("csv", NULL, "", row, 1000000, NULL, out, sizeof(out));
+	is(out, "! 54011 message has more than 1600 columns", "a million columns");
+	free(row);
+}
+
+static size_t allocated;
+
+static void *
+counted_malloc(size_t size)
+{
+	allocated += size;
+	return malloc(size);
+}
+
+/* A document of this many empty arrays, broken at its end; what jansson takes. */
+static size_t
+decode_broken(size_t n, char *out, size_t size)
+{
+	char	   *bytes = malloc(3 * n + 2);
+
+	bytes[0] = '[';
+	for (size_t i = 0; i < n; i++)
+		memcpy(bytes + 1 + 3 * i, "[],", 3);
+	bytes[3 * n + 1] = 'x';
+	allocated = 0;
+	json_set_alloc_funcs(counted_malloc, free);
+	decode_once("$value", bytes, 3 * n + 2, NULL, out, size);
+	json_set_alloc_funcs(malloc, free);
+	free(bytes);
+	return allocated;
+}
+
+static void
+test_large_broken(void)
+{
+	char		out[600];
+	size_t		small = decode_broken(100000, out, sizeof(out));
+
+	is(out, "! 22P02 invalid JSON at line 1, column 300002", "300 kB that are broken at their end");
+	ok(small > 1000000, "the JSON library judges them, with %zu bytes", small);
+	ok(decode_broken(400000, out, sizeof(out)) == 0, "and is not asked about 1.2 MB");
+	is(out, "! 22P02 invalid JSON at line 1, column 1200002", "which are refused at the same place");
+}
+
+/* An object that is a decimal to the schema around it. */
+static void
+test_large_decimal(void)
+{
+	static const char begin[] = "{\"schema\": {\"fields\": [{\"field\": \"after\", \"fields\": ["
+		"{\"field\": \"a\", \"type\": \"struct\", \"name\": \"io.debezium.data.VariableScaleDecimal\"}]}]}, "
+		"\"payload\": {\"op\": \"c\", \"after\": {\"a\": {\"scale\": 1, \"value\": \"AQAAAAAAAAAA\", \"x\": [";
+	static const char end[] = "0]}}}}";
+	SiFormatOptions options = {.envelope = SI_ENVELOPE_DEBEZIUM};
+	size_t		n = strlen(begin);
+	char	   *bytes = malloc(n + 300000 + sizeof(end));
+	char		out[300];
+
+	memcpy(bytes, begin, n);
+	for (int i = 0; i < 100000; i++)
+		memcpy(bytes + n + 3 * i, "{},", 3);
+	memcpy(bytes + n + 3 * 100, end, sizeof(end));
+	decode_format("json", &options, "a", bytes, strlen(bytes), NULL, out, sizeof(out));
+	ok(out[0] != '!', "a decimal with 300 bytes beside it: %s", out);
+	memcpy(bytes + n + 3 * 100, "{},{},{},", 9);
+	memcpy(bytes + n + 300000, end, sizeof(end));
+	allocated = 0;
+	json_set_alloc_funcs(counted_malloc, free);
+	decode_format("json", &options, "a", bytes, strlen(bytes), NULL, out, sizeof(out));
+	json_set_alloc_funcs(malloc, free);
+	is(out, "! 22003 a decimal in the message is out of range", "with 300 kB beside it");
+	ok(allocated < 100000, "which the JSON library does not read: %zu bytes", allocated);
+	free(bytes);
+}
+
 /* ---- without memory ---- */
 
 static int	allocations_left;
@@ -1426,6 +1566,10 @@ main(int argc, char **argv)
 	test_nul_in_rows();
 	test_records();
 	test_most_records();
+	test_expansion();
+	test_many_columns();
+	test_large_broken();
+	test_large_decimal();
 	test_without_memory();
 	if (argc > 1 && test_directory(argv[1]) != 0)
 		return 1;

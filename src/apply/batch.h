@@ -63,7 +63,8 @@ typedef struct SiBatch
 	int			max_writes;		/* subtransactions that may succeed */
 	int			breaker;		/* messages refused in a row; 0: any number */
 	int			max_rows;		/* the batch ends with the message that
-								 * reaches it */
+								 * reaches it, or that makes what was decoded
+								 * too large; INT_MAX: with neither */
 
 	/* while it is applied */
 	int			reach;			/* so many entries are converted */

@@ -53,6 +53,17 @@ si_convert_is_ahead(const SiPlan *plan, int n)
 	return n >= SI_AHEAD_WORTH && has_processors();
 }
 
+/*
+ * What is decoded can be far larger than the messages of a batch, which batch_bytes
+ * limits: with more than this a batch ends.  A small batch_bytes does not count,
+ * lest many small messages with many columns are too much.
+ */
+static size_t
+most_decoded(const SiPlan *plan)
+{
+	return Max(4 * (size_t) plan->options->batch_bytes, (size_t) 64 * 1024 * 1024);
+}
+
 /* Have a thread decode n entries, where that pays. */
 static void
 begin_ahead(SiPlan *plan, const SiEntry *entries, int n)
@@ -62,6 +73,7 @@ begin_ahead(SiPlan *plan, const SiEntry *entries, int n)
 		.stride = sizeof(SiEntry),
 		.n = n,
 		.most = plan->options->max_message_bytes,
+		.most_decoded = most_decoded(plan),
 		.decoder = plan->ahead_decoder,
 		.convert = si_convert_ahead,
 		.arg = plan->ahead_columns
@@ -285,8 +297,7 @@ convert_records(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *v
 	{
 		int			before = records.number;
 
-		if (before % 256 == 0)
-			CHECK_FOR_INTERRUPTS();
+		CHECK_FOR_INTERRUPTS();
 		if (!si_json_records_next(&records, &found, &error))
 			failure = decode_failure(plan, &error);
 		else if (!found)
@@ -344,19 +355,19 @@ convert_message(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *v
 
 /*
  * Note how the message behind those converted did (NULL: well).  True if it is
- * the last one to convert: also where messages have so many rows that those
- * behind it are for another batch.
+ * the last one to convert: also where messages have so many rows, or become so
+ * large, that those behind it are for another batch.
  */
 static bool
 note_converted(SiPlan *plan, SiBatch *batch, SiFailure *failure)
 {
 	bool		too_long = si_fault_run_note(&batch->fault_run, failure);
-	bool		full = false;
+	bool		full = batch->max_rows != INT_MAX && si_arena_used(plan->arena) > most_decoded(plan);
 
 	if (batch->rows->firsts != NULL)
 	{
 		si_writer_end_message(plan->writer, batch->rows, failure == NULL);
-		full = batch->rows->of_records && batch->rows->nput >= batch->max_rows;
+		full |= batch->rows->of_records && batch->rows->nput >= batch->max_rows;
 	}
 	batch->entries[batch->converted++].failure = failure;
 	if (too_long || full || (failure != NULL && batch->stop_at_first))
@@ -376,8 +387,7 @@ convert_messages(SiPlan *plan, void *arg)
 	{
 		const SiMessage *message = &batch->entries[batch->converted].message;
 
-		if (batch->converted % 256 == 0)
-			CHECK_FOR_INTERRUPTS();
+		CHECK_FOR_INTERRUPTS();
 		batch->current = batch->converted;
 		if (note_converted(plan, batch, convert_message(plan, batch, message, values, nulls)))
 			break;

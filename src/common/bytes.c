@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
+#include "utils/memutils.h"
 
 #include "common/bytes.h"
 
@@ -31,7 +32,7 @@ si_bytes_append_hex(StringInfo out, const char *data, size_t len)
 
 /*
  * The bytes, if they are valid in verify_encoding, in the database's encoding;
- * else NULL.
+ * else, or if they are too many to be converted, NULL.
  */
 static char *
 to_text(const char *data, size_t len, int verify_encoding)
@@ -47,7 +48,7 @@ to_text(const char *data, size_t len, int verify_encoding)
 		return pnstrdup(data, len);
 
 	conversion = FindDefaultConversionProc(PG_UTF8, encoding);
-	if (!OidIsValid(conversion))
+	if (!OidIsValid(conversion) || len >= MaxAllocSize / MAX_CONVERSION_GROWTH)
 		return NULL;
 	result = palloc(len * MAX_CONVERSION_GROWTH + 1);
 	converted = pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding,

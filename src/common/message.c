@@ -14,6 +14,9 @@
 /* More bytes of headers, in hex, would be beyond what jsonb holds. */
 #define MOST_HEADERS	((size_t) 16 * 1024 * 1024)
 
+/* A header is a struct here and an allocation of about 64 bytes in the library. */
+#define MEMORY_OF_HEADER	(sizeof(SiHeader) + 64)
+
 /* The bytes of its headers, as far as they were read. */
 static size_t
 headers_size(const SiMessage *message)
@@ -30,6 +33,12 @@ size_t
 si_message_size(const SiMessage *message)
 {
 	return message->key_len + message->value_len + headers_size(message);
+}
+
+size_t
+si_message_memory(const SiMessage *message)
+{
+	return si_message_size(message) + (size_t) message->nheaders * MEMORY_OF_HEADER;
 }
 
 void

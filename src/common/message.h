@@ -51,12 +51,19 @@ struct SiFailure;
 typedef struct SiEntry
 {
 	SiMessage	message;
+	size_t		memory;			/* set by the worker: what it holds */
 	struct SiFailure *failure;	/* why it was refused; NULL if it was not */
 	bool		already_dead;	/* it was a dead letter before this batch */
 } SiEntry;
 
 /* All bytes of a message: key, value, and headers where they are filled in. */
 extern size_t si_message_size(const SiMessage *message);
+
+/*
+ * What it takes of memory: of many small headers most is what the consumer and the
+ * library need to keep them apart.
+ */
+extern size_t si_message_memory(const SiMessage *message);
 
 /*
  * Reduce a message that has more bytes than that (or 16 MB of headers) to what

@@ -95,7 +95,10 @@ decode_message(const SiAhead *ahead, int i)
 		job->convert(job->arg, record, ahead->arena);
 }
 
-/* Decode chunk by chunk, until the main thread is met or ends the job. */
+/*
+ * Decode chunk by chunk, until the main thread is met or ends the job, or what was
+ * decoded has become too large.
+ */
 static void
 run_job(SiAhead *ahead)
 {
@@ -113,6 +116,8 @@ run_job(SiAhead *ahead)
 			if (is_cancelled(ahead))
 				return;
 			decode_message(ahead, i);
+			if (si_arena_used(ahead->arena) > ahead->job.most_decoded)
+				return;
 		}
 		__atomic_store_n(&ahead->states[chunk], CHUNK_DONE, __ATOMIC_RELEASE);
 	}
@@ -217,6 +222,7 @@ si_ahead_begin(SiAhead *ahead, const SiAheadJob *job)
 	ahead->job = *job;
 	if (!copy_messages(ahead))
 		return false;
+	ahead->job.most_decoded += si_arena_used(ahead->arena);
 	if (!ahead->running && si_thread_start(&ahead->thread, ahead_main, ahead) != 0)
 		return false;
 	ahead->running = true;

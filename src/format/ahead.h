@@ -43,6 +43,8 @@ typedef struct SiAheadJob
 	size_t		stride;			/* from one message to the next, in bytes */
 	int			n;
 	size_t		most;			/* larger messages are left to the main thread */
+	size_t		most_decoded;	/* the job ends where all that was decoded is
+								 * larger */
 	SiDecoder  *decoder;		/* the thread's alone */
 	SiAheadConvert convert;		/* or NULL */
 	const void *arg;			/* of convert */

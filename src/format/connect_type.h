@@ -16,7 +16,7 @@
 #include "format/decoder.h"
 
 /* Limits of a schema. */
-#define SI_CONNECT_MAX_TEXT		((size_t) 4 * 1024 * 1024)
+#define SI_CONNECT_MAX_TEXT		((size_t) 2 * 1024 * 1024)
 #define SI_CONNECT_MAX_TYPES	20000
 #define SI_CONNECT_MAX_DEPTH	100
 

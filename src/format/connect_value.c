@@ -148,6 +148,12 @@ take_base64(const SiConnectType *type, SiArena *arena, SiValue *value, SiDecodeE
 	return true;
 }
 
+/*
+ * No decimal within the limits is written longer, with every character escaped;
+ * jansson takes up to 80 times as much memory.
+ */
+#define MOST_OF_DECIMAL	((size_t) 64 * 1024)
+
 /* A decimal that has its scale beside it. */
 static bool
 take_variable_decimal(SiArena *arena, SiValue *value, SiDecodeError *error)
@@ -155,13 +161,19 @@ take_variable_decimal(SiArena *arena, SiValue *value, SiDecodeError *error)
 	static const SiConnectType bytes = {.meaning = SI_CONNECT_BYTES};
 	json_error_t verdict;
 	bool		no_memory;
-	json_t	   *object = si_json_load(value->data, value->len, 0, &verdict, &no_memory);
-	const json_t *scale = json_object_get(object, "scale");
-	const json_t *number = json_object_get(object, "value");
-	json_int_t	given = json_integer_value(scale);
+	json_t	   *object;
+	const json_t *scale;
+	const json_t *number;
+	json_int_t	given;
 	SiValue		unscaled = {.kind = SI_VALUE_STRING};
 	bool		taken;
 
+	if (value->len > MOST_OF_DECIMAL)
+		return si_decoder_fail(error, "22003", "a decimal in the message is out of range");
+	object = si_json_load(value->data, value->len, 0, &verdict, &no_memory);
+	scale = json_object_get(object, "scale");
+	number = json_object_get(object, "value");
+	given = json_integer_value(scale);
 	if (no_memory)
 		return si_decoder_fail(error, "53200", "out of memory");
 	if (!json_is_integer(scale) || !json_is_string(number))
@@ -316,6 +328,7 @@ take_document(const SiConnectType *type, bool as_json, SiArena *arena, SiValue *
 	const char *p = si_json_begin(&copy.scan, value->data, value->len);
 	char	   *data = NULL;
 
+	si_text_reset(&copy.out, si_arena_left(arena));
 	p = copy_value(&copy, type, p);
 	if (p == NULL && !copy.failed)
 		copy.failed = !si_decoder_fail(error, "22P02",

@@ -84,7 +84,7 @@ make_written(Walk *walk, const char *p, SiValue *value)
 	if (value->kind != SI_VALUE_BYTES &&
 		(value->kind != SI_VALUE_STRING || memchr(value->data, '\0', value->len) == NULL))
 		return p;
-	si_text_reset(out);
+	si_text_reset(out, si_arena_left(walk->reader.arena));
 	si_text_append_value(out, value);
 	return keep_document(walk, out, SI_VALUE_WRITTEN, p, value);
 }
@@ -133,7 +133,7 @@ take_document(Walk *walk, const SiAvroNode *node, const char *p)
 	SiTextBuffer *out = &walk->decoder->document;
 	SiValue		value = {SI_VALUE_ABSENT};
 
-	si_text_reset(out);
+	si_text_reset(out, si_arena_left(walk->reader.arena));
 	p = si_avro_write_json(&walk->reader, node->type, p, out);
 	if (p != NULL)
 		p = keep_document(walk, out,
@@ -367,7 +367,7 @@ avro_decode(void *state, const SiMessage *message, SiArena *arena,
 	walk.decoder = decoder;
 	walk.record = record;
 	walk.top = NULL;
-	si_text_reset(&decoder->rest);
+	si_text_reset(&decoder->rest, si_arena_left(arena));
 	p = si_avro_begin(&walk.reader, message->value, message->value_len, arena);
 	p = walk_node(&walk, decoder->root, p);
 	if (p != NULL)

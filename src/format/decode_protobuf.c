@@ -78,7 +78,7 @@ make_written(ProtobufDecoder *decoder, SiValue *value)
 	if (value->kind != SI_VALUE_BYTES &&
 		(value->kind != SI_VALUE_STRING || memchr(value->data, '\0', value->len) == NULL))
 		return true;
-	si_text_reset(out);
+	si_text_reset(out, si_arena_left(decoder->reader.arena));
 	si_text_append_value(out, value);
 	return keep_document(decoder, out, SI_VALUE_WRITTEN, value);
 }
@@ -109,7 +109,7 @@ take_document(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoVa
 	if (!node->list && node->message->meaning != SI_PROTO_PLAIN)
 		return si_proto_set_known(&decoder->reader, node->message, from, &value) &&
 			take(decoder, node, &value);
-	si_text_reset(out);
+	si_text_reset(out, si_arena_left(decoder->reader.arena));
 	if (!(node->list ? si_proto_write_field(&decoder->reader, node->field, from, out) :
 		  si_proto_write_message(&decoder->reader, node->message, from, out)))
 		return false;
@@ -392,7 +392,7 @@ protobuf_decode(void *state, const SiMessage *message, SiArena *arena, SiRecord 
 	SiProtoValue value;
 
 	decoder->record = record;
-	si_text_reset(&decoder->rest);
+	si_text_reset(&decoder->rest, si_arena_left(arena));
 	si_proto_begin(&decoder->reader, message->value, arena);
 	si_proto_nothing(&decoder->reader, &value);
 	value.item.len = message->value_len;

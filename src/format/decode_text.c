@@ -33,6 +33,9 @@
 #define BAD_FORMAT		"22P04"
 #define BAD_CHARACTER	"22021"
 
+/* A message whose columns nothing names has no more than a table may have. */
+#define MOST_COLUMNS	1600
+
 /* What a field of the plan is that is no column. */
 #define FIELD_ABSENT	(-1)
 #define FIELD_WHOLE		(-2)
@@ -161,7 +164,7 @@ set_whole(SiValue *value, const SiMessage *message)
 	value->len = message->value_len;
 }
 
-/* No message has more columns than this. */
+/* Room for the columns of a message, or for so many as it may have. */
 static size_t
 most_columns(const RowDecoder *decoder, const SiMessage *message)
 {
@@ -170,7 +173,7 @@ most_columns(const RowDecoder *decoder, const SiMessage *message)
 
 	if (decoder->ncolumns > 0)
 		return (size_t) decoder->ncolumns;
-	for (i = 0; i < message->value_len; i++)
+	for (i = 0; i < message->value_len && n < MOST_COLUMNS; i++)
 		n += message->value[i] == decoder->delimiter;
 	return n;
 }
@@ -353,6 +356,9 @@ read_row(Reader *reader, SiValue *values, int *n)
 			return false;
 		if (decoder->ncolumns > 0 && *n == decoder->ncolumns)
 			return fail(reader, "extra data after last expected column");
+		if (decoder->ncolumns == 0 && *n == MOST_COLUMNS)
+			return si_decoder_fail(reader->error, "54011",
+								   "message has more than %d columns", MOST_COLUMNS);
 
 		/* the escapes of a column that no field takes are checked too */
 		if (decoder->ncolumns > 0)

@@ -48,6 +48,12 @@
 /* What an arena keeps over a reset: one odd batch must not cost for ever. */
 #define KEPT_MEMORY		((size_t) 64 * 1024 * 1024)
 
+/*
+ * What one message may use: what is decoded can be far larger than the message (a
+ * few bytes are a decimal of 16,383 digits), and is a stranger's.
+ */
+#define MOST_OF_MESSAGE(size)	((size_t) 64 * 1024 * 1024 + 16 * (size))
+
 #define ALIGNMENT		((size_t) 16)
 #define align_up(size)	(((size) + ALIGNMENT - 1) & ~(ALIGNMENT - 1))
 
@@ -68,6 +74,9 @@ struct SiArena
 	char	   *next_free;
 	size_t		remaining;		/* in the current chunk */
 	size_t		next_size;		/* of the next chunk to make */
+	size_t		opened;			/* size of the chunks up to the current one */
+	size_t		most;			/* no chunk is opened to use more */
+	bool		exceeded;		/* one was refused for that */
 };
 
 struct SiDecoder
@@ -109,7 +118,10 @@ si_arena_create(void)
 	SiArena    *arena = calloc(1, sizeof(SiArena));
 
 	if (arena != NULL)
+	{
 		arena->next_size = FIRST_CHUNK;
+		arena->most = SIZE_MAX;
+	}
 	return arena;
 }
 
@@ -156,8 +168,33 @@ si_arena_reset(SiArena *arena)
 	arena->current = NULL;
 	arena->next_free = NULL;
 	arena->remaining = 0;
+	arena->opened = 0;
 	if (arena->first != NULL)
 		use_chunk(arena, arena->first);
+}
+
+size_t
+si_arena_used(const SiArena *arena)
+{
+	return arena->opened - arena->remaining;
+}
+
+size_t
+si_arena_left(const SiArena *arena)
+{
+	size_t		used = si_arena_used(arena);
+
+	return arena->most > used ? arena->most - used : 0;
+}
+
+/* Let so much more be used. */
+static void
+limit_arena(SiArena *arena, size_t most)
+{
+	size_t		used = si_arena_used(arena);
+
+	arena->most = most < SIZE_MAX - used ? used + most : SIZE_MAX;
+	arena->exceeded = false;
 }
 
 void
@@ -186,6 +223,11 @@ open_chunk(SiArena *arena, size_t size)
 	Chunk	  **link = arena->current ? &arena->current->next : &arena->first;
 	Chunk	   *chunk = *link;
 
+	if (size > si_arena_left(arena))
+	{
+		arena->exceeded = true;
+		return false;
+	}
 	if (chunk == NULL || chunk->size < size)
 	{
 		size_t		chunk_size = arena->next_size;
@@ -213,6 +255,7 @@ use_chunk(SiArena *arena, Chunk *chunk)
 	arena->current = chunk;
 	arena->next_free = chunk_memory(chunk);
 	arena->remaining = chunk->size;
+	arena->opened += chunk->size;
 	poison(arena->next_free, arena->remaining);
 }
 
@@ -397,9 +440,9 @@ decode_key(SiDecoder *decoder, const SiMessage *message, SiArena *arena, SiRecor
 	return decoder->key_routine->decode_key(decoder->key_state, message, arena, record, error);
 }
 
-bool
-si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
-				  SiArena *arena, SiRecord *record, SiDecodeError *error)
+static bool
+decode_message(SiDecoder *decoder, const SiMessage *message, SiArena *arena,
+			   SiRecord *record, SiDecodeError *error)
 {
 	int			nfields = decoder->plan->nfields;
 	size_t		size = sizeof(SiValue) * (size_t) nfields;
@@ -429,6 +472,25 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 		return false;
 	record->any_field = has_field(record);
 	return true;
+}
+
+bool
+si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
+				  SiArena *arena, SiRecord *record, SiDecodeError *error)
+{
+	size_t		most = MOST_OF_MESSAGE(message->key_len + message->value_len);
+	bool		decoded;
+
+	limit_arena(arena, most);
+	decoded = decode_message(decoder, message, arena, record, error);
+	arena->most = SIZE_MAX;
+	if (decoded || !arena->exceeded || !si_decode_error_is_memory(error))
+		return decoded;
+	si_decoder_fail(error, "54000", "the message is too large when it is decoded");
+	snprintf(error->detail, sizeof(error->detail),
+			 "Of its %zu bytes no more than %zu may be made.",
+			 message->key_len + message->value_len, most);
+	return false;
 }
 
 bool

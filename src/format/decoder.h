@@ -34,6 +34,12 @@ extern SiArena *si_arena_create(void);
 /* NULL when out of memory; aligned for any type. */
 extern void *si_arena_alloc(SiArena *arena, size_t size);
 
+/* How many bytes are allocated, with those lost at the ends of chunks. */
+extern size_t si_arena_used(const SiArena *arena);
+
+/* How many more may be: while a message is decoded they are limited. */
+extern size_t si_arena_left(const SiArena *arena);
+
 /* Forget all allocations, keep the memory for the next batch. */
 extern void si_arena_reset(SiArena *arena);
 extern void si_arena_destroy(SiArena *arena);
@@ -320,8 +326,9 @@ extern SiDecoder *si_decoder_create(const char *format, const SiDecodePlan *plan
 
 /*
  * Decode one message, also a tombstone (operation DELETE; its fields come from
- * the key alone).  Allocates record->fields from the arena.  Fields of a null
- * key are ABSENT.  A decoder learns from message to message: it serves one
+ * the key alone).  Allocates record->fields from the arena.  A message that would
+ * need more than 64 MB and 16 times its size is bad (54000).  Fields of a null key
+ * are ABSENT.  A decoder learns from message to message: it serves one
  * thread at a time.
  */
 extern bool si_decoder_decode(SiDecoder *decoder, const SiMessage *message,

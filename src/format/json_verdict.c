@@ -21,6 +21,9 @@
  * - Depth: the scanner ends at 1,000, jansson at 2,048.  Its reading of a
  *	 document between the two is scanned in turn, and refused for its depth.
  *
+ * jansson takes up to 80 bytes of memory for each byte of a document, which is a
+ * stranger's: a large one is refused with the scanner's words.
+ *
  * So where jansson refuses something that the scanner accepts, while the scanner
  * refuses something else, the scanner's words are used.
  *
@@ -37,6 +40,9 @@
 #include <jansson.h>
 
 #include "format/json_verdict.h"
+
+/* Larger documents are not given to jansson. */
+#define MOST_TO_JUDGE	((size_t) 1024 * 1024)
 
 /* Refuse a document for a fault at a place. */
 static bool
@@ -163,7 +169,8 @@ si_json_verdict(const SiJsonScan *scan, const char *prefix, SiArena *arena,
 	json_t	   *json;
 	bool		no_memory;
 
-	if (scan->fault_pos < scan->end && *scan->fault_pos == '\0')
+	if ((scan->fault_pos < scan->end && *scan->fault_pos == '\0') ||
+		(size_t) (scan->end - scan->start) > MOST_TO_JUDGE)
 		return si_json_refuse_document(scan, prefix, error);
 	json = si_json_load(scan->start, (size_t) (scan->end - scan->start),
 						JSON_DECODE_ANY | JSON_ALLOW_NUL, &verdict, &no_memory);

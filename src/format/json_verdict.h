@@ -28,7 +28,7 @@ extern json_t *si_json_load(const char *data, size_t len, size_t flags, json_err
 /*
  * Ask jansson about a document that the scanner refused.  True if jansson
  * accepts it, with *document, in the arena, set to what jansson read.  False
- * with *error filled otherwise; its message begins with prefix.
+ * with *error filled otherwise, or if the document is large; its message begins with prefix.
  */
 extern bool si_json_verdict(const SiJsonScan *scan, const char *prefix,
 							SiArena *arena, const char **document,

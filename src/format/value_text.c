@@ -198,13 +198,14 @@ static char *
 make_room(SiTextBuffer *buffer, size_t len)
 {
 	size_t		room = buffer->room > 0 ? buffer->room : 1024;
+	size_t		most = buffer->most > 0 ? buffer->most : SI_TEXT_MAX_LEN;
 	char	   *larger;
 
 	if (buffer->fault != SI_TEXT_NO_FAULT)
 		return NULL;
 	if (len <= buffer->room - buffer->len)
 		return buffer->data + buffer->len;
-	if (len > SI_TEXT_MAX_LEN - buffer->len)
+	if (buffer->len > most || len > most - buffer->len)
 	{
 		buffer->fault = SI_TEXT_TOO_LONG;
 		return NULL;
@@ -362,11 +363,12 @@ si_text_append_value(SiTextBuffer *buffer, const SiValue *value)
 }
 
 void
-si_text_reset(SiTextBuffer *buffer)
+si_text_reset(SiTextBuffer *buffer, size_t most)
 {
 	if (buffer->room > KEPT_ROOM)
 		si_text_free(buffer);
 	buffer->len = 0;
+	buffer->most = most == 0 ? 1 : most < SI_TEXT_MAX_LEN ? most : SI_TEXT_MAX_LEN;
 	buffer->fault = SI_TEXT_NO_FAULT;
 }
 

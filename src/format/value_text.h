@@ -61,6 +61,7 @@ typedef struct SiTextBuffer
 	char	   *data;
 	size_t		len;
 	size_t		room;
+	size_t		most;			/* bytes that it takes; 0: SI_TEXT_MAX_LEN */
 	SiTextFault fault;
 } SiTextBuffer;
 
@@ -76,8 +77,11 @@ extern void si_text_append_hex(SiTextBuffer *buffer, const char *data, size_t le
 /* Any value but ABSENT, as JSON. */
 extern void si_text_append_value(SiTextBuffer *buffer, const SiValue *value);
 
-/* Make it empty; keeps the memory, unless that is much. */
-extern void si_text_reset(SiTextBuffer *buffer);
+/*
+ * Make it empty, to take no more bytes than that, nor than SI_TEXT_MAX_LEN; keeps
+ * the memory, unless that is much.
+ */
+extern void si_text_reset(SiTextBuffer *buffer, size_t most);
 extern void si_text_free(SiTextBuffer *buffer);
 
 #endif							/* SI_VALUE_TEXT_H */

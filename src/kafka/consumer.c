@@ -35,7 +35,11 @@
 
 /* Our defaults; the caller's properties may replace them. */
 static const SiSetting default_settings[] = {
-	/* memory: about 60 to 80 MB at most, whatever the number of partitions */
+	/*
+	 * memory: about 60 to 80 MB of values at most, whatever the number of
+	 * partitions; the library does not count keys and headers, so for them
+	 * only the number of messages is a limit
+	 */
 	{"queued.min.messages", "50000", false},
 	{"queued.max.messages.kbytes", "32768", false},
 	{"fetch.max.bytes", "16777216", false},

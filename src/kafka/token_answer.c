@@ -24,6 +24,9 @@
 #define DEFAULT_LIFETIME_S	300
 #define MAX_LIFETIME_S		((int64_t) 30 * 24 * 3600)
 
+/* A million years. */
+#define MOST_SECONDS		((int64_t) 1000000 * 366 * 24 * 3600)
+
 static void set_outcome(SiTokenAnswer *answer, SiTokenOutcome outcome, const char *format,...)
 			__attribute__((format(printf, 3, 4)));
 
@@ -56,6 +59,19 @@ decode_base64url(const char *text, size_t len, size_t *decoded_len)
 	return decoded;
 }
 
+/*
+ * A number as whole seconds: one that no date is far from within what can be added
+ * and subtracted.
+ */
+static int64_t
+whole_seconds(const json_t *number)
+{
+	double		seconds = json_number_value(number);
+
+	return seconds > MOST_SECONDS ? MOST_SECONDS :
+		seconds < -MOST_SECONDS ? -MOST_SECONDS : (int64_t) seconds;
+}
+
 /* When a token expires by its own claim, if it is a JWT; 0 if it does not say. */
 static int64_t
 claimed_expiry(const char *token)
@@ -73,7 +89,7 @@ claimed_expiry(const char *token)
 	if (claims == NULL)
 		return 0;
 	document = json_loadb(claims, len, 0, NULL);
-	expiry = (int64_t) json_number_value(json_object_get(document, "exp"));
+	expiry = whole_seconds(json_object_get(document, "exp"));
 	json_decref(document);
 	free(claims);
 	return expiry;
@@ -90,7 +106,7 @@ read_lifetime(const json_t *expires_in, const char *token, int64_t now_s)
 	int64_t		expiry;
 
 	if (json_is_number(expires_in))
-		lifetime = (int64_t) json_number_value(expires_in);
+		lifetime = whole_seconds(expires_in);
 	else if (json_is_string(expires_in))
 		lifetime = strtoll(json_string_value(expires_in), NULL, 10);
 	else if ((expiry = claimed_expiry(token)) != 0)

@@ -74,9 +74,7 @@ si_worker_batch_messages(SiWorker *worker, bool *skip)
 		return n;
 	for (int i = 0; i < n; i++)
 	{
-		const SiMessage *message = &worker->intake.entries[worker->intake.first + i].message;
-
-		bytes += message->key_len + message->value_len;
+		bytes += worker->intake.entries[worker->intake.first + i].memory;
 		if (bytes > worker->options->batch_bytes)
 			return Max(i, 1);
 	}

@@ -84,8 +84,11 @@ compact_entries(SiWorker *worker)
 static void
 add_entry(SiWorker *worker, const SiMessage *message)
 {
-	worker->intake.entries[worker->intake.n++].message = *message;
-	worker->intake.bytes += message->key_len + message->value_len;
+	SiEntry    *entry = &worker->intake.entries[worker->intake.n++];
+
+	entry->message = *message;
+	entry->memory = si_message_memory(message);
+	worker->intake.bytes += entry->memory;
 }
 
 void
@@ -95,7 +98,7 @@ si_worker_release(SiWorker *worker, int n)
 
 	for (int i = n - 1; i >= 0; i--)
 	{
-		worker->intake.bytes -= entries[i].message.key_len + entries[i].message.value_len;
+		worker->intake.bytes -= entries[i].memory;
 		si_consumer_release(worker->consumer, &entries[i].message);
 	}
 	worker->intake.first += n;
