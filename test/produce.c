@@ -26,6 +26,7 @@
  *	-n COUNT		that many made-up messages
  *	-i FIRST		the first id (0)
  *	-s BYTES		about the size of a made-up message (100)
+ *	-N COUNT		that many headers more, named "a" and without a value
  *	-A				one after the other: send a line, wait, and print the
  *					partition and the offset that the broker gave it
  *	-c CODEC		compress: gzip, snappy, lz4, zstd
@@ -102,7 +103,7 @@ usage(void)
 {
 	fprintf(stderr, "usage: produce [-b BOOTSTRAP] -t TOPIC "
 			"[-p PARTITION | -r N] [-f FILE | -n COUNT [-i FIRST] [-s BYTES]]\n"
-			"       [-K SEPARATOR] [-Z] [-x] [-A] [-H NAME[=VALUE]]... "
+			"       [-K SEPARATOR] [-Z] [-x] [-A] [-H NAME[=VALUE]]... [-N COUNT] "
 			"[-M MS] [-T commit|abort|open] [-c CODEC] [-X NAME=VALUE]...\n");
 	exit(2);
 }
@@ -145,6 +146,14 @@ split(char *pair)
 	return value + 1;
 }
 
+static void
+add_header(const char *name, const char *value)
+{
+	if (opt.headers == NULL)
+		opt.headers = rd_kafka_headers_new(4);
+	rd_kafka_header_add(opt.headers, name, -1, value, -1);
+}
+
 static rd_kafka_conf_t *
 default_conf(void)
 {
@@ -174,7 +183,7 @@ parse_options(int argc, char **argv, rd_kafka_conf_t *conf)
 	char	   *value;
 	int			option;
 
-	while ((option = getopt(argc, argv, "b:t:p:r:f:K:ZxyAH:M:T:n:i:s:c:X:")) != -1)
+	while ((option = getopt(argc, argv, "b:t:p:r:f:K:ZxyAH:N:M:T:n:i:s:c:X:")) != -1)
 	{
 		switch (option)
 		{
@@ -212,9 +221,11 @@ parse_options(int argc, char **argv, rd_kafka_conf_t *conf)
 				break;
 			case 'H':
 				value = strchr(optarg, '=') ? split(optarg) : NULL;
-				if (opt.headers == NULL)
-					opt.headers = rd_kafka_headers_new(4);
-				rd_kafka_header_add(opt.headers, optarg, -1, value, -1);
+				add_header(optarg, value);
+				break;
+			case 'N':
+				for (long long i = atoll(optarg); i > 0; i--)
+					add_header("a", NULL);
 				break;
 			case 'M':
 				opt.timestamp = atoll(optarg);

@@ -229,6 +229,22 @@ refuse_large(SiPlan *plan, const SiMessage *message)
 	return keep_failure(plan, &failure);
 }
 
+/* Refuse a message whose headers are needed and cannot be read: it is not one without. */
+static SiFailure *
+refuse_headers(SiPlan *plan, const SiMessage *message)
+{
+	static const SiFailure refused = {
+		.sqlerrcode = ERRCODE_INVALID_BINARY_REPRESENTATION,
+		.message = "the message's headers cannot be read",
+		.detail = "They are malformed, or more than 100,000.",
+		.safe = true
+	};
+
+	if (message->nheaders != SI_UNREADABLE_HEADERS || !plan->wants_headers)
+		return NULL;
+	return keep_failure(plan, &refused);
+}
+
 /* Make a row of a record that was decoded.  Returns NULL, or why it is refused. */
 static SiFailure *
 convert_record(SiPlan *plan, SiBatch *batch, const SiMessage *message, SiRecord *record,
@@ -329,11 +345,13 @@ convert_message(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *v
 {
 	SiRecord	record;
 	SiDecodeError error;
-	SiFailure  *too_large = refuse_large(plan, message);
+	SiFailure  *refusal = refuse_large(plan, message);
 	const SiRecord *ahead;
 
-	if (too_large != NULL)
-		return too_large;
+	if (refusal == NULL)
+		refusal = refuse_headers(plan, message);
+	if (refusal != NULL)
+		return refusal;
 	if (message->value == NULL && plan->writer->tombstones != SI_TOMBSTONE_IS_ROW)
 		return convert_delete(plan, batch, message, NULL, values, nulls);
 	if (plan->format.records != NULL && message->value != NULL)

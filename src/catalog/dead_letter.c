@@ -218,7 +218,10 @@ timestamp_or_null(const SiMessage *message, bool *isnull)
 	return TimestampTzGetDatum(timestamp);
 }
 
-/* Names or values of a message's headers, null where it has none. */
+/*
+ * Names or values of a message's headers: null where it has none, and an empty array
+ * where they cannot be read.
+ */
 static Datum
 headers_or_null(const SiMessage *message, bool names, bool *isnull)
 {
@@ -230,6 +233,8 @@ headers_or_null(const SiMessage *message, bool names, bool *isnull)
 	*isnull = (n == 0);
 	if (n == 0)
 		return (Datum) 0;
+	if (n == SI_UNREADABLE_HEADERS)
+		return PointerGetDatum(construct_empty_array(BYTEAOID));
 	elements = palloc(sizeof(Datum) * n);
 	nulls = palloc(sizeof(bool) * n);
 	for (int i = 0; i < n; i++)
@@ -473,10 +478,13 @@ read_headers(uint64 row, SiMessage *message)
 	Datum		names = si_fixed_sql_datum(row, 6, &no_names);
 	Datum		values = si_fixed_sql_datum(row, 7, &no_values);
 
-	if (!no_names && !no_values)
-		message->headers = si_dead_letter_headers(DatumGetArrayTypeP(names),
-												  DatumGetArrayTypeP(values),
-												  &message->nheaders);
+	if (no_names || no_values)
+		return;
+	message->headers = si_dead_letter_headers(DatumGetArrayTypeP(names),
+											  DatumGetArrayTypeP(values),
+											  &message->nheaders);
+	if (message->nheaders == 0)
+		message->nheaders = SI_UNREADABLE_HEADERS;
 }
 
 static void

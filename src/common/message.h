@@ -21,6 +21,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Instead of the number of headers. */
+#define SI_UNREADABLE_HEADERS	(-1)
+
 /* A header; value is NULL for a null value, and never NUL-terminated. */
 typedef struct SiHeader
 {
@@ -41,7 +44,8 @@ typedef struct SiMessage
 								 * a reduced message */
 	size_t		value_len;
 	const SiHeader *headers;	/* filled only where headers were asked for */
-	int			nheaders;
+	int			nheaders;		/* SI_UNREADABLE_HEADERS: it has some that
+								 * cannot be read */
 	void	   *handle;			/* by which the consumer releases it */
 } SiMessage;
 

@@ -119,8 +119,13 @@ put_message(ReturnSetInfo *rsinfo, SiShownText *shown, const SiMessage *message)
 				(errmsg("the message at partition %d, offset %lld is not shown: it has %llu bytes",
 						message->partition, (long long) message->offset,
 						(unsigned long long) message->value_len)));
+	if (message->nheaders == SI_UNREADABLE_HEADERS)
+		ereport(NOTICE,
+				(errmsg("the headers of the message at partition %d, offset %lld cannot be read",
+						message->partition, (long long) message->offset)));
 	put_text(values, nulls, 3, shown, message, true);
 	put_text(values, nulls, 4, shown, message, false);
+	nulls[5] = message->nheaders == SI_UNREADABLE_HEADERS;
 	values[5] = si_bytes_headers_jsonb(message->headers, message->nheaders);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }

@@ -73,25 +73,26 @@ typedef struct Reader
 static void
 copy_message(const SiMessage *from, SiMessage *to)
 {
+	int			nheaders = Max(from->nheaders, 0);
 	Size		size = from->key_len + (from->value != NULL ? from->value_len : 0) +
-		sizeof(SiHeader) * from->nheaders;
+		sizeof(SiHeader) * nheaders;
 	SiHeader   *headers;
 	char	   *p;
 
-	for (int i = 0; i < from->nheaders; i++)
+	for (int i = 0; i < nheaders; i++)
 		size += strlen(from->headers[i].name) + 1 + from->headers[i].value_len;
 
 	*to = *from;
 	to->handle = headers = MemoryContextAllocHuge(CurrentMemoryContext, size + 1);
 	to->headers = headers;
-	p = (char *) (headers + from->nheaders);
+	p = (char *) (headers + nheaders);
 
 #define KEEP(field, len) \
 	do { if ((field) != NULL) { memcpy(p, (field), (len)); (field) = p; p += (len); } } while (0)
 
 	KEEP(to->key, to->key_len);
 	KEEP(to->value, to->value_len);
-	for (int i = 0; i < from->nheaders; i++)
+	for (int i = 0; i < nheaders; i++)
 	{
 		headers[i] = from->headers[i];
 		KEEP(headers[i].name, strlen(headers[i].name) + 1);

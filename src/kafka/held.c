@@ -92,6 +92,7 @@ si_held_read_headers(SiHeld *held, SiMessage *message)
 {
 	SiHeldSlot *slot = &held->slots[slot_of(message->handle)];
 	rd_kafka_headers_t *headers;
+	rd_kafka_resp_err_t err;
 	int			count;
 	int			i;
 
@@ -102,9 +103,13 @@ si_held_read_headers(SiHeld *held, SiMessage *message)
 		message->nheaders = slot->nheaders;
 		return true;
 	}
-	if (rd_kafka_message_headers(slot->rkmessage,
-								 &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return true;			/* none */
+	err = rd_kafka_message_headers(slot->rkmessage, &headers);
+	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		/* the library takes no malformed ones, and no more than 100,000 */
+		message->nheaders = err == RD_KAFKA_RESP_ERR__NOENT ? 0 : SI_UNREADABLE_HEADERS;
+		return true;
+	}
 	count = rd_kafka_header_cnt(headers);
 	if (count == 0)
 		return true;

@@ -52,7 +52,8 @@ extern void *si_held_keep(SiHeld *held, struct rd_kafka_message_s *rkmessage);
 
 /*
  * Fill in the headers of a message that is held, if the consumer was opened
- * without want_headers; valid until it is released.  False when out of memory.
+ * without want_headers, or note that they cannot be read; valid until it is
+ * released.  False when out of memory.
  */
 extern bool si_held_read_headers(SiHeld *held, SiMessage *message);
 

@@ -263,6 +263,7 @@ my %produce_option = (
 	key_separator => '-K',
 	transaction => '-T',
 	count => '-n',
+	empty_headers => '-N',
 	first => '-i',
 	size => '-s',
 	codec => '-c',
@@ -274,7 +275,7 @@ sub _produce_command
 	my @command = ("$test_dir/produce", '-b', $self->bootstrap, '-t', $topic);
 
 	push @command, '-Z' if delete $opt{tombstones};
-	push @command, '-x' if delete $opt{hexadecimal};
+	push @command, '-x' if delete $opt{hex};
 	push @command, map { ('-H', $_) } @{ delete $opt{headers} // [] };
 	push @command, map { ('-X', $_) } @{ delete $opt{properties} // [] };
 	foreach my $name (sort keys %opt)
@@ -290,8 +291,8 @@ sub _produce_command
 # Sends and waits for all acknowledgements; returns how many there were.  What a
 # transaction has committed or rolled back is visible then, if the partition is given.
 # Options: partition, round_robin, key_separator, transaction, first, size,
-# codec, file, timestamp (milliseconds since 1970); tombstones => 1, hexadecimal => 1, headers => ['a=1', ...],
-# properties => ['linger.ms=0', ...].  See test/produce.c.
+# codec, file, timestamp (milliseconds since 1970); tombstones => 1, hex => 1, headers => ['a=1', ...],
+# empty_headers => 1000, properties => ['linger.ms=0', ...].  See test/produce.c.
 sub produce
 {
 	my ($self, $topic, @args) = @_;

@@ -61,7 +61,7 @@ my $schema = '{"type": "record", "name": "r", "fields": [{"name": "id", "type": 
 
 $kafka->create_topic('decimals', 1);
 $kafka->produce('decimals', [ map { $_ % 8 < 5 ? decimals($_, 15_000) : decimals($_, 1500) } 0 .. 31 ],
-	partition => 0, hexadecimal => 1);
+	partition => 0, hex => 1);
 sql('CREATE TABLE decimals (id int, a jsonb)');
 sql("SELECT stream_ingest.create_subscription('decimals', 'kafka', 'decimals', 'decimals', format => 'avro',
 	options => jsonb_build_object('schema', \$\$$schema\$\$))");
