@@ -134,6 +134,8 @@ resolve_partition(const SiPositionContext *context, SiProgress *row, int32 parti
 	switch (judgement.verdict)
 	{
 		case SI_RESUMES:
+			si_progress_identify(context->key, row, context->info->cluster_id,
+								 context->info->topic_id);
 			break;
 		case SI_BEGINS:
 			si_progress_insert(context->key, partition, judgement.offset,

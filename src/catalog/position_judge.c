@@ -136,18 +136,24 @@ judge_position(const SiPositionContext *context, int32 partition, const SiStart 
 }
 
 const char *
-si_position_another_log(const SiPositionContext *context, const SiProgress *row, int64 high)
+si_position_another_topic(const SiProgress *row, const SiTopicInfo *info)
 {
-	const SiTopicInfo *info = context->info;
-
 	if (row->cluster_id[0] && info->cluster_id[0] &&
 		strcmp(row->cluster_id, info->cluster_id) != 0)
 		return "another cluster";
 	if (row->topic_id[0] && info->topic_id[0] && strcmp(row->topic_id, info->topic_id) != 0)
 		return "topic recreated";
-	if (row->next_offset > high)
-		return "log truncated or topic recreated";
 	return NULL;
+}
+
+const char *
+si_position_another_log(const SiPositionContext *context, const SiProgress *row, int64 high)
+{
+	const char *why = si_position_another_topic(row, context->info);
+
+	if (why == NULL && row->next_offset > high)
+		why = "log truncated or topic recreated";
+	return why;
 }
 
 /*

@@ -4,7 +4,7 @@
  *	  What is to become of a partition.
  *
  * Compares stored progress with what the brokers answered.  Nothing here
- * changes anything.  Called by position.c only.
+ * changes anything.  Called by position.c, and by the worker while it reads.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -75,6 +75,12 @@ extern bool si_position_answer(const SiPositionContext *context, int32 partition
 /* Resolve a position to a number; false if an answer is missing. */
 extern bool si_position_number(const SiPositionContext *context, int32 partition,
 							   const SiStart *start, int64 *offset);
+
+/*
+ * What the ids of cluster and topic, where they are known, say of a row's offset: why
+ * it belongs to another topic than there is now, or NULL.
+ */
+extern const char *si_position_another_topic(const SiProgress *row, const SiTopicInfo *info);
 
 /*
  * Why the row's offset belongs to another log than the brokers have now, or

@@ -119,6 +119,20 @@ si_progress_check_table(void)
 	si_fixed_sql_end();
 }
 
+/*
+ * The topic's id in a column of the i-th row, empty if it is not known.  Earlier
+ * versions stored 22 times "A", which is zero, when a broker gave none.
+ */
+static char *
+read_topic_id(uint64 i, int column)
+{
+	char	   *id = si_fixed_sql_text(i, column);
+
+	if (strcmp(id, "AAAAAAAAAAAAAAAAAAAAAA") == 0)
+		id[0] = '\0';
+	return id;
+}
+
 /* The offsets in a column of the i-th row of the result. */
 static void
 read_skips(SiProgress *row, uint64 i, int column)
@@ -173,7 +187,7 @@ si_progress_load(int32 subscription, const char *topic, int *n)
 		row->leader_epoch = si_fixed_sql_int(i, 4, -1);
 		row->last_dead_letter = si_fixed_sql_int(i, 5, -1);
 		row->cluster_id = si_fixed_sql_text(i, 6);
-		row->topic_id = si_fixed_sql_text(i, 7);
+		row->topic_id = read_topic_id(i, 7);
 		row->seek_position = si_fixed_sql_text(i, 8);
 		read_skips(row, i, 9);
 		row->stop_offset = si_fixed_sql_int(i, 10, -1);

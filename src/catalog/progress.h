@@ -101,6 +101,13 @@ extern bool si_progress_move(const SiProgressKey *key, const SiProgress *row,
 							 const char *cluster_id, const char *topic_id);
 
 /*
+ * Store the ids of cluster and topic of a row that resumes, where it does not know
+ * them and they are known (not empty) now.
+ */
+extern void si_progress_identify(const SiProgressKey *key, const SiProgress *row,
+								 const char *cluster_id, const char *topic_id);
+
+/*
  * Where the subscription's run ends in a partition.  As for si_progress_insert
  * the subscription's row must be locked.
  */

@@ -35,6 +35,12 @@ static SiFixedSql move_sql = {
 	9, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID}
 };
 
+static SiFixedSql identify_sql = {
+	"UPDATE stream_ingest.progress p SET cluster_id = $5, topic_id = $6 "
+	"WHERE p.subscription = $1 AND p.topic = $2 AND p.partition = $3 AND p.epoch = $4",
+	6, {INT4OID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID}
+};
+
 static SiFixedSql stop_sql = {
 	"UPDATE stream_ingest.progress p SET stop_offset = $5 "
 	"WHERE p.subscription = $1 AND p.topic = $2 AND p.partition = $3 AND p.epoch = $4",
@@ -151,6 +157,26 @@ si_progress_move(const SiProgressKey *key, const SiProgress *row, int64 next_off
 	values[8] = Int64GetDatum(row->next_offset);
 
 	return si_fixed_sql_execute(&move_sql, values, NULL) == 1;
+}
+
+void
+si_progress_identify(const SiProgressKey *key, const SiProgress *row, const char *cluster_id,
+					 const char *topic_id)
+{
+	bool		knows_cluster = row->cluster_id[0] != '\0';
+	bool		knows_topic = row->topic_id[0] != '\0';
+	Datum		values[6];
+
+	if ((knows_cluster || cluster_id[0] == '\0') && (knows_topic || topic_id[0] == '\0'))
+		return;
+	values[0] = Int32GetDatum(key->subscription);
+	values[1] = CStringGetTextDatum(key->topic);
+	values[2] = Int32GetDatum(row->partition);
+	values[3] = Int64GetDatum(key->epoch);
+	values[4] = CStringGetTextDatum(knows_cluster ? row->cluster_id : cluster_id);
+	values[5] = CStringGetTextDatum(knows_topic ? row->topic_id : topic_id);
+
+	(void) si_fixed_sql_execute(&identify_sql, values, NULL);
 }
 
 void

@@ -3,7 +3,10 @@
  * schema_store.h
  *	  Schemas that a schema registry has given, by their ids.
  *
- * The main thread fills the store between batches, and decoders only read it.
+ * The main thread fills the store between batches, and decoders only look things up.
+ * That changes the order of the store (schema_cache.c: what was used last is kept
+ * longest), so one thread at a time may do it: nothing is decoded ahead where there is
+ * a store.
  * Before a batch begins, si_schema_lacking tells which ids the registry must be
  * asked for.  An id that the registry does not have, or has no usable schema
  * for, is remembered with the error that its messages are refused with.

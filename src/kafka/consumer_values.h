@@ -57,7 +57,8 @@ typedef struct SiTopicInfo
 	bool		valid;			/* false: see broker_error */
 	int			partitions;		/* how many there are */
 	char		cluster_id[64]; /* empty if unknown */
-	char		topic_id[64];	/* empty with libraries before 2.3 */
+	char		topic_id[64];	/* empty if unknown, as with libraries before
+								 * 2.3 */
 	SiBrokerError broker_error;
 } SiTopicInfo;
 

@@ -48,17 +48,33 @@ has_controller(const SiLookup *lookup, const struct rd_kafka_metadata *metadata)
 	return false;
 }
 
-/* Read the topic's id.  The library asks the controller, and waits for one. */
+/*
+ * Read the topic's id, if the broker knows it: one that lags behind does not know the
+ * topic, and older ones have no ids.  The library gives zeros then.
+ */
 static void
-read_topic_id(const SiLookup *lookup, const struct rd_kafka_metadata *metadata,
-			  SiTopicInfo *info)
+copy_topic_id(const rd_kafka_TopicDescription_t * description, SiTopicInfo *info)
+{
+	const rd_kafka_error_t *error = rd_kafka_TopicDescription_error(description);
+	const		rd_kafka_Uuid_t *id = rd_kafka_TopicDescription_topic_id(description);
+
+	if ((error == NULL || rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_NO_ERROR) &&
+		id != NULL &&
+		(rd_kafka_Uuid_most_significant_bits(id) != 0 ||
+		 rd_kafka_Uuid_least_significant_bits(id) != 0))
+		si_words_copy(info->topic_id, sizeof(info->topic_id), rd_kafka_Uuid_base64str(id));
+}
+
+/* Ask for the topic's id.  The library asks the controller, and waits for one. */
+static void
+ask_topic_id(const SiLookup *lookup, const struct rd_kafka_metadata *metadata,
+			 SiTopicInfo *info)
 {
 	const char *name = lookup->topic;
 	rd_kafka_queue_t *queue;
 	rd_kafka_TopicCollection_t *topics;
 	const		rd_kafka_DescribeTopics_result_t *result = NULL;
 	const		rd_kafka_TopicDescription_t **descriptions = NULL;
-	const		rd_kafka_Uuid_t *id;
 	rd_kafka_event_t *event;
 	size_t		n = 0;
 
@@ -74,11 +90,7 @@ read_topic_id(const SiLookup *lookup, const struct rd_kafka_metadata *metadata,
 	if (result != NULL)
 		descriptions = rd_kafka_DescribeTopics_result_topics(result, &n);
 	if (n == 1)
-	{
-		id = rd_kafka_TopicDescription_topic_id(descriptions[0]);
-		if (id != NULL)
-			si_words_copy(info->topic_id, sizeof(info->topic_id), rd_kafka_Uuid_base64str(id));
-	}
+		copy_topic_id(descriptions[0], info);
 	if (event != NULL)
 		rd_kafka_event_destroy(event);
 	rd_kafka_queue_destroy(queue);
@@ -101,7 +113,7 @@ identify_topic(const SiLookup *lookup, const struct rd_kafka_metadata *metadata,
 	}
 
 #ifdef SI_RDKAFKA_HAS_TOPIC_ID
-	read_topic_id(lookup, metadata, info);
+	ask_topic_id(lookup, metadata, info);
 #endif
 }
 

@@ -17,9 +17,23 @@
 #define FAILING_CHECK_MS	2000	/* between questions about the topic while
 									 * brokers or topic fail */
 
+/* Has the topic that we read been replaced by another one of its name? */
+static bool
+reads_another_topic(const SiWorker *worker, const SiTopicInfo *info)
+{
+	for (int i = 0; i < worker->npartitions; i++)
+	{
+		if (worker->partitions[i].assigned &&
+			si_position_another_topic(&worker->partitions[i].progress, info) != NULL)
+			return true;
+	}
+	return false;
+}
+
 /*
- * Take what the brokers answered about the topic.  Partitions that were added, and
- * a topic that was away, need a new contact, by a new process.
+ * Take what the brokers answered about the topic.  Partitions that were added, a topic
+ * that was away, and another topic of the name need a new contact, by a new process,
+ * which judges what is to become of the partitions.
  */
 static void
 take_topic_info(SiWorker *worker)
@@ -39,13 +53,9 @@ take_topic_info(SiWorker *worker)
 			si_worker_report_broker_error(worker, &info.broker_error);
 		return;
 	}
-	if (info.partitions != worker->contact.partitions)
+	if (info.partitions != worker->contact.partitions || worker->contact.failing ||
+		reads_another_topic(worker, &info))
 		si_worker_leave(SI_SUCCESSOR_AT_ONCE);
-	if (worker->contact.failing)
-	{
-		/* whether it is still the log that we know is asked at contact */
-		si_worker_leave(SI_SUCCESSOR_AT_ONCE);
-	}
 }
 
 /* Take what the consumer and the brokers report, and ask about the topic now and then. */

@@ -7,14 +7,17 @@
 #
 # With sasl it refuses every password with its words; else it has one topic
 # of the given name, with one empty partition, in a cluster named with its
-# words, and a second topic of that name.  It ends with the test.
+# words, and a second topic of that name.  With words_file its words are those of a
+# file, and it drops its connections when these change.  It ends with the test.
 
 package EvilBroker;
 
 use strict;
 use warnings;
 
+use IO::Select;
 use IO::Socket::INET;
+use PostgreSQL::Test::Utils;
 
 my @pids;
 
@@ -58,11 +61,25 @@ sub _read
 	return $data;
 }
 
+# Wait for a request; false once the words have changed.
+sub _wait
+{
+	my ($self, $connection) = @_;
+
+	return 1 unless $self->{words_file};
+	$self->{words} //= slurp_file($self->{words_file});
+	until (IO::Select->new($connection)->can_read(0.1))
+	{
+		return 0 if slurp_file($self->{words_file}) ne $self->{words};
+	}
+	return 1;
+}
+
 sub _serve
 {
 	my ($self, $connection) = @_;
 
-	while (defined(my $size = _read($connection, 4)))
+	while ($self->_wait($connection) && defined(my $size = _read($connection, 4)))
 	{
 		my $request = _read($connection, unpack('N', $size)) // return;
 		my ($api, $version, $id) = unpack('n n N', $request);
