@@ -201,6 +201,7 @@ si_registry_read_answer(const SiHttpAnswer *http, bool apicurio, const char *typ
 						SiRegistryPart part, SiRegistryDocument *document,
 						SiRegistryAnswer *answer)
 {
+	document->received = http->body_len;
 	if (http->status == 200)
 		read_document(http, apicurio, type, part, document, answer);
 	else if (http->status == 404 && says_unknown(http, apicurio, part))

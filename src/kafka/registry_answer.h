@@ -17,7 +17,10 @@
 #include "kafka/http.h"
 #include "kafka/registry_values.h"
 
-/* The largest answer that is read: a schema of 4 MB, escaped as JSON. */
+/*
+ * The largest answer that is read: a schema of 4 MB, escaped as JSON.  So many bytes,
+ * too, have all answers for a schema with those that it refers to.
+ */
 #define SI_REGISTRY_MAX_BODY	((size_t) 8 * 1024 * 1024)
 #define SI_REGISTRY_MAX_SCHEMA	((size_t) 4 * 1024 * 1024)
 
@@ -36,6 +39,7 @@ typedef struct SiRegistryDocument
 	char	   *text;			/* a schema, without a NUL; malloc'd */
 	size_t		len;
 	json_t	   *references;		/* a list of objects, or NULL */
+	size_t		received;		/* bytes of the answer */
 } SiRegistryDocument;
 
 extern void si_registry_document_free(SiRegistryDocument *document);

@@ -40,6 +40,8 @@ typedef struct Walk
 														 * completed */
 	int			ncomplete;
 	size_t		len;			/* of all texts */
+	size_t		received;		/* of all answers: what is no text takes
+								 * memory, too */
 } Walk;
 
 /* ---- paths below the registry's URL ---- */
@@ -192,11 +194,13 @@ fetch(Walk *walk, Part *part)
 	si_registry_http_get(walk->http, part->path,
 						 part->name == NULL ? SI_REGISTRY_OWN : SI_REGISTRY_REFERRED,
 						 &part->document, walk->answer);
+	walk->received += part->document.received;
 	if (walk->answer->outcome == SI_REGISTRY_FOUND && has_list(walk, part))
 	{
 		snprintf(path, sizeof(path), "%s/references", part->path);
 		si_registry_http_get(walk->http, path, SI_REGISTRY_LIST, &list, walk->answer);
 		part->document.references = list.references;
+		walk->received += list.received;
 	}
 	if (walk->answer->outcome != SI_REGISTRY_FOUND)
 		return false;
@@ -231,7 +235,7 @@ add_part(Walk *walk, const Path *path, const char *name, int parent)
 	if (!fetch(walk, part))
 		return false;
 	walk->len += part->document.len;
-	return walk->len <= SI_REGISTRY_MAX_SCHEMA ||
+	return (walk->len <= SI_REGISTRY_MAX_SCHEMA && walk->received <= SI_REGISTRY_MAX_BODY) ||
 		refuse(walk, "54000", "is too large with those that it refers to");
 }
 
@@ -344,7 +348,7 @@ si_registry_schema_ask(SiRegistryHttp *http, const SiSchemaId *id, SiRegistryAns
 	walk.http = http;
 	walk.answer = answer;
 	walk.nparts = walk.ncomplete = 0;
-	walk.len = 0;
+	walk.len = walk.received = 0;
 	if (walk_all(&walk))
 		(void) pack(&walk);
 	for (i = 0; i < walk.nparts; i++)
