@@ -115,6 +115,20 @@ check_file(const char *name, const char *path, SiClientFailure *failure)
 	return false;
 }
 
+SiProperty *
+si_client_to_kafka(const SiProperty *properties, int n)
+{
+	SiProperty *converted = palloc(sizeof(SiProperty) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		converted[i] = properties[i];
+		if (!is_location(properties[i].name))
+			converted[i].value = si_words_to_kafka(properties[i].value);
+	}
+	return converted;
+}
+
 rd_kafka_conf_t *
 si_client_configure(const SiSetting *defaults, int ndefaults,
 					const SiProperty *properties, int nproperties,
@@ -148,9 +162,6 @@ si_client_set(rd_kafka_conf_t *conf, const char *name, const char *value,
 {
 	char		errstr[512] = "";
 
-	/* librdkafka expects UTF-8, except for names of files */
-	if (!is_location(name))
-		value = si_words_to_kafka(value);
 	if (rd_kafka_conf_set(conf, name, value, errstr, sizeof(errstr)) == RD_KAFKA_CONF_OK)
 		return true;
 	failure->sqlstate = ERRCODE_INVALID_PARAMETER_VALUE;

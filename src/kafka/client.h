@@ -40,8 +40,15 @@ typedef struct SiClientFailure
 struct rd_kafka_conf_s;
 
 /*
+ * Properties as the library takes them, in UTF-8 but for names of files; palloc'd.  It
+ * may throw, so it comes before all that the library or malloc gives.
+ */
+extern SiProperty *si_client_to_kafka(const SiProperty *properties, int n);
+
+/*
  * Make a configuration: the defaults, of which client_id is one, then the
- * caller's properties, then the fixed settings.  NULL, and why, if the library refuses one.
+ * caller's properties, then the fixed settings, all of them in UTF-8.  NULL, and why, if
+ * the library refuses one.  Throws nothing.
  */
 extern struct rd_kafka_conf_s *si_client_configure(const SiSetting *defaults, int ndefaults,
 												   const SiProperty *properties, int nproperties,
@@ -49,7 +56,7 @@ extern struct rd_kafka_conf_s *si_client_configure(const SiSetting *defaults, in
 												   const char *client_id,
 												   SiClientFailure *failure);
 
-/* Set one property, in UTF-8; false, and why, if the library refuses it. */
+/* Set one property, which is in UTF-8; false, and why, if the library refuses it. */
 extern bool si_client_set(struct rd_kafka_conf_s *conf, const char *name, const char *value,
 						  SiClientFailure *failure);
 

@@ -26,6 +26,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/words.h"
 #include "kafka/client.h"
 #include "kafka/committer.h"
 #include "kafka/consumer.h"
@@ -297,14 +298,16 @@ si_consumer_open(const SiProperty *properties, int nproperties,
 				 const char *client_id, bool want_headers)
 {
 	SiClientFailure failure = {0};
+	SiProperty *to_kafka = si_client_to_kafka(properties, nproperties);
 	SiConsumer *consumer;
 	SiToken    *token;
 	rd_kafka_conf_t *conf;
 
+	group_id = si_words_to_kafka(group_id);
+	client_id = si_words_to_kafka(client_id);
 	if (!si_token_create(properties, nproperties, &token, &failure))
 		si_client_report_failure(&failure, "consumer");
-	conf = make_configuration(properties, nproperties, group_id, client_id,
-							  &failure);
+	conf = make_configuration(to_kafka, nproperties, group_id, client_id, &failure);
 	if (conf == NULL)
 	{
 		si_token_free(token);

@@ -168,9 +168,11 @@ si_producer_open(const SiProperty *properties, int nproperties, const char *clie
 {
 	static bool registered = false;
 	SiClientFailure failure = {0};
+	SiProperty *to_kafka = si_client_to_kafka(properties, nproperties);
 	SiProducer *producer;
 	SiToken    *token;
 
+	client_id = si_words_to_kafka(client_id);
 	if (!registered)
 	{
 		before_shmem_exit(shut_down, (Datum) 0);
@@ -196,7 +198,7 @@ si_producer_open(const SiProperty *properties, int nproperties, const char *clie
 		failure.sqlstate = ERRCODE_INSUFFICIENT_RESOURCES;
 		strlcpy(failure.words, "could not create event descriptor", sizeof(failure.words));
 	}
-	else if (create_handle(producer, properties, nproperties, client_id, &failure) &&
+	else if (create_handle(producer, to_kafka, nproperties, client_id, &failure) &&
 			 start_token(producer, &failure))
 	{
 		producer->next = producers;

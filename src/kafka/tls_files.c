@@ -129,11 +129,13 @@ try_files(SiTlsFiles *files)
 {
 	static const SiSetting tls[] = {{"security.protocol", "SSL", false}};
 	SiClientFailure failure = {0};
+	SiProperty *to_kafka = si_client_to_kafka(files->properties, files->nproperties);
 	rd_kafka_conf_t *conf;
 	rd_kafka_t *rk = NULL;
 
-	conf = si_client_configure(NULL, 0, files->properties, files->nproperties, tls, lengthof(tls),
+	conf = si_client_configure(NULL, 0, to_kafka, files->nproperties, tls, lengthof(tls),
 							   "stream_ingest", &failure);
+	pfree(to_kafka);
 	if (conf != NULL)
 	{
 		rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, failure.words, sizeof(failure.words));
