@@ -23,6 +23,7 @@
 
 #include "catalog/fixed_sql.h"
 #include "catalog/progress.h"
+#include "kafka/consumer_values.h"
 
 static SiFixedSql load_sql = {
 	"SELECT p.partition, p.ctid, p.next_offset, p.leader_epoch, "
@@ -121,14 +122,14 @@ si_progress_check_table(void)
 
 /*
  * The topic's id in a column of the i-th row, empty if it is not known.  Earlier
- * versions stored 22 times "A", which is zero, when a broker gave none.
+ * versions stored zero when a broker gave none.
  */
 static char *
 read_topic_id(uint64 i, int column)
 {
 	char	   *id = si_fixed_sql_text(i, column);
 
-	if (strcmp(id, "AAAAAAAAAAAAAAAAAAAAAA") == 0)
+	if (strcmp(id, SI_ZERO_TOPIC_ID) == 0)
 		id[0] = '\0';
 	return id;
 }

@@ -51,6 +51,9 @@ typedef struct SiWatermarkSink
 	pg_atomic_uint64 *asked_at;
 } SiWatermarkSink;
 
+/* How the library writes the id of a topic of which it has none. */
+#define SI_ZERO_TOPIC_ID	"AAAAAAAAAAAAAAAAAAAAAA"
+
 /* The description of the topic; answered by the helper thread. */
 typedef struct SiTopicInfo
 {

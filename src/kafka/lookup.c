@@ -57,12 +57,11 @@ copy_topic_id(const rd_kafka_TopicDescription_t * description, SiTopicInfo *info
 {
 	const rd_kafka_error_t *error = rd_kafka_TopicDescription_error(description);
 	const		rd_kafka_Uuid_t *id = rd_kafka_TopicDescription_topic_id(description);
+	const char *text = id != NULL ? rd_kafka_Uuid_base64str(id) : NULL;
 
-	if ((error == NULL || rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_NO_ERROR) &&
-		id != NULL &&
-		(rd_kafka_Uuid_most_significant_bits(id) != 0 ||
-		 rd_kafka_Uuid_least_significant_bits(id) != 0))
-		si_words_copy(info->topic_id, sizeof(info->topic_id), rd_kafka_Uuid_base64str(id));
+	if (rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+		text !=NULL && strcmp(text, SI_ZERO_TOPIC_ID) != 0)
+		si_words_copy(info->topic_id, sizeof(info->topic_id), text);
 }
 
 /* Ask for the topic's id.  The library asks the controller, and waits for one. */

@@ -65,8 +65,8 @@ SKIP:
 	kill('CONT', $pid);
 	ok(poll("SELECT reason ~ '^topic recreated' FROM stream_ingest.status WHERE state = 'stopped'", 't'),
 		'a topic that is recreated while it is read is noticed');
-	is(sql('SELECT from_offset, to_offset FROM stream_ingest.gaps'), '20|', 'with a gap');
-	note(sql('SELECT count(*) FILTER (WHERE id >= 1000) FROM t') . ' messages of the new one were read until then');
+	is( sql('SELECT from_offset = (SELECT count(*) FROM t), to_offset FROM stream_ingest.gaps'),
+		't|', 'with a gap behind what was read until then');
 	sql(q{SELECT stream_ingest.enable('t')});
 	caught_up('enable begins with the new one');
 }
