@@ -315,13 +315,12 @@ share_rows(Write *write)
 
 /* ---- inserting ---- */
 
-/* A row as a tuple of the table that it goes to, with its generated columns. */
+/* A row as a tuple of the table that it goes to. */
 static void
 store_row(Write *write, ResultRelInfo *relation, int row, TupleTableSlot *slot)
 {
 	TupleConversionMap *map = write->routing ? root_to_partition_map_compat(relation, write->estate)
 		: NULL;
-	TupleConstr *constraints = RelationGetDescr(relation->ri_RelationDesc)->constr;
 
 	if (map == NULL)
 		ExecStoreHeapTuple(write->tuples[row - write->from], slot, false);
@@ -330,23 +329,26 @@ store_row(Write *write, ResultRelInfo *relation, int row, TupleTableSlot *slot)
 		ExecStoreHeapTuple(write->tuples[row - write->from], write->root_slot, false);
 		execute_attr_map_slot(map->attrMap, write->root_slot, slot);
 	}
-	slot->tts_tableOid = RelationGetRelid(relation->ri_RelationDesc);
-	if (constraints != NULL && constraints->has_generated_stored)
-		ExecComputeStoredGenerated(relation, write->estate, slot, CMD_INSERT);
 }
 
 /*
- * Check a row; false if it is left out.  The executor has found the partition by the
- * row, so that its bounds need no check unless a trigger has changed the row since,
- * or the target itself is a partition.
+ * Compute the generated columns of a row, and check it; false if it is left out.
+ * Triggers before the row come first: they may change what is computed and checked, and
+ * with it goes tableoid.  The executor has found the partition by the row, so that its
+ * bounds need no check unless a trigger has changed the row since, or the target itself
+ * is a partition.
  */
 static bool
-check_row(Write *write, const Share *share, TupleTableSlot *slot, bool changed)
+finish_values(Write *write, const Share *share, TupleTableSlot *slot, bool changed)
 {
 	ResultRelInfo *relation = share->relation;
 	SiDirect   *direct = write->direct;
+	TupleConstr *constraints = RelationGetDescr(relation->ri_RelationDesc)->constr;
 
-	if (RelationGetDescr(relation->ri_RelationDesc)->constr == NULL)
+	slot->tts_tableOid = RelationGetRelid(relation->ri_RelationDesc);
+	if (constraints != NULL && constraints->has_generated_stored)
+		ExecComputeStoredGenerated(relation, write->estate, slot, CMD_INSERT);
+	if (constraints == NULL)
 		 /* nothing to check */ ;
 	else if (!share->leaves_out)
 		ExecConstraints(relation, slot, write->estate);
@@ -412,14 +414,11 @@ static void
 insert_single(Write *write, const Share *share, TupleTableSlot *slot, int row)
 {
 	ResultRelInfo *relation = share->relation;
-	TupleConstr *constraints = RelationGetDescr(relation->ri_RelationDesc)->constr;
 
 	store_row(write, relation, row, slot);
 	if (!ExecBRInsertTriggers(write->estate, relation, slot))
 		return;
-	if (constraints != NULL && constraints->has_generated_stored)
-		ExecComputeStoredGenerated(relation, write->estate, slot, CMD_INSERT);
-	(void) check_row(write, share, slot, true);
+	(void) finish_values(write, share, slot, true);
 	table_tuple_insert(relation->ri_RelationDesc, slot, write->cid, 0, NULL);
 	finish_row(write, relation, slot);
 	write->inserted++;
@@ -468,7 +467,7 @@ insert_share(Write *write, Share *share)
 			continue;
 		}
 		store_row(write, relation, row, slots[n]);
-		if (check_row(write, share, slots[n], false))
+		if (finish_values(write, share, slots[n], false))
 			rows[n++] = row;
 		if (n == nslots)
 		{

@@ -71,6 +71,24 @@ my %targets = (
 		 CREATE TRIGGER shape BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION shape()",
 		'direct'
 	],
+	# what a trigger before the row changes: generated columns and checks come after it
+	computed => [
+		"CREATE TABLE t (id bigint, n int, s text, g int GENERATED ALWAYS AS (100 / n) STORED, seen text DEFAULT 'unseen',
+			leaf regclass GENERATED ALWAYS AS (tableoid) STORED, CHECK (g <> 50)) PARTITION BY RANGE (id);
+		 CREATE TABLE a (leaf regclass GENERATED ALWAYS AS (tableoid) STORED, seen text, g int GENERATED ALWAYS AS (100 / n) STORED,
+			s text, n int, id bigint, CHECK (tableoid = 'a'::regclass AND leaf = 'a'::regclass), CONSTRAINT t_g_check CHECK (g <> 50));
+		 ALTER TABLE t ATTACH PARTITION a FOR VALUES FROM (MINVALUE) TO (1000);
+		 CREATE TABLE b PARTITION OF t FOR VALUES FROM (1000) TO (MAXVALUE);
+		 CREATE FUNCTION shape() RETURNS trigger LANGUAGE plpgsql AS \$\$
+		 BEGIN
+			NEW.seen := coalesce('g = ' || NEW.g, 'no g') || coalesce(', leaf = ' || NEW.leaf, '');
+			IF NEW.n = 0 THEN NEW.n := 1; END IF;
+			IF NEW.n = 6 THEN NEW.id := 5000; END IF;
+			RETURN NEW;
+		 END \$\$;
+		 CREATE TRIGGER shape BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION shape()",
+		'direct'
+	],
 	logging => [
 		"CREATE TABLE log (id bigint);
 		 CREATE FUNCTION fine(bigint) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS
