@@ -76,6 +76,23 @@ SELECT * FROM remote2 ORDER BY id;
 INSERT INTO remote2 VALUES (3, 1, 1);
 CALL run('far', 'upsert', '{"tombstones": "ignore", "version_column": "v"}', key_columns => '{id}');
 SELECT * FROM remote2 ORDER BY id;
+-- where the key is not unique there, all rows of a key are written, and a message counts once
+CREATE TABLE remote3 (id int, v int);
+CREATE FOREIGN TABLE far_twice (id int, v int) SERVER si_loopback OPTIONS (schema_name 'si_foreign', table_name 'remote3');
+INSERT INTO remote3 VALUES (1, 0), (1, 0), (1, 0), (3, 0), (3, 0), (3, 0);
+CALL run('far_twice', 'upsert', key_columns => '{id}');
+SELECT * FROM remote3 ORDER BY id, v;
+INSERT INTO remote3 VALUES (1, 10), (3, 0), (3, 0), (5, 99);
+CALL run('far_twice', 'upsert', '{"version_column": "v"}', key_columns => '{id}');
+SELECT * FROM remote3 ORDER BY id, v;
+INSERT INTO remote3 VALUES (3, 0), (3, 0);
+CALL run('far_twice', options => '{"tombstones": "delete"}', key_columns => '{id}');
+SELECT * FROM remote3 ORDER BY id, v;
+-- rows that are all key, and there
+CREATE FOREIGN TABLE far_key (id int) SERVER si_loopback OPTIONS (schema_name 'si_foreign', table_name 'remote3');
+CALL run('far_key', 'upsert', '{"tombstones": "ignore"}', key_columns => '{id}');
+SELECT id, count(*) FROM remote3 GROUP BY 1 ORDER BY 1;
+CALL run('far_key', 'ignore', key_columns => '{id}');
 -- its commits are waited for
 SELECT stream_ingest.create_subscription('far', 'si_kafka', 'none', 'far', enabled => false);
 SELECT stream_ingest.create_subscription('spread', 'si_kafka', 'none', 'spread', options => '{"synchronous_commit": "local"}', enabled => false);

@@ -87,17 +87,17 @@ prepare_filtered(StatementKind kind, StringInfo sql, const char *filter, const c
 SiStatement *
 si_statement_partial(const SiStatementSpec *spec)
 {
-	SiStatement *update = NULL;
+	SiStatement *update;
 	SiStatement *insert;
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	if (si_statement_text_joined_update(&sql, spec))
-		update = prepare(STATEMENT_UPDATE, sql.data);
+	si_statement_text_joined_update(&sql, spec);
+	update = prepare(STATEMENT_UPDATE, sql.data);
 	resetStringInfo(&sql);
 	si_statement_text_insert(&sql, spec);
 	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s AS t WHERE ",
-					 si_statement_text_target(spec->target));
+					 si_statement_text_rows(spec->target));
 	si_statement_text_key_match(&sql, spec, true);
 	appendStringInfoString(&sql, ") AND ");
 	si_statement_text_note_row(&sql, spec->mapping, true);
@@ -105,21 +105,16 @@ si_statement_partial(const SiStatementSpec *spec)
 		si_statement_text_on_conflict(&sql, spec, true);
 	insert = prepare(spec->key->has_index ? STATEMENT_UPSERT : STATEMENT_INSERT, sql.data);
 	insert->by_index = spec->key->has_index;
-	if (update == NULL)
-		return insert;
 	update->by_index = spec->key->has_index;
 	update->next = insert;
 	return update;
 }
 
-SiStatement *
-si_statement_insert(const SiStatementSpec *spec)
+static SiStatement *
+prepare_insert(const SiStatementSpec *spec)
 {
 	StringInfoData sql;
 	StringInfoData rest;
-
-	if (spec->mode->updates && !spec->key->has_index)
-		return si_statement_partial(spec);
 
 	initStringInfo(&sql);
 	initStringInfo(&rest);
@@ -133,7 +128,7 @@ si_statement_insert(const SiStatementSpec *spec)
 	if (spec->mode->skips_conflicts)
 	{
 		if (spec->key != NULL)
-			si_statement_text_arbiter(&rest, spec->key);
+			si_statement_text_arbiter(&rest, spec);
 		else
 			appendStringInfoString(&rest, " ON CONFLICT");
 		appendStringInfoString(&rest, " DO NOTHING");
@@ -151,6 +146,17 @@ si_statement_insert(const SiStatementSpec *spec)
 }
 
 SiStatement *
+si_statement_insert(const SiStatementSpec *spec)
+{
+	SiStatement *statement;
+
+	if (spec->mode->updates && !spec->key->has_index)
+		return si_statement_partial(spec);
+	statement = prepare_insert(spec);
+	return statement;
+}
+
+SiStatement *
 si_statement_delete(const SiStatementSpec *spec)
 {
 	StringInfoData sql;
@@ -158,8 +164,9 @@ si_statement_delete(const SiStatementSpec *spec)
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "DELETE FROM %s AS t USING " SI_BATCH_NAME " AS b WHERE ",
-					 si_statement_text_target(spec->target));
+					 si_statement_text_rows(spec->target));
 	si_statement_text_key_match(&sql, spec, false);
+	si_statement_text_count_by_key(&sql, spec);
 	statement = prepare(STATEMENT_DELETE, sql.data);
 	statement->by_index = spec->key->has_index;
 	return statement;

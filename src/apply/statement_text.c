@@ -95,6 +95,13 @@ si_statement_text_target(Relation target)
 									  RelationGetRelationName(target));
 }
 
+const char *
+si_statement_text_rows(Relation target)
+{
+	return psprintf("%s%s", target->rd_rel->relkind == RELKIND_RELATION ? "ONLY " : "",
+					si_statement_text_target(target));
+}
+
 /* INSERT INTO target AS t (...) SELECT ... FROM batch AS b */
 void
 si_statement_text_insert(StringInfo sql, const SiStatementSpec *spec)
@@ -118,8 +125,17 @@ si_statement_text_insert(StringInfo sql, const SiStatementSpec *spec)
 
 /* ON CONFLICT (...): exactly the key's index, or one that is its like. */
 void
-si_statement_text_arbiter(StringInfo sql, const SiKey *key)
+si_statement_text_arbiter(StringInfo sql, const SiStatementSpec *spec)
 {
+	const SiKey *key = spec->key;
+
+	if (!key->has_index)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("insert_mode \"%s\" cannot take \"key_columns\" of \"%s\"", spec->mode->name,
+						RelationGetRelationName(spec->target)),
+				 errdetail("It is a foreign table, or has foreign partitions, so that its indexes are not known."),
+				 errhint("Without \"key_columns\" and \"tombstones\", the other side decides which rows are there.")));
 	appendStringInfoString(sql, " ON CONFLICT (");
 	for (int i = 0; i < key->ncolumns; i++)
 	{
@@ -282,21 +298,36 @@ si_statement_text_note_row(StringInfo sql, const SiMapping *mapping, bool partia
 void
 si_statement_text_on_conflict(StringInfo sql, const SiStatementSpec *spec, bool partial)
 {
-	si_statement_text_arbiter(sql, spec->key);
+	si_statement_text_arbiter(sql, spec);
 	append_update(sql, spec, partial);
 	appendStringInfoString(sql, " RETURNING stream_ingest.note_written()");
 }
 
+/* ... AND the row that is there may be replaced, by a record that may lack fields */
+static void
+append_joined_version_check(StringInfo sql, const SiStatementSpec *spec)
+{
+	const SiColumn *column = &spec->mapping->columns[spec->version_column];
+	const char *name = quote_identifier(column->name);
+
+	appendStringInfo(sql, " AND (t.%s IS NULL OR (NOT ", name);
+	append_absent_test(sql, spec->mapping, column);
+	appendStringInfoString(sql, " AND ");
+	append_version_test(sql, column, psprintf("b.%s", name));
+	appendStringInfoString(sql, "))");
+}
+
 /*
- * UPDATE target AS t SET ... FROM batch AS b; false if there is nothing to set.
+ * UPDATE target AS t SET ... FROM batch AS b; with nothing to set, a SELECT of as
+ * many rows.
  */
-bool
+void
 si_statement_text_joined_update(StringInfo sql, const SiStatementSpec *spec)
 {
 	const SiMapping *mapping = spec->mapping;
+	const char *rows = si_statement_text_rows(spec->target);
 	int			nset = 0;
 
-	appendStringInfo(sql, "UPDATE %s AS t SET ", si_statement_text_target(spec->target));
 	for (int i = 0; i < mapping->ncolumns; i++)
 	{
 		const SiColumn *column = &mapping->columns[i];
@@ -304,22 +335,45 @@ si_statement_text_joined_update(StringInfo sql, const SiStatementSpec *spec)
 
 		if (is_settled_by_key(spec->key, i))
 			continue;
-		appendStringInfo(sql, "%s%s = CASE WHEN ", nset++ ? ", " : "", name);
+		if (nset++ == 0)
+			appendStringInfo(sql, "UPDATE %s AS t SET ", rows);
+		else
+			appendStringInfoString(sql, ", ");
+		appendStringInfo(sql, "%s = CASE WHEN ", name);
 		append_absent_test(sql, mapping, column);
 		appendStringInfo(sql, " THEN t.%s ELSE b.%s END", name, name);
 	}
-	appendStringInfoString(sql, " FROM " SI_BATCH_NAME " AS b WHERE ");
+	if (nset > 0)
+		appendStringInfoString(sql, " FROM " SI_BATCH_NAME " AS b WHERE ");
+	else
+		appendStringInfo(sql, "SELECT FROM " SI_BATCH_NAME " AS b WHERE EXISTS (SELECT FROM %s AS t WHERE ",
+						 rows);
 	si_statement_text_key_match(sql, spec, true);
 	if (spec->version_column >= 0)
-	{
-		const SiColumn *column = &mapping->columns[spec->version_column];
-		const char *name = quote_identifier(column->name);
+		append_joined_version_check(sql, spec);
+	if (nset > 0)
+		si_statement_text_count_by_key(sql, spec);
+	else
+		appendStringInfoChar(sql, ')');
+}
 
-		appendStringInfo(sql, " AND (t.%s IS NULL OR (NOT ", name);
-		append_absent_test(sql, mapping, column);
-		appendStringInfoString(sql, " AND ");
-		append_version_test(sql, column, psprintf("b.%s", name));
-		appendStringInfoString(sql, "))");
-	}
-	return nset > 0;
+/*
+ * Where several rows may have the same key, what counts is the batch's row that found
+ * them: it is one for each key.  Rules would refuse to be in a WITH.
+ */
+void
+si_statement_text_count_by_key(StringInfo sql, const SiStatementSpec *spec)
+{
+	const RuleLock *rules = spec->target->rd_rules;
+	int			nown = spec->target->rd_rel->relkind == RELKIND_VIEW ? 1 : 0;
+	char	   *statement;
+
+	if (spec->key->is_unique || (rules != NULL && rules->numLocks > nown))
+		return;
+	statement = pstrdup(sql->data);
+	resetStringInfo(sql);
+	appendStringInfo(sql, "WITH written AS (%s RETURNING ", statement);
+	for (int i = 0; i < spec->key->ncolumns; i++)
+		appendStringInfo(sql, "%sb.%s", i ? ", " : "", quote_identifier(spec->key->columns[i].name));
+	appendStringInfoString(sql, ") SELECT DISTINCT * FROM written");
 }

@@ -20,11 +20,17 @@
 /* The target's qualified name, quoted. */
 extern const char *si_statement_text_target(Relation target);
 
+/*
+ * The rows that its key is one of: not those of tables that inherit from it, which the
+ * key's index does not know and INSERT does not write to.
+ */
+extern const char *si_statement_text_rows(Relation target);
+
 /* INSERT INTO target AS t (...) SELECT ... FROM batch AS b WHERE */
 extern void si_statement_text_insert(StringInfo sql, const SiStatementSpec *spec);
 
 /* ON CONFLICT, with what names the key's index */
-extern void si_statement_text_arbiter(StringInfo sql, const SiKey *key);
+extern void si_statement_text_arbiter(StringInfo sql, const SiStatementSpec *spec);
 
 /* Is the target's row the one of the batch's row, by the key? */
 extern void si_statement_text_key_match(StringInfo sql, const SiStatementSpec *spec, bool partial);
@@ -36,8 +42,12 @@ extern void si_statement_text_note_row(StringInfo sql, const SiMapping *mapping,
 extern void si_statement_text_on_conflict(StringInfo sql, const SiStatementSpec *spec, bool partial);
 
 /*
- * UPDATE target AS t SET ... FROM batch AS b; false if there is nothing to set.
+ * UPDATE target AS t SET ... FROM batch AS b, or what gives as many rows if there is
+ * nothing to set.
  */
-extern bool si_statement_text_joined_update(StringInfo sql, const SiStatementSpec *spec);
+extern void si_statement_text_joined_update(StringInfo sql, const SiStatementSpec *spec);
+
+/* Make of an UPDATE or DELETE what counts no row of the batch twice. */
+extern void si_statement_text_count_by_key(StringInfo sql, const SiStatementSpec *spec);
 
 #endif							/* SI_STATEMENT_TEXT_H */
