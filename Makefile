@@ -31,7 +31,7 @@ OBJS_shmem = crash_count lock_wait slots
 OBJS_catalog = count_changes dead_letter event fixed_sql position \
 	position_judge progress progress_change session settings subscription_columns \
 	subscriptions transaction unlogged view_below
-OBJS_apply = apply change_datum column_default convert convert_ahead \
+OBJS_apply = apply arbiter change_datum column_default convert convert_ahead \
 	convert_batch datum datum_failure decoded_value direct direct_target \
 	event_check extended_json fast_input fast_numeric format isolate jsonb_push key left_out \
 	mapping mapping_source moved_key other_index outcome plan protect reduce \

@@ -116,6 +116,65 @@ SELECT name, messages, applied + ignored AS taken, dead_letters FROM stream_inge
 SELECT stream_ingest.retry_dead_letters('upserted');
 SELECT count(*) FROM dead WHERE name = 'upserted';
 
+--
+-- indexes that are checked later than a row is written: ON CONFLICT takes all that are on the
+-- key's columns, and of these none that is deferrable
+--
+CREATE TABLE twins (id bigint NOT NULL, v text, UNIQUE (id), CONSTRAINT twins_late UNIQUE (id) DEFERRABLE);
+SELECT stream_ingest.create_subscription('twins', 'si_kafka', 'si_keys_64', 'twins', insert_mode => 'upsert', key_columns => '{id}',
+    mapping => '{"id": "$key"}', options => '{"key_format": "int64"}');
+SELECT stream_ingest.create_subscription('twins', 'si_kafka', 'si_keys_64', 'twins', insert_mode => 'ignore', key_columns => '{id}',
+    mapping => '{"id": "$key"}', options => '{"key_format": "int64"}');
+CREATE VIEW twins_view AS SELECT v, id FROM twins;
+SELECT stream_ingest.create_subscription('twins', 'si_kafka', 'si_keys_64', 'twins_view', insert_mode => 'upsert', key_columns => '{id}',
+    mapping => '{"id": "$key"}', options => '{"key_format": "int64"}');
+-- without a key it asks them all
+SELECT stream_ingest.create_subscription('twins', 'si_kafka', 'si_keys_64', 'twins', insert_mode => 'ignore',
+    mapping => '{"id": "$key"}', options => '{"key_format": "int64"}');
+CREATE TABLE spread (id bigint, v text) PARTITION BY LIST (v);
+CREATE TABLE spread_all PARTITION OF spread DEFAULT;
+ALTER TABLE spread_all ADD EXCLUDE (id WITH =) DEFERRABLE;
+SELECT stream_ingest.create_subscription('spread', 'si_kafka', 'si_keys_64', 'spread', insert_mode => 'ignore',
+    mapping => '{"id": "$key"}', options => '{"key_format": "int64"}');
+-- deletes by key alone have no ON CONFLICT, nor does another key's ask this one
+CREATE TABLE deleted (id bigint, v text, UNIQUE (id), CONSTRAINT deleted_late UNIQUE (id) DEFERRABLE INITIALLY DEFERRED);
+SELECT stream_ingest.create_subscription('deleted', 'si_kafka', 'si_keys_64', 'deleted', key_columns => '{id}',
+    mapping => '{"id": "$key"}', options => '{"key_format": "int64", "tombstones": "delete"}');
+CALL wait_for('deleted', 8);
+SELECT id FROM deleted ORDER BY id;
+CREATE TABLE others (id bigint PRIMARY KEY, v text, UNIQUE (v) DEFERRABLE);
+SELECT stream_ingest.create_subscription('others', 'si_kafka', 'si_keys_64', 'others', insert_mode => 'ignore', key_columns => '{id}',
+    mapping => '{"id": "$key"}', options => '{"key_format": "int64"}');
+CALL wait_for('others', 8);
+SELECT * FROM others ORDER BY id;
+-- one that is added later stops the subscription and refuses no message
+ALTER TABLE twins DROP CONSTRAINT twins_late;
+SELECT stream_ingest.create_subscription('twins', 'si_kafka', 'si_keys_64', 'twins', insert_mode => 'upsert', key_columns => '{id}',
+    mapping => '{"id": "$key"}', options => '{"key_format": "int64"}');
+CALL wait_for('twins', 8);
+ALTER TABLE twins ADD CONSTRAINT twins_late UNIQUE (id) DEFERRABLE;
+\setenv KEYS '0000000000000007:{"v": "seven"}\n'
+\! printf "$KEYS" | "$STREAM_INGEST_TESTS/produce" -t si_keys_64 -p 0 -K : -y -Z
+CREATE PROCEDURE wait_for_state(subscription name, wanted text) LANGUAGE plpgsql AS $$
+DECLARE deadline timestamptz := clock_timestamp() + interval '60 s';
+BEGIN
+    WHILE (SELECT state FROM stream_ingest.status s WHERE s.name = subscription) <> wanted LOOP
+        IF clock_timestamp() > deadline THEN
+            RAISE NOTICE 'waited in vain: %', (SELECT row(state, reason, last_error) FROM stream_ingest.status s WHERE s.name = subscription);
+            EXIT;
+        END IF;
+        PERFORM pg_sleep(0.01);
+        COMMIT;
+    END LOOP;
+END $$;
+CALL wait_for_state('twins', 'stopped');
+SELECT state, reason, last_error_sqlstate FROM stream_ingest.status WHERE name = 'twins';
+ALTER TABLE twins DROP CONSTRAINT twins_late;
+CALL wait_for('twins', 9);
+SELECT * FROM twins ORDER BY id;
+SELECT count(*) FROM dead WHERE name = 'twins' AND sqlstate = '55000';
+SELECT stream_ingest.drop_subscription(name, true) FROM stream_ingest.subscription WHERE name IN ('twins', 'deleted', 'others') ORDER BY name;
+
 -- mistakes
 SELECT stream_ingest.create_subscription('bad', 'si_kafka', 'si_keys_64', 'inserted', mapping => '{"id": "$key.id"}',
     options => '{"key_format": "int64"}');

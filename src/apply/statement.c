@@ -17,6 +17,7 @@
 #include "utils/plancache.h"
 #include "utils/snapmgr.h"
 
+#include "apply/arbiter.h"
 #include "apply/row_notes.h"
 #include "apply/statement.h"
 #include "apply/statement_text.h"
@@ -153,6 +154,8 @@ si_statement_insert(const SiStatementSpec *spec)
 	if (spec->mode->updates && !spec->key->has_index)
 		return si_statement_partial(spec);
 	statement = prepare_insert(spec);
+	if (spec->mode->updates || spec->mode->skips_conflicts)
+		si_arbiter_check(si_statement_planned(statement), spec->mode->name);
 	return statement;
 }
 
