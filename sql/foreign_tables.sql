@@ -63,6 +63,13 @@ CALL run('spread', 'upsert');
 CALL run('spread', 'upsert', key_columns => '{id}');
 SELECT tableoid::regclass, id, v FROM spread ORDER BY id, v;
 
+-- rules, which may not stand in a WITH
+CREATE TABLE noted (id int);
+CREATE RULE note AS ON UPDATE TO spread DO ALSO INSERT INTO noted VALUES (NEW.id);
+CALL run('spread', 'upsert', key_columns => '{id}');
+SELECT * FROM noted ORDER BY 1;
+DROP RULE note ON spread;
+
 --
 -- a table elsewhere
 --
