@@ -3,7 +3,7 @@
  * column_default.h
  *	  The default of a column.
  *
- * Called by statement.
+ * Called by writer, direct, direct_target and other_index.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -11,6 +11,7 @@
 
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
+#include "parser/parse_node.h"
 #include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -41,22 +42,49 @@ struct SiStatement
 	StatementKind kind;
 	bool		by_index;		/* it joins the batch: plan it for the index */
 	SPIPlanPtr	plan;
+	const List *defaults;		/* what its parameters stand for */
+	int			own_length;		/* behind it is a filter, which has none */
 	struct SiStatement *next;	/* to run after this one */
 };
 
 /* ---- preparing ---- */
 
+/*
+ * Parse analysis, also a later one by the plan cache, has come upon a parameter.
+ * NULL: there is none of that number.
+ */
+static Node *
+default_of_parameter(ParseState *pstate, ParamRef *parameter)
+{
+	const SiStatement *statement = pstate->p_ref_hook_state;
+
+	if (parameter->location >= statement->own_length || parameter->number < 1 ||
+		parameter->number > list_length(statement->defaults))
+		return NULL;
+	return copyObject((Node *) list_nth(statement->defaults, parameter->number - 1));
+}
+
+static void
+set_up_parser(ParseState *pstate, void *arg)
+{
+	pstate->p_paramref_hook = default_of_parameter;
+	pstate->p_ref_hook_state = arg;
+}
+
+/* Its parameters stand for defaults, which must live as long as the statement. */
 static SiStatement *
-prepare(StatementKind kind, const char *sql)
+prepare(StatementKind kind, const char *sql, int own_length, const List *defaults)
 {
 	SiStatement *statement = palloc0(sizeof(SiStatement));
 	MemoryContext context = CurrentMemoryContext;
 
 	statement->kind = kind;
-	statement->plan = SPI_prepare(sql, 0, NULL);
+	statement->defaults = defaults;
+	statement->own_length = own_length;
+	statement->plan = SPI_prepare_params(sql, set_up_parser, statement, 0);
 	MemoryContextSwitchTo(context); /* SPI leaves its own behind */
 	if (statement->plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		elog(ERROR, "SPI_prepare_params failed: %s", SPI_result_code_string(SPI_result));
 	SPI_keepplan(statement->plan);
 	return statement;
 }
@@ -66,14 +94,16 @@ prepare(StatementKind kind, const char *sql)
  * be one expression by itself, so it cannot get out of these parentheses.
  */
 static SiStatement *
-prepare_filtered(StatementKind kind, StringInfo sql, const char *filter, const char *rest)
+prepare_filtered(StatementKind kind, StringInfo sql, const List *defaults,
+				 const char *filter, const char *rest)
 {
 	SiUserSqlContext context;
 	SiStatement *statement;
+	int			own_length = sql->len;
 
 	si_user_sql_push(&context, filter, pg_mbstrlen(sql->data));
 	appendStringInfo(sql, "%s\n%s", filter, rest);
-	statement = prepare(kind, sql->data);
+	statement = prepare(kind, sql->data, own_length, defaults);
 	si_user_sql_pop(&context);
 	return statement;
 }
@@ -94,7 +124,7 @@ si_statement_partial(const SiStatementSpec *spec)
 
 	initStringInfo(&sql);
 	si_statement_text_joined_update(&sql, spec);
-	update = prepare(STATEMENT_UPDATE, sql.data);
+	update = prepare(STATEMENT_UPDATE, sql.data, sql.len, spec->defaults);
 	resetStringInfo(&sql);
 	si_statement_text_insert(&sql, spec);
 	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s AS t WHERE ",
@@ -104,7 +134,8 @@ si_statement_partial(const SiStatementSpec *spec)
 	si_statement_text_note_row(&sql, spec->mapping, true);
 	if (spec->key->has_index)
 		si_statement_text_on_conflict(&sql, spec, true);
-	insert = prepare(spec->key->has_index ? STATEMENT_UPSERT : STATEMENT_INSERT, sql.data);
+	insert = prepare(spec->key->has_index ? STATEMENT_UPSERT : STATEMENT_INSERT,
+					 sql.data, sql.len, spec->defaults);
 	insert->by_index = spec->key->has_index;
 	update->by_index = spec->key->has_index;
 	update->next = insert;
@@ -124,7 +155,7 @@ prepare_insert(const SiStatementSpec *spec)
 	{
 		si_statement_text_note_row(&sql, spec->mapping, false);
 		si_statement_text_on_conflict(&sql, spec, false);
-		return prepare(STATEMENT_UPSERT, sql.data);
+		return prepare(STATEMENT_UPSERT, sql.data, sql.len, spec->defaults);
 	}
 	if (spec->mode->skips_conflicts)
 	{
@@ -137,12 +168,12 @@ prepare_insert(const SiStatementSpec *spec)
 	if (spec->filter == NULL)
 	{
 		appendStringInfo(&sql, "stream_ingest.batch_row()%s", rest.data);
-		return prepare(STATEMENT_INSERT, sql.data);
+		return prepare(STATEMENT_INSERT, sql.data, sql.len, spec->defaults);
 	}
 
 	/* rows are counted before the filter looks at them */
 	appendStringInfoString(&sql, "CASE WHEN stream_ingest.batch_row() THEN (");
-	return prepare_filtered(STATEMENT_INSERT, &sql, spec->filter,
+	return prepare_filtered(STATEMENT_INSERT, &sql, spec->defaults, spec->filter,
 							psprintf(") IS TRUE END%s", rest.data));
 }
 
@@ -170,7 +201,7 @@ si_statement_delete(const SiStatementSpec *spec)
 					 si_statement_text_rows(spec->target));
 	si_statement_text_key_match(&sql, spec, false);
 	si_statement_text_count_by_key(&sql, spec);
-	statement = prepare(STATEMENT_DELETE, sql.data);
+	statement = prepare(STATEMENT_DELETE, sql.data, sql.len, spec->defaults);
 	statement->by_index = spec->key->has_index;
 	return statement;
 }
@@ -184,13 +215,13 @@ si_statement_filter(const SiMapping *mapping, const char *filter)
 	appendStringInfo(&sql, "SELECT b.%s FROM " SI_BATCH_NAME " AS b "
 					 "WHERE CASE WHEN stream_ingest.batch_row() THEN (",
 					 si_rows_number_name(mapping));
-	return prepare_filtered(STATEMENT_FILTER, &sql, filter, ") IS TRUE END");
+	return prepare_filtered(STATEMENT_FILTER, &sql, NIL, filter, ") IS TRUE END");
 }
 
 SiStatement *
 si_statement_apply(const char *apply)
 {
-	return prepare(STATEMENT_APPLY, apply);
+	return prepare(STATEMENT_APPLY, apply, 0, NIL);
 }
 
 /* ---- what it may, and what it reads ---- */

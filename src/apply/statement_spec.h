@@ -14,6 +14,7 @@
 
 #include "apply/key.h"
 #include "apply/rows.h"
+#include "nodes/pg_list.h"
 #include "options/insert_mode.h"
 #include "utils/rel.h"
 
@@ -22,6 +23,9 @@ typedef struct SiStatementSpec
 {
 	Relation	target;
 	const SiMapping *mapping;
+	const List *defaults;		/* by column of the mapping: the expression
+								 * for a field that a message lacks; NULL for
+								 * NULL, and where the message always has one */
 	const SiInsertMode *mode;
 	const SiKey *key;			/* NULL: none (never in upsert mode) */
 	int			version_column; /* in the mapping, -1 for none */

@@ -13,10 +13,8 @@
 #include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/ruleutils.h"
 #include "utils/typcache.h"
 
-#include "apply/column_default.h"
 #include "apply/statement_text.h"
 #include "common/compat.h"
 
@@ -42,50 +40,25 @@ append_absent_test(StringInfo sql, const SiMapping *mapping, const SiColumn *col
 }
 
 /*
- * An expression of the table as text.  Every name in it that is not the
- * server's own is qualified: a role that can make objects in a schema of the
- * session's search_path could otherwise have another meant when the text is
- * read.
- */
-static char *
-expression_text(Node *expression)
-{
-	int			level = NewGUCNestLevel();
-	char	   *text;
-
-	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	text = deparse_expression(expression, NIL, false, false);
-
-	AtEOXact_GUC(true, level);
-	return text;
-}
-
-/*
- * The value of a column: what the batch has, or the column's default where the
- * message lacks the field.  The text of a default lacks the cast by which the
- * server gives it the column's type.  Without one, CASE would convert both values to
- * a type that they have in common, and what the batch has would not come through
- * that unharmed (numeric by way of double precision, timestamp of timestamptz), or
- * there would be no such type.
+ * The value of a column of the mapping: what the batch has, or the column's default
+ * where the message lacks the field.  The default comes as a parameter, for which
+ * parse analysis gets the expression that the table has.  In its text, a name or an
+ * operator could mean an overload that another role has made in a schema of the
+ * search_path.
  */
 static void
-append_value(StringInfo sql, const SiStatementSpec *spec, const SiColumn *column)
+append_value(StringInfo sql, const SiStatementSpec *spec, int column)
 {
-	const char *name = quote_identifier(column->name);
-	Node	   *expression = NULL;
+	const char *name = quote_identifier(spec->mapping->columns[column].name);
 
-	if (column->absent_bit >= 0)
-		expression = si_column_default(spec->target, column->attnum);
-	if (expression == NULL)
+	if (list_nth(spec->defaults, column) == NULL)
 	{
 		appendStringInfo(sql, "b.%s", name);
 		return;
 	}
 	appendStringInfoString(sql, "CASE WHEN ");
-	append_absent_test(sql, spec->mapping, column);
-	appendStringInfo(sql, " THEN CAST(%s AS %s) ELSE b.%s END", expression_text(expression),
-					 si_key_type_text(column->type), name);
+	append_absent_test(sql, spec->mapping, &spec->mapping->columns[column]);
+	appendStringInfo(sql, " THEN $%d ELSE b.%s END", column + 1, name);
 }
 
 const char *
@@ -118,7 +91,7 @@ si_statement_text_insert(StringInfo sql, const SiStatementSpec *spec)
 	{
 		if (i > 0)
 			appendStringInfoString(sql, ", ");
-		append_value(sql, spec, &mapping->columns[i]);
+		append_value(sql, spec, i);
 	}
 	appendStringInfoString(sql, " FROM " SI_BATCH_NAME " AS b WHERE ");
 }
@@ -155,13 +128,11 @@ si_statement_text_arbiter(StringInfo sql, const SiStatementSpec *spec)
 static char *
 key_value(const SiStatementSpec *spec, const SiKeyColumn *key, bool partial)
 {
-	const SiColumn *column = &spec->mapping->columns[key->column];
 	StringInfoData value;
 
 	initStringInfo(&value);
-	if (partial && column->absent_bit >= 0 &&
-		!contain_volatile_functions(si_column_default(spec->target, column->attnum)))
-		append_value(&value, spec, column);
+	if (partial && !contain_volatile_functions(list_nth(spec->defaults, key->column)))
+		append_value(&value, spec, key->column);
 	else
 		appendStringInfo(&value, "b.%s", quote_identifier(key->name));
 	return value.data;

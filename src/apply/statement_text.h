@@ -5,7 +5,8 @@
  *
  * The target is called t, the batch b.  Texts are appended to sql; whatever else
  * is allocated is in the current memory context.  partial: the records may lack
- * fields.  Called by statement alone, connected to SPI.
+ * fields.  A parameter $n is the n-th of the spec's defaults.  Called by statement
+ * alone, connected to SPI.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

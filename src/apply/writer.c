@@ -14,10 +14,13 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "apply/column_default.h"
 #include "apply/decoded_value.h"
 #include "apply/direct.h"
 #include "apply/direct_target.h"
@@ -70,6 +73,29 @@ begin_prepare(SiWriter *writer, TupleDesc desc, int estimate)
 }
 
 /* ---- a target ---- */
+
+/* The defaults for fields that a message lacks, by column of the mapping. */
+static List *
+column_defaults(Relation target, const SiMapping *mapping)
+{
+	List	   *defaults = NIL;
+
+	for (int i = 0; i < mapping->ncolumns; i++)
+	{
+		const SiColumn *column = &mapping->columns[i];
+		Node	   *expression = NULL;
+
+		if (column->absent_bit >= 0)
+			expression = si_column_default(target, column->attnum);
+
+		/* a table below a view generates the column from others */
+		if (contain_var_clause(expression))
+			expression = NULL;
+		Assert(expression == NULL || exprType(expression) == column->type);
+		defaults = lappend(defaults, expression);
+	}
+	return defaults;
+}
 
 /* The column of option version_column in the mapping; -1 if there is no option. */
 static int
@@ -178,6 +204,7 @@ plan_target(SiWriter *writer, Relation target, bool direct)
 	si_decoded_value_take(writer->mapping, s->format);
 	spec->target = target;
 	spec->mapping = writer->mapping;
+	spec->defaults = column_defaults(target, writer->mapping);
 	spec->filter = writer->options->filter;
 	if (spec->mode->updates || deletes || moves || s->key_columns != (Datum) 0)
 		spec->key = si_key_find(target, writer->mapping, s->key_columns);
