@@ -212,7 +212,7 @@ foreach my $table (qw(lacking below))
 	is(sql("SELECT DISTINCT kind, doc, words, n > 0 FROM victim.$table"), 'k1|{"v": 1}|a23|t', "the defaults are those of $table");
 	is(sql("SELECT count(*) FROM victim.$table"), 3, 'once for each key');
 }
-is(ran(), '', 'no overload of mallory\'s has run');
+unlike(ran(), qr{overload}, 'no overload of mallory\'s has run');
 
 # ---- what mallory reads ----
 
