@@ -108,6 +108,8 @@ TRUNCATE below;
 ALTER VIEW defaults ALTER extra SET DEFAULT 'z';
 CALL run('defaults', 't_rows');
 SELECT * FROM below ORDER BY 1 LIMIT 2;
+-- (in our statement a parameter is a default; a filter has none)
+SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'defaults', options => '{"filter": "$3 IS NULL"}');
 CREATE VIEW keyless AS SELECT value FROM below;
 SELECT stream_ingest.create_subscription('x', 'si_kafka', 'x', 'keyless', insert_mode => 'upsert');
 -- with INSTEAD OF triggers
