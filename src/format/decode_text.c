@@ -51,11 +51,9 @@ typedef struct RowDecoder
 	size_t		null_len;
 	int			ncolumns;		/* 0: as many as a message has */
 	const char *const *columns;
-	int		   *field_column;	/* by field of the plan: its column, or
-								 * FIELD_... */
+	int		   *field_column;	/* by field of the plan: a column, FIELD_... */
 	bool	   *taken;			/* by column: does a field take it? */
-	int			unknown;		/* column that no field takes, to be reported;
-								 * -1 for none */
+	int			unknown;		/* column to report, as no field takes it; -1 */
 	bool		verbatim;		/* the only column takes the message as it is */
 } RowDecoder;
 
@@ -114,9 +112,9 @@ row_create(const SiDecodePlan *plan, const SiFormatOptions *options, bool csv)
 	decoder->escape = options->escape;
 	if (decoder->escape == '\0')
 		decoder->escape = decoder->quote;
-	decoder->null_text = options->null_text;
-	if (decoder->null_text == NULL)
-		decoder->null_text = csv ? "" : "\\N";
+	decoder->null_text = csv ? "" : "\\N";
+	if (options->null_text != NULL)
+		decoder->null_text = options->null_text;
 	decoder->null_len = strlen(decoder->null_text);
 	decoder->ncolumns = options->ncolumns;
 	decoder->columns = options->columns;
@@ -148,8 +146,7 @@ check_characters(const SiMessage *message, SiDecodeError *error)
 	if (message->value_len > 0 &&
 		memchr(message->value, '\0', message->value_len) != NULL)
 		return si_decoder_fail(error, BAD_CHARACTER,
-							   "message has a NUL byte, which a text cannot "
-							   "hold");
+							   "message has a NUL byte, which a text cannot hold");
 	if (!si_json_is_utf8(message->value, message->value_len))
 		return si_decoder_fail(error, BAD_CHARACTER,
 							   "message has bytes that are not valid UTF-8");
@@ -169,11 +166,10 @@ static size_t
 most_columns(const RowDecoder *decoder, const SiMessage *message)
 {
 	size_t		n = 1;
-	size_t		i;
 
 	if (decoder->ncolumns > 0)
 		return (size_t) decoder->ncolumns;
-	for (i = 0; i < message->value_len && n < MOST_COLUMNS; i++)
+	for (size_t i = 0; i < message->value_len && n < MOST_COLUMNS; i++)
 		n += message->value[i] == decoder->delimiter;
 	return n;
 }
@@ -529,10 +525,9 @@ unescape(Reader *reader, const Slice *slice, char *out, size_t *len)
 {
 	const char *end = slice->data + slice->len;
 	const char *begin = out;
-	const char *p;
 	bool		by_number = false;
 
-	for (p = slice->data; p < end; p++)
+	for (const char *p = slice->data; p < end; p++)
 	{
 		if (*p == '\\')
 		{
@@ -556,10 +551,9 @@ unquote(const RowDecoder *decoder, const Slice *slice, char *out, size_t *len)
 {
 	const char *end = slice->data + slice->len;
 	const char *begin = out;
-	const char *p;
 	bool		quoted = false;
 
-	for (p = slice->data; p < end; p++)
+	for (const char *p = slice->data; p < end; p++)
 	{
 		if (quoted && *p == decoder->escape && p + 1 < end &&
 			(p[1] == decoder->escape || p[1] == decoder->quote))
