@@ -28,7 +28,7 @@ OBJS_options = document insert_mode nearest option_positions option_records \
 	option_schema option_types options property property_table registry_options \
 	server_options token_options url
 OBJS_shmem = crash_count lock_wait slots
-OBJS_catalog = count_changes dead_letter event fixed_sql position \
+OBJS_catalog = count_changes dead_letter dead_letter_known event fixed_sql position \
 	position_judge progress progress_change session settings subscription_columns \
 	subscriptions transaction unlogged view_below
 OBJS_apply = apply arbiter change_datum column_default convert convert_ahead \

@@ -3,10 +3,11 @@
  * apply.c
  *	  Applying a batch of messages.
  *
- * Locks are taken in one order: the target, then the rows of progress, and for
- * those a batch does not wait.  So a worker that waits for another session's
- * ALTER TABLE, or for a change of the subscription to be committed, holds
- * nothing that this session may want to lock next.
+ * Locks are taken in one order: the target, then the rows of progress, then dead
+ * letters that are met again, and for the last two a batch does not wait.  So a
+ * worker that waits for another session's ALTER TABLE, for a change of the
+ * subscription to be committed, or for what becomes of a dead letter holds nothing
+ * that this session may want to lock next.
  *
  * An error is a message's fault only if not all messages of a large batch fail
  * alike; else it is the plan's, and thrown.
@@ -205,7 +206,6 @@ apply_and_store(SiPlan *plan, SiBatch *batch)
 {
 	SiOnError	on_error = batch->skip ? SI_ON_ERROR_DEAD_LETTER : plan->options->on_error;
 
-	si_outcome_mark_already_dead(plan, batch);
 	batch->stop_at_first = (on_error == SI_ON_ERROR_STOP);
 	batch->max_writes = SI_ISOLATE_MAX_WRITES;
 	batch->breaker = plan->options->breaker;
@@ -231,7 +231,11 @@ run_batch(SiPlan *plan, const SiProgressKey *key, SiBatch *batch, SiAdvance **ad
 	if (!si_progress_lock(key, batch->progress, batch->npartitions, false))
 		return SI_BATCH_FENCED;
 	if (batch->n > 0)
+	{
+		if (!si_outcome_mark_already_dead(plan, batch))
+			return SI_BATCH_AT_DEAD_LETTER;
 		apply_and_store(plan, batch);
+	}
 	*advances = si_outcome_advances(batch);
 
 	/* the rows have been locked since, so no other session has changed them */

@@ -18,6 +18,7 @@
 
 #include "apply/isolate.h"
 #include "apply/rows.h"
+#include "catalog/dead_letter.h"
 #include "catalog/progress.h"
 #include "common/message.h"
 #include "kafka/consumer.h"
@@ -31,6 +32,8 @@ typedef enum SiBatchEnd
 								 * need another transaction */
 	SI_BATCH_FENCED,			/* nothing done: the subscription has changed,
 								 * or is about to */
+	SI_BATCH_AT_DEAD_LETTER,	/* nothing done: another session is busy with
+								 * a dead letter that the batch meets again */
 	SI_BATCH_CHANGED_ITSELF,	/* nothing done: what the batch ran has
 								 * disabled, altered, moved or dropped the
 								 * batch's own subscription */
@@ -79,6 +82,8 @@ typedef struct SiBatch
 
 	/* the outcome */
 	SiBatchEnd	end;
+	SiPlace		awaited;		/* the dead letter of SI_BATCH_AT_DEAD_LETTER */
+	int			met;			/* so many dead letters were met again */
 	int			done;			/* entries dealt with, from the first on */
 	int			refused;		/* of these, so many have a failure */
 	int64		written;		/* rows, and those of records superseded */

@@ -50,26 +50,36 @@ mark_partition(SiBatch *batch, int32 partition, const int64 *known, int nknown)
 	}
 }
 
-void
+bool
 si_outcome_mark_already_dead(const SiPlan *plan, SiBatch *batch)
 {
 	const SiSubscription *s = plan->subscription;
 
+	batch->met = 0;
 	for (int i = 0; i < batch->n; i++)
 		batch->entries[i].already_dead = false;
 	for (int i = 0; i < batch->npartitions; i++)
 	{
 		const SiProgress *progress = batch->progress[i];
 		int64	   *known;
+		int64		others;
 		int			nknown;
 
 		if (progress->next_offset > progress->last_dead_letter)
 			continue;
 		known = si_dead_letter_known(s->id, s->topic, progress->partition,
 									 progress->next_offset,
-									 last_offset(batch, progress->partition), &nknown);
+									 last_offset(batch, progress->partition), &nknown, &others);
+		if (others >= 0)
+		{
+			batch->awaited.partition = progress->partition;
+			batch->awaited.offset = others;
+			return false;
+		}
 		mark_partition(batch, progress->partition, known, nknown);
+		batch->met += nknown;
 	}
+	return true;
 }
 
 /* When an orphan is tried again by itself; 0 for what is no orphan. */
@@ -123,14 +133,12 @@ store_dead_letters(const SiPlan *plan, const SiBatch *batch)
 
 /*
  * Remove the dead letters of messages that are now applied or, if refused
- * messages are ignored, settled.  What the batch's own triggers have discarded
- * counts as ignored since, and its message once more.
+ * messages are ignored, settled.
  */
 static int64
 remove_dead_letters(const SiPlan *plan, SiBatch *batch, bool ignore)
 {
 	SiPlace    *places = palloc(sizeof(SiPlace) * Max(batch->done, 1));
-	int64		removed;
 	int			n = 0;
 
 	for (int i = 0; i < batch->done; i++)
@@ -144,9 +152,7 @@ remove_dead_letters(const SiPlan *plan, SiBatch *batch, bool ignore)
 		places[n].former_log = 0;
 		n++;
 	}
-	removed = si_dead_letter_remove(plan->subscription->id, plan->subscription->topic, places, n);
-	batch->counts.messages += n - removed;
-	return removed;
+	return si_dead_letter_remove(plan->subscription->id, plan->subscription->topic, places, n);
 }
 
 /* Messages refused that were no dead letters before. */
@@ -163,6 +169,13 @@ count_new_refusals(const SiBatch *batch)
 void
 si_outcome_store(const SiPlan *plan, SiBatch *batch, SiOnError on_error)
 {
+	/*
+	 * What the batch's own triggers have discarded counts as ignored since:
+	 * if it was refused again it is a new one, and its message counts once
+	 * more.
+	 */
+	if (batch->met > 0 && !si_outcome_mark_already_dead(plan, batch))
+		elog(ERROR, "another session has locked dead letters that a batch has locked");
 	if (on_error == SI_ON_ERROR_DEAD_LETTER)
 	{
 		store_dead_letters(plan, batch);

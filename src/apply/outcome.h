@@ -17,10 +17,11 @@
 
 /*
  * Before the batch is applied: mark the entries that are dead letters already,
- * which a seek has led back to.  Waits for a session that is just discarding
- * one; what that session did then counts.
+ * which a seek has led back to.  False if another session is just discarding one
+ * or trying it again, which is batch->awaited then: what that session did is to
+ * count.
  */
-extern void si_outcome_mark_already_dead(const SiPlan *plan, SiBatch *batch);
+extern bool si_outcome_mark_already_dead(const SiPlan *plan, SiBatch *batch);
 
 /*
  * Store what was refused as on_error says, remove the dead letters that are now

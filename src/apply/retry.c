@@ -59,27 +59,26 @@ store_outcome(const SiSubscription *s, const SiOptions *options, const SiLetters
 	{
 		const SiMessage *message = &batch->entries[i].message;
 		const SiFailure *failure = batch->entries[i].failure;
+		SiPlace    *place = &places[failure == NULL ? ngood++ : batch->done - 1 - nbad];
 
+		place->partition = message->partition;
+		place->offset = message->offset;
+		place->former_log = tried->former_logs[first + i];
 		if (failure == NULL)
-		{
-			places[ngood].partition = message->partition;
-			places[ngood].offset = message->offset;
-			places[ngood].former_log = tried->former_logs[first + i];
-			ngood++;
 			continue;
-		}
 		letters[nbad].message = message;
 		letters[nbad].failure = failure;
 		letters[nbad].former_log = tried->former_logs[first + i];
 		letters[nbad].retry_at = next_retry(options, failure, tried->attempts[first + i] + 1);
 		nbad++;
 	}
-	if (si_dead_letter_remove(s->id, s->topic, places, ngood) != ngood)
+	if (si_dead_letter_count(s->id, s->topic, places, batch->done) != batch->done)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 				 errmsg("dead letters of subscription \"%s\" were removed while they were being retried",
 						NameStr(s->name)),
 				 errdetail("A trigger, function or statement that the retry runs discards them.")));
+	(void) si_dead_letter_remove(s->id, s->topic, places, ngood);
 	if (nbad > 0)
 		si_dead_letter_store(s->id, s->topic, letters, nbad);
 }

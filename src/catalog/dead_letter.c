@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * dead_letter.c
- *	  Messages that could not be applied.
+ *	  Messages that could not be applied; dead_letter_known.c has those that the
+ *	  stream meets again.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -68,14 +69,6 @@ static SiFixedSql store_sql = {
 	2, {INT4OID, TEXTOID}, 0, true
 };
 
-static SiFixedSql known_sql = {
-	"SELECT d.message_offset FROM stream_ingest.dead_letter d "
-	"WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = $3 "
-	" AND d.message_offset BETWEEN $4 AND $5 AND d.former_log = 0 "
-	"ORDER BY d.message_offset FOR UPDATE",
-	5, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID},.writes_later = "dead_letter"
-};
-
 static SiFixedSql remove_sql = {
 	"DELETE FROM stream_ingest.dead_letter d "
 	"USING unnest($3, $4, $5) AS u(partition, message_offset, former_log) "
@@ -84,11 +77,11 @@ static SiFixedSql remove_sql = {
 	5, {INT4OID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}, 0, true
 };
 
-/* Whether one of them is still there; the arguments are the same. */
+/* Those that are still there; the arguments are the same. */
 static SiFixedSql left_sql = {
 	"SELECT FROM stream_ingest.dead_letter d, unnest($3, $4, $5) AS u(partition, message_offset, former_log) "
 	"WHERE d.subscription = $1 AND d.topic = $2 AND d.partition = u.partition "
-	" AND d.message_offset = u.message_offset AND d.former_log = u.former_log LIMIT 1",
+	" AND d.message_offset = u.message_offset AND d.former_log = u.former_log",
 	5, {INT4OID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}
 };
 
@@ -116,17 +109,26 @@ static SiFixedSql left_sql = {
 #define BEHIND "AND d.topic = $2 AND (d.partition, d.message_offset, d.former_log) > ($7, $8, $10) "
 
 /* As many as are wanted, but at most 16 MB of payload, and at least one. */
+#define READ \
+	AHEAD \
+	"SELECT d.partition, d.message_offset, d.message_timestamp, d.key, d.value, d.header_names, " \
+	" d.header_values, d.attempts, d.reduced_from, d.former_log FROM stream_ingest.dead_letter d " \
+	FILTER BEHIND NOT_AHEAD \
+	"ORDER BY d.subscription, d.topic, d.partition, d.message_offset, d.former_log " \
+	"LIMIT GREATEST(1, (SELECT count(*) FROM (" \
+	"  SELECT sum(COALESCE(octet_length(d.key), 0) + COALESCE(octet_length(d.value), 0)) " \
+	"   OVER (ORDER BY d.subscription, d.topic, d.partition, d.message_offset, d.former_log) AS bytes " \
+	"  FROM stream_ingest.dead_letter d " FILTER BEHIND NOT_AHEAD " LIMIT $9) AS s " \
+	" WHERE s.bytes <= 16777216)) FOR UPDATE OF d "
+
 static SiFixedSql read_sql = {
-	AHEAD
-	"SELECT d.partition, d.message_offset, d.message_timestamp, d.key, d.value, d.header_names, "
-	" d.header_values, d.attempts, d.reduced_from, d.former_log FROM stream_ingest.dead_letter d "
-	FILTER BEHIND NOT_AHEAD
-	"ORDER BY d.subscription, d.topic, d.partition, d.message_offset, d.former_log "
-	"LIMIT GREATEST(1, (SELECT count(*) FROM ("
-	"  SELECT sum(COALESCE(octet_length(d.key), 0) + COALESCE(octet_length(d.value), 0)) "
-	"   OVER (ORDER BY d.subscription, d.topic, d.partition, d.message_offset, d.former_log) AS bytes "
-	"  FROM stream_ingest.dead_letter d " FILTER BEHIND NOT_AHEAD " LIMIT $9) AS s "
-	" WHERE s.bytes <= 16777216)) FOR UPDATE OF d",
+	READ,
+	10, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID, INT4OID, INT8OID, INT8OID, INT8OID}, 0, true,
+	.writes_later = "dead_letter"
+};
+
+static SiFixedSql read_due_sql = {
+	READ "SKIP LOCKED",
 	10, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, BOOLOID, INT4OID, INT8OID, INT8OID, INT8OID}, 0, true,
 	.writes_later = "dead_letter"
 };
@@ -313,31 +315,7 @@ si_dead_letter_store(int32 subscription, const char *topic, const SiDeadLetter *
 	tuplestore_end(store);
 }
 
-/* ---- finding and removing ---- */
-
-int64 *
-si_dead_letter_known(int32 subscription, const char *topic, int32 partition, int64 from,
-					 int64 to, int *n)
-{
-	Datum		values[5];
-	int64	   *offsets;
-	uint64		found;
-
-	values[0] = Int32GetDatum(subscription);
-	values[1] = CStringGetTextDatum(topic);
-	values[2] = Int32GetDatum(partition);
-	values[3] = Int64GetDatum(from);
-	values[4] = Int64GetDatum(to);
-
-	si_fixed_sql_begin();
-	found = si_fixed_sql_run(&known_sql, values, NULL);
-	offsets = SPI_palloc(sizeof(int64) * Max(found, 1));
-	for (uint64 i = 0; i < found; i++)
-		offsets[i] = si_fixed_sql_int(i, 1, 0);
-	si_fixed_sql_end();
-	*n = (int) found;
-	return offsets;
-}
+/* ---- removing ---- */
 
 static Datum
 int8_array(Datum *elements, int n)
@@ -366,6 +344,24 @@ place_arrays(const SiPlace *places, int n, Datum *arrays)
 	arrays[2] = int8_array(f, n);
 }
 
+/* The arguments of those two. */
+static void
+place_arguments(int32 subscription, const char *topic, const SiPlace *places, int n, Datum *values)
+{
+	values[0] = Int32GetDatum(subscription);
+	values[1] = CStringGetTextDatum(topic);
+	place_arrays(places, n, &values[2]);
+}
+
+uint64
+si_dead_letter_count(int32 subscription, const char *topic, const SiPlace *places, int n)
+{
+	Datum		values[5];
+
+	place_arguments(subscription, topic, places, n, values);
+	return si_fixed_sql_execute(&left_sql, values, NULL);
+}
+
 uint64
 si_dead_letter_remove(int32 subscription, const char *topic, const SiPlace *places, int n)
 {
@@ -374,16 +370,13 @@ si_dead_letter_remove(int32 subscription, const char *topic, const SiPlace *plac
 
 	if (n == 0)
 		return 0;
-	values[0] = Int32GetDatum(subscription);
-	values[1] = CStringGetTextDatum(topic);
-	place_arrays(places, n, &values[2]);
+	place_arguments(subscription, topic, places, n, values);
 
 	si_fixed_sql_begin();
 	removed = si_fixed_sql_run(&remove_sql, values, NULL);
 
 	/*
-	 * Fewer is no error where the batch's own triggers discarded some.  But a
-	 * letter that stays although its message was applied would be applied
+	 * A letter that stays although its message was applied would be applied
 	 * again.
 	 */
 	if (removed < n && si_fixed_sql_run(&left_sql, values, NULL) > 0)
@@ -522,7 +515,7 @@ si_dead_letter_read(const SiDeadLetterFilter *filter, const SiPlace *after, int 
 	values[9] = Int64GetDatum(after->former_log);
 
 	si_fixed_sql_begin();
-	found = si_fixed_sql_run(&read_sql, values, nulls);
+	found = si_fixed_sql_run(filter->due ? &read_due_sql : &read_sql, values, nulls);
 	MemoryContextSwitchTo(caller);
 	letters->n = (int) found;
 	letters->messages = palloc(sizeof(SiMessage) * Max(found, 1));

@@ -52,16 +52,24 @@ extern void si_dead_letter_store(int32 subscription, const char *topic,
  * Which offsets of a partition, from the given one to that, are dead letters of
  * the log that is being read: sorted, palloc'd, *n of them.  They are locked,
  * since what a transaction that is still open is about to take away decides
- * how the message is counted.
+ * how the message is counted.  But this does not wait: *others is the first that
+ * another session has locked, or -1.
  */
 extern int64 *si_dead_letter_known(int32 subscription, const char *topic, int32 partition,
-								   int64 from, int64 to, int *n);
+								   int64 from, int64 to, int *n, int64 *others);
+
+/* Wait until no other session has this one locked, then lock it, if it is there. */
+extern void si_dead_letter_await(int32 subscription, const char *topic, const SiPlace *place);
 
 /*
  * The headers that are stored as these arrays of bytea, in the current memory
  * context; *n of them.  Values point into the array.
  */
 extern SiHeader *si_dead_letter_headers(ArrayType *names, ArrayType *values, int *n);
+
+/* How many of these there are. */
+extern uint64 si_dead_letter_count(int32 subscription, const char *topic,
+								   const SiPlace *places, int n);
 
 /* Take dead letters away; returns how many there were. */
 extern uint64 si_dead_letter_remove(int32 subscription, const char *topic,
@@ -70,7 +78,7 @@ extern uint64 si_dead_letter_remove(int32 subscription, const char *topic,
 /*
  * Which dead letters.  topic NULL: of all; partition < 0: of all; offsets are
  * from inclusive, to exclusive; due: only those that are to be tried again by
- * now.
+ * now; those that another session has locked are not read then.
  */
 typedef struct SiDeadLetterFilter
 {

@@ -271,18 +271,22 @@ retry_orphans(SiWorker *worker, void *arg)
 {
 	bool	   *fenced = arg;
 	MemoryContext caller = si_transaction_begin();
+	TimestampTz soon = TimestampTzPlusMilliseconds(si_clock_now(), SI_RETRY_MIN_MS);
 
 	*fenced = !si_retry_orphans(worker->subscription, worker->options);
 	if (*fenced)
 	{
 		AbortCurrentTransaction();
 		MemoryContextSwitchTo(caller);
-		worker->next_orphans = TimestampTzPlusMilliseconds(si_clock_now(),
-														   SI_RETRY_MIN_MS);
+		worker->next_orphans = soon;
 		return;
 	}
 	worker->next_orphans =
 		si_clock_from_wall(si_dead_letter_next_retry(worker->subscription->id));
+
+	/* what is due still is locked by another session */
+	if (worker->next_orphans != 0)
+		worker->next_orphans = Max(worker->next_orphans, soon);
 	si_transaction_commit(caller);
 }
 
@@ -332,6 +336,20 @@ wait_for_change(SiWorker *worker, SiBatch *batch)
 	/* the epoch is ours: progress was moved by hand; start again, but slowly */
 	si_worker_set_error(ERRCODE_T_R_SERIALIZATION_FAILURE, "progress was changed by another session");
 	si_worker_leave(SI_SUCCESSOR_DELAYED);
+}
+
+/*
+ * The batch meets a dead letter that another session is discarding or trying
+ * again.  Wait for that session, holding no other lock.
+ */
+static void
+wait_for_dead_letter(SiWorker *worker, const SiBatch *batch)
+{
+	MemoryContext caller = si_transaction_begin();
+
+	si_dead_letter_await(worker->subscription->id, worker->subscription->topic, &batch->awaited);
+	si_transaction_commit(caller);
+	si_worker_leave_if_changed(worker);
 }
 
 /* The failure of a batch whose statements change its own subscription. */
@@ -435,6 +453,8 @@ si_worker_apply(SiWorker *worker)
 		handle_failure(worker, failure, n);
 	else if (batch.end == SI_BATCH_FENCED)
 		wait_for_change(worker, &batch);
+	else if (batch.end == SI_BATCH_AT_DEAD_LETTER)
+		wait_for_dead_letter(worker, &batch);
 	else if (batch.end == SI_BATCH_CHANGED_ITSELF)
 		split_batch(worker, &changed_itself, n);
 	else

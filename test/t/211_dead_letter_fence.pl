@@ -236,6 +236,20 @@ like($user->{err}, qr/could not serialize access due to concurrent update/, 'doe
 query($user, 'ROLLBACK');
 sql(q{SET client_min_messages = error; SELECT stream_ingest.drop_subscription('o')});
 
+# An orphan that is being discarded is passed over: the worker, which holds the subscription
+# and the target then, must not wait for the session, which may want these next.
+make_orphan();
+query($user, q{BEGIN; SELECT stream_ingest.discard_dead_letters('o')});
+is_soon(q{SELECT retry_at < clock_timestamp() FROM stream_ingest.dead_letter}, 't', 'an orphan is due while it is being discarded');
+$kafka->produce("orphans$n", ['{"id": 3}'], partition => 0);
+is_soon(q{SELECT count(*) FROM children WHERE id = 3}, 1, 'the stream goes on');
+$user->{err} = '';
+query($user, q{SELECT stream_ingest.disable('o'); ROLLBACK});
+is($user->{err}, '', 'and the session can change the subscription');
+sql('INSERT INTO parents VALUES (7)');
+is_soon(q{SELECT counts_of('o')}, 'messages=3 applied=3', 'the orphan is tried when it was not discarded');
+sql(q{SELECT stream_ingest.drop_subscription('o')});
+
 # ---- counts ----
 
 # Bad messages, met again while a transaction that takes one away is open.  The
@@ -266,6 +280,61 @@ foreach my $fixed (0, 1)
 		'what was really taken away decides' . ($fixed ? ', also of one that is good now' : ''));
 }
 sql(q{SELECT stream_ingest.drop_subscription('bad')});
+
+# It waits holding nothing that the session may want next, which may be the subscription.
+sql('TRUNCATE t; ALTER TABLE t ALTER id TYPE int USING NULL');
+sql(q{SELECT stream_ingest.create_subscription('held', 'kafka', 'bad', 't')});
+is_soon(q{SELECT counts_of('held')}, 'messages=4 applied=2 dead_letters=2', 'two are bad once more');
+query($gate, 'BEGIN; LOCK TABLE t');
+sql(q{SELECT stream_ingest.seek('held', 'earliest')});
+is_soon(q{SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND NOT granted}, 1, 'the stream waits at the table again');
+query($user, q{BEGIN; SELECT stream_ingest.discard_dead_letters('held', 0, 2)});
+query($gate, 'ROLLBACK');
+is_waiting('stream_ingest held', 'transactionid', 'then for one dead letter that is being discarded');
+is( sql(q{SELECT string_agg(l.relation::regclass::text, ' ') FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+	WHERE a.application_name = 'stream_ingest held' AND l.relation IN ('t'::regclass, 'stream_ingest.progress'::regclass)}),
+	'', 'and has locked neither the table nor progress');
+is(sql(q{SELECT count(*) FROM (SELECT FROM stream_ingest.dead_letter d WHERE message_offset = 1 FOR UPDATE SKIP LOCKED) d}),
+	1, 'nor another dead letter');
+like(sql(q{SELECT reason FROM stream_ingest.status}), qr/a row of table stream_ingest\.dead_letter, held by process/,
+	'status says for what');
+$user->{err} = '';
+query($user, q{SELECT stream_ingest.disable('held'); COMMIT});
+is($user->{err}, '', 'the session can change the subscription');
+is(sql(q{SELECT counts_of('held')}), 'messages=4 applied=2 ignored=1 dead_letters=1', 'the stream has applied nothing');
+sql(q{SELECT stream_ingest.enable('held')});
+is_soon(q{SELECT counts_of('held')}, 'messages=7 applied=4 ignored=1 dead_letters=2', 'and goes on when it is enabled');
+sql(q{SELECT stream_ingest.drop_subscription('held', true)});
+
+# What a batch's own trigger discards, and is refused again, is a new dead letter; a retry
+# that meets that fails.
+$kafka->create_topic('own', 1);
+$kafka->produce('own', [ '{"what": "bad"}', '{"what": "discards"}' ], partition => 0);
+sql(<<'SQL');
+CREATE TABLE own (what text);
+CREATE FUNCTION discard_first() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.what = 'bad' THEN
+		RAISE 'this is bad';
+	END IF;
+	PERFORM stream_ingest.discard_dead_letters('own', 0, 0, 1);
+	RETURN NULL;
+END $$;
+CREATE TRIGGER discard_first AFTER INSERT ON own FOR EACH ROW EXECUTE FUNCTION discard_first();
+SELECT stream_ingest.create_subscription('own', 'kafka', 'own', 'own');
+SQL
+is_soon(q{SELECT counts_of('own')}, 'messages=2 applied=1 dead_letters=1', 'own trigger: one is bad');
+sql(q{SELECT stream_ingest.seek('own', 'earliest')});
+is_soon(q{SELECT counts_of('own')}, 'messages=4 applied=2 ignored=1 dead_letters=1', 'own trigger: it is discarded and refused again');
+is(sql(q{SELECT attempts FROM stream_ingest.dead_letters WHERE name = 'own'}), 1, 'own trigger: as a new one');
+sql(q{ALTER TABLE own ADD CONSTRAINT none CHECK (what <> 'discards') NOT VALID; SELECT stream_ingest.seek('own', 'earliest')});
+is_soon(q{SELECT counts_of('own')}, 'messages=5 applied=2 ignored=1 dead_letters=2', 'own trigger: both are bad');
+sql('ALTER TABLE own DROP CONSTRAINT none');
+my (undef, undef, $removed) = $node->psql('postgres', q{SELECT stream_ingest.retry_dead_letters('own')});
+like($removed, qr/dead letters of subscription "own" were removed while they were being retried/,
+	'own trigger: a retry of which one is discarded and refused again fails');
+is(sql(q{SELECT counts_of('own')}), 'messages=5 applied=2 ignored=1 dead_letters=2', 'own trigger: and counts nothing');
+sql(q{SET client_min_messages = error; SELECT stream_ingest.drop_subscription('own', true)});
 
 # A retry that is open holds a backward seek up, so that the stream meets what has been
 # tried when it is known what became of it; or the seek is of the same transaction.  One of
