@@ -276,7 +276,7 @@ si_position_resolve(const SiSubscription *subscription, const SiOptions *options
 					const SiPositionQuestions *answered, char **reason)
 {
 	char	   *this_reason = NULL;
-	SiPositionContext context = {subscription, options, key, info, answered, &this_reason};
+	SiPositionContext context = {NULL, options, key, info, answered, &this_reason};
 	SiPositionEnd end = SI_POSITION_READY;
 	SiProgress *rows;
 	int			nrows;
@@ -284,7 +284,10 @@ si_position_resolve(const SiSubscription *subscription, const SiOptions *options
 
 	si_fixed_sql_will_write("progress");
 	si_fixed_sql_will_write("dead_letter");
-	if (!si_catalog_hold(subscription->id, subscription->epoch))
+
+	/* another worker may have made the first contact since ours was read */
+	context.subscription = si_catalog_hold(subscription->id, subscription->epoch);
+	if (context.subscription == NULL)
 		return SI_POSITION_FENCED;
 
 	/*

@@ -30,6 +30,7 @@
 static SiFixedSql get_sql = {NULL, 1, {INT4OID}};
 static SiFixedSql find_sql = {NULL, 1, {NAMEOID}};
 static SiFixedSql find_locked_sql = {NULL, 1, {NAMEOID},.writes_later = "subscription"};
+static SiFixedSql hold_sql = {NULL, 2, {INT4OID, INT8OID},.writes_later = "subscription"};
 static SiFixedSql list_sql = {NULL, 0};
 static SiFixedSql insert_sql;
 static SiFixedSql update_sql;
@@ -54,12 +55,6 @@ static SiFixedSql stop_sql = {
 	" stop_sqlstate = $5, stopped_at = clock_timestamp(), adopt_log = false "
 	"WHERE s.id = $1 AND s.epoch = $2 AND s.stop_state IS NULL",
 	5, {INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID}
-};
-
-static SiFixedSql hold_sql = {
-	"SELECT s.id FROM stream_ingest.subscription s WHERE s.id = $1 AND s.epoch = $2 "
-	"FOR NO KEY UPDATE",
-	2, {INT4OID, INT8OID},.writes_later = "subscription"
 };
 
 static SiFixedSql share_sql = {
@@ -191,14 +186,14 @@ read_row(uint64 row)
 
 /* The first row of a statement's result, or NULL. */
 static SiSubscription *
-read_one(SiFixedSql *statement, Datum argument, bool read_only)
+read_one(SiFixedSql *statement, Datum *arguments, bool read_only)
 {
 	SiSubscription *result = NULL;
 	uint64		n;
 
 	si_fixed_sql_begin();
-	n = read_only ? si_fixed_sql_read(statement, &argument, NULL)
-		: si_fixed_sql_run(statement, &argument, NULL);
+	n = read_only ? si_fixed_sql_read(statement, arguments, NULL)
+		: si_fixed_sql_run(statement, arguments, NULL);
 	if (n > 0)
 		result = read_row(0);
 	si_fixed_sql_end();
@@ -208,19 +203,22 @@ read_one(SiFixedSql *statement, Datum argument, bool read_only)
 SiSubscription *
 si_catalog_get(int32 id)
 {
+	Datum		argument = Int32GetDatum(id);
+
 	si_subscription_select(&get_sql, "WHERE s.id = $1");
-	return read_one(&get_sql, Int32GetDatum(id), true);
+	return read_one(&get_sql, &argument, true);
 }
 
 SiSubscription *
 si_catalog_find(const char *name, bool lock)
 {
 	NameData	value;
+	Datum		argument = NameGetDatum(&value);
 
 	namestrcpy(&value, name);
 	si_subscription_select(&find_sql, "WHERE s.name = $1");
 	si_subscription_select(&find_locked_sql, "WHERE s.name = $1 FOR UPDATE");
-	return read_one(lock ? &find_locked_sql : &find_sql, NameGetDatum(&value), !lock);
+	return read_one(lock ? &find_locked_sql : &find_sql, &argument, !lock);
 }
 
 List *
@@ -337,25 +335,21 @@ si_catalog_stop(int32 id, int64 epoch, const char *state, const char *reason,
 	return si_fixed_sql_execute(&stop_sql, values, nulls) > 0;
 }
 
-/* Run one of the statements that lock a subscription's row by id and epoch. */
-static bool
-lock_row(SiFixedSql *statement, int32 id, int64 epoch)
+SiSubscription *
+si_catalog_hold(int32 id, int64 epoch)
 {
 	Datum		values[2] = {Int32GetDatum(id), Int64GetDatum(epoch)};
 
-	return si_fixed_sql_execute(statement, values, NULL) > 0;
-}
-
-bool
-si_catalog_hold(int32 id, int64 epoch)
-{
-	return lock_row(&hold_sql, id, epoch);
+	si_subscription_select(&hold_sql, "WHERE s.id = $1 AND s.epoch = $2 FOR NO KEY UPDATE");
+	return read_one(&hold_sql, values, false);
 }
 
 bool
 si_catalog_share(int32 id, int64 epoch, bool wait)
 {
-	return lock_row(wait ? &share_sql : &try_share_sql, id, epoch);
+	Datum		values[2] = {Int32GetDatum(id), Int64GetDatum(epoch)};
+
+	return si_fixed_sql_execute(wait ? &share_sql : &try_share_sql, values, NULL) > 0;
 }
 
 void

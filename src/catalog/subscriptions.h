@@ -75,9 +75,11 @@ extern bool si_catalog_stop(int32 id, int64 epoch, const char *state,
 
 /*
  * Lock a subscription's row against changes until the transaction ends, if it
- * still has this epoch.  A worker needs this before it makes progress rows.
+ * still has this epoch; else NULL.  A worker needs this before it makes progress
+ * rows, and goes by what is returned: what the first contact writes (see
+ * si_catalog_set_first_partitions) does not raise the epoch.
  */
-extern bool si_catalog_hold(int32 id, int64 epoch);
+extern SiSubscription *si_catalog_hold(int32 id, int64 epoch);
 
 /*
  * Lock a subscription's row against changes alone, if it still has this epoch.

@@ -76,7 +76,7 @@ end_run(SiWorker *worker)
 				over,
 				ended = false;
 
-	ours = si_catalog_hold(worker->subscription->id, worker->key.epoch);
+	ours = si_catalog_hold(worker->subscription->id, worker->key.epoch) != NULL;
 	over = ours && run_is_over(worker);
 	if (over)
 		ended = si_catalog_stop(worker->subscription->id, worker->key.epoch,
