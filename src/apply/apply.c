@@ -240,7 +240,12 @@ run_batch(SiPlan *plan, const SiProgressKey *key, SiBatch *batch, SiAdvance **ad
 
 	/* the rows have been locked since, so no other session has changed them */
 	if (!si_progress_advance(key, batch->progress, *advances, batch->npartitions))
+	{
+		/* without messages, nothing that could change them has run */
+		if (batch->n == 0)
+			si_progress_throw_suppressed();
 		return SI_BATCH_CHANGED_ITSELF;
+	}
 	if (batch->new_dead_letters > 0 && plan->options->reject_limit.count > 0)
 		batch->rejected = si_progress_rejected(key->subscription);
 	return SI_BATCH_DONE;

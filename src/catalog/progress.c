@@ -382,3 +382,11 @@ si_progress_advance(const SiProgressKey *key, SiProgress **rows, SiAdvance *adva
 	si_fixed_sql_end();
 	return advanced == n;
 }
+
+void
+si_progress_throw_suppressed(void)
+{
+	si_fixed_sql_begin();
+	si_fixed_sql_suppressed(&advance_sql, "progress");
+	pg_unreachable();
+}

@@ -355,6 +355,14 @@ foreach my $case ([ 'UPDATE', 'disable' ], [ 'DELETE', 'drop_subscription' ])
 	like($refused, qr/stream_ingest.progress has suppressed rows/, "suppressed: $function() that does not reach progress is an error");
 	sql('DROP TRIGGER suppress ON stream_ingest.progress');
 }
+
+# A batch without messages, that moves the end behind what was rolled back, names none.
+sql("CREATE TRIGGER suppress BEFORE UPDATE ON stream_ingest.progress FOR EACH ROW EXECUTE FUNCTION public.suppress()");
+$kafka->produce('suppressed', ['{"id": 1}'], partition => 0, transaction => 'abort');
+reason('suppressed', 'tables of stream_ingest itself.*progress has suppressed rows.*27000', 'without messages, progress is named');
+sql('DROP TRIGGER suppress ON stream_ingest.progress');
+ok(poll("SELECT bool_and(state = 'streaming') FROM stream_ingest.status WHERE name = 'suppressed'"),
+	'suppressed: it continues when that is repaired');
 sql("SELECT stream_ingest.drop_subscription('suppressed')");
 
 # ---- one group, two transactions ----
