@@ -1,7 +1,6 @@
 # What goes wrong while a worker makes its consumer, or fetches: it ends, since what it has
 # interrupted is not known, and its successor loses no message.  And however many
-# messages a worker fetches, it can be stopped between them, and what it needs for one
-# turn is given back with the next one.
+# messages a worker fetches, it can be stopped between them.
 
 use strict;
 use warnings;
@@ -124,61 +123,6 @@ ok(poll('SELECT count(*), count(DISTINCT id) FROM long', join('|', (20 * CHUNK) 
 my $taken = obeyed();
 cmp_ok($taken, '>', 0, '...: in which the worker was told to end');
 cmp_ok($taken, '<=', CHUNK, "...: and it took $taken more, no further chunk");
-
-# ---- a turn's memory ----
-
-# The turns in which an orphan is tried again, too: that is a transaction, which ends in the
-# server's outermost memory context, where the rest of the turn must not stay.  So that it is
-# in every turn, the orphan is always due.
-$kafka->create_topic('turns', 10);
-sql(q{
-	SELECT stream_ingest.disable('long');
-	CREATE TABLE parents (id bigint PRIMARY KEY);
-	CREATE TABLE turns (id bigint, payload text, parent bigint REFERENCES parents);
-	CREATE FUNCTION due() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.retry_at := clock_timestamp(); RETURN NEW; END $$;
-	CREATE TRIGGER due BEFORE INSERT OR UPDATE ON stream_ingest.dead_letter FOR EACH ROW EXECUTE FUNCTION due();
-	SELECT stream_ingest.create_subscription('turns', 'kafka', 'turns', 'turns',
-		options => '{"batch_size": 1, "fk_retries": 5}')});
-my $tries = 'SELECT sum(attempts) FROM stream_ingest.dead_letter';
-my $first = 0;
-
-# A batch, and so a turn, for each of the messages.
-sub take_turns
-{
-	my ($count) = @_;
-	my $before = sql($tries);
-
-	$kafka->produce('turns', count => $count, first => $first, round_robin => 10);
-	$first += $count;
-	ok(poll('SELECT count(*) FROM turns', $first), "$first turns");
-	cmp_ok(sql($tries) - $before, '>=', $count / 2, '...: in which the orphan was tried again');
-	return;
-}
-
-# What the worker uses of the outermost context.
-sub bytes_used
-{
-	my ($pid) = @_;
-	my $from = -s $node->logfile;
-	my $deadline = time() + 120;
-
-	sql("SELECT pg_log_backend_memory_contexts($pid)");
-	while (time() < $deadline)
-	{
-		return $1 if substr(slurp_file($node->logfile), $from) =~ /\[$pid\].* TopMemoryContext: .* (\d+) used$/m;
-		select(undef, undef, undef, 0.05);
-	}
-	die 'the worker does not tell of its memory';
-}
-
-$kafka->produce('turns', ['{"id": -1, "parent": 1}'], partition => 0);
-ok(poll("SELECT sum(attempts) > 3 FROM stream_ingest.dead_letter", 't'), 'an orphan is tried again and again');
-take_turns(50);
-my $worker = StreamIngest::worker_pid($node, 'turns');
-my $used = bytes_used($worker);
-take_turns(300);
-cmp_ok(bytes_used($worker), '<', $used + 20_000, '...: they leave nothing in memory');
-is(StreamIngest::worker_pid($node, 'turns'), $worker, '...: and all were the same worker\'s');
 
 unlike(slurp_file($node->logfile), qr/was terminated by signal/, 'no process has crashed');
 $node->stop;
