@@ -348,12 +348,13 @@ convert_message(SiPlan *plan, SiBatch *batch, const SiMessage *message, Datum *v
 	SiFailure  *refusal = refuse_large(plan, message);
 	const SiRecord *ahead;
 
-	if (refusal == NULL)
-		refusal = refuse_headers(plan, message);
 	if (refusal != NULL)
 		return refusal;
 	if (message->value == NULL && plan->writer->tombstones != SI_TOMBSTONE_IS_ROW)
 		return convert_delete(plan, batch, message, NULL, values, nulls);
+	refusal = refuse_headers(plan, message);
+	if (refusal != NULL)
+		return refusal;
 	if (plan->format.records != NULL && message->value != NULL)
 		return convert_records(plan, batch, message, values, nulls);
 	ahead = plan->ahead ? si_ahead_take(plan->ahead, batch->converted, message) : NULL;
@@ -380,7 +381,7 @@ static bool
 note_converted(SiPlan *plan, SiBatch *batch, SiFailure *failure)
 {
 	bool		too_long = si_fault_run_note(&batch->fault_run, failure);
-	bool		full = batch->max_rows != INT_MAX && si_arena_used(plan->arena) > most_decoded(plan);
+	bool		full = si_arena_used(plan->arena) > most_decoded(plan);
 
 	if (batch->rows->firsts != NULL)
 	{

@@ -17,6 +17,9 @@
 /* A header is a struct here and an allocation of about 64 bytes in the library. */
 #define MEMORY_OF_HEADER	(sizeof(SiHeader) + 64)
 
+/* Headers that cannot be read, which are more than 100,000 most of the time. */
+#define MEMORY_OF_UNREADABLE_HEADERS	300000
+
 /* The bytes of its headers, as far as they were read. */
 static size_t
 headers_size(const SiMessage *message)
@@ -38,6 +41,8 @@ si_message_size(const SiMessage *message)
 size_t
 si_message_memory(const SiMessage *message)
 {
+	if (message->nheaders == SI_UNREADABLE_HEADERS)
+		return si_message_size(message) + MEMORY_OF_UNREADABLE_HEADERS;
 	return si_message_size(message) + (size_t) message->nheaders * MEMORY_OF_HEADER;
 }
 

@@ -187,13 +187,14 @@ si_arena_left(const SiArena *arena)
 	return arena->most > used ? arena->most - used : 0;
 }
 
-/* Let so much more be used. */
+/* Let so much more be used, if that is less than the limit that there is. */
 static void
 limit_arena(SiArena *arena, size_t most)
 {
 	size_t		used = si_arena_used(arena);
 
-	arena->most = most < SIZE_MAX - used ? used + most : SIZE_MAX;
+	if (arena->most > used && most < arena->most - used)
+		arena->most = used + most;
 	arena->exceeded = false;
 }
 
@@ -479,11 +480,12 @@ si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 				  SiArena *arena, SiRecord *record, SiDecodeError *error)
 {
 	size_t		most = MOST_OF_MESSAGE(message->key_len + message->value_len);
+	size_t		outer = arena->most;	/* of the message whose string this is */
 	bool		decoded;
 
 	limit_arena(arena, most);
 	decoded = decode_message(decoder, message, arena, record, error);
-	arena->most = SIZE_MAX;
+	arena->most = outer;
 	if (decoded || !arena->exceeded || !si_decode_error_is_memory(error))
 		return decoded;
 	si_decoder_fail(error, "54000", "the message is too large when it is decoded");

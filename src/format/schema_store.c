@@ -258,6 +258,9 @@ message_lacks(const SiFormatOptions *options, const SiMessage *message, bool of_
 {
 	SiSchemaId	id;
 
+	/* such a message is refused, whatever its first bytes look like */
+	if (message->nheaders == SI_UNREADABLE_HEADERS && si_wire_needs_headers(options->wire_format))
+		return false;
 	if (!read_id(options, message, of_key, &id) || memcmp(&id, known, sizeof(id)) == 0)
 		return false;
 	if (lacks(options, &id, of_key, now_ms))

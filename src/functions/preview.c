@@ -74,25 +74,38 @@ check_plan(void *arg)
 	si_plan_check(trial->plan);
 }
 
-/* Apply all messages as one batch. */
+/* Apply the messages from this one on as one batch; returns how many there were. */
+static int
+try_batch(Trial *trial, int first, MemoryContext context)
+{
+	SiEntry    *entries = trial->entries + first;
+	SiBatch		batch;
+
+	si_apply_in_transaction(trial->plan, entries, trial->n - first, INT_MAX, &batch);
+	trial->any_written |= batch.written > 0;
+	trial->unwritten -= batch.written;
+	for (int row = 0; row < batch.rows->nrows; row++)
+		trial->unwritten += entries[batch.rows->entries[row]].failure == NULL;
+	for (int i = 0; i < batch.done; i++)
+	{
+		if (entries[i].failure != NULL)
+			entries[i].failure = si_failure_copy(entries[i].failure, context);
+	}
+	si_apply_show(trial->plan, &batch, trial->rows + first);
+	return batch.done;
+}
+
+/* Apply all messages; one batch takes them all unless they become too large. */
 static void
 try_messages(void *arg)
 {
 	Trial	   *trial = arg;
 	MemoryContext context = CurrentMemoryContext;
-	SiBatch		batch;
 
-	si_apply_in_transaction(trial->plan, trial->entries, trial->n, INT_MAX, &batch);
-	trial->any_written = batch.written > 0;
-	trial->unwritten = -batch.written;
-	for (int row = 0; row < batch.rows->nrows; row++)
-		trial->unwritten += trial->entries[batch.rows->entries[row]].failure == NULL;
-	for (int i = 0; i < trial->n; i++)
-	{
-		if (trial->entries[i].failure != NULL)
-			trial->entries[i].failure = si_failure_copy(trial->entries[i].failure, context);
-	}
-	si_apply_show(trial->plan, &batch, trial->rows);
+	trial->any_written = false;
+	trial->unwritten = 0;
+	for (int done = 0; done < trial->n;)
+		done += try_batch(trial, done, context);
 }
 
 /* Did a message become a row, or several, and was not refused? */

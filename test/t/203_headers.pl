@@ -54,6 +54,16 @@ sql(q{SELECT stream_ingest.alter_subscription('mapped', mapping => '{"headers": 
 is(sql("SELECT stream_ingest.retry_dead_letters('mapped')"), 1, 'when the mapping needs no headers, a retry applies the good one');
 is(rows(), qq(1|{"b": "1"}\n2|\n3|{}\n4|{"a": null}), 'which is a row then');
 
+# a delete takes none
+$kafka->create_topic('keyed', 1);
+$kafka->produce('keyed', ['7|{"id": 7}'], partition => 0, key_separator => '|');
+$kafka->produce('keyed', ['7|'], partition => 0, key_separator => '|', tombstones => 1, empty_headers => 100_001);
+sql(q{
+	CREATE TABLE keyed (id int PRIMARY KEY, headers jsonb);
+	SELECT stream_ingest.create_subscription('keyed', 'kafka', 'keyed', 'keyed', insert_mode => 'upsert', mapping => '{"id": "$key", "headers": "$headers"}')});
+caught_up('keyed');
+is(sql(q{SELECT messages, dead_letters, (SELECT count(*) FROM keyed) FROM stream_ingest.counts WHERE name = 'keyed'}), '2|0|0', 'a tombstone deletes its row');
+
 # ---- where nothing needs them ----
 
 caught_up('unmapped');

@@ -75,6 +75,10 @@ is(sql("SELECT count(*), count(DISTINCT id), min(jsonb_array_length(a)), max(jso
 is(sql("SELECT messages, applied, dead_letters, batches > 5 FROM stream_ingest.counts WHERE name = 'decimals'"),
 	'32|12|20|t', 'decimals: in batches that are not too large');
 
+# a preview of them takes several batches, too
+sql(q{SELECT stream_ingest.seek('decimals', 'earliest')});
+is(sql(q{SELECT count(row_data), count(error), count(*) FROM stream_ingest.preview('decimals', 32)}), '12|20|32', 'decimals: a preview shows each message');
+
 # JSON that is broken at its end: the JSON library would take 60 times as much for it
 my $mb = 16;
 my $file = $node->basedir . '/message';
