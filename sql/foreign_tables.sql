@@ -83,7 +83,7 @@ SELECT * FROM remote2 ORDER BY id;
 INSERT INTO remote2 VALUES (3, 1, 1);
 CALL run('far', 'upsert', '{"tombstones": "ignore", "version_column": "v"}', key_columns => '{id}');
 SELECT * FROM remote2 ORDER BY id;
--- where the key is not unique there, all rows of a key are written, and a message counts once
+-- where the key is not unique there, all rows of a key are written, and no more count than there are messages
 CREATE TABLE remote3 (id int, v int);
 CREATE FOREIGN TABLE far_twice (id int, v int) SERVER si_loopback OPTIONS (schema_name 'si_foreign', table_name 'remote3');
 INSERT INTO remote3 VALUES (1, 0), (1, 0), (1, 0), (3, 0), (3, 0), (3, 0);

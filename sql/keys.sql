@@ -133,7 +133,15 @@ SELECT stream_ingest.create_subscription('twins', 'si_kafka', 'si_keys_64', 'twi
     mapping => '{"id": "$key"}', options => '{"key_format": "int64"}');
 CREATE TABLE spread (id bigint, v text) PARTITION BY LIST (v);
 CREATE TABLE spread_all PARTITION OF spread DEFAULT;
-ALTER TABLE spread_all ADD EXCLUDE (id WITH =) DEFERRABLE;
+CREATE TABLE spread_late PARTITION OF spread FOR VALUES IN ('late');
+-- one that a partition alone has, only for rows of that
+ALTER TABLE spread_late ADD EXCLUDE (id WITH =) DEFERRABLE;
+SELECT stream_ingest.create_subscription('spread', 'si_kafka', 'si_keys_64', 'spread', insert_mode => 'ignore',
+    mapping => '{"id": "$key"}', options => '{"key_format": "int64"}');
+CALL wait_for('spread', 8);
+SELECT count(*) FROM spread;
+SELECT stream_ingest.drop_subscription('spread');
+ALTER TABLE spread ADD UNIQUE (id, v) DEFERRABLE;
 SELECT stream_ingest.create_subscription('spread', 'si_kafka', 'si_keys_64', 'spread', insert_mode => 'ignore',
     mapping => '{"id": "$key"}', options => '{"key_format": "int64"}');
 -- deletes by key alone have no ON CONFLICT, nor does another key's ask this one

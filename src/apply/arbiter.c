@@ -11,9 +11,7 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
-#include "catalog/pg_inherits.h"
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -31,7 +29,7 @@ is_deferrable(Oid index)
 	bool		result;
 
 	if (!HeapTupleIsValid(tuple))
-		return false;			/* dropped: locks on partitions are not kept */
+		return false;
 	form = (Form_pg_index) GETSTRUCT(tuple);
 	result = (form->indisunique || form->indisexclusion) && !form->indimmediate;
 	ReleaseSysCache(tuple);
@@ -52,26 +50,17 @@ find_deferrable(const List *indexes)
 	return InvalidOid;
 }
 
-/* The same of a table and its partitions. */
+/*
+ * The same of a table.  One that a partition alone has is asked for rows of that
+ * partition only: these are refused.
+ */
 static Oid
 find_deferrable_of(Oid table)
 {
-	List	   *tables = list_make1_oid(table);
-	ListCell   *lc;
-	Oid			found = InvalidOid;
+	Relation	relation = relation_open(table, AccessShareLock);
+	Oid			found = find_deferrable(RelationGetIndexList(relation));
 
-	if (get_rel_relkind(table) == RELKIND_PARTITIONED_TABLE)
-		tables = find_all_inheritors(table, NoLock, NULL);
-	foreach(lc, tables)
-	{
-		Relation	part = try_relation_open(lfirst_oid(lc), AccessShareLock);
-
-		if (part == NULL)
-			continue;
-		if (!OidIsValid(found))
-			found = find_deferrable(RelationGetIndexList(part));
-		relation_close(part, AccessShareLock);
-	}
+	relation_close(relation, AccessShareLock);
 	return found;
 }
 

@@ -252,13 +252,6 @@ has_columns(const KeySearch *search, Relation index)
 	return found + expressions == n && n == search->nnames;
 }
 
-/* Do tables inherit from it, or have they?  A view shows their rows, too. */
-static bool
-has_children(Relation base)
-{
-	return base->rd_rel->relkind == RELKIND_RELATION && base->rd_rel->relhassubclass;
-}
-
 static SiKey *
 key_of_index(const KeySearch *search, Relation index)
 {
@@ -269,7 +262,6 @@ key_of_index(const KeySearch *search, Relation index)
 	opclasses = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, index->rd_indextuple,
 															  Anum_pg_index_indclass, &isnull));
 	key->has_index = true;
-	key->is_unique = search->base == search->target || !has_children(search->base);
 	key->is_alone = !si_other_index_refuses(search->base, index, search->mapping,
 											search->attnums);
 	key->nulls_distinct = !index->rd_index->indnullsnotdistinct;

@@ -34,8 +34,6 @@ typedef struct SiKey
 	SiKeyColumn *columns;
 	bool		nulls_distinct; /* a NULL is not equal to another */
 	bool		has_index;		/* false for what is elsewhere */
-	bool		is_unique;		/* no two rows that UPDATE and DELETE find
-								 * have the same */
 	bool		is_alone;		/* no other index of the table or its
 								 * partitions can refuse a row at once */
 } SiKey;

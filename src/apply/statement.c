@@ -200,7 +200,6 @@ si_statement_delete(const SiStatementSpec *spec)
 	appendStringInfo(&sql, "DELETE FROM %s AS t USING " SI_BATCH_NAME " AS b WHERE ",
 					 si_statement_text_rows(spec->target));
 	si_statement_text_key_match(&sql, spec, false);
-	si_statement_text_count_by_key(&sql, spec);
 	statement = prepare(STATEMENT_DELETE, sql.data, sql.len, spec->defaults);
 	statement->by_index = spec->key->has_index;
 	return statement;

@@ -71,8 +71,10 @@ si_statement_text_target(Relation target)
 const char *
 si_statement_text_rows(Relation target)
 {
-	return psprintf("%s%s", target->rd_rel->relkind == RELKIND_RELATION ? "ONLY " : "",
-					si_statement_text_target(target));
+	bool		routes = target->trigdesc != NULL && target->trigdesc->trig_insert_before_row;
+	bool		only = target->rd_rel->relkind == RELKIND_RELATION && !routes;
+
+	return psprintf("%s%s", only ? "ONLY " : "", si_statement_text_target(target));
 }
 
 /* INSERT INTO target AS t (...) SELECT ... FROM batch AS b */
@@ -322,29 +324,6 @@ si_statement_text_joined_update(StringInfo sql, const SiStatementSpec *spec)
 	si_statement_text_key_match(sql, spec, true);
 	if (spec->version_column >= 0)
 		append_joined_version_check(sql, spec);
-	if (nset > 0)
-		si_statement_text_count_by_key(sql, spec);
-	else
+	if (nset == 0)
 		appendStringInfoChar(sql, ')');
-}
-
-/*
- * Where several rows may have the same key, what counts is the batch's row that found
- * them: it is one for each key.  Rules would refuse to be in a WITH.
- */
-void
-si_statement_text_count_by_key(StringInfo sql, const SiStatementSpec *spec)
-{
-	const RuleLock *rules = spec->target->rd_rules;
-	int			nown = spec->target->rd_rel->relkind == RELKIND_VIEW ? 1 : 0;
-	char	   *statement;
-
-	if (spec->key->is_unique || (rules != NULL && rules->numLocks > nown))
-		return;
-	statement = pstrdup(sql->data);
-	resetStringInfo(sql);
-	appendStringInfo(sql, "WITH written AS (%s RETURNING ", statement);
-	for (int i = 0; i < spec->key->ncolumns; i++)
-		appendStringInfo(sql, "%sb.%s", i ? ", " : "", quote_identifier(spec->key->columns[i].name));
-	appendStringInfoString(sql, ") SELECT DISTINCT * FROM written");
 }

@@ -23,7 +23,8 @@ extern const char *si_statement_text_target(Relation target);
 
 /*
  * The rows that its key is one of: not those of tables that inherit from it, which the
- * key's index does not know and INSERT does not write to.
+ * key's index does not know and INSERT does not write to, unless a trigger may divide
+ * what is inserted among them.
  */
 extern const char *si_statement_text_rows(Relation target);
 
@@ -47,8 +48,5 @@ extern void si_statement_text_on_conflict(StringInfo sql, const SiStatementSpec 
  * nothing to set.
  */
 extern void si_statement_text_joined_update(StringInfo sql, const SiStatementSpec *spec);
-
-/* Make of an UPDATE or DELETE what counts no row of the batch twice. */
-extern void si_statement_text_count_by_key(StringInfo sql, const SiStatementSpec *spec);
 
 #endif							/* SI_STATEMENT_TEXT_H */

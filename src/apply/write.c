@@ -38,12 +38,28 @@ typedef struct RowRange
 
 /* ---- the statements over a range of rows ---- */
 
+/*
+ * Run a statement over the n rows on offer.  Where several of the target's rows have
+ * the same key, as those of a foreign table may, it writes more than n; what counts is
+ * the batch's rows.
+ */
+static void
+run_and_count(SiStatement *statement, int n, SiCounts *counts)
+{
+	SiCounts	written = {0};
+
+	si_statement_run(statement, &written);
+	counts->inserted += written.inserted;
+	counts->updated += Min(written.updated, Max(n - written.inserted, 0));
+	counts->deleted += Min(written.deleted, n);
+}
+
 /* Run a statement over chosen rows. */
 static void
 run_over(SiStatement *statement, SiRows *rows, const int *chosen, int n, SiCounts *counts)
 {
 	si_rows_offer_chosen(rows, chosen, n);
-	si_statement_run(statement, counts);
+	run_and_count(statement, n, counts);
 	si_rows_withdraw(rows);
 }
 
@@ -84,7 +100,7 @@ static void
 write_plainly(SiWriter *writer, SiRows *rows, int from, int n, SiCounts *counts)
 {
 	si_rows_offer(rows, from, n);
-	si_statement_run(writer->insert, counts);
+	run_and_count(writer->insert, n, counts);
 	si_rows_withdraw(rows);
 }
 

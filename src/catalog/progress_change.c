@@ -35,9 +35,13 @@ static SiFixedSql move_sql = {
 	9, {INT4OID, TEXTOID, INT4OID, INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID}
 };
 
+/* A row that is locked is in another worker's batch, and gets its turn by the next contact. */
 static SiFixedSql identify_sql = {
 	"UPDATE stream_ingest.progress p SET cluster_id = $5, topic_id = $6 "
-	"WHERE p.subscription = $1 AND p.topic = $2 AND p.partition = $3 AND p.epoch = $4",
+	"FROM (SELECT l.subscription, l.topic, l.partition FROM stream_ingest.progress l "
+	"  WHERE l.subscription = $1 AND l.topic = $2 AND l.partition = $3 AND l.epoch = $4 "
+	"  FOR NO KEY UPDATE SKIP LOCKED) l "
+	"WHERE p.subscription = l.subscription AND p.topic = l.topic AND p.partition = l.partition",
 	6, {INT4OID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID}
 };
 

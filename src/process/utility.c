@@ -66,6 +66,16 @@ copied(const CopyStmt *stmt)
 		si_ddl_scan_at_commit();
 }
 
+/* An object has another name or schema: the names of targets are stored. */
+static void
+follow_name(ObjectType type)
+{
+	if ((type == OBJECT_TABLE || type == OBJECT_FOREIGN_TABLE || type == OBJECT_VIEW ||
+		 type == OBJECT_SCHEMA) &&
+		OidIsValid(get_extension_oid("stream_ingest", true)))
+		si_ddl_follow_names_at_commit();
+}
+
 /* Something has another name: a role, a server, or what may be a target. */
 static void
 renamed(const RenameStmt *stmt, const SiNamedObjects *objects)
@@ -76,15 +86,11 @@ renamed(const RenameStmt *stmt, const SiNamedObjects *objects)
 			/* the names of owners are stored, in all databases */
 			si_ddl_scan_all_at_commit();
 			break;
-		case OBJECT_TABLE:
-		case OBJECT_FOREIGN_TABLE:
-		case OBJECT_VIEW:
-		case OBJECT_SCHEMA:
-			if (OidIsValid(get_extension_oid("stream_ingest", true)))
-				si_ddl_follow_names_at_commit();
+		case OBJECT_FOREIGN_SERVER:
+			si_object_ddl_server_renamed(objects, stmt->newname);
 			break;
 		default:
-			si_object_ddl_server_renamed(objects, stmt->newname);
+			follow_name(stmt->renameType);
 			break;
 	}
 }
@@ -147,8 +153,7 @@ after_command(const Node *command, const SiNamedObjects *objects)
 			renamed((const RenameStmt *) command, objects);
 			break;
 		case T_AlterObjectSchemaStmt:
-			if (OidIsValid(get_extension_oid("stream_ingest", true)))
-				si_ddl_follow_names_at_commit();
+			follow_name(((const AlterObjectSchemaStmt *) command)->objectType);
 			break;
 		case T_DropStmt:
 			si_object_ddl_servers_dropped(objects, ((const DropStmt *) command)->behavior);
