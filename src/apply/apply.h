@@ -53,7 +53,8 @@ extern void si_apply_batch(SiPlan *plan, const SiProgressKey *key, SiBatch *batc
 /*
  * Apply messages in the caller's transaction, for retry and preview: nothing is
  * stored but the rows.  All are dealt with up to the one whose records reach
- * max_rows, at least one: batch->done of them.
+ * max_rows, or that makes what was decoded too large, at least one: batch->done of
+ * them.
  */
 extern void si_apply_in_transaction(SiPlan *plan, SiEntry *entries, int n, int max_rows,
 									SiBatch *batch);

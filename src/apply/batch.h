@@ -65,9 +65,8 @@ typedef struct SiBatch
 	bool		stop_at_first;	/* at the first message refused */
 	int			max_writes;		/* subtransactions that may succeed */
 	int			breaker;		/* messages refused in a row; 0: any number */
-	int			max_rows;		/* the batch ends with the message that
-								 * reaches it, or that makes what was decoded
-								 * too large; INT_MAX: with neither */
+	int			max_rows;		/* the batch ends with the message whose
+								 * records reach it */
 
 	/* while it is applied */
 	int			reach;			/* so many entries are converted */

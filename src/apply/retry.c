@@ -59,6 +59,8 @@ store_outcome(const SiSubscription *s, const SiOptions *options, const SiLetters
 	{
 		const SiMessage *message = &batch->entries[i].message;
 		const SiFailure *failure = batch->entries[i].failure;
+
+		/* those to be removed come first */
 		SiPlace    *place = &places[failure == NULL ? ngood++ : batch->done - 1 - nbad];
 
 		place->partition = message->partition;

@@ -344,7 +344,7 @@ place_arrays(const SiPlace *places, int n, Datum *arrays)
 	arrays[2] = int8_array(f, n);
 }
 
-/* The arguments of those two. */
+/* The arguments of remove_sql and left_sql. */
 static void
 place_arguments(int32 subscription, const char *topic, const SiPlace *places, int n, Datum *values)
 {

@@ -16,6 +16,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 
 #include "catalog/count_changes.h"
 #include "catalog/dead_letter.h"
@@ -380,6 +381,17 @@ void
 si_catalog_follow_owner_names(void)
 {
 	(void) si_fixed_sql_execute(&follow_owners_sql, NULL, NULL);
+}
+
+char *
+si_catalog_target_name(Oid target)
+{
+	char	   *relation = get_rel_name(target);
+	char	   *schema = get_namespace_name(get_rel_namespace(target));
+
+	if (relation == NULL || schema == NULL)
+		return NULL;
+	return quote_qualified_identifier(schema, relation);
 }
 
 void

@@ -102,6 +102,9 @@ extern void si_catalog_set_counts_since(int32 id);
  */
 extern void si_catalog_follow_owner_names(void);
 
+/* The qualified name of a target, quoted; NULL if there is none of that OID. */
+extern char *si_catalog_target_name(Oid target);
+
 /*
  * Store the name that the target of a subscription has now: where the database is
  * restored or copied, the name counts.

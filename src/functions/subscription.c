@@ -27,7 +27,6 @@
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -285,8 +284,7 @@ si_subscription_check(SiSubscription *s)
 	if (s->apply == NULL)
 	{
 		si_subscription_check_target(s);
-		s->target_name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(s->target)),
-													get_rel_name(s->target));
+		s->target_name = si_catalog_target_name(s->target);
 	}
 	plan = si_plan_create(s, options, false);
 	si_plan_check(plan);

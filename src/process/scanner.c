@@ -29,7 +29,6 @@
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -209,18 +208,12 @@ follow_owner_name(SiSubscription *s)
 static char *
 new_target_name(const SiSubscription *s, Oid extension)
 {
-	char	   *relation;
-	char	   *schema;
 	char	   *name;
 
 	if (s->target_name == NULL || is_copy(s, extension))
 		return NULL;
-	relation = get_rel_name(s->target);
-	schema = get_namespace_name(get_rel_namespace(s->target));
-	if (relation == NULL || schema == NULL)
-		return NULL;
-	name = quote_qualified_identifier(schema, relation);
-	return strcmp(name, s->target_name) == 0 ? NULL : name;
+	name = si_catalog_target_name(s->target);
+	return name != NULL && strcmp(name, s->target_name) != 0 ? name : NULL;
 }
 
 /*
