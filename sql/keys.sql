@@ -163,19 +163,8 @@ CALL wait_for('twins', 8);
 ALTER TABLE twins ADD CONSTRAINT twins_late UNIQUE (id) DEFERRABLE;
 \setenv KEYS '0000000000000007:{"v": "seven"}\n'
 \! printf "$KEYS" | "$STREAM_INGEST_TESTS/produce" -t si_keys_64 -p 0 -K : -y -Z
-CREATE PROCEDURE wait_for_state(subscription name, wanted text) LANGUAGE plpgsql AS $$
-DECLARE deadline timestamptz := clock_timestamp() + interval '60 s';
-BEGIN
-    WHILE (SELECT state FROM stream_ingest.status s WHERE s.name = subscription) <> wanted LOOP
-        IF clock_timestamp() > deadline THEN
-            RAISE NOTICE 'waited in vain: %', (SELECT row(state, reason, last_error) FROM stream_ingest.status s WHERE s.name = subscription);
-            EXIT;
-        END IF;
-        PERFORM pg_sleep(0.01);
-        COMMIT;
-    END LOOP;
-END $$;
-CALL wait_for_state('twins', 'stopped');
+\i test/await.sql
+CALL await('twins', 'stopped%');
 SELECT state, reason, last_error_sqlstate FROM stream_ingest.status WHERE name = 'twins';
 ALTER TABLE twins DROP CONSTRAINT twins_late;
 CALL wait_for('twins', 9);

@@ -153,19 +153,7 @@ SELECT try('circle', 'upsert', '{id}'), try('two', 'upsert', '{id}');
 -- the view was sound when the subscription was created
 SELECT count(*) FROM stream_ingest.preview('circle');
 SELECT stream_ingest.alter_subscription('circle', options => '{"batch_size": 100}');
-CREATE PROCEDURE await(subscription name, what text) LANGUAGE plpgsql AS $$
-DECLARE
-    deadline timestamptz := clock_timestamp() + interval '60 s';
-BEGIN
-    WHILE NOT EXISTS (SELECT FROM stream_ingest.status WHERE name = subscription AND concat_ws(': ', state, reason) LIKE what) LOOP
-        IF clock_timestamp() > deadline THEN
-            RAISE WARNING 'waited in vain: %', (SELECT row(state, reason, last_error) FROM stream_ingest.status s WHERE s.name = subscription);
-            EXIT;
-        END IF;
-        PERFORM pg_sleep(0.01);
-        COMMIT;
-    END LOOP;
-END $$;
+\i test/await.sql
 SELECT stream_ingest.enable('circle');
 CALL await('circle', 'stopped: infinite recursion detected in rules for relation "circle"%');
 SELECT stream_ingest.drop_subscription('circle');

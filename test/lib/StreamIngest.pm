@@ -315,6 +315,17 @@ sub produce
 	return $out + 0;
 }
 
+# Sends so many more made-up messages to a partition (0), whose ids continue those of
+# the topic.
+sub produce_more
+{
+	my ($self, $topic, $n, $partition) = @_;
+
+	$self->produce($topic, count => $n, first => $self->{sent}{$topic} // 0, partition => $partition // 0);
+	$self->{sent}{$topic} += $n;
+	return;
+}
+
 # A transaction ends when the broker has written its marker behind the messages, which
 # it does after it has answered the producer.
 sub _await_markers
@@ -386,6 +397,19 @@ sub new_node
 	return $node;
 }
 
+# The same for a server in whose processes fail_malloc.so obeys orders.  Returns also the
+# file of orders: see test/fail_malloc.c.
+sub new_failing_node
+{
+	my @args = @_;
+	my $orders = "$PostgreSQL::Test::Utils::tmp_check/fail_malloc";
+
+	append_to_file($orders, "\0" x 128);
+	local $ENV{LD_PRELOAD} = "$test_dir/fail_malloc.so";
+	local $ENV{FAIL_MALLOC_FILE} = $orders;
+	return (new_node(@args), $orders);
+}
+
 # Runs statements in the test's server, and dies if one fails; returns the
 # output.
 sub sql { return $first_node->safe_psql('postgres', $_[0]); }
@@ -405,16 +429,34 @@ sub answer
 	return $err ne '' ? $err : $out;
 }
 
-# Kills the postmaster and waits until its children have noticed and are gone:
-# until then the shared memory is in use and the server would not start again.
-sub crash
+# From here on WAL is written only by commits that wait for it, so that a crash loses
+# the others for certain.  Returns what crash() then needs.
+sub suspend_wal_writer
 {
 	my ($node) = @_;
+	my $pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
+
+	kill('STOP', $pid) == 1 or die 'no WAL writer';
+	return $pid;
+}
+
+# Kills the postmaster and waits until its children have noticed and are gone:
+# until then the shared memory is in use and the server would not start again.
+# A suspended process does not notice it and is killed before; the postmaster must not
+# notice that.
+sub crash
+{
+	my ($node, $suspended) = @_;
 	my @pidfile = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
 	my $postmaster = $pidfile[0];
 	my $segment = (split ' ', $pidfile[6])[1];
 	my $deadline = time() + $PostgreSQL::Test::Utils::timeout_default;
 
+	if (defined $suspended)
+	{
+		kill('STOP', $postmaster);
+		kill('KILL', $suspended);
+	}
 	$node->kill9;
 	while (kill(0, $postmaster) || _segment_in_use($segment))
 	{

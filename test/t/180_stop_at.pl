@@ -217,19 +217,14 @@ foreach my $workers (1, 3)
 	is_exact($name, "$workers workers, after that");
 }
 
-# A crash of the whole server.  The WAL writer is suspended, so that what no commit has
-# waited for is lost for certain; the postmaster must not notice that it is gone.
-my $wal_writer = sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
-my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
-kill('STOP', $wal_writer);
+# A crash of the whole server.
+my $wal_writer = StreamIngest::suspend_wal_writer($node);
 $kafka->create_topic('crash', 1);
 $kafka->produce('crash', count => 6_000, partition => 0);
 subscribe('crash', '{"stop_at": "latest", "rate_limit": 200, "batch_size": 200}');
 is_under_way('crash', 'crash');
 $kafka->produce('crash', count => 1_000, first => 6_000, partition => 0);
-kill('STOP', $postmaster);
-kill('KILL', $wal_writer);
-StreamIngest::crash($node);
+StreamIngest::crash($node, $wal_writer);
 $node->start;
 hurry('crash');
 has_finished('crash', 'crash');

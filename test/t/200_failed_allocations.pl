@@ -24,16 +24,8 @@ note("SEED=$seed");
 
 use constant { EXTENSION => 1, SERVER => 2 };
 
-my $orders = "$PostgreSQL::Test::Utils::tmp_check/fail_malloc";
-append_to_file($orders, "\0" x 128);
-
 my $kafka = StreamIngest::start_kafka();
-my $node;
-{
-	local $ENV{LD_PRELOAD} = "$FindBin::RealBin/../fail_malloc.so";
-	local $ENV{FAIL_MALLOC_FILE} = $orders;
-	$node = StreamIngest::new_node('main', kafka => $kafka);
-}
+my ($node, $orders) = StreamIngest::new_failing_node('main', kafka => $kafka);
 
 sub poll { my ($sql, $expected) = @_; return StreamIngest::poll_until($node, $sql, $expected, 120); }
 

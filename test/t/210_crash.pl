@@ -33,24 +33,13 @@ sub is_soon
 	return;
 }
 
-my %sent;
-
-sub send_more
-{
-	my ($topic, $n) = @_;
-
-	$kafka->produce($topic, count => $n, first => $sent{$topic} // 0, partition => 0);
-	$sent{$topic} += $n;
-	return;
-}
-
 sub subscribe
 {
 	my ($name, $options, $enabled) = @_;
 
 	$kafka->create_topic($name, 1);
 	sql("CREATE TABLE $name (id bigint)");
-	send_more($name, 20);
+	$kafka->produce_more($name, 20);
 	sql("SELECT stream_ingest.create_subscription('$name', 'kafka', '$name', '$name', options => '$options', enabled => $enabled)");
 	return;
 }
@@ -71,7 +60,7 @@ subscribe('begun', '{"start": "latest"}', 'false');
 subscribe('sought', '{}', 'true');
 is_soon(next_offset('sought'), 20, 'the first messages are read');
 sql("SELECT stream_ingest.disable('sought')");
-send_more('sought', 10);
+$kafka->produce_more('sought', 10);
 sql("SELECT stream_ingest.seek('sought', 'latest')");
 
 # the beginning of another log
@@ -91,8 +80,8 @@ sql("SELECT stream_ingest.enable(name) FROM stream_ingest.subscriptions");
 is_soon(next_offset('begun'), 20, 'the new subscription has its position');
 is_soon(next_offset('sought'), 30, 'the seek is carried out');
 is_soon(next_offset('adopted'), 5, 'the other log is adopted');
-send_more('begun', 50);
-send_more('sought', 50);
+$kafka->produce_more('begun', 50);
+$kafka->produce_more('sought', 50);
 is_soon('SELECT count(*) FROM begun', 50, 'what came then is there, of the new subscription');
 is_soon('SELECT count(*) FROM sought', 70, 'and of the other');
 is_soon('SELECT count(*) FROM adopted', 25, 'and of the other log');

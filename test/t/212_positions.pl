@@ -29,38 +29,6 @@ my $node = StreamIngest::new_node(
 	kafka => $kafka,
 	conf => { wal_level => 'replica', max_wal_senders => 4, autovacuum => 'off', checkpoint_timeout => '1h',
 		bgwriter_lru_maxpages => 0 });
-my $wal_writer;
-
-# From here on WAL is written only by commits that wait for it.
-sub suspend_wal_writer
-{
-	$wal_writer = sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
-	kill('STOP', $wal_writer) == 1 or die 'no WAL writer';
-	return;
-}
-
-# A suspended process does not notice that the postmaster is gone, and the postmaster
-# must not notice that it is.
-sub crash
-{
-	my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
-
-	kill('STOP', $postmaster);
-	kill('KILL', $wal_writer);
-	StreamIngest::crash($node);
-	return;
-}
-
-my %sent;
-
-sub send_more
-{
-	my ($topic, $n, $partition) = @_;
-
-	$kafka->produce($topic, count => $n, first => $sent{$topic} // 0, partition => $partition // 0);
-	$sent{$topic} += $n;
-	return;
-}
 
 sub subscribe
 {
@@ -68,7 +36,7 @@ sub subscribe
 
 	$kafka->create_topic($name, 1);
 	sql("CREATE TABLE $name (id bigint)");
-	send_more($name, 20);
+	$kafka->produce_more($name, 20);
 	sql("SELECT stream_ingest.create_subscription('$name', 'kafka', '$name', '$name', options => '$options', enabled => $enabled)");
 	return;
 }
@@ -98,7 +66,7 @@ foreach my $name (@gaps)
 {
 	ok(poll(offsets_of($name), 20), "$name: the first messages are read");
 	sql("SELECT stream_ingest.disable('$name')");
-	send_more($name, 10);
+	$kafka->produce_more($name, 10);
 	$kafka->delete_records($name, 0, 30);
 }
 sql("SELECT stream_ingest.enable('agreed')");
@@ -107,7 +75,7 @@ subscribe('grown', '{"start": "latest"}', 'false');
 subscribe('unnoticed', '{"start": "latest"}', 'false');
 
 # the last commit of ours
-suspend_wal_writer();
+my $wal_writer = StreamIngest::suspend_wal_writer($node);
 sql('SELECT stream_ingest.enable(name) FROM stream_ingest.subscriptions');
 ok(poll(offsets_of($_), 30), "$_: it goes on behind the gap") foreach @gaps;
 ok(poll(offsets_of($_), 20), "$_: it has its position") foreach 'grown', 'unnoticed';
@@ -120,19 +88,19 @@ ok(poll(offsets_of('grown'), '20 0'), 'grown: the new partition is known');
 # All positions are there, so the rows of what comes now are lost.
 foreach my $name (@gaps)
 {
-	send_more($name, 20);
+	$kafka->produce_more($name, 20);
 	ok(poll("SELECT count(*) FROM $name", 40), "$name: what comes behind the gap is there");
 }
-send_more('grown', 5);
-send_more('grown', 10, 1);
+$kafka->produce_more('grown', 5);
+$kafka->produce_more('grown', 10, 1);
 ok(poll('SELECT count(*) FROM grown', 15), 'grown: what comes in both partitions is there');
 
-crash();
+StreamIngest::crash($node, $wal_writer);
 
 # what the brokers say when they are asked again
 $kafka->delete_records($_, 0, 35) foreach @gaps;
 $kafka->add_partitions('unnoticed', 2);
-send_more('unnoticed', 10, 1);
+$kafka->produce_more('unnoticed', 10, 1);
 $node->start;
 
 # by on_gap the second gap is passed as the first one was
@@ -176,7 +144,7 @@ $standby->init_from_backup($node, 'base', has_streaming => 1);
 $standby->start;
 ok(poll('SELECT count(*) FROM pg_stat_replication', 1), 'a standby follows');
 
-suspend_wal_writer();
+$wal_writer = StreamIngest::suspend_wal_writer($node);
 sql("SELECT stream_ingest.enable('had')");
 ok(poll(offsets_of('had'), 20), 'had: it has its position');
 my $written = sql('SELECT pg_current_wal_flush_lsn()');
@@ -186,10 +154,10 @@ $standby->reload;
 ok(poll('SELECT count(*) FROM pg_stat_replication', 0), 'then it is cut off');
 sql("SELECT stream_ingest.enable(name) FROM stream_ingest.subscriptions WHERE name <> 'had'");
 ok(poll(offsets_of('lacked'), 20), 'lacked: it has its position');
-send_more($_, 30) foreach 'had', 'named', 'lacked';
+$kafka->produce_more($_, 30) foreach 'had', 'named', 'lacked';
 ok(poll('SELECT (SELECT count(*) FROM had), (SELECT count(*) FROM named), (SELECT count(*) FROM lacked)', '30|45|30'),
 	'the primary has what comes then');
-crash();
+StreamIngest::crash($node, $wal_writer);
 
 # The next offset of each, and what there is of rows: all, different ones, first and last.
 my $agreement = join(' UNION ALL ',
@@ -200,7 +168,7 @@ is($standby->safe_psql('postgres', $agreement), 'had|20|0 0', 'the standby has n
 $standby->promote;
 $standby->safe_psql('postgres', "SELECT stream_ingest.enable(name) FROM stream_ingest.subscriptions WHERE name <> 'had'");
 ok(StreamIngest::poll_until($standby, offsets_of('lacked'), 50), 'lacked: after the promotion "latest" is asked for again');
-send_more($_, 10) foreach 'had', 'named', 'lacked';
+$kafka->produce_more($_, 10) foreach 'had', 'named', 'lacked';
 ok( StreamIngest::poll_until(
 		$standby, q{SELECT count(*) FILTER (WHERE next_offset = 60) FROM stream_ingest.offsets}, 3),
 	'all are read to the end');
