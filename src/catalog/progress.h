@@ -85,7 +85,7 @@ extern bool si_progress_advance(const SiProgressKey *key, SiProgress **rows,
 								SiAdvance *advances, int n);
 
 /* One was missed, and nothing but a trigger or rule on the table can be why: throw that. */
-extern void si_progress_throw_suppressed(void) pg_attribute_noreturn();
+extern void si_progress_throw_suppressed(void) __attribute__((noreturn));
 
 /*
  * Make a row; one that is there already is left alone.  The subscription's
