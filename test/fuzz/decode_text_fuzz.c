@@ -31,6 +31,9 @@
 #define MAX_COLUMNS		3
 #define MAX_ATTRIBUTES	4096
 
+/* what a message may have whose columns nothing names; a line of COPY has a table's */
+#define MOST_COLUMNS	1600
+
 #define require(condition, words) \
 	do { if (!(condition)) give_up(words); } while (0)
 
@@ -283,7 +286,7 @@ static bool
 must_refuse(const Reference *reference, size_t rest, size_t len, int ncolumns)
 {
 	return reference->refused || rest < len ||
-		(ncolumns > 0 && reference->n != ncolumns);
+		(ncolumns > 0 ? reference->n != ncolumns : reference->n > MOST_COLUMNS);
 }
 
 /* Is there a backslash with a dot behind it? */

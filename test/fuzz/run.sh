@@ -47,6 +47,10 @@ for harness in test/fuzz/decode_*_fuzz.c; do
 		> "$out/$format/log" 2>&1; then
 		failed=1
 		grep -aE 'FOUND|ERROR|runtime error|SUMMARY' "$out/$format/log" || :
+		# a script that calls this one may remove its files
+		for finding in "$out/$format"/crash-* "$out/$format"/timeout-* "$out/$format"/oom-*; do
+			[ ! -e "$finding" ] || echo "base64 -d | gunzip: $(gzip -c "$finding" | base64 -w 0)"
+		done
 	fi
 	grep -aE '^stat::(number_of_executed_units|average_exec)' \
 		"$out/$format/log" || :
