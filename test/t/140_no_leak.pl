@@ -139,13 +139,16 @@ ok(StreamIngest::poll_until($node, "SELECT state = 'retrying' AND last_error_sql
 	'a temporary error of a batch is told');
 leaks('status', quietly('SELECT * FROM stream_ingest.status'));
 
-# lasting: everything is refused alike, the statement itself
+# lasting: everything is refused alike, the statement itself; fewer than 100 rows would be dead letters, so
+# they come as one batch
+sql(q(SELECT stream_ingest.alter_subscription('t', options => '{"batch_interval": "3 s"}')));
 quietly(q(ALTER TABLE t DISABLE TRIGGER refuse; ALTER TABLE t ADD refuses text, ADD CHECK (refuses IS NOT NULL) NOT VALID));
 $kafka->produce('t', [ map { "$marker#$_" } @good, @good, @good ], partition => 0, key_separator => '#', @headers);
 ok(StreamIngest::poll_until($node, "SELECT state = 'stopped' AND reason ~ 'alike' FROM stream_ingest.status"),
 	'a lasting error is told');
 leaks('status', quietly('SELECT * FROM stream_ingest.status'));
 quietly(q(TRUNCATE t; ALTER TABLE t DROP refuses));
+sql(q(SELECT stream_ingest.alter_subscription('t', options => '{"batch_interval": null}')));
 
 # stopping at a message
 sql(q(SELECT stream_ingest.alter_subscription('t', options => '{"on_error": "stop"}')));
