@@ -67,6 +67,11 @@ done | sed 's/$/   (not the place for this)/')
 # 18 renamed the server's word for it
 breach < <(matches '\bpg_(attribute_)?noreturn\b' "${sources[@]}" | sed 's/$/   (write __attribute__((noreturn)))/')
 
+# a thread writes these without a lock: what reads them needs a barrier
+breach < <(for file in "${sources[@]}"; do
+	[ "$file" = src/shmem/slots.c ] || matches 'pg_atomic_read_u64\(&\w+->(asked_at|low|high)\b' "$file"
+done | sed 's/$/   (use si_slots_watermarks)/')
+
 # nothing left for later; this file has to name what it looks for
 breach < <(for file in "${files[@]}"; do
 	[ "$file" = test/lint.sh ] || matches '\b(TODO|FIXME|XXX|HACK)\b' "$file"

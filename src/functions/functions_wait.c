@@ -71,15 +71,16 @@ take_ends(int32 id, TimestampTz since, End *ends, int n)
 	for (int i = 0; i < n; i++)
 	{
 		SiPartitionSlot *slot;
+		SiWatermarks watermarks;
 
 		if (ends[i].offset != SI_OFFSET_UNKNOWN)
 			continue;
 		slot = si_slots_find_partition(MyDatabaseId, id, ends[i].partition);
-		if (slot != NULL && (TimestampTz) pg_atomic_read_u64(&slot->asked_at) >= since)
+		if (slot != NULL)
 		{
-			/* the writer's barrier is between these two, too */
-			pg_read_barrier();
-			ends[i].offset = (int64) pg_atomic_read_u64(&slot->high);
+			watermarks = si_slots_watermarks(slot);
+			if (watermarks.asked_at >= since)
+				ends[i].offset = watermarks.high;
 		}
 		if (ends[i].offset == SI_OFFSET_UNKNOWN)
 			complete = false;

@@ -147,22 +147,20 @@ add_lags(Lag *lags, TimestampTz now)
 	{
 		SiPartitionSlot *slot = si_slots_partition(i);
 		Lag		   *lag = &lags[slot->worker];
-		TimestampTz asked_at;
+		SiWatermarks watermarks;
 		int64		end;
 
 		if (!slot->in_use || slot->database != MyDatabaseId)
 			continue;
 		lag->watched++;
-		asked_at = (TimestampTz) pg_atomic_read_u64(&slot->asked_at);
-		if (!si_slots_watermarks_fresh(asked_at, now))
+		watermarks = si_slots_watermarks(slot);
+		if (!si_slots_watermarks_fresh(watermarks.asked_at, now))
 		{
-			if (lag->unknown++ == 0 || asked_at < lag->asked_at)
-				lag->asked_at = asked_at;
+			if (lag->unknown++ == 0 || watermarks.asked_at < lag->asked_at)
+				lag->asked_at = watermarks.asked_at;
 			continue;
 		}
-		pg_read_barrier();
-		end = (int64) pg_atomic_read_u64(&slot->high);
-		end = Min(end, (int64) pg_atomic_read_u64(&slot->stop_offset));
+		end = Min(watermarks.high, (int64) pg_atomic_read_u64(&slot->stop_offset));
 		lag->offsets += Max(end - (int64) pg_atomic_read_u64(&slot->next_offset), 0);
 	}
 }
@@ -341,12 +339,12 @@ typedef struct PartitionCopy
 static void
 copy_watermarks(SiPartitionSlot *slot, PartitionCopy *copy, TimestampTz now)
 {
-	copy->asked_at = (TimestampTz) pg_atomic_read_u64(&slot->asked_at);
-	pg_read_barrier();
-	copy->low = (int64) pg_atomic_read_u64(&slot->low);
-	copy->high = (int64) pg_atomic_read_u64(&slot->high);
-	if (!si_slots_watermarks_fresh(copy->asked_at, now))
-		copy->low = copy->high = SI_OFFSET_UNKNOWN;
+	SiWatermarks watermarks = si_slots_watermarks(slot);
+	bool		fresh = si_slots_watermarks_fresh(watermarks.asked_at, now);
+
+	copy->asked_at = watermarks.asked_at;
+	copy->low = fresh ? watermarks.low : SI_OFFSET_UNKNOWN;
+	copy->high = fresh ? watermarks.high : SI_OFFSET_UNKNOWN;
 }
 
 static int

@@ -454,6 +454,18 @@ si_slots_make_partition(Oid database, int32 subscription, int32 partition, int w
 	return slot;
 }
 
+SiWatermarks
+si_slots_watermarks(SiPartitionSlot *slot)
+{
+	SiWatermarks watermarks;
+
+	watermarks.asked_at = (TimestampTz) pg_atomic_read_u64(&slot->asked_at);
+	pg_read_barrier();			/* pairs with the one in kafka/helper.c */
+	watermarks.low = (int64) pg_atomic_read_u64(&slot->low);
+	watermarks.high = (int64) pg_atomic_read_u64(&slot->high);
+	return watermarks;
+}
+
 bool
 si_slots_watermarks_fresh(TimestampTz asked_at, TimestampTz now)
 {

@@ -255,6 +255,22 @@ extern SiPartitionSlot *si_slots_make_partition(Oid database, int32 subscription
 												int32 partition, int worker);
 extern SiPartitionSlot *si_slots_find_partition(Oid database, int32 subscription, int32 partition);
 
+/* A partition's watermarks, and when they were asked for. */
+typedef struct SiWatermarks
+{
+	TimestampTz asked_at;
+	int64		low;
+	int64		high;
+} SiWatermarks;
+
+/*
+ * Read them, the caller holding the lock in any mode.  A thread of the worker
+ * writes them without that lock (SiWatermarkSink), the time last; so the numbers
+ * are of that time or later, never older.  Nothing else may read these fields
+ * (test/lint.sh).
+ */
+extern SiWatermarks si_slots_watermarks(SiPartitionSlot *slot);
+
 /*
  * Are watermarks that were asked for then still worth showing?  A number that
  * was true once looks like one that is.
