@@ -159,6 +159,40 @@ foreach my $line (grep { /^\t\{"[\w.]+", NULL, SI_AT_/ } split /\n/, slurp_file(
 referenced('option-', 'properties', @properties);
 referenced('option-', 'options', slurp_file("$top/src/options/options.c") =~ /^\t\{"(\w+)", &si_option_/mg);
 
+# What an operator has to know, and no example shows.  Line breaks do not matter.
+my %facts = (
+	delivery => [
+		[ 'positions are durable before they are used', qr/is durable before the worker reads from it, whatever `synchronous_commit`/ ],
+		[ 'what a promoted asynchronous standby may lose', qr/Failover to an asynchronous standby.*neither in the table nor in `gaps`/ ],
+		[ 'what a crash takes from an unlogged target', qr/Unlogged targets.*`unlogged target was emptied by a crash`/ ],
+		[ 'which of several records with one key wins', qr/Superseded records.*the last wins in an upsert/ ],
+	],
+	install => [
+		[ 'librdkafka that crashes on metadata', qr/librdkafka 2\.4 to 2\.8 crash.*issue 4907/ ],
+		[ 'that the line is appended', qr/Append to that list; do not replace it/ ],
+		[ 'that a restart ends all sessions', qr/restart the server, \*\*which terminates all its sessions/ ],
+	],
+	performance => [
+		[ 'the memory of a worker', qr/a worker uses at most:/ ],
+		[ 'that answers are unpacked before their size is known', qr/unpacks a whole batch.*before its size can be checked/ ],
+	],
+	security => [
+		[ 'that a broker can crash the server', qr/anyone who controls a broker, or the network.*can crash the server/ ],
+		[ 'what protects from that', qr/use TLS \(`security_protocol` `SSL` or `SASL_SSL`/ ],
+		[ 'what to do about a batch that never ends', qr/never ends, terminate its worker by `pg_terminate_backend\(pid\)` while `disable` waits/ ],
+	]);
+foreach my $name (sort keys %facts)
+{
+	my $prose = $page{$name} =~ s/\s+/ /gr;
+
+	like($prose, $_->[1], "$name.md tells $_->[0]") foreach @{ $facts{$name} };
+}
+
+# The versions that are tested are those that install.md names.
+my @tested = slurp_file("$top/test/versions.sh") =~ /^#   versions\.sh \[WHICH\.\.\.\] +default: ((?:\d+ )+)/m
+  or die 'no versions in versions.sh';
+is(join(' ', grep { $page{install} !~ /^\| $_ \| [\d.]+ \|/m } split ' ', $tested[0]), '', 'install.md: the versions tested');
+
 # ---- what is compared with the server
 
 my $kafka = StreamIngest::start_kafka();
@@ -207,6 +241,22 @@ foreach my $option (sort keys %$options)
 
 	# where it depends, words say on what
 	is($cell, "`$default`", "the default of $option") if $cell =~ /^`[^`]*`$/ || $default ne '' && $cell eq '';
+}
+
+# What the memory of a worker adds up to: the defaults of librdkafka's queue, and of our options.
+my ($memory) = $page{performance} =~ /^## Memory\n(.*?)^## /ms;
+my %default = slurp_file("$top/src/kafka/consumer.c") =~ /^\t\{"([\w.]+)", "(\w+)", /mg;
+$default{'queued.max.messages.kbytes'} .= 'kB';
+$default{$_} = $node->safe_psql('postgres', "SELECT stream_ingest.effective_options('{}') ->> '$_'")
+  foreach qw(batch_bytes max_message_bytes);
+my %summands = $memory =~ /`([\w.]+)` \(([\d,]+(?: MB)?)\)/g;
+cmp_ok(scalar keys %summands, '>=', 5, 'performance.md names what a worker needs memory for');
+foreach my $name (sort keys %summands)
+{
+	my ($told, $default) = map { $node->safe_psql('postgres', "SELECT pg_size_bytes('" . s/,//gr . "')") }
+	  $summands{$name}, $default{$name};
+
+	is($told, $default, "performance.md: the default of $name");
 }
 
 my $views = $node->safe_psql('postgres',
