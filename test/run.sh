@@ -19,7 +19,10 @@
 # The last line is "N passed, N failed"; the exit status is 0 when none failed
 # and all ran.  PG_CONFIG chooses the server.  KEEP=1 keeps the scratch
 # directory when something failed.  TEST_TIMEOUT limits a TAP file, and
-# FUZZ_SECONDS is how long each decoder is fuzzed (60), in seconds.
+# FUZZ_SECONDS is how long each decoder is fuzzed (60), in seconds.  TAP_JOBS is
+# how many TAP files run at a time (2).
+# ASSERTIONS= (empty) builds the extension as it is installed, without the
+# assertions of its own that it has here, also in a server that has none.
 # AVRO_MESSAGES is how many random Avro messages are compared (20000), and
 # PROTO_MESSAGES how many of Protobuf (10000).  With an empty MAINTAINER a
 # warning of the compiler is no error.  STREAM_INGEST_CONF ("name=value ...") has
@@ -30,6 +33,11 @@ set -euo pipefail
 passed=0
 failed=0
 fuzz_pids=()
+declare -A tap_names=() tap_began=()
+tap_jobs=${TAP_JOBS:-2}
+
+# The server has what an extension needs that is built so (its c.h).
+assertions=${ASSERTIONS-1}
 test_timeout=${TEST_TIMEOUT:-900}
 maintainer=${MAINTAINER-1}
 
@@ -291,35 +299,66 @@ finish_fuzz()
 	done
 }
 
-# run_tap FILE: in a directory of its own, with the environment that PGXS
-# would make.
-run_tap()
+# start_tap FILE: in the background, in a directory of its own, with the environment
+# that PGXS would make, and ports that the others do not take.
+start_tap()
 {
-	local name log dir pgxs began=$SECONDS status=0
+	local name dir pgxs
 
 	name=$(basename "$1" .pl)
-	log=$scratch/log.$name
 	dir=$scratch/tap/$name
 	pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/..
 	as_server_user mkdir -p "$dir"
 	(cd "$tree" && as_server_user env PATH="$("$PG_CONFIG" --bindir):$PATH" TESTDIR="$dir" \
 		TESTDATADIR="$dir/tmp_check" TESTLOGDIR="$dir/tmp_check/log" \
-		PG_REGRESS="$pgxs/test/regress/pg_regress" PGPORT=65432 \
+		PG_REGRESS="$pgxs/test/regress/pg_regress" PGPORT=65432 PG_TEST_PORT_DIR="$scratch/tap/ports" \
 		timeout -k 10 "$test_timeout" \
-		prove -v -I "$pgxs/test/perl" "test/t/$name.pl") >"$log" 2>&1 || status=$?
-	if [ "$status" -ne 0 ]; then
-		tail -n 20 "$dir"/tmp_check/log/*.log "$dir"/tmp_check/kafka_*/log >>"$log" 2>/dev/null || true
-		stop_all
-	fi
-	report_tap "$log" "$name" "$status" "$began"
+		prove -v -I "$pgxs/test/perl" "test/t/$name.pl") >"$scratch/log.$name" 2>&1 &
+	tap_names[$!]=$name
+	tap_began[$!]=$SECONDS
 }
 
+# Waits for one of them to end, and counts it.
+finish_tap()
+{
+	local pid name status=0
+
+	wait -n -p pid "${!tap_names[@]}" || status=$?
+	name=${tap_names[$pid]}
+	unset "tap_names[$pid]"
+	if [ "$status" -ne 0 ]; then
+		tail -n 20 "$scratch/tap/$name"/tmp_check/log/*.log "$scratch/tap/$name"/tmp_check/kafka_*/log \
+			>>"$scratch/log.$name" 2>/dev/null || true
+		stop_all "$scratch/tap/$name"
+	fi
+	report_tap "$scratch/log.$name" "$name" "$status" "${tap_began[$pid]}"
+}
+
+# Some at a time, since most of their time is waiting.
 run_all_tap()
 {
 	local file
 
 	for file in "$@"; do
-		run_tap "$file"
+		[ ${#tap_names[@]} -lt "$tap_jobs" ] || finish_tap
+		start_tap "$file"
+	done
+	while [ ${#tap_names[@]} -gt 0 ]; do
+		finish_tap
+	done
+}
+
+# Ends those that run when the script is ended: timeout passes a signal on to all
+# that they have started.
+end_tap()
+{
+	local pid child
+
+	for pid in "${!tap_names[@]}"; do
+		child=()
+		read -r -a child <"/proc/$pid/task/$pid/children" 2>/dev/null || true
+		[ ${#child[@]} -eq 0 ] || kill "${child[@]}" 2>/dev/null || true
+		wait "$pid" || true
 	done
 }
 
@@ -395,6 +434,7 @@ finish()
 	local status=$?
 
 	trap - EXIT
+	end_tap
 	if [ "$status" -ne 0 ] && [ -n "${KEEP:-}" ]; then
 		stop_all
 		say "kept: $scratch"
@@ -422,7 +462,7 @@ copy_tree "$tree"
 cp -a "$tree" "$scratch/clang"
 private_server "$scratch/server"
 
-if step 'build with gcc' build_extension "$tree" MAINTAINER="$maintainer"; then
+if step 'build with gcc' build_extension "$tree" MAINTAINER="$maintainer" COPT="${assertions:+-DUSE_ASSERT_CHECKING}"; then
 	case $part in all | lint) run_lint ;; esac
 	case $part in all | unit) run_unit; run_ahead; run_instructions; run_avro_cases; run_proto_cases ;; esac
 	case $part in all | fuzz) start_fuzz ;; esac

@@ -411,16 +411,17 @@ start_mock_broker()
 	export STREAM_INGEST_BOOTSTRAP STREAM_INGEST_MOCK=$1/fifo
 }
 
-# Ends every server and broker whose files lie below the scratch directory.
+# stop_all [DIRECTORY]: ends every server and broker whose files lie below it, or
+# below the scratch directory.
 stop_all()
 {
-	local file
+	local file top=${1:-$scratch}
 
-	find "$scratch" -name postmaster.pid | while read -r file; do
+	find "$top" -name postmaster.pid | while read -r file; do
 		as_server_user "$("$PG_CONFIG" --bindir)/pg_ctl" -D "$(dirname "$file")" \
 			-m immediate -s stop 2>/dev/null || true
 	done
-	find "$scratch" -name server.properties | while read -r file; do
+	find "$top" -name server.properties | while read -r file; do
 		"$STREAM_INGEST_TOP/test/kafka.sh" kill "$(dirname "$file")" || true
 	done
 }
