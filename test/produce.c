@@ -160,9 +160,9 @@ default_conf(void)
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 
 	/*
-	 * The embedded broker loses no answer; and with librdkafka 2.10 or later each
-	 * producer would wait 0.5 s for its id (its bootstrap connection ends as soon
-	 * as the broker is known, and only a timer asks again).
+	 * The embedded broker loses no answer; and with librdkafka 2.10 or later
+	 * each producer would wait 0.5 s for its id (its bootstrap connection
+	 * ends as soon as the broker is known, and only a timer asks again).
 	 */
 	set(conf, "enable.idempotence", getenv("STREAM_INGEST_MOCK") ? "false" : "true");
 	set(conf, "delivery.report.only.error", "true");
