@@ -111,17 +111,16 @@ sub stop { my ($self) = @_; $self->_kafka_sh('stop'); return; }
 sub kill9 { my ($self) = @_; $self->_kafka_sh('kill'); return; }
 
 # Suspends the broker, with all connections open, and resumes it.
-sub pause { my ($self) = @_; $self->_signal('STOP'); return; }
-sub resume { my ($self) = @_; $self->_signal('CONT'); return; }
+sub pause { my ($self) = @_; suspend($self->_pid) or die "no broker in $self->{dir}"; return; }
+sub resume { my ($self) = @_; kill('CONT', $self->_pid) == 1 or die "no broker in $self->{dir}"; return; }
 
-sub _signal
+sub _pid
 {
-	my ($self, $signal) = @_;
+	my ($self) = @_;
 	my $pid = slurp_file("$self->{dir}/pid");
 
 	chomp $pid;
-	kill($signal, $pid) == 1 or die "no broker in $self->{dir}";
-	return;
+	return $pid;
 }
 
 # Adds lines to the broker's properties and starts it again.
@@ -429,6 +428,22 @@ sub answer
 	return $err ne '' ? $err : $out;
 }
 
+# Suspends a process (SIGSTOP), and returns when all of its threads have stopped: on a
+# busy machine some run on for a while after the signal was sent.  False if there is none.
+sub suspend
+{
+	my ($pid) = @_;
+	my $deadline = time() + $PostgreSQL::Test::Utils::timeout_default;
+
+	kill('STOP', $pid) == 1 or return 0;
+	while (grep { !/\) [TZX] / } map { eval { slurp_file($_) } // () } glob("/proc/$pid/task/*/stat"))
+	{
+		die "process $pid does not stop" if time() > $deadline;
+		select(undef, undef, undef, 0.005);
+	}
+	return 1;
+}
+
 # From here on WAL is written only by commits that wait for it, so that a crash loses
 # the others for certain.  Returns what crash() then needs.
 sub suspend_wal_writer
@@ -436,7 +451,7 @@ sub suspend_wal_writer
 	my ($node) = @_;
 	my $pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
 
-	kill('STOP', $pid) == 1 or die 'no WAL writer';
+	suspend($pid) or die 'no WAL writer';
 	return $pid;
 }
 
@@ -454,7 +469,7 @@ sub crash
 
 	if (defined $suspended)
 	{
-		kill('STOP', $postmaster);
+		suspend($postmaster);
 		kill('KILL', $suspended);
 	}
 	$node->kill9;

@@ -184,7 +184,7 @@ my %misfortune = (
 	'stop a worker' => sub {
 		my $pid = StreamIngest::worker_pid($node, 's');
 
-		return freeze(sub { kill('STOP', $pid) }, sub { kill('CONT', $pid) });
+		return freeze(sub { StreamIngest::suspend($pid) }, sub { kill('CONT', $pid) });
 	},
 	'stop the broker' => sub { return freeze(sub { $kafka->pause }, sub { $kafka->resume }); },
 	'turn off' => sub {

@@ -85,8 +85,7 @@ sub freeze
 {
 	my ($pid) = @_;
 
-	kill('STOP', $pid) or BAIL_OUT("no process $pid");
-	wait_for("process $pid to be frozen", sub { process_state($pid) eq 'T' });
+	StreamIngest::suspend($pid) or BAIL_OUT("no process $pid");
 	return;
 }
 
@@ -346,7 +345,7 @@ sub try_any_moment
 
 	$sent += 5000 * $partitions;
 	select(undef, undef, undef, rand(0.3));
-	kill('STOP', $pid);
+	StreamIngest::suspend($pid);
 	my $job = sql_start($sql);
 	my $waited = !returned($job, 1);
 	thaw($pid);

@@ -82,11 +82,8 @@ sub lock_table
 # Makes clients of the broker wait; returns a function that ends that.
 sub freeze_broker
 {
-	my $pid = slurp_file("$kafka->{dir}/pid");
-
-	chomp $pid;
-	kill('STOP', $pid) or die "cannot stop $pid";
-	return sub { kill('CONT', $pid); };
+	$kafka->pause;
+	return sub { $kafka->resume; };
 }
 
 # Kills a worker in the middle of a batch, when it has part of the messages.

@@ -58,7 +58,7 @@ SKIP:
 	# the worker stands still while the topic becomes another one, which has its offset
 	my $pid = StreamIngest::worker_pid($node, 't');
 
-	kill('STOP', $pid);
+	StreamIngest::suspend($pid);
 	$kafka->delete_topic('t');
 	$kafka->create_topic('t', 1);
 	$kafka->produce('t', count => 100, first => 1000, partition => 0);

@@ -29,7 +29,7 @@ sub freeze
 
 	while (time() < $deadline)
 	{
-		kill('STOP', $pid) or BAIL_OUT("no process $pid");
+		StreamIngest::suspend($pid) or BAIL_OUT("no process $pid");
 		my $waits = sql("SELECT wait_event_type FROM pg_stat_activity WHERE pid = $pid") eq 'Extension';
 		return $pid if $waits;
 		kill('CONT', $pid);
