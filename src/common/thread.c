@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * thread.c
- *	  Starting a thread beside the server's own.
+ *	  Threads beside the server's own.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -9,6 +9,9 @@
  */
 #include <signal.h>
 #include <stddef.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 #include "common/thread.h"
 
@@ -32,4 +35,16 @@ si_thread_start(pthread_t *thread, void *(*main) (void *), void *arg)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	(void) pthread_attr_destroy(&attributes);
 	return rc;
+}
+
+unsigned long
+si_thread_set_timer_slack(unsigned long ns)
+{
+#ifdef PR_SET_TIMERSLACK
+	int			before = prctl(PR_GET_TIMERSLACK);
+
+	if (before > 0 && prctl(PR_SET_TIMERSLACK, ns) == 0)
+		return before;
+#endif
+	return 0;
 }

@@ -41,10 +41,14 @@
 
 /* ---- opening and closing ---- */
 
-/* A query reads little, so it needs no deep queue. */
-static const SiProperty shallow_queue[] = {
+/*
+ * A query reads little, so it needs no deep queue; and it may wait for the end of
+ * a partition, of which only an answer without messages tells.
+ */
+static const SiProperty query_settings[] = {
 	{"queued.min.messages", "5000"},
 	{"queued.max.messages.kbytes", "8192"},
+	{"fetch.wait.max.ms", "100"},
 };
 
 /* Open a consumer with the privileges and the user mapping of a role. */
@@ -53,7 +57,7 @@ open_consumer(SiConnection *connection, Oid role, const SiProperty *more, int nm
 {
 	SiServerProperties *server = si_server_properties(connection->server, role);
 	SiProperty *properties = palloc(sizeof(SiProperty) *
-									(server->nproperties + nmore + lengthof(shallow_queue)));
+									(server->nproperties + nmore + lengthof(query_settings)));
 	int			n = server->nproperties;
 
 	if (!has_server_usage_compat(server->server, role))
@@ -65,8 +69,8 @@ open_consumer(SiConnection *connection, Oid role, const SiProperty *more, int nm
 	if (nmore > 0)
 		memcpy(properties + n, more, sizeof(SiProperty) * nmore);
 	n += nmore;
-	memcpy(properties + n, shallow_queue, sizeof(shallow_queue));
-	n += lengthof(shallow_queue);
+	memcpy(properties + n, query_settings, sizeof(query_settings));
+	n += lengthof(query_settings);
 	connection->consumer = si_consumer_open(properties, n, connection->topic ? connection->topic : "",
 											psprintf("%s%s", server->group_prefix,
 													 get_database_name(MyDatabaseId)),

@@ -26,6 +26,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/thread.h"
 #include "common/words.h"
 #include "kafka/client.h"
 #include "kafka/committer.h"
@@ -33,6 +34,13 @@
 #include "kafka/held.h"
 #include "kafka/helper.h"
 #include "kafka/token.h"
+
+/*
+ * The library rounds the time until its next timer, which fires every second, down to
+ * milliseconds, and spends the rest of the last one in a loop (2.0): most of what an
+ * idle worker takes.  A thread that wakes so much later has nothing left to wait for.
+ */
+#define TIMER_SLACK_NS	2000000
 
 /* Our defaults; the caller's properties may replace them. */
 static const SiSetting default_settings[] = {
@@ -45,8 +53,12 @@ static const SiSetting default_settings[] = {
 	{"queued.max.messages.kbytes", "32768", false},
 	{"fetch.max.bytes", "16777216", false},
 	{"max.partition.fetch.bytes", "1048576", false},
-	/* requests for offsets queue behind a fetch that waits for data */
-	{"fetch.wait.max.ms", "100", false},
+	/*
+	 * a broker answers at once when a message arrives; without any, each of
+	 * its answers costs an idle process and the broker time.  Requests for
+	 * offsets queue behind a fetch that waits, so not too long.
+	 */
+	{"fetch.wait.max.ms", "500", false},
 	/* a full queue must not stop fetching for a second (see wake_fetchers) */
 	{"fetch.queue.backoff.ms", "5", true},
 	{"isolation.level", "read_committed", false},
@@ -213,15 +225,22 @@ create_consumer(const char *topic, bool want_headers, SiToken *token, SiClientFa
 	return consumer;
 }
 
-/* The library's handle; it owns the configuration if this succeeds. */
+/*
+ * The library's handle; it owns the configuration if this succeeds.  Its threads
+ * inherit the slack.
+ */
 static bool
 create_handle(SiConsumer *consumer, rd_kafka_conf_t *conf,
 			  SiClientFailure *failure)
 {
+	unsigned long slack;
+
 	/* these outlive the handle, which the consumer does not */
 	rd_kafka_conf_set_opaque(conf, si_helper_broker_errors(consumer->helper));
+	slack = si_thread_set_timer_slack(TIMER_SLACK_NS);
 	consumer->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, failure->words,
 								sizeof(failure->words));
+	(void) si_thread_set_timer_slack(slack);
 	if (consumer->rk != NULL)
 		return true;
 	failure->sqlstate =

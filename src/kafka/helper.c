@@ -70,7 +70,7 @@ struct SiHelper
 
 	SiWatermarkSink *sinks;
 	int			nsinks;
-	uint64		watch_generation;
+	bool		ends_asked;		/* the high watermarks alone, at once */
 	int			watch_interval;
 	int64_t		watch_due;		/* by si_client_now_ms() */
 };
@@ -180,7 +180,11 @@ answer_offsets(SiHelper *helper)
 	si_client_wake_fd(helper->fd);
 }
 
-/* The caller holds the lock; the lists are in the order of the sinks. */
+/*
+ * Write what was answered to the sinks; low is NULL if it was not asked for.  The
+ * caller holds the lock.  The sinks may have been replaced meanwhile, mostly by
+ * others of the same partitions.
+ */
 static void
 store_watermarks(SiHelper *helper,
 				 const rd_kafka_topic_partition_list_t *low,
@@ -188,62 +192,76 @@ store_watermarks(SiHelper *helper,
 {
 	int			i;
 
-	for (i = 0; i < helper->nsinks; i++)
+	for (i = 0; i < Min(helper->nsinks, high->cnt); i++)
 	{
 		SiWatermarkSink *sink = &helper->sinks[i];
 
-		if (low->elems[i].err || low->elems[i].offset < 0 ||
-			high->elems[i].err || high->elems[i].offset < 0)
+		if (sink->partition != high->elems[i].partition ||
+			high->elems[i].err || high->elems[i].offset < 0 ||
+			(low != NULL && (low->elems[i].err || low->elems[i].offset < 0)))
 			continue;			/* asked_at shows that the old ones are old */
-		pg_atomic_write_u64(sink->low, low->elems[i].offset);
+		if (low != NULL)
+			pg_atomic_write_u64(sink->low, low->elems[i].offset);
 		pg_atomic_write_u64(sink->high, high->elems[i].offset);
 		pg_write_barrier();
 		pg_atomic_write_u64(sink->asked_at, asked_at);
 	}
 }
 
-/* Ask for all watermarks, and write them to their sinks. */
+/* A question about all partitions: at is the special offset asked for. */
+static rd_kafka_topic_partition_list_t *
+make_question(const SiHelper *helper, int64_t at)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(helper->nsinks);
+	int			i;
+
+	for (i = 0; i < helper->nsinks; i++)
+		rd_kafka_topic_partition_list_add(list, helper->lookup.topic,
+										  helper->sinks[i].partition)->offset = at;
+	return list;
+}
+
+/*
+ * Ask for all watermarks, and write them to their sinks; only for the high ones if not
+ * all are due: each question waits behind a fetch that finds no messages.
+ */
 static void
 write_watermarks(SiHelper *helper)
 {
-	uint64		generation = helper->watch_generation;
-	int			n = helper->nsinks;
-	rd_kafka_topic_partition_list_t *low;
-	rd_kafka_topic_partition_list_t *high;
-	rd_kafka_resp_err_t err;
+	rd_kafka_topic_partition_list_t *low = NULL;
+	rd_kafka_topic_partition_list_t *high = make_question(helper, SI_OFFSET_END);
+	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
 	SiBrokerError broker_error = {SI_BROKER_ERROR_NONE};
+	int64_t		now = si_client_now_ms();
 	int64		asked_at;
 	int			i;
 
-	low = rd_kafka_topic_partition_list_new(n);
-	for (i = 0; i < n; i++)
-		rd_kafka_topic_partition_list_add(low, helper->lookup.topic,
-										  helper->sinks[i].partition);
-	helper->watch_due = si_client_now_ms() + helper->watch_interval;
+	if (now >= helper->watch_due)
+	{
+		low = make_question(helper, SI_OFFSET_BEGINNING);
+		helper->watch_due = now + helper->watch_interval;
+	}
+	helper->ends_asked = false;
 	pthread_mutex_unlock(&helper->side.lock);
 
-	high = rd_kafka_topic_partition_list_copy(low);
-	for (i = 0; i < n; i++)
-	{
-		low->elems[i].offset = SI_OFFSET_BEGINNING;
-		high->elems[i].offset = SI_OFFSET_END;
-	}
 	asked_at = now_timestamptz();
-	err = si_lookup_list(&helper->lookup, low);
+	if (low != NULL)
+		err = si_lookup_list(&helper->lookup, low);
 	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
 		err = si_lookup_list(&helper->lookup, high);
-	for (i = 0; i < n && err == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+	for (i = 0; i < high->cnt && err == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
 		err = high->elems[i].err;
 	si_lookup_explain(&helper->lookup, err, &broker_error);
 
 	pthread_mutex_lock(&helper->side.lock);
-	if (generation == helper->watch_generation && !helper->side.closing)
+	if (!helper->side.closing)
 	{
 		store_watermarks(helper, low, high, asked_at);
 		if (si_broker_error_note_graver(&helper->broker_errors, &broker_error))
 			si_client_wake_fd(helper->fd);
 	}
-	rd_kafka_topic_partition_list_destroy(low);
+	if (low != NULL)
+		rd_kafka_topic_partition_list_destroy(low);
 	rd_kafka_topic_partition_list_destroy(high);
 }
 
@@ -283,7 +301,8 @@ helper_main(void *arg)
 			answer_topics(helper);
 		else if (helper->offsets_asked != NULL)
 			answer_offsets(helper);
-		else if (helper->nsinks > 0 && si_client_now_ms() >= helper->watch_due)
+		else if (helper->nsinks > 0 &&
+				 (helper->ends_asked || si_client_now_ms() >= helper->watch_due))
 			write_watermarks(helper);
 		else
 			wait_for_work(helper);
@@ -458,11 +477,12 @@ si_helper_watch(SiHelper *helper, const SiWatermarkSink *sinks, int n,
 
 	pthread_mutex_lock(&helper->side.lock);
 	former = helper->sinks;
+	helper->ends_asked = (n > 0 && former != NULL);
 	helper->sinks = copy;
 	helper->nsinks = n;
-	helper->watch_generation++;
 	helper->watch_interval = interval_ms;
-	helper->watch_due = si_client_now_ms();
+	if (!helper->ends_asked)
+		helper->watch_due = si_client_now_ms();
 	pthread_cond_signal(&helper->side.work);
 	pthread_mutex_unlock(&helper->side.lock);
 	free(former);

@@ -61,7 +61,8 @@ extern const SiTopicList *si_helper_topics_answer(SiHelper *helper);
 /*
  * Ask for the watermarks of these partitions every interval_ms from now on (the
  * first time at once), and write them to the sinks.  Replaces the former list;
- * n = 0 ends it.  The former sinks are not written after the call.
+ * n = 0 ends it.  The former sinks are not written after the call.  Where there was
+ * a list, the high watermarks alone are asked for at once, and both when they are due.
  */
 extern void si_helper_watch(SiHelper *helper, const SiWatermarkSink *sinks, int n,
 							int interval_ms);

@@ -265,9 +265,9 @@ typedef struct SiWatermarks
 
 /*
  * Read them, the caller holding the lock in any mode.  A thread of the worker
- * writes them without that lock (SiWatermarkSink), the time last; so the numbers
- * are of that time or later, never older.  Nothing else may read these fields
- * (test/lint.sh).
+ * writes them without that lock (SiWatermarkSink), the time last; so the high one
+ * is of that time or later, never older, and the low one not more than a period
+ * older.  Nothing else may read these fields (test/lint.sh).
  */
 extern SiWatermarks si_slots_watermarks(SiPartitionSlot *slot);
 

@@ -35,6 +35,23 @@ sub cpu_seconds
 	return $ns / 1e9;
 }
 
+# Of each of librdkafka's threads in a process: its name, processor time in seconds,
+# and how often it has waited for something.
+sub library_threads
+{
+	my ($pid) = @_;
+	my %threads;
+
+	foreach my $task (glob("/proc/$pid/task/*"))
+	{
+		my ($name) = slurp_file("$task/comm") =~ /^(rdk:\S*)/ or next;
+		my ($waits) = slurp_file("$task/status") =~ /^voluntary_ctxt_switches:\s+(\d+)/m;
+
+		$threads{$task} = [ $name, (split ' ', slurp_file("$task/schedstat"))[0] / 1e9, $waits ];
+	}
+	return %threads;
+}
+
 # Memory of its own in MB: shared buffers that it has touched do not count.
 sub memory
 {
@@ -112,6 +129,7 @@ ok( StreamIngest::poll_until(
 my @pids = ($worker,
 	sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'stream_ingest launcher'"));
 my @before = map { cpu_seconds($_) } @pids;
+my %threads_before = library_threads($worker);
 my $from = time();
 
 # this is no waiting for something: the time itself is what is measured
@@ -120,5 +138,14 @@ my $elapsed = time() - $from;
 my @percent = map { (cpu_seconds($pids[$_]) - $before[$_]) / $elapsed * 100 } 0 .. 1;
 cmp_ok($percent[0] + $percent[1], '<', 0.5,
 	sprintf('idle: the worker takes %.3f %% of a core, the launcher %.3f %%', @percent));
+
+# the thread that fetches does so twice a second, and has a few timers; the main thread has these alone
+my %threads = library_threads($worker);
+my ($main) = grep { $threads{$_}[0] eq 'rdk:main' } keys %threads;
+my $main_percent = ($threads{$main}[1] - $threads_before{$main}[1]) / $elapsed * 100;
+my $most_waits = max(map { ($threads{$_}[2] - $threads_before{$_}[2]) / $elapsed } keys %threads);
+is(join(' ', sort keys %threads), join(' ', sort keys %threads_before), 'it has the same threads');
+cmp_ok($most_waits, '<', 7, sprintf('its fetches wait at the broker: a thread of the library wakes %.1f times a second', $most_waits));
+cmp_ok($main_percent, '<', 0.02, sprintf("the library's main thread sleeps: it takes %.4f %% of a core", $main_percent));
 
 done_testing();
