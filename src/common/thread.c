@@ -37,14 +37,10 @@ si_thread_start(pthread_t *thread, void *(*main) (void *), void *arg)
 	return rc;
 }
 
-unsigned long
+void
 si_thread_set_timer_slack(unsigned long ns)
 {
 #ifdef PR_SET_TIMERSLACK
-	int			before = prctl(PR_GET_TIMERSLACK);
-
-	if (before > 0 && prctl(PR_SET_TIMERSLACK, ns) == 0)
-		return before;
+	(void) prctl(PR_SET_TIMERSLACK, ns);
 #endif
-	return 0;
 }

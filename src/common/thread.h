@@ -21,10 +21,9 @@
 extern int	si_thread_start(pthread_t *thread, void *(*main) (void *), void *arg);
 
 /*
- * How late a sleep with a timeout may end, in the calling thread and in those that it
- * starts from now on.  Returns what it was, or 0 if that stays; a call with 0 sets
- * the process's default.
+ * Say how late a sleep of the calling thread may end that has a timeout; threads that
+ * it starts inherit it.  Does nothing where the system has no such setting.
  */
-extern unsigned long si_thread_set_timer_slack(unsigned long ns);
+extern void si_thread_set_timer_slack(unsigned long ns);
 
 #endif							/* SI_THREAD_H */

@@ -13,7 +13,8 @@
  * - The helper thread (helper.c), one per consumer, makes the library's
  *	 blocking calls (lookup.c) and at last destroys the library's handle.
  *
- * - The library's own threads run none of our code (see consumer_events.c).
+ * - The library's own threads run none of our code but the callbacks in
+ *	 consumer_events.c.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -26,7 +27,6 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
-#include "common/thread.h"
 #include "common/words.h"
 #include "kafka/client.h"
 #include "kafka/committer.h"
@@ -34,13 +34,6 @@
 #include "kafka/held.h"
 #include "kafka/helper.h"
 #include "kafka/token.h"
-
-/*
- * The library rounds the time until its next timer, which fires every second, down to
- * milliseconds, and spends the rest of the last one in a loop (2.0): most of what an
- * idle worker takes.  A thread that wakes so much later has nothing left to wait for.
- */
-#define TIMER_SLACK_NS	2000000
 
 /* Our defaults; the caller's properties may replace them. */
 static const SiSetting default_settings[] = {
@@ -225,22 +218,15 @@ create_consumer(const char *topic, bool want_headers, SiToken *token, SiClientFa
 	return consumer;
 }
 
-/*
- * The library's handle; it owns the configuration if this succeeds.  Its threads
- * inherit the slack.
- */
+/* The library's handle; it owns the configuration if this succeeds. */
 static bool
 create_handle(SiConsumer *consumer, rd_kafka_conf_t *conf,
 			  SiClientFailure *failure)
 {
-	unsigned long slack;
-
 	/* these outlive the handle, which the consumer does not */
 	rd_kafka_conf_set_opaque(conf, si_helper_broker_errors(consumer->helper));
-	slack = si_thread_set_timer_slack(TIMER_SLACK_NS);
 	consumer->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, failure->words,
 								sizeof(failure->words));
-	(void) si_thread_set_timer_slack(slack);
 	if (consumer->rk != NULL)
 		return true;
 	failure->sqlstate =

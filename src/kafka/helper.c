@@ -247,6 +247,8 @@ write_watermarks(SiHelper *helper)
 	asked_at = now_timestamptz();
 	if (low != NULL)
 		err = si_lookup_list(&helper->lookup, low);
+	if (is_closing(helper))
+		err = RD_KAFKA_RESP_ERR__DESTROY;
 	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
 		err = si_lookup_list(&helper->lookup, high);
 	for (i = 0; i < high->cnt && err == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
