@@ -12,6 +12,11 @@
  * the message is bad it is "!", the SQLSTATE and the error.  Of a schema that is
  * bad "schema" stands in between.
  *
+ *	  decoder_dump FORMAT --events
+ *
+ * The messages are change events: a line of the output is what the event does, the
+ * row, and the value at the path in the row.
+ *
  *	  decoder_dump --schema
  *
  * A line of the input is a Protobuf schema, and one of the output all that its
@@ -48,6 +53,7 @@ typedef struct Kept
 
 static Kept kept;
 static const SiDecoderRoutine *routine;
+static bool events;
 
 static size_t
 decode_hex(char *digits)
@@ -99,6 +105,8 @@ make_decoder(const char *schema, const char *path, const char *message, SiDecode
 	kept.message = strdup(message);
 	kept.options.schema = kept.schema;
 	kept.options.message = *message != '\0' ? kept.message : NULL;
+	kept.options.envelope = events ? SI_ENVELOPE_DEBEZIUM : SI_ENVELOPE_NONE;
+	kept.options.ignore_truncate = true;
 	if (!routine->check(&kept.options, error))
 		return false;
 	kept.fields[1].nsteps = cut_path(kept.path);
@@ -145,6 +153,12 @@ dump(const char *schema, char *message, const char *path, const char *name)
 		printf("! %s %s", error.sqlstate, error.message);
 	else
 	{
+		static const char *const operations[] = {
+			[SI_OP_WRITE] = "write",[SI_OP_DELETE] = "delete",[SI_OP_IGNORE] = "ignore"
+		};
+
+		if (events)
+			printf("%s\t", operations[record.op]);
 		print_value(&record.fields[0]);
 		printf("\t");
 		print_value(&record.fields[1]);
@@ -216,8 +230,9 @@ main(int argc, char **argv)
 	size_t		size = 0;
 	ssize_t		len;
 
-	if (argc != 2)
+	if (argc < 2 || argc > 3 || (argc == 3 && strcmp(argv[2], "--events") != 0))
 		return 2;
+	events = argc == 3;
 	routine = si_decoder_find(argv[1]);
 	if (routine == NULL && strcmp(argv[1], "--schema") != 0)
 		return 2;

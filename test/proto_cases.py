@@ -17,6 +17,9 @@ library alone, which reads them all; and entries of maps that have unknown field
 are unknown fields there.  Enums of proto2 keep unnamed numbers among
 the unknown fields there: its messages are not spoilt where they have enums.
 
+Change events whose rows are such messages must do what their operation says, with the
+row that Google's library reads, or none.
+
 Prints TAP; the seed is in its first line.
 """
 
@@ -40,10 +43,11 @@ SCALARS = ['double', 'float', 'int64', 'uint64', 'int32', 'fixed64', 'fixed32', 
 KEYS = [scalar for scalar in SCALARS if scalar not in ('double', 'float', 'bytes')]
 KNOWN = ['google.protobuf.Timestamp', 'google.protobuf.Duration', 'google.protobuf.StringValue',
          'google.protobuf.Int64Value', 'google.protobuf.DoubleValue', 'google.protobuf.BoolValue',
-         'google.protobuf.BytesValue', 'google.protobuf.UInt64Value', 'google.type.Date', 'confluent.type.Decimal']
+         'google.protobuf.BytesValue', 'google.protobuf.UInt64Value', 'google.type.Date', 'google.type.TimeOfDay', 'confluent.type.Decimal']
 MESSAGES_OF_A_SCHEMA = 20
 IMPORTED = {
     'google/type/date.proto': 'syntax = "proto3"; package google.type; message Date { int32 year = 1; int32 month = 2; int32 day = 3; }',
+    'google/type/timeofday.proto': 'syntax = "proto3"; package google.type; message TimeOfDay { int32 hours = 1; int32 minutes = 2; int32 seconds = 3; int32 nanos = 4; }',
     'confluent/type/decimal.proto': 'syntax = "proto3"; package confluent.type; message Decimal { bytes value = 1; uint32 precision = 2; int32 scale = 3; }',
 }
 IMPORTS = ''.join('import "%s"; ' % name for name in list(IMPORTED) + [
@@ -71,6 +75,8 @@ class Schema:
         body = ''.join(self.message(self.package, rnd.randrange(1, 4)) for _ in range(rnd.randrange(3)))
         self.main = 'Main'
         body += self.message(self.package, 3, 'Main')
+        label = 'optional ' if self.syntax == 'proto2' else ''
+        body += 'message Event { %sMain before = 1; %sMain after = 2; %sstring op = 4; } ' % (label, label, label)
         self.text = '%s package %s; %s%s%s' % (head, self.package, IMPORTS, options, body)
 
     def name(self, prefix):
@@ -252,6 +258,8 @@ class Messages:
             return b'\x08' + varint(sign * rnd.getrandbits(rnd.randrange(38))) + rnd.choice([b'', b'\x10' + varint(sign * rnd.randrange(10 ** 9))])
         if name == 'google.type.Date':
             return b''.join(bytes([8 * n]) + varint(rnd.randrange(limit)) for n, limit in ((1, 10000), (2, 13), (3, 32)) if rnd.random() < 0.9)
+        if name == 'google.type.TimeOfDay':
+            return b''.join(bytes([8 * n]) + varint(rnd.randrange(limit)) for n, limit in ((1, 25), (2, 61), (3, 62), (4, 10 ** 9 + 1)) if rnd.random() < 0.8)
         if name == 'confluent.type.Decimal':
             body = bytes(rnd.getrandbits(8) for _ in range(rnd.randrange(12)))
             return b'\x0a' + varint(len(body)) + body + b'\x10\x0a' + rnd.choice([b'', b'\x18' + varint(rnd.randrange(25))])
@@ -363,6 +371,16 @@ def date(message):
         return '%04d-%02d-%02d' % (message.year, message.month, message.day)
 
 
+def time_of_day(message):
+    parts = message.hours, message.minutes, message.seconds
+    usecs = ((parts[0] * 60 + parts[1]) * 60 + parts[2]) * 10 ** 6 + message.nanos // 1000
+    if min(parts) < 0 or parts[1] > 59 or parts[2] > 60 or not 0 <= message.nanos < 10 ** 9 or usecs > 86400 * 10 ** 6:
+        return '%02d:%02d:%02d.%09d' % (parts + (message.nanos,))
+    seconds, usecs = divmod(usecs, 10 ** 6)
+    text = '%02d:%02d:%02d' % (seconds // 3600, seconds // 60 % 60, seconds % 60)
+    return text + ('.%06d' % usecs).rstrip('0') if usecs else text
+
+
 def decimal(message):
     number, scale = int.from_bytes(message.value, 'big', signed=True), message.scale
     if not 0 <= scale <= 16383:
@@ -397,7 +415,7 @@ def expected(message):
     """What the document has for a message that Google's library has read."""
     name = message.DESCRIPTOR.full_name
     special = {'google.protobuf.Timestamp': timestamp, 'google.protobuf.Duration': duration,
-               'google.type.Date': date, 'confluent.type.Decimal': decimal}.get(name)
+               'google.type.Date': date, 'google.type.TimeOfDay': time_of_day, 'confluent.type.Decimal': decimal}.get(name)
     if special is not None:
         return special(message)
     if name.startswith('google.protobuf.') and name.endswith('Value'):
@@ -559,6 +577,66 @@ class Cases:
         return None, True
 
 
+OPERATIONS = {'c': 'write', 'r': 'write', 'u': 'write', 'd': 'delete', 't': 'ignore', 'm': 'ignore'}
+
+
+class Events:
+    """Change events of the schemas of cases."""
+
+    def __init__(self, cases, count):
+        self.rnd = cases.rnd
+        self.lines = []
+        self.readings = []
+        for i, schema in enumerate(cases.schemas):
+            self.path = ''
+            for _ in range(-(-count // len(cases.schemas))):
+                self.add(cases, schema, cases.encoded[i])
+
+    def event(self, messages, row_type):
+        """Parts of an event in any order; a row may come in several."""
+        rnd = self.rnd
+        parts = []
+        for number in (1, 2):
+            for _ in range(rnd.choice([0, 1, 1, 2])):
+                row = messages.make(row_type, rnd.randrange(1, 4)) if rnd.random() < 0.9 else b''
+                parts.append(bytes([number << 3 | 2]) + varint(len(row)) + row)
+        for _ in range(rnd.choice([0, 1, 1, 1, 1, 1, 2])):
+            op = rnd.choice(['c', 'u', 'u', 'r', 'd', 'd', 't', 'm', 'x', ''])
+            parts.append(b'\x22' + varint(len(op)) + op.encode())
+        rnd.shuffle(parts)
+        return b''.join(parts)
+
+    def add(self, cases, schema, encoded):
+        row_type = cases.pool.FindMessageTypeByName(schema.package + '.Main')
+        event_type = cases.pool.FindMessageTypeByName(schema.package + '.Event')
+        data = self.event(Messages(self.rnd), row_type)
+        event = message_factory.GetMessageClass(event_type)()
+        event.MergeFromString(data)
+        done = OPERATIONS.get(event.op)
+        name = 'before' if done == 'delete' else 'after'
+        row = getattr(event, name) if event.HasField(name) else None
+        if done == 'write' and row is None:
+            done = None
+        theirs = None if row is None else Anything if has_odd_entry(row) else expected(row)
+        path = self.path = walk(self.rnd, theirs) if theirs is not None else self.path
+        self.lines.append('%s\t%s\t%s\t%s\n' % (self.rnd.choice([schema.text, encoded]), data.hex(), path, event_type.full_name))
+        self.readings.append((done, theirs, path, row_type))
+
+    def verdict(self, line, done, theirs, path, row_type):
+        """What is wrong with our reading, or None."""
+        if done is None or line.startswith('!'):
+            return None if done is None and line.startswith('! 22023') else 'we read %s' % line
+        ours, whole, part = line.split('\t')
+        if ours != done or not same(load(whole), theirs):
+            return 'we read %s %s, Google %s %r' % (ours, whole, done, theirs)
+        there = at(row_type, theirs, path) if theirs is not None or path == '' else ABSENT
+        if part == 'absent' if there is not ABSENT else part != 'absent':
+            return 'at %s we have %s' % (path, part)
+        if there is not ABSENT and not same(load(part), there):
+            return 'at %s we have %s, Google %r' % (path, part, there)
+        return None
+
+
 def report(number, good, what, notes):
     print('%sok %d - %s' % ('' if good else 'not ', number, what))
     sys.stdout.write(''.join('# %s\n' % line for line in notes[:50]))
@@ -571,8 +649,8 @@ def main():
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().getrandbits(32)
     print('# seed %d, protobuf %s' % (seed, google.protobuf.__version__), flush=True)
     cases = Cases(count, seed)
-    def run(mode, lines):
-        return subprocess.run([program, mode], input=''.join(lines), capture_output=True, text=True, encoding='utf-8')
+    def run(mode, lines, *more):
+        return subprocess.run([program, mode, *more], input=''.join(lines), capture_output=True, text=True, encoding='utf-8')
 
     done = run('protobuf', cases.lines)
     output = done.stdout.split('\n')[:-1]
@@ -591,7 +669,13 @@ def main():
     differ = [note for text, descriptor in pairs if text != descriptor or text.startswith('!') for note in (text, descriptor)]
     good &= report(3, len(pairs) == len(cases.schemas) and not differ, '%d schemas are in text what protoc makes of them' % len(pairs),
                    differ + texts.stderr.splitlines() + descriptors.stderr.splitlines())
-    print('1..3')
+    events = Events(cases, max(count // 4, 1))
+    done = run('protobuf', events.lines, '--events')
+    output = done.stdout.split('\n')[:-1]
+    found = [events.lines[i] + '# ' + wrong for i, wrong in enumerate(map(lambda line, reading: events.verdict(line, *reading), output, events.readings)) if wrong]
+    good &= report(4, done.returncode == 0 and len(output) == len(events.lines) and not found,
+                   '%d change events do what they say' % len(output), '\n'.join(found[:5]).splitlines() + done.stderr.splitlines())
+    print('1..4')
     return 0 if good else 1
 
 

@@ -388,6 +388,7 @@ set_schemas(const SiOptions *options, SiFormatOptions *result)
 const SiOptions *
 si_format_settle(const char *format, const SiOptions *options)
 {
+	const SiDecoderRoutine *routine = si_decoder_find(format);
 	bool		by_id = options->schema == NULL && options->wire_format != SI_WIRE_NONE;
 	SiOptions  *settled;
 
@@ -395,8 +396,14 @@ si_format_settle(const char *format, const SiOptions *options)
 		return options;
 	settled = palloc(sizeof(SiOptions));
 	*settled = *options;
-	settled->key_format = options->envelope == SI_ENVELOPE_DEBEZIUM && by_id &&
-		si_decoder_find(format) == &si_decoder_avro ? SI_KEY_AVRO : SI_KEY_JSON;
+	settled->key_format = SI_KEY_JSON;
+	if (options->envelope == SI_ENVELOPE_DEBEZIUM && by_id)
+	{
+		if (routine == &si_decoder_avro)
+			settled->key_format = SI_KEY_AVRO;
+		else if (routine == &si_decoder_protobuf)
+			settled->key_format = SI_KEY_PROTOBUF;
+	}
 	return settled;
 }
 

@@ -194,7 +194,11 @@ si_tombstone_convert_event(SiTombstone *tombstone, const SiMessage *message,
 						   SiFailure *failure)
 {
 	SiRecord	own = *record;
+	SiMessage	key_alone = *message;
 
+	/* the decoders of keys do not know the schema of values */
+	key_alone.value = NULL;
+	key_alone.value_len = 0;
 	own.nfields = tombstone->mapping.decode.nfields;
 	own.fields = palloc0(sizeof(SiValue) * Max(own.nfields, 1));
 	for (int i = 0; i < tombstone->mapping.ncolumns; i++)
@@ -211,7 +215,7 @@ si_tombstone_convert_event(SiTombstone *tombstone, const SiMessage *message,
 			if (message->key == NULL)
 				return fail(failure, ERRCODE_NOT_NULL_VIOLATION,
 							"a delete has neither the key of its row nor a message key");
-			return si_tombstone_convert(tombstone, message, arena, values, nulls, failure);
+			return si_tombstone_convert(tombstone, &key_alone, arena, values, nulls, failure);
 		}
 		own.fields[column->field] = *value;
 	}

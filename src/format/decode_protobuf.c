@@ -10,7 +10,8 @@
  *
  * The schema knows all fields, so one that a message lacks is not missing: it is
  * NULL if it has presence, and else its zero.  Below a message that is not there
- * all is NULL.  An element or a key that is not there is missing, though.
+ * all is NULL.  An element or a key that is not there is missing, though, and so is
+ * what is below a part that a change event does not have, such as a row.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -160,7 +161,9 @@ give_nothing(ProtobufDecoder *decoder, const SiProtoNode *node, bool null)
 	set_nothing(node->field, node->list, null || (node->field->presence && !node->list), &value);
 	if (!take(decoder, node, &value))
 		return false;
-	for (i = 0; !node->list && node->entered && i < node->message->nfields; i++)
+	if (node->list || node->part || !node->entered)
+		return true;
+	for (i = 0; i < node->message->nfields; i++)
 	{
 		if (node->children[i] != NULL && !give_nothing(decoder, node->children[i], true))
 			return false;
@@ -326,12 +329,13 @@ static bool
 give_message(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoValue *value)
 {
 	SiProtoReader *reader = &decoder->reader;
-	bool		top = node == decoder->root;
+	bool		watch = decoder->tree.find_unknown &&
+		si_path_tree_watches(&decoder->tree, node->paths);
 	SiProtoFields fields;
 	int			i;
 
 	if (!si_proto_collect(reader, node->message, value, (void *const *) node->children,
-						  top && decoder->tree.find_unknown ? note_unknown : NULL, decoder, &fields))
+						  watch ? note_unknown : NULL, decoder, &fields))
 		return false;
 	for (i = 0; i < node->message->nfields; i++)
 	{
@@ -514,7 +518,8 @@ protobuf_describe(const SiFormatOptions *options, const SiMessage *message, bool
 		program = si_proto_program_make(&texts, NULL, own.message, error);
 	if (program != NULL)
 		root = si_proto_program_message(program, &frame, error);
-	described = root != NULL && si_proto_describe(root, memory, columns, error);
+	described = root != NULL &&
+		si_proto_describe(root, of_key ? SI_ENVELOPE_NONE : own.envelope, memory, columns, error);
 	si_proto_program_free(program);
 	return described;
 }
@@ -523,7 +528,8 @@ const SiDecoderRoutine si_decoder_protobuf = {
 	.format = "protobuf",
 	.called = "Protobuf",
 	.registry_type = "PROTOBUF",
-	.options = SI_FORMAT_SCHEMA | SI_FORMAT_SCHEMAS | SI_FORMAT_WIRE | SI_FORMAT_MESSAGE,
+	.options = SI_FORMAT_SCHEMA | SI_FORMAT_SCHEMAS | SI_FORMAT_WIRE | SI_FORMAT_MESSAGE |
+	SI_FORMAT_DELETED | SI_FORMAT_DEBEZIUM,
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_DECODED,
 	.check = protobuf_check,

@@ -113,6 +113,9 @@ typedef struct SiDecodePlan
 	int			nrow;			/* where the fields are that "$rest" and */
 	const SiPathStep *row;		/* find_unknown look at: none, at the top */
 	SiMatchNames match_names;	/* of fields with own_name, which are there */
+	bool		of_event;		/* the message's members are parts of a change
+								 * event: what is below one that is not there
+								 * is ABSENT in every format */
 } SiDecodePlan;
 
 /* What a message is, beside its row. */

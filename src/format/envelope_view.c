@@ -234,6 +234,7 @@ si_envelope_view_values(SiEnvelopeView *view, const SiDecodePlan *plan,
 	room = view->steps;
 	view->plan.nrow = row_prefix(wrapped, old ? shape->old_row : shape->row, view->row);
 	view->plan.row = view->row;
+	view->plan.of_event = shape->mark != NULL;
 	for (i = 0; i < plan->nfields; i++)
 	{
 		SiWantedField *field = &view->fields[i];

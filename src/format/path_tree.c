@@ -383,6 +383,7 @@ si_path_tree_build(SiPathTree *tree, const SiDecodePlan *plan, bool of_key)
 	}
 	set_only_fields(tree);
 	tree->watched = find_row(tree, plan);
+	tree->of_event = !of_key && plan->of_event;
 	tree->match_names = plan->match_names;
 	if (tree->match_names != SI_MATCH_EXACT && !make_folded(tree))
 		return false;

@@ -94,6 +94,7 @@ typedef struct SiPathTree
 	bool		watch;			/* must the decoder report or collect members
 								 * of it that no field takes? */
 	bool		find_unknown;
+	bool		of_event;		/* are the root's members parts of an event? */
 	bool		by_name;		/* is anything asked for by name? */
 	uint64_t	readings;		/* documents read so far */
 	const char *prefix;			/* of messages */

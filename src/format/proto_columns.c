@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "format/envelope_shape.h"
 #include "format/proto_columns.h"
 
 /* No table has so many columns. */
@@ -54,7 +55,9 @@ static const SiColumnKind known_kinds[] = {
 	[SI_PROTO_DURATION] = SI_COLUMN_INTERVAL,
 	[SI_PROTO_WRAPPER] = SI_COLUMN_JSONB,
 	[SI_PROTO_DATE] = SI_COLUMN_DATE,
-	[SI_PROTO_DECIMAL] = SI_COLUMN_NUMERIC
+	[SI_PROTO_TIME_OF_DAY] = SI_COLUMN_TIME,
+	[SI_PROTO_DECIMAL] = SI_COLUMN_NUMERIC,
+	[SI_PROTO_SCALED] = SI_COLUMN_NUMERIC
 };
 
 static SiColumnKind
@@ -130,13 +133,31 @@ is_usable(Search *search, const SiProtoField *field)
 		!lacks_type(search, field->message);
 }
 
+/* The message of the new row that an event has, or NULL. */
+static const SiProtoMessage *
+find_row(const SiProtoMessage *event, const char *name)
+{
+	const SiProtoField *field = event->first;
+
+	while (field != NULL && strcmp(field->name.data, name) != 0)
+		field = field->next;
+	return field != NULL && !field->repeated && field->message != NULL &&
+		field->message->meaning == SI_PROTO_PLAIN ? field->message : NULL;
+}
+
 bool
-si_proto_describe(const SiProtoMessage *message, SiArena *memory, SiSchemaColumns *columns,
-				  SiDecodeError *error)
+si_proto_describe(const SiProtoMessage *message, SiEnvelopeKind envelope, SiArena *memory,
+				  SiSchemaColumns *columns, SiDecodeError *error)
 {
 	const SiProtoField *field;
 	Search		search;
 
+	if (si_envelope_is_event(envelope))
+	{
+		message = find_row(message, si_envelope_shapes[envelope].row);
+		if (message == NULL)
+			return si_decoder_fail(error, "22023", "the schema is not that of a change event");
+	}
 	if (!si_columns_begin(columns, MAX_COLUMNS, memory, error))
 		return false;
 	if (!begin_search(&search, memory))

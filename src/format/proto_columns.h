@@ -16,11 +16,13 @@
 #include "format/schema_columns.h"
 
 /*
- * Describe the fields of a message; there are none if it stands for a single value.
- * Those whose type the schema does not have are left out.  False with *error filled
- * when out of memory.
+ * Describe the fields of a message, or of the new row that an event of this envelope
+ * has; there are none if it stands for a single value.  Those whose type the schema
+ * does not have are left out.  False with *error filled if it is no event, or when out
+ * of memory.
  */
-extern bool si_proto_describe(const SiProtoMessage *message, SiArena *memory,
-							  SiSchemaColumns *columns, SiDecodeError *error);
+extern bool si_proto_describe(const SiProtoMessage *message, SiEnvelopeKind envelope,
+							  SiArena *memory, SiSchemaColumns *columns,
+							  SiDecodeError *error);
 
 #endif							/* SI_PROTO_COLUMNS_H */

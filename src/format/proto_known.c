@@ -120,21 +120,51 @@ set_date(SiProtoReader *reader, const SiProtoFields *fields, SiValue *value)
 	return set_text(reader, made, value);
 }
 
-/* A scale below zero, which no writer has, would be an exponent. */
+/*
+ * A time that is none is a text that no time column takes.  The end of the day and leap
+ * seconds are times.
+ */
+static bool
+set_time_of_day(SiProtoReader *reader, const SiProtoFields *fields, SiValue *value)
+{
+	int64_t		hours = get_number(reader, fields, 1);
+	int64_t		minutes = get_number(reader, fields, 2);
+	int64_t		seconds = get_number(reader, fields, 3);
+	int64_t		nanos = get_number(reader, fields, 4);
+	int64_t		usecs = ((hours * 60 + minutes) * 60 + seconds) * 1000000 + nanos / 1000;
+	char		made[80];
+
+	if (hours >= 0 && minutes >= 0 && minutes < 60 && seconds >= 0 && seconds <= 60 &&
+		nanos >= 0 && nanos < 1000000000 && usecs <= INT64_C(86400000000))
+	{
+		value->kind = SI_VALUE_TIME;
+		value->integer = usecs;
+		return true;
+	}
+	snprintf(made, sizeof(made), "%02" PRId64 ":%02" PRId64 ":%02" PRId64 ".%09" PRId64,
+			 hours, minutes, seconds, nanos);
+	return set_text(reader, made, value);
+}
+
+/*
+ * A number of the bytes in a field and a scale.  A scale below zero is an exponent,
+ * which writers of confluent.type.Decimal do not have.
+ */
 static bool
 set_decimal(SiProtoReader *reader, const SiProtoFields *fields, const char *p, SiValue *value)
 {
-	int64_t		scale = get_number(reader, fields, 3);
+	bool		scaled = fields->type->meaning == SI_PROTO_SCALED;
+	int64_t		scale = get_number(reader, fields, scaled ? 1 : 3);
 	SiProtoValue from;
 
-	if (!si_proto_get(reader, fields, si_proto_find_field(fields->type, 1), &from))
+	if (!si_proto_get(reader, fields, si_proto_find_field(fields->type, scaled ? 2 : 1), &from))
 	{
 		from.item.data = "";
 		from.item.len = 0;
 	}
 	if (from.item.len > SI_DECIMAL_MAX_BYTES)
 		return si_proto_fault(reader, p, SI_PROTO_LARGE_DECIMAL) != NULL;
-	if (scale < 0 || scale > SI_DECIMAL_MAX_SCALE)
+	if (scale < (scaled ? -SI_DECIMAL_MAX_SCALE : 0) || scale > SI_DECIMAL_MAX_SCALE)
 		return si_proto_fault(reader, p, SI_PROTO_BAD_SCALE) != NULL;
 	if (!si_decimal_set(reader->arena, from.item.data, from.item.len, (int) scale, value))
 		return si_proto_fault(reader, p, SI_PROTO_NO_MEMORY) != NULL;
@@ -173,7 +203,11 @@ si_proto_set_known(SiProtoReader *reader, const SiProtoMessage *type, const SiPr
 		case SI_PROTO_DATE:
 			done = set_date(reader, &fields, value);
 			break;
+		case SI_PROTO_TIME_OF_DAY:
+			done = set_time_of_day(reader, &fields, value);
+			break;
 		case SI_PROTO_DECIMAL:
+		case SI_PROTO_SCALED:
 			done = set_decimal(reader, &fields, from->item.data, value);
 			break;
 		default:

@@ -31,7 +31,7 @@ typedef struct Compiler
 static SiProtoNode *compile(Compiler *compiler, const SiProtoField *field,
 							const SiProtoMessage *message, bool list, SiPathNode *paths);
 
-/* Make a field of $rest of a field of the message that no path takes. */
+/* Make a field of $rest of a field of the row that no path takes. */
 static SiProtoNode *
 compile_rest(Compiler *compiler, const SiProtoField *field)
 {
@@ -56,7 +56,7 @@ compile_fields(Compiler *compiler, SiProtoNode *node)
 		const SiProtoField *field = node->message->fields[i];
 		int			member = si_path_tree_find(tree, node->paths, field->name.data,
 											   field->name.len);
-		bool		rest = tree->rest_field >= 0 && node->paths == tree->nodes;
+		bool		rest = tree->rest_field >= 0 && si_path_tree_watches(tree, node->paths);
 
 		if (member < 0 && !rest)
 			continue;
@@ -131,6 +131,7 @@ compile(Compiler *compiler, const SiProtoField *field, const SiProtoMessage *mes
 	node->message = message;
 	node->list = list;
 	node->paths = paths;
+	node->part = tree->of_event && paths->parent == 0;
 	node->taken = paths->end_own > paths->first_field;
 	for (i = paths->first_field; i < paths->end_own; i++)
 		node->as_json |= tree->fields[i].wanted->as_json;

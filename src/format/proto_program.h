@@ -31,6 +31,8 @@ typedef struct SiProtoNode
 	bool		as_json;		/* does one of them read JSON? */
 	bool		entered;		/* is there a path that leads into it? */
 	bool		rest;			/* a part of $rest */
+	bool		part;			/* of an event: what is below it is there only
+								 * with it */
 	int			only_field;		/* that takes the value, and nothing else, as
 								 * it is; or -1 */
 

@@ -206,7 +206,7 @@ typedef struct Known
 {
 	const char *name;
 	SiProtoMeaning meaning;
-	SiProtoKind kinds[3];		/* of fields 1 to 3 */
+	SiProtoKind kinds[4];		/* of fields 1 to 4 */
 } Known;
 
 static const Known known_types[] = {
@@ -222,8 +222,33 @@ static const Known known_types[] = {
 	{"google.protobuf.StringValue", SI_PROTO_WRAPPER, {SI_PROTO_STRING}},
 	{"google.protobuf.BytesValue", SI_PROTO_WRAPPER, {SI_PROTO_BYTES}},
 	{"google.type.Date", SI_PROTO_DATE, {SI_PROTO_INT32, SI_PROTO_INT32, SI_PROTO_INT32}},
+	{"google.type.TimeOfDay", SI_PROTO_TIME_OF_DAY, {SI_PROTO_INT32, SI_PROTO_INT32, SI_PROTO_INT32, SI_PROTO_INT32}},
 	{"confluent.type.Decimal", SI_PROTO_DECIMAL, {SI_PROTO_BYTES, SI_PROTO_UINT32, SI_PROTO_INT32}},
 };
+
+/* Is this the field of that number, name and kind? */
+static bool
+is_field(const SiProtoMessage *message, uint32_t number, const char *name, SiProtoKind kind)
+{
+	const SiProtoField *field = si_proto_find_field(message, number);
+
+	return field != NULL && !field->repeated && field->kind == kind &&
+		strcmp(field->name.data, name) == 0;
+}
+
+/*
+ * Is this the message that Kafka Connect's converter makes of Debezium's struct of a
+ * scale and bytes?  It is in the message of each row that has such a column.
+ */
+static bool
+is_scaled(const SiProtoMessage *message)
+{
+	const char *dot = strrchr(message->name.data, '.');
+
+	return strcmp(dot != NULL ? dot + 1 : message->name.data, "VariableScaleDecimal") == 0 &&
+		message->nfields == 2 && is_field(message, 1, "scale", SI_PROTO_INT32) &&
+		is_field(message, 2, "value", SI_PROTO_BYTES);
+}
 
 /* A message of that name with other fields is like any other. */
 static void
@@ -232,12 +257,14 @@ set_meaning(SiProtoMessage *message)
 	size_t		i;
 	uint32_t	number;
 
+	if (is_scaled(message))
+		message->meaning = SI_PROTO_SCALED;
 	for (i = 0; i < sizeof(known_types) / sizeof(known_types[0]); i++)
 	{
 		const Known *known = &known_types[i];
 		bool		fits = strcmp(message->name.data, known->name) == 0;
 
-		for (number = 1; fits && number <= 3 && known->kinds[number - 1] != 0; number++)
+		for (number = 1; fits && number <= 4 && known->kinds[number - 1] != 0; number++)
 		{
 			const SiProtoField *field = si_proto_find_field(message, number);
 

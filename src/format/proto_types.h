@@ -54,7 +54,9 @@ typedef enum SiProtoMeaning
 	SI_PROTO_DURATION,
 	SI_PROTO_WRAPPER,			/* stands for its field "value" */
 	SI_PROTO_DATE,
-	SI_PROTO_DECIMAL
+	SI_PROTO_TIME_OF_DAY,
+	SI_PROTO_DECIMAL,
+	SI_PROTO_SCALED				/* Debezium's decimal with a scale of its own */
 } SiProtoMeaning;
 
 typedef struct SiProtoMessage SiProtoMessage;

@@ -6,12 +6,16 @@
  * The input is a plan, a schema and a message.  Byte 0 says how many fields are
  * wanted (its low three bits), what else (WANT_... below) and by which wire format
  * the message names its type (its high two bits), then comes a byte per field that
- * picks a path from the table, then the schema, a zero byte, and the message.  With WANT_DESCRIPTOR the schema is the bytes of a descriptor, up to
- * where two zero bytes stand, and goes to its reader in base64.
+ * picks a path from the table, then the schema, a zero byte, and the message.  With
+ * WANT_DESCRIPTOR the schema is the bytes of a descriptor, up to where two zero bytes
+ * stand, and goes to its reader in base64.  If a field's byte has the bit OF_EVENT,
+ * messages are change events, and the bit OF_OLD_ROW says which row a path is of.
  *
  * A schema that the reader refuses must give an error in our own words.  Of one
  * that it takes, a message must give the same record when it is read again, a
- * document that was made must be JSON, and what is typed must have a text.  That
+ * document that was made must be JSON, and what is typed must have a text.  What an
+ * event does, and which fields its row has, must be what the message as a whole shows
+ * to jansson.  That
  * values lie within message, schema and arena is AddressSanitizer's part: every
  * byte of them is read.
  *
@@ -24,6 +28,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "describe.h"
 #include "format/decoder.h"
 #include "format/json_scan.h"
@@ -32,6 +38,11 @@
 #define WANT_REST		0x08
 #define WANT_UNKNOWN	0x10
 #define WANT_DESCRIPTOR	0x20
+
+/* of a field's byte; it is the number of a path, too */
+#define OF_JSON			0x80
+#define OF_EVENT		0x40
+#define OF_OLD_ROW		0x20
 
 static const SiWireFormat wire_formats[] = {
 	SI_WIRE_NONE, SI_WIRE_CONFLUENT, SI_WIRE_APICURIO, SI_WIRE_GLUE
@@ -131,7 +142,10 @@ read_input(Input *input, const uint8_t *data, size_t size, char **schema, char *
 	{
 		const Path *path = &paths[data[1 + i] % NPATHS];
 
-		input->fields[i].as_json = (data[1 + i] & 0x80) != 0;
+		input->fields[i].as_json = (data[1 + i] & OF_JSON) != 0;
+		input->fields[i].part = (data[1 + i] & OF_OLD_ROW) ? SI_PART_OLD_ROW : SI_PART_ROW;
+		if (data[1 + i] & OF_EVENT)
+			input->options.envelope = SI_ENVELOPE_DEBEZIUM;
 		input->fields[i].nsteps = path->nsteps;
 		input->fields[i].steps = path->steps;
 	}
@@ -140,6 +154,7 @@ read_input(Input *input, const uint8_t *data, size_t size, char **schema, char *
 	input->plan.rest_field = (data[0] & WANT_REST) ? input->plan.nfields++ : -1;
 	input->plan.find_unknown = (data[0] & WANT_UNKNOWN) != 0;
 
+	input->options.ignore_truncate = true;
 	input->options.wire_format = wire_formats[data[0] >> 6];
 	descriptor = (data[0] & WANT_DESCRIPTOR) != 0;
 	data += 1 + nfields;
@@ -215,6 +230,69 @@ check_value(const SiValue *value)
 	return sum(value->data, value->len) + value->kind;
 }
 
+/* The message as a whole, without an envelope; NULL where it cannot be read. */
+static json_t *
+read_whole(const Input *input, SiArena *arena)
+{
+	static const SiWantedField whole = {.as_json = true};
+	SiDecodePlan plan = {.nfields = 1,.fields = &whole,.rest_field = -1};
+	SiFormatOptions options = input->options;
+	SiDecoder  *decoder;
+	SiRecord	record;
+	SiDecodeError error;
+	json_t	   *json = NULL;
+
+	options.envelope = SI_ENVELOPE_NONE;
+	decoder = si_decoder_create("protobuf", &plan, &options);
+	require(decoder != NULL, "no decoder of the whole");
+	if (si_decoder_decode(decoder, &input->message, arena, &record, &error))
+		json = json_loadb(record.fields[0].data, record.fields[0].len,
+						  JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+	si_decoder_destroy(decoder);
+	return json;
+}
+
+/* Is a member's value there, NULL or missing, as the row shows it? */
+static void
+check_member(const SiValue *value, json_t *row, const SiPathStep *step)
+{
+	json_t	   *member = json_object_get(row, step->key);
+
+	require((value->kind > SI_VALUE_NULL) == (member != NULL),
+			"a field of an event's row is there and is not");
+	require(value->kind != SI_VALUE_NULL || row != NULL, "a row that is not there has a NULL");
+}
+
+/* Hold an event against the message as a whole. */
+static void
+check_event(const Input *input, const SiRecord *record, SiArena *arena)
+{
+	json_t	   *event = read_whole(input, arena);
+	const char *op = json_string_value(json_object_get(event, "op"));
+	json_t	   *rows[] = {
+		[SI_PART_ROW] = json_object_get(event, record->op == SI_OP_DELETE ? "before" : "after"),
+		[SI_PART_OLD_ROW] = json_object_get(event, "before")
+	};
+	int			i;
+
+	if (event == NULL)
+		return;
+	require(op != NULL && strlen(op) == 1, "what is no event was read");
+	require(strchr(record->op == SI_OP_WRITE ? "cru" : record->op == SI_OP_DELETE ? "d" : "tm",
+				   op[0]) != NULL, "another operation");
+	require(record->op != SI_OP_WRITE || json_is_object(rows[SI_PART_ROW]), "no row is written");
+	for (i = 0; i < record->nfields; i++)
+	{
+		const SiWantedField *field = &input->fields[i];
+		json_t	   *row = rows[field->part];
+
+		if (i != input->plan.rest_field && field->nsteps == 1 && field->steps[0].key != NULL &&
+			(row == NULL || json_is_object(row)))
+			check_member(&record->fields[i], row, &field->steps[0]);
+	}
+	json_decref(event);
+}
+
 /* Decode the message; what came of it, as one number. */
 static unsigned int
 decode(SiDecoder *decoder, const Input *input, SiArena *arena)
@@ -229,7 +307,10 @@ decode(SiDecoder *decoder, const Input *input, SiArena *arena)
 		require(strlen(error.sqlstate) == 5 && error.message[0] != '\0', "an error without words");
 		return sum(error.message, strlen(error.message));
 	}
-	require(record.op == SI_OP_WRITE, "a message became a delete");
+	if (input->options.envelope != SI_ENVELOPE_NONE)
+		check_event(input, &record, arena);
+	else
+		require(record.op == SI_OP_WRITE, "a message became a delete");
 	for (i = 0; i < record.nfields; i++)
 		result = result * 31 + check_value(&record.fields[i]);
 	return result * 31 + check_value(&record.unknown);
