@@ -166,6 +166,25 @@ SELECT name, message_offset, sqlstate, error, detail FROM stream_ingest.dead_let
 SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions \g /dev/null
 
 --
+-- Debezium's own types, whose names the converter does not keep
+--
+\! test/mock_broker -c create proto_numbers 1
+CREATE TABLE numbers (o serial PRIMARY KEY, value bytea);
+INSERT INTO numbers (value) SELECT event('c', NULL, f(1, n) || v) FROM (VALUES (1, f(2, 19761)), (2, f(3, 45011123456)), (3, f(4, 1707395411123456)), (4, f(5, 1707395411123456)), (5, f(6, 90500000)),
+    (6, f(7, '{"a": [1, "x"]}')), (7, f(8, '2024-02-08') || f(9, '2024-02-08T12:30:11.5Z')), (8, f(7, '{')), (9, f(2, -1)), (10, f(2, 4000000000)), (11, f(2, 2932896)), (12, f(4, 9223372036825200000) || f(5, -9223372036832400000))) AS r (n, v);
+\copy (SELECT encode(value, 'hex') FROM si_proto_envelopes.numbers ORDER BY o) TO PROGRAM 'test/produce -t proto_numbers -p 0 -x >/dev/null'
+\set numbers '{"envelope": "debezium", "breaker": 0, "schema": "syntax = \\"proto3\\"; message E { V before = 1; V after = 2; string op = 4; message V { int32 id = 1; optional int64 d = 2; optional int64 t = 3; optional int64 at = 4; optional int64 z = 5; optional int64 i = 6; optional string j = 7; optional string day = 8; optional string zoned = 9; } }"}'
+CREATE TABLE as_numbers (id int PRIMARY KEY, d date, t time, at timestamp, z timestamptz, i interval, j jsonb, whole jsonb, day date, zoned timestamptz);
+CREATE TABLE as_moments (LIKE as_numbers INCLUDING ALL);
+SELECT stream_ingest.create_subscription('as_numbers', 'si_kafka', 'proto_numbers', 'as_numbers', format => 'protobuf', insert_mode => 'upsert', mapping => '{"j": "j::json", "whole": "j"}', options => :'numbers'),
+    stream_ingest.create_subscription('as_moments', 'si_kafka', 'proto_numbers', 'as_moments', format => 'protobuf', insert_mode => 'upsert', options => :'numbers'::jsonb || '{"epoch_unit": "microseconds"}') \g /dev/null
+CALL wait_for(12);
+SELECT * FROM as_numbers ORDER BY id;
+SELECT * FROM as_moments ORDER BY id;
+SELECT name, message_offset, sqlstate, error FROM stream_ingest.dead_letters ORDER BY name, message_offset;
+SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions \g /dev/null
+
+--
 -- rows that say that they are deleted
 --
 \! test/mock_broker -c create proto_rows 1

@@ -48,48 +48,60 @@ si_change_datum_bytes(SiDatumMaker *maker, const SiDatumColumn *state, const SiV
 static bool
 take_infinity(const SiDatumMaker *maker, Oid type, const SiValue *number, SiValue *end)
 {
-	int64		count;
+	int64		count = number->integer;
 
-	return maker->mapping->epoch_unit != SI_EPOCH_NONE &&
-		(type == TIMESTAMPOID || type == TIMESTAMPTZOID) &&
-		number->len >= strlen("9223372036825200000") &&
-		si_unix_time_parse(number->data, number->len, SI_EPOCH_MICROSECONDS, &count) &&
-		si_value_take_infinity(count, end);
+	if (maker->mapping->epoch_unit == SI_EPOCH_NONE ||
+		(type != TIMESTAMPOID && type != TIMESTAMPTZOID))
+		return false;
+	if (number->kind == SI_VALUE_NUMBER &&
+		(number->len < strlen("9223372036825200000") ||
+		 !si_unix_time_parse(number->data, number->len, SI_EPOCH_MICROSECONDS, &count)))
+		return false;
+	return si_value_take_infinity(count, end);
+}
+
+/* Is it a number of which only the column tells that it is a date or time? */
+static bool
+is_bare_number(const SiDatumMaker *maker, const SiValue *value)
+{
+	return value->kind == SI_VALUE_NUMBER ||
+		(value->kind == SI_VALUE_INTEGER && value->scale == 0 && maker->mapping->bare_integers);
 }
 
 bool
 si_change_datum_is_moment(const SiDatumMaker *maker, const SiDatumColumn *state,
 						  const SiValue *value)
 {
+	bool		number = is_bare_number(maker, value);
 	Oid			type;
 	SiValue		end;
 
-	if (!maker->mapping->change_events ||
-		(value->kind != SI_VALUE_NUMBER && value->kind != SI_VALUE_INSTANT))
+	if (!maker->mapping->change_events || (!number && value->kind != SI_VALUE_INSTANT))
 		return false;
 	type = getBaseType(state->column->type);
-	if (value->kind == SI_VALUE_NUMBER && take_infinity(maker, type, value, &end))
+	if (number && take_infinity(maker, type, value, &end))
 		return true;
-	return type == (value->kind == SI_VALUE_NUMBER ? DATEOID : TIMESTAMPOID);
+	return type == (number ? DATEOID : TIMESTAMPOID);
 }
 
 bool
 si_change_datum_moment(SiDatumMaker *maker, const SiDatumColumn *state, const SiValue *value,
 					   SiValue *moment)
 {
+	bool		number = is_bare_number(maker, value);
 	int64		count = value->integer;
 
-	if (value->kind == SI_VALUE_NUMBER &&
-		take_infinity(maker, getBaseType(state->column->type), value, moment))
+	if (number && take_infinity(maker, getBaseType(state->column->type), value, moment))
 		return true;
 
 	/* without a unit of time it is a number that has no fraction */
 	if (value->kind == SI_VALUE_NUMBER &&
-		(!si_unix_time_parse(value->data, value->len, SI_EPOCH_MICROSECONDS, &count) ||
-		 count > MOST_DAYS || count < -MOST_DAYS))
+		!si_unix_time_parse(value->data, value->len, SI_EPOCH_MICROSECONDS, &count))
+		return si_datum_out_of_range(maker, state->column);
+	if (number && (count > MOST_DAYS || count < -MOST_DAYS))
 		return si_datum_out_of_range(maker, state->column);
 	memset(moment, 0, sizeof(SiValue));
-	moment->kind = value->kind == SI_VALUE_NUMBER ? SI_VALUE_DATE : SI_VALUE_TIMESTAMP;
+	moment->kind = number ? SI_VALUE_DATE : SI_VALUE_TIMESTAMP;
 	moment->integer = count;
 	return true;
 }

@@ -382,28 +382,31 @@ set_schemas(const SiOptions *options, SiFormatOptions *result)
 	result->schemas = schemas;
 }
 
-/*
- * Keys of Debezium's events are written as their values are; else keys are JSON.
- */
+/* Keys of Debezium's events are written as their values are; else keys are JSON. */
+static SiKeyFormat
+auto_key_format(const SiDecoderRoutine *routine, const SiOptions *options)
+{
+	bool		by_id = options->schema == NULL && options->wire_format != SI_WIRE_NONE;
+
+	if (options->envelope != SI_ENVELOPE_DEBEZIUM || !by_id)
+		return SI_KEY_JSON;
+	if (routine == &si_decoder_avro)
+		return SI_KEY_AVRO;
+	return routine == &si_decoder_protobuf ? SI_KEY_PROTOBUF : SI_KEY_JSON;
+}
+
+/* Protobuf's schemas have no place for the names of Debezium's types. */
 const SiOptions *
 si_format_settle(const char *format, const SiOptions *options)
 {
 	const SiDecoderRoutine *routine = si_decoder_find(format);
-	bool		by_id = options->schema == NULL && options->wire_format != SI_WIRE_NONE;
-	SiOptions  *settled;
+	SiOptions  *settled = palloc(sizeof(SiOptions));
 
-	if (options->key_format != SI_KEY_AUTO)
-		return options;
-	settled = palloc(sizeof(SiOptions));
 	*settled = *options;
-	settled->key_format = SI_KEY_JSON;
-	if (options->envelope == SI_ENVELOPE_DEBEZIUM && by_id)
-	{
-		if (routine == &si_decoder_avro)
-			settled->key_format = SI_KEY_AVRO;
-		else if (routine == &si_decoder_protobuf)
-			settled->key_format = SI_KEY_PROTOBUF;
-	}
+	if (options->key_format == SI_KEY_AUTO)
+		settled->key_format = auto_key_format(routine, options);
+	settled->bare_integers = options->envelope == SI_ENVELOPE_DEBEZIUM &&
+		routine == &si_decoder_protobuf;
 	return settled;
 }
 

@@ -18,7 +18,7 @@
 
 /*
  * The options of a subscription of this format, with those settled that depend on
- * the format; a copy in the current memory context where there are any.
+ * the format; a copy in the current memory context.
  */
 extern const SiOptions *si_format_settle(const char *format, const SiOptions *options);
 

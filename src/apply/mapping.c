@@ -164,6 +164,7 @@ build(MappingBuilder *builder, const char *json)
 	mapping->epoch_unit = options->epoch_unit;
 	mapping->encoding = options->encoding;
 	mapping->change_events = options->envelope == SI_ENVELOPE_DEBEZIUM;
+	mapping->bare_integers = options->bare_integers;
 	mapping->binary_text = options->binary_text != SI_BINARY_AUTO ? options->binary_text :
 		options->envelope != SI_ENVELOPE_NONE ? SI_BINARY_BASE64 : SI_BINARY_BYTEA;
 	mapping->extended_json = options->extended_json;

@@ -52,6 +52,8 @@ typedef struct SiMapping
 	bool		extended_json;	/* do MongoDB's objects stand for their value? */
 	bool		change_events;	/* debezium's: numbers in date columns are
 								 * days */
+	bool		bare_integers;	/* integers are such numbers, for no schema
+								 * tells what they are */
 	SiBinaryText binary_text;	/* never SI_BINARY_AUTO */
 	SiDecodePlan decode;
 

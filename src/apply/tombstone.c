@@ -76,6 +76,7 @@ si_tombstone_create(const SiMapping *mapping, const SiKey *key, const char *form
 	tombstone->mapping.epoch_unit = mapping->epoch_unit;
 	tombstone->mapping.encoding = mapping->encoding;
 	tombstone->mapping.change_events = mapping->change_events;
+	tombstone->mapping.bare_integers = mapping->bare_integers;
 	tombstone->mapping.binary_text = mapping->binary_text;
 	tombstone->mapping.extended_json = mapping->extended_json;
 	tombstone->mapping.decode.match_names = mapping->decode.match_names;

@@ -153,6 +153,8 @@ typedef struct SiOptions
 	SiGivenSchema *schemas;		/* as texts in the server's encoding */
 	SiEnvelopeKind envelope;
 	SiTruncate	truncate;
+	bool		bare_integers;	/* settled by the format: its schemas do not
+								 * tell which integers are dates or times */
 	char	   *unavailable_value;
 	char	   *deleted_field;	/* NULL = none */
 	SiBinaryText binary_text;
