@@ -155,7 +155,9 @@ INSERT INTO cases (what, messages, options, columns) VALUES
     wrapped('id int32, at int64 io.debezium.time.Timestamp, j int64 io.debezium.time.MicroTimestamp', 'c', '{"id": 2}', NULL, '{"id": 2, "at": -9223372036832400000, "j": 9223372036825200000}'),
     wrapped('id int32, at int64 io.debezium.time.NanoTimestamp', 'c', '{"id": 3}', NULL, '{"id": 3, "at": 9223372036825200000}'), event('c', '{"id": 4}', NULL, '{"id": 4, "at": 9223372036825200000, "z": -9223372036832400000}')],
     '{"envelope": "debezium", "epoch_unit": "microseconds"}', 'id int PRIMARY KEY, at timestamp, z timestamptz, j jsonb'),
-('a duration into a document', ARRAY[wrapped('id int32, j int64 io.debezium.time.MicroDuration', 'c', '{"id": 1}', NULL, '{"id": 1, "j": 90500000}')], :debezium, 'id int PRIMARY KEY, j jsonb');
+('a duration into a document', ARRAY[wrapped('id int32, j int64 io.debezium.time.MicroDuration', 'c', '{"id": 1}', NULL, '{"id": 1, "j": 90500000}')], :debezium, 'id int PRIMARY KEY, j jsonb'),
+('fields that no column takes, wrapped', ARRAY['|{"schema": null, "payload": {"id": 1, "z": 2}}', '|{"schema": null, "z": 2, "payload": {"id": 2}}'],
+    '{"envelope": "connect", "unknown_fields": "error"}', 'id int PRIMARY KEY');
 
 --
 -- by decode

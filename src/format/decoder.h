@@ -116,6 +116,8 @@ typedef struct SiDecodePlan
 	bool		of_event;		/* the message's members are parts of a change
 								 * event: what is below one that is not there
 								 * is ABSENT in every format */
+	int			nown;			/* the last so many fields are the envelope's
+								 * own, and no column's */
 } SiDecodePlan;
 
 /* What a message is, beside its row. */

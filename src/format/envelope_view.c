@@ -138,6 +138,7 @@ copy_plan(SiEnvelopeView *view, const SiDecodePlan *plan, const char *missing)
 	}
 	view->plan = *plan;
 	view->plan.nfields = nfields;
+	view->plan.nown = nfields - plan->nfields;
 	view->plan.fields = view->fields;
 	if (plan->nfields > 0)
 		memcpy(view->fields, plan->fields, sizeof(SiWantedField) * (size_t) plan->nfields);

@@ -304,6 +304,21 @@ find_row(const SiPathTree *tree, const SiDecodePlan *plan)
 	return node;
 }
 
+/* Does a column take the whole of the row? */
+static bool
+is_row_taken(const SiPathTree *tree, const SiDecodePlan *plan)
+{
+	const SiPathNode *row = &tree->nodes[tree->watched];
+	int			i;
+
+	for (i = row->first_field; i < row->end_own; i++)
+	{
+		if (tree->fields[i].number < plan->nfields - plan->nown)
+			return true;
+	}
+	return false;
+}
+
 static int
 compare_folded(const void *left, const void *right)
 {
@@ -392,7 +407,7 @@ si_path_tree_build(SiPathTree *tree, const SiDecodePlan *plan, bool of_key)
 	root = &tree->nodes[0];
 	row = &tree->nodes[tree->watched];
 	tree->find_unknown = !of_key && plan->find_unknown &&
-		tree->rest_field < 0 && row->end_own == row->first_field;
+		tree->rest_field < 0 && !is_row_taken(tree, plan);
 	tree->watch = tree->find_unknown || tree->rest_field >= 0;
 	row->branch |= tree->watch;
 	tree->by_name = root->nmembers > 0 || tree->rest_field >= 0;
