@@ -31,12 +31,12 @@ OBJS_shmem = crash_count lock_wait slots
 OBJS_catalog = count_changes dead_letter dead_letter_known event fixed_sql position \
 	position_judge progress progress_change session settings subscription_columns \
 	subscriptions transaction unlogged view_below
-OBJS_apply = apply arbiter change_datum column_default convert convert_ahead \
+OBJS_apply = apply arbiter change_datum column_check column_default convert convert_ahead \
 	convert_batch datum datum_failure decoded_value direct direct_target \
 	event_check extended_json fast_input fast_numeric format isolate jsonb_push key left_out \
-	mapping mapping_source moved_key other_index outcome plan protect reduce \
+	mapping mapping_source moved_key new_columns other_index outcome plan protect reduce \
 	remote retry \
-	row_notes rows schemas show statement statement_text tombstone typed_datum \
+	row_notes rows schema_column schemas show statement statement_text tombstone typed_datum \
 	unix_time user_sql write writer
 OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \
 	object_ddl places publisher scanner suspension turn utility worker \
@@ -52,7 +52,7 @@ OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/disturb.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro envelopes change_events schemas documents records protobuf proto_envelopes infer types keys produce look preview comments dead_letters modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro envelopes change_events schemas documents records protobuf proto_envelopes infer types keys produce look preview comments dead_letters add_columns modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Tests of features that a server may lack: how to detect the feature, and the

@@ -149,7 +149,7 @@ REVOKE ALL ON stream_ingest.crash_marker FROM PUBLIC;
 COMMENT ON VIEW stream_ingest.gaps IS
 'ranges of offsets that were passed over: the broker no longer had them, a forward seek left them out, or their rows were lost in a crash with an unlogged target';
 -- Another server of the same name is not read from.
-ALTER TABLE stream_ingest.subscription ADD COLUMN server_oid oid;
+ALTER TABLE stream_ingest.subscription ADD COLUMN server_oid oid, ADD COLUMN added_columns integer NOT NULL DEFAULT 0;
 UPDATE stream_ingest.subscription s SET server_oid = f.oid FROM pg_foreign_server f WHERE f.srvname = s.server;
 
 -- A dump may be restored where its OIDs are those of others.

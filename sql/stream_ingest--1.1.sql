@@ -61,7 +61,8 @@ CREATE TABLE stream_ingest.subscription (
     database          oid NOT NULL,
     extension         oid NOT NULL,
     counts_since      timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    server_oid        oid
+    server_oid        oid,
+    added_columns     integer NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE stream_ingest.subscription IS
 'subscriptions as stored; read the view subscriptions instead';

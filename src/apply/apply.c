@@ -22,6 +22,7 @@
 
 #include "apply/apply.h"
 #include "apply/convert_batch.h"
+#include "apply/new_columns.h"
 #include "apply/outcome.h"
 #include "apply/protect.h"
 #include "apply/schemas.h"
@@ -110,7 +111,7 @@ count_entries(SiBatch *batch)
 static void
 apply_entries(SiPlan *plan, SiBatch *batch)
 {
-	int			reach = batch->n;
+	int			reach = batch->columns_reach;
 
 	if (batch->max_writes != INT_MAX)
 		reach = Min(reach, Max(si_isolate_reach(&plan->fault_rate, batch->max_writes),
@@ -228,6 +229,13 @@ run_batch(SiPlan *plan, const SiProgressKey *key, SiBatch *batch, SiAdvance **ad
 	MemoryContextSwitchTo(plan->batch_context);
 	if (batch->n > 0)
 		si_plan_check(plan);
+	if (batch->n > 0 && batch->refusal == NULL &&
+		plan->options->unknown_fields == SI_UNKNOWN_ADD_COLUMNS)
+	{
+		batch->columns_reach = si_new_columns_reach(plan, batch);
+		if (batch->columns_reach == 0)
+			return SI_BATCH_LACKS_COLUMNS;
+	}
 	if (!si_progress_lock(key, batch->progress, batch->npartitions, false))
 		return SI_BATCH_FENCED;
 	if (batch->n > 0)
@@ -305,6 +313,7 @@ clear_outcome(SiBatch *batch)
 	batch->current = -1;
 	batch->record = 0;
 	batch->rows = NULL;
+	batch->columns_reach = batch->n;
 	batch->done = 0;
 	batch->written = 0;
 	batch->refused = 0;

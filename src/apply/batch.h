@@ -34,6 +34,8 @@ typedef enum SiBatchEnd
 								 * or is about to */
 	SI_BATCH_AT_DEAD_LETTER,	/* nothing done: another session is busy with
 								 * a dead letter that the batch meets again */
+	SI_BATCH_LACKS_COLUMNS,		/* nothing done: the schema of the first
+								 * message asks for columns */
 	SI_BATCH_CHANGED_ITSELF,	/* nothing done: what the batch ran has
 								 * disabled, altered, moved or dropped the
 								 * batch's own subscription */
@@ -76,6 +78,8 @@ typedef struct SiBatch
 	int			record;			/* of the message that is being converted; 0
 								 * where it has but one */
 	SiRows	   *rows;
+	int			columns_reach;	/* so many entries come before the first whose
+								 * schema asks for columns */
 	bool		probed;			/* the statement is known to work over no rows */
 	SiFaultRun	fault_run;		/* in conversion, then in writing */
 

@@ -221,8 +221,10 @@ fail_unknown(SiConverter *converter)
 				  "the message has a field that no column takes");
 
 	converter->maker.failure->detail =
-		psprintf("The field is \"%s\".",
-				 si_words_show(name, pg_encoding_mbcliplen(PG_UTF8, name, len, QUOTED_LENGTH)));
+		psprintf("The field is \"%s\"%s.",
+				 si_words_show(name, pg_encoding_mbcliplen(PG_UTF8, name, len, QUOTED_LENGTH)),
+				 converter->mapping->unknown_fields == SI_UNKNOWN_ADD_COLUMNS ?
+				 ", for which no column could be added" : "");
 
 	return false;
 }

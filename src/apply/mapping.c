@@ -194,7 +194,7 @@ build(MappingBuilder *builder, const char *json)
 		check_names(builder);
 	mapping->needs_field = needs_field(mapping);
 	mapping->decode.find_unknown =
-		options->unknown_fields == SI_UNKNOWN_ERROR &&
+		options->unknown_fields != SI_UNKNOWN_IGNORE &&
 		mapping->decode.rest_field < 0;
 	if (skip &&
 		(mapping->decode.find_unknown || mapping->decode.rest_field >= 0))

@@ -28,6 +28,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+#include "apply/column_check.h"
 #include "apply/format.h"
 #include "apply/plan.h"
 #include "apply/schemas.h"
@@ -104,6 +105,7 @@ release_made(void *arg)
 	plan->writer = NULL;
 	plan->tombstone = NULL;
 	plan->moved_key = NULL;
+	plan->new_columns = NULL;
 	if (plan->decoder)
 		si_decoder_destroy(plan->decoder);
 	plan->decoder = NULL;
@@ -337,6 +339,9 @@ make_plan(SiPlan *plan, Relation target)
 		plan->format.old_needed = si_moved_key_fields(plan->mapping, writer->moved_key);
 	plan->wants_headers = plan->mapping->wants_headers || si_wire_needs_headers(plan->format.wire_format);
 	make_decoders(plan, writer);
+	if (plan->options->unknown_fields == SI_UNKNOWN_ADD_COLUMNS)
+		si_column_check(target, plan->identity.user, s->format, &plan->format,
+						plan->transcoder != NULL);
 	if (target != NULL && target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		plan->partitions = find_all_inheritors(s->target, NoLock, NULL);
 	if (target != NULL)

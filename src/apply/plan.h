@@ -59,6 +59,12 @@ typedef struct SiPlan
 	List	   *settings;		/* to be set for the batch, beside the pinned */
 	SiFaultRate fault_rate;		/* kept from batch to batch */
 
+	/* new_columns.c's own */
+	struct SiNewColumns *new_columns;	/* NULL until it is used */
+	int			columns_added;	/* since the subscription was enabled, as far
+								 * as it knows */
+	bool		told_no_room;	/* it has logged that there is no room */
+
 	/* whose fault an error is, for those who catch it */
 	bool		at_fault;		/* the plan's: its text quotes no payload */
 	bool		committing;		/* COMMIT's: of some message, not known which */

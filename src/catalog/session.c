@@ -215,6 +215,16 @@ si_session_limit_lock_waits(int ms)
 	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+void
+si_session_limit_lock_waits_here(int ms)
+{
+	char		value[16];
+
+	snprintf(value, sizeof(value), "%d", ms);
+	(void) set_config_option("lock_timeout", value, PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+}
+
 /*
  * The level "on" asks for more than ForceSyncCommit(), which does not wait for
  * a standby.

@@ -79,6 +79,9 @@ extern void si_session_init_worker(void);
  */
 extern void si_session_limit_lock_waits(int ms);
 
+/* The same until the current transaction ends. */
+extern void si_session_limit_lock_waits_here(int ms);
+
 /*
  * Let the commit of the current transaction wait until it is durable, here and
  * at the synchronous standbys, whatever the session's synchronous_commit is.

@@ -103,6 +103,20 @@ static SiFixedSql follow_target_sql = {
 	3, {INT4OID, OIDOID, TEXTOID}
 };
 
+/* A row that is locked is being changed. */
+static SiFixedSql add_columns_sql = {
+	"UPDATE stream_ingest.subscription s SET added_columns = s.added_columns + $3 "
+	"FROM (SELECT l.id FROM stream_ingest.subscription l "
+	"  WHERE l.id = $1 AND l.epoch = $2 AND l.stop_state IS NULL FOR NO KEY UPDATE OF l SKIP LOCKED) l "
+	"WHERE s.id = l.id RETURNING s.added_columns",
+	3, {INT4OID, INT8OID, INT4OID}
+};
+
+static SiFixedSql forget_columns_sql = {
+	"UPDATE stream_ingest.subscription s SET added_columns = 0 WHERE s.id = $1 AND s.added_columns <> 0",
+	1, {INT4OID}
+};
+
 static SiFixedSql count_sql = {
 	"SELECT count(*) FROM stream_ingest.subscription s WHERE s.owner = $1",
 	1, {OIDOID}
@@ -381,6 +395,30 @@ void
 si_catalog_follow_owner_names(void)
 {
 	(void) si_fixed_sql_execute(&follow_owners_sql, NULL, NULL);
+}
+
+int
+si_catalog_add_columns(int32 id, int64 epoch, int n)
+{
+	Datum		values[3];
+	int			added = -1;
+
+	values[0] = Int32GetDatum(id);
+	values[1] = Int64GetDatum(epoch);
+	values[2] = Int32GetDatum(n);
+	si_fixed_sql_begin();
+	if (si_fixed_sql_run(&add_columns_sql, values, NULL) > 0)
+		added = (int) si_fixed_sql_int(0, 1, 0);
+	si_fixed_sql_end();
+	return added;
+}
+
+void
+si_catalog_forget_columns(int32 id)
+{
+	Datum		value = Int32GetDatum(id);
+
+	(void) si_fixed_sql_execute(&forget_columns_sql, &value, NULL);
 }
 
 char *

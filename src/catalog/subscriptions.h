@@ -9,8 +9,8 @@
  * everywhere, the subscription's before those of progress.
  *
  * A subscription's row is locked FOR UPDATE by a change, FOR NO KEY UPDATE by
- * a worker that makes or moves rows of progress or stops the subscription, and
- * FOR KEY SHARE by what works with its dead letters: the last two do not wait
+ * a worker that makes or moves rows of progress, stops the subscription or adds
+ * columns, and FOR KEY SHARE by what works with its dead letters: the last two do not wait
  * for each other, and a change waits for both.
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -101,6 +101,16 @@ extern void si_catalog_set_counts_since(int32 id);
  * be another role's there.
  */
 extern void si_catalog_follow_owner_names(void);
+
+/*
+ * Count columns that a subscription's schemas add to its target; returns how many they
+ * are since it was enabled, or -1 if the subscription does not have this epoch, has
+ * stopped, or is being changed: this never waits.
+ */
+extern int	si_catalog_add_columns(int32 id, int64 epoch, int n);
+
+/* It was enabled: they are counted from none on. */
+extern void si_catalog_forget_columns(int32 id);
 
 /* The qualified name of a target, quoted; NULL if there is none of that OID. */
 extern char *si_catalog_target_name(Oid target);

@@ -110,6 +110,16 @@ has_database_connect_compat(Oid database, Oid role)
 }
 
 static inline bool
+owns_relation_compat(Oid relation, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relation, role);
+#else
+	return pg_class_ownercheck(relation, role);
+#endif
+}
+
+static inline bool
 owns_database_compat(Oid database, Oid role)
 {
 #if PG_VERSION_NUM >= 160000

@@ -93,6 +93,8 @@ static const char *const sentences[SI_NREASONS] = {
 	"waiting for %s; resumes when that transaction ends",
 	[SI_REASON_LOCK_TIMEOUT] =
 	"another session holds a lock that the worker needs to start (see pg_locks); it is retried automatically",
+	[SI_REASON_COLUMNS_LOCK] =
+	"the target could not be locked to add the columns of a new schema: %s; it is retried automatically",
 	[SI_REASON_STANDBY_CONFIRMS] =
 	"waiting for a synchronous standby to confirm the commit; see synchronous_standby_names",
 	[SI_REASON_TEMPORARY] =

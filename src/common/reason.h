@@ -67,6 +67,7 @@ typedef enum SiReason
 	/* the database; %s: the lock and its holder; what was refused, and why */
 	SI_REASON_LOCK,
 	SI_REASON_LOCK_TIMEOUT,
+	SI_REASON_COLUMNS_LOCK,		/* %s: the lock and its holder */
 	SI_REASON_STANDBY_CONFIRMS,
 	SI_REASON_TEMPORARY,
 	SI_REASON_PRIVILEGE,

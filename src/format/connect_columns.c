@@ -251,3 +251,14 @@ si_connect_describe(const SiFormatOptions *options, const SiMessage *message, bo
 	json_decref(schema);
 	return described;
 }
+
+void
+si_connect_find_naming(SiFrame *frame)
+{
+	SiJsonToken token = {0};
+
+	if (!find_schema(frame->payload, frame->payload_len, &token))
+		return;
+	frame->naming = token.data;
+	frame->naming_len = token.len;
+}

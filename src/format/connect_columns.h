@@ -23,4 +23,10 @@ extern bool si_connect_describe(const SiFormatOptions *options, const SiMessage 
 								bool of_key, SiArena *memory, SiSchemaColumns *columns,
 								SiDecodeError *error);
 
+/*
+ * Set frame->naming to the text of the schema in a message that is a schema and a
+ * payload; see SiDecoderRoutine.
+ */
+extern void si_connect_find_naming(SiFrame *frame);
+
 #endif							/* SI_CONNECT_COLUMNS_H */

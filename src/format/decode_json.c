@@ -121,6 +121,7 @@ const SiDecoderRoutine si_decoder_json = {
 	.fields = SI_FIELDS_NAMED,
 	.value = SI_WHOLE_JSON,
 	.describe = si_connect_describe,
+	.find_naming = si_connect_find_naming,
 	.create = json_create,
 	.decode = json_decode,
 	.destroy = json_destroy,

@@ -279,8 +279,8 @@ typedef struct SiDecoderRoutine
 
 	/*
 	 * Set frame->naming to the bytes that say which type of its schema a
-	 * message is, if there are any.  NULL where all messages of a schema are
-	 * of one type.
+	 * message is, or to the schema that is in the message itself, if there
+	 * are any.  NULL where all messages of a schema are of one type.
 	 */
 	void		(*find_naming) (SiFrame *frame);
 

@@ -4,8 +4,8 @@
  *	  Names that differ by their spelling only: the option "match_names".
  *
  * Letters are those of ASCII, so that the result depends on no locale.  Pure.
- * Called by path_tree for fields, by apply/mapping and apply/format for
- * columns, and by functions/infer_columns.
+ * Called by path_tree for fields, and by apply's mapping, format, schema_column and
+ * new_columns for columns.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

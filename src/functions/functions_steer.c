@@ -74,6 +74,7 @@ si_sql_enable(PG_FUNCTION_ARGS)
 	s->enabled = true;
 	si_subscription_store(s);
 	si_progress_forget_rejected(s->id);
+	si_catalog_forget_columns(s->id);
 
 	/* enable() begins the next run; seek() and skip() continue this one */
 	si_progress_forget_stops(s->id);

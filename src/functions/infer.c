@@ -22,6 +22,7 @@
 #include "utils/builtins.h"
 
 #include "apply/format.h"
+#include "apply/schema_column.h"
 #include "apply/schemas.h"
 #include "common/failure.h"
 #include "format/schema_store.h"
@@ -318,7 +319,7 @@ append_columns(StringInfo table, const SiInference *inference)
 		appendStringInfo(table, "%s\n    %s %s%s",
 						 cell == list_head(inference->columns->list) ? "" : ",",
 						 quote_identifier(column->name),
-						 by_schema ? si_infer_schema_type(&column->type) :
+						 by_schema ? si_schema_column_type(&column->type) :
 						 si_infer_seen_type(column->seen),
 						 never_null ? " NOT NULL" : "");
 	}

@@ -10,10 +10,8 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/heap.h"
 
-#include "common/bytes.h"
-#include "format/match_names.h"
+#include "apply/schema_column.h"
 #include "functions/infer_columns.h"
 
 SiInferColumns *
@@ -31,30 +29,10 @@ si_infer_columns_create(SiMatchNames match_names)
 	return columns;
 }
 
-/* What the column of a field is called, NULL if none can be called so. */
-static char *
-column_name(const SiInferColumns *columns, const char *name, size_t len)
-{
-	char		folded[SI_MATCH_ROOM];
-	char	   *text;
-
-	if (columns->match_names != SI_MATCH_EXACT)
-	{
-		len = si_match_names_fold(columns->match_names, name, len, folded);
-		name = folded;
-	}
-	text = si_bytes_to_text_strict(name, len);
-
-	if (text == NULL || text[0] == '\0' || strlen(text) >= NAMEDATALEN ||
-		SystemAttributeByName(text) != NULL)
-		return NULL;
-	return text;
-}
-
 SiInferColumn *
 si_infer_columns_find(const SiInferColumns *columns, const char *name, size_t len)
 {
-	char	   *own = column_name(columns, name, len);
+	char	   *own = si_schema_column_name(columns->match_names, name, len);
 
 	return own == NULL ? NULL : hash_search(columns->by_name, own, HASH_FIND, NULL);
 }
@@ -62,7 +40,7 @@ si_infer_columns_find(const SiInferColumns *columns, const char *name, size_t le
 SiInferColumn *
 si_infer_columns_add(SiInferColumns *columns, const char *name, size_t len)
 {
-	char	   *own = column_name(columns, name, len);
+	char	   *own = si_schema_column_name(columns->match_names, name, len);
 	SiInferColumn *column;
 	bool		found = false;
 

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * infer_type.c
- *	  The types of columns that take the values seen, or those of a schema.
+ *	  The types of columns that take the values seen.
  *
- * Of values, the type is never a lossy one (a fraction is numeric, not double
+ * The type is never a lossy one (a fraction is numeric, not double
  * precision), and text where they do not agree.  Objects and arrays are jsonb.
  *
  * Copyright (c) 2026, stream_ingest contributors
@@ -15,7 +15,6 @@
 #include <arpa/inet.h>
 
 #include "utils/builtins.h"
-#include "utils/numeric.h"
 
 #include "functions/infer_type.h"
 
@@ -50,26 +49,6 @@ static const struct
 	{"inet", SEEN_INET},
 	{"text", ~SEEN_NESTED},
 	{"jsonb", ~0},
-};
-
-static const char *const kind_names[] = {
-	[SI_COLUMN_NOTHING] = "text",
-	[SI_COLUMN_BOOLEAN] = "boolean",
-	[SI_COLUMN_INTEGER] = "integer",
-	[SI_COLUMN_BIGINT] = "bigint",
-	[SI_COLUMN_REAL] = "real",
-	[SI_COLUMN_DOUBLE] = "double precision",
-	[SI_COLUMN_NUMERIC] = "numeric",
-	[SI_COLUMN_UUID] = "uuid",
-	[SI_COLUMN_TEXT] = "text",
-	[SI_COLUMN_BYTEA] = "bytea",
-	[SI_COLUMN_DATE] = "date",
-	[SI_COLUMN_TIME] = "time",
-	[SI_COLUMN_TIMETZ] = "timetz",
-	[SI_COLUMN_TIMESTAMP] = "timestamp",
-	[SI_COLUMN_TIMESTAMPTZ] = "timestamptz",
-	[SI_COLUMN_INTERVAL] = "interval",
-	[SI_COLUMN_JSONB] = "jsonb"
 };
 
 /* ---- what a string may be ---- */
@@ -282,15 +261,4 @@ si_infer_seen_type(int seen)
 			return types[i].name;
 	}
 	pg_unreachable();
-}
-
-const char *
-si_infer_schema_type(const SiColumnType *type)
-{
-	const char *list = type->array ? "[]" : "";
-
-	if (type->kind == SI_COLUMN_NUMERIC && type->precision > 0 &&
-		type->precision <= NUMERIC_MAX_PRECISION && type->scale <= type->precision)
-		return psprintf("numeric(%d,%d)%s", type->precision, type->scale, list);
-	return psprintf("%s%s", kind_names[type->kind], list);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * infer_type.h
- *	  The types of columns that take the values seen, or those of a schema.
+ *	  The types of columns that take the values seen.
  *
  * Called by infer.
  *
@@ -13,7 +13,6 @@
 #define SI_INFER_TYPE_H
 
 #include "format/json_scan.h"
-#include "format/schema_columns.h"
 
 /*
  * What a value is, as a bit; 0 for a null.  any_text: strings may be numbers and
@@ -23,8 +22,5 @@ extern int	si_infer_seen(const SiJsonToken *value, bool any_text);
 
 /* The name of the first type that holds all that was seen. */
 extern const char *si_infer_seen_type(int seen);
-
-/* The name of a schema's type; may be palloc'd. */
-extern const char *si_infer_schema_type(const SiColumnType *type);
 
 #endif							/* SI_INFER_TYPE_H */

@@ -200,10 +200,16 @@ SiPreviewed *
 si_preview(const SiSubscription *subscription, const SiOptions *options, int max_messages,
 		   int *n)
 {
-	Trial		trial = {si_plan_create(subscription, options, false)};
+	SiOptions	adding_nothing = *options;
+	Trial		trial;
 	SiUpcoming	upcoming;
 	SiPreviewed *previewed;
 
+	/* what the worker would add a column for has none here */
+	if (options->unknown_fields == SI_UNKNOWN_ADD_COLUMNS)
+		adding_nothing.unknown_fields = SI_UNKNOWN_IGNORE;
+	memset(&trial, 0, sizeof(Trial));
+	trial.plan = si_plan_create(subscription, &adding_nothing, false);
 	run_and_roll_back(&trial, check_plan);
 	si_upcoming_read(subscription, options, max_messages, &upcoming);
 	choose_messages(&trial, &upcoming);

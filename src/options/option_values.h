@@ -41,7 +41,8 @@ typedef enum SiMissingFields
 typedef enum SiUnknownFields
 {
 	SI_UNKNOWN_IGNORE,
-	SI_UNKNOWN_ERROR
+	SI_UNKNOWN_ERROR,
+	SI_UNKNOWN_ADD_COLUMNS
 } SiUnknownFields;
 
 /* What becomes of a change event that truncates the table. */

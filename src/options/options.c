@@ -55,6 +55,7 @@ static const SiKeyword missing_fields_keywords[] = {
 static const SiKeyword unknown_fields_keywords[] = {
 	{"ignore", SI_UNKNOWN_IGNORE},
 	{"error", SI_UNKNOWN_ERROR},
+	{"add_columns", SI_UNKNOWN_ADD_COLUMNS},
 	{NULL}
 };
 

@@ -12,19 +12,26 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_inherits.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/memutils.h"
 
+#include "apply/new_columns.h"
 #include "apply/retry.h"
+#include "catalog/fixed_sql.h"
 #include "catalog/transaction.h"
 #include "process/worker_internal.h"
+#include "shmem/lock_wait.h"
 
 #define RETRY_MAX_MS		60000
 
 /* So often a batch is tried again at once; then it is not mere contention. */
 #define RETRIES_AT_ONCE		10
+
+/* How long columns wait for a session that is changing the subscription. */
+#define FENCED_MS			100
 
 /* When orphans are looked at again after that has failed. */
 #define ORPHANS_ERROR_MS	60000
@@ -314,7 +321,7 @@ si_worker_retry_orphans(SiWorker *worker)
 								 si_failure_describe(failure, worker->subscription->topic, NULL)));
 }
 
-/* ---- a batch ---- */
+/* ---- waiting for what a batch needs ---- */
 
 /*
  * The fence refused the batch.  Wait for the session that is changing the
@@ -350,6 +357,68 @@ wait_for_dead_letter(SiWorker *worker, const SiBatch *batch)
 	si_dead_letter_await(worker->subscription->id, worker->subscription->topic, &batch->awaited);
 	si_transaction_commit(caller);
 	si_worker_leave_if_changed(worker);
+}
+
+/* The work of try_batch for columns that a schema asks for; *arg (bool): fenced. */
+static void
+add_columns(SiWorker *worker, void *arg)
+{
+	*(bool *) arg = si_new_columns_add(worker->plan, &worker->key) == SI_NEW_COLUMNS_FENCED;
+}
+
+/* The lock on the target or a partition that was not to be had, and who holds it. */
+static char *
+describe_target_lock(SiWorker *worker)
+{
+	MemoryContext caller = si_transaction_begin();
+	Oid			target = worker->subscription->target;
+	char	   *words = NULL;
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(target, NoLock, NULL))
+	{
+		words = si_lock_wait_holders(lfirst_oid(lc), AccessExclusiveLock);
+		if (words != NULL)
+			break;
+	}
+	words = MemoryContextStrdup(caller, words ? words : "another session had locked it");
+	si_transaction_commit(caller);
+	return words;
+}
+
+/*
+ * Add the columns that the schema of the next message asks for.  While the target is
+ * locked the messages are kept, and others can use it between two tries.
+ */
+static void
+give_columns(SiWorker *worker, SiBatch *batch)
+{
+	bool		fenced = false;
+	SiFailure  *failure;
+
+	pgstat_report_activity(STATE_RUNNING, "adding columns for a new schema");
+	failure = try_batch(worker, add_columns, &fenced);
+	if (failure == NULL && !fenced)
+		return;
+	if (fenced)
+	{
+		wait_for_change(worker, batch);
+
+		/* who has locked the subscription need not have locked progress */
+		si_worker_wait(worker, FENCED_MS);
+	}
+	else if (failure->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE &&
+			 si_fixed_sql_take_failure() == SI_FIXED_SQL_DID_NOT_FAIL)
+	{
+		char	   *reason = si_reason(SI_REASON_COLUMNS_LOCK, describe_target_lock(worker));
+
+		si_worker_set_error(failure->sqlerrcode, reason);
+		si_worker_set_state(worker, SI_STATE_RETRYING, reason);
+		si_worker_back_off(worker, RETRY_MAX_MS);
+		si_worker_leave_if_changed(worker);
+	}
+	else
+		handle_failure(worker, failure, batch->n);
 }
 
 /* The failure of a batch whose statements change its own subscription. */
@@ -455,6 +524,8 @@ si_worker_apply(SiWorker *worker)
 		wait_for_change(worker, &batch);
 	else if (batch.end == SI_BATCH_AT_DEAD_LETTER)
 		wait_for_dead_letter(worker, &batch);
+	else if (batch.end == SI_BATCH_LACKS_COLUMNS)
+		give_columns(worker, &batch);
 	else if (batch.end == SI_BATCH_CHANGED_ITSELF)
 		split_batch(worker, &changed_itself, n);
 	else

@@ -33,6 +33,7 @@ static const LockInstanceData *awaited_lock(const BlockedProcsData *data);
 static void append_lock(StringInfo buf, const LockInstanceData *awaited, int pid);
 static void append_relation(StringInfo buf, Oid database, Oid relation);
 static bool find_tuple_lock(int pid, LOCKTAG *tag);
+static void append_holder(StringInfo buf, int pid, bool is_first);
 static void append_blockers(StringInfo buf, const BlockedProcsData *data,
 							const LockInstanceData *awaited);
 
@@ -57,6 +58,31 @@ si_lock_wait_describe(int pid)
 	append_lock(&buf, awaited, pid);
 	append_blockers(&buf, data, awaited);
 	return si_reason(SI_REASON_LOCK, buf.data);
+}
+
+char *
+si_lock_wait_holders(Oid relation, LOCKMODE mode)
+{
+	LockData   *all = GetLockStatusData();
+	LOCKTAG		tag;
+	LOCKMASK	conflicts;
+	StringInfoData buf;
+	int			holders = 0;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relation);
+	conflicts = GetLockTagsMethodTable(&tag)->conflictTab[mode];
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s on ", GetLockmodeName(DEFAULT_LOCKMETHOD, mode));
+	append_relation(&buf, MyDatabaseId, relation);
+	for (int i = 0; i < all->nelements; i++)
+	{
+		const LockInstanceData *lock = &all->locks[i];
+
+		if (lock->pid != MyProcPid && (lock->holdMask & conflicts) != 0 &&
+			memcmp(&lock->locktag, &tag, sizeof(LOCKTAG)) == 0)
+			append_holder(&buf, lock->pid, holders++ == 0);
+	}
+	return holders > 0 ? buf.data : NULL;
 }
 
 /* The entry of the waiting process itself. */
@@ -167,6 +193,16 @@ find_tuple_lock(int pid, LOCKTAG *tag)
 	return false;
 }
 
+static void
+append_holder(StringInfo buf, int pid, bool is_first)
+{
+	appendStringInfoString(buf, is_first ? ", held by " : ", ");
+	if (pid != 0)
+		appendStringInfo(buf, "process %d", pid);
+	else
+		appendStringInfoString(buf, "a prepared transaction");
+}
+
 /*
  * The processes in the way: those that hold the lock in a conflicting mode; only
  * if there are none, those that wait for one and came before.
@@ -185,11 +221,7 @@ append_blockers(StringInfo buf, const BlockedProcsData *data, const LockInstance
 
 		if (lock == awaited || (lock->holdMask & conflicts) == 0)
 			continue;
-		appendStringInfoString(buf, holders++ == 0 ? ", held by " : ", ");
-		if (lock->pid != 0)
-			appendStringInfo(buf, "process %d", lock->pid);
-		else
-			appendStringInfoString(buf, "a prepared transaction");
+		append_holder(buf, lock->pid, holders++ == 0);
 	}
 	if (holders > 0 || proc->num_waiters == 0)
 		return;
