@@ -22,9 +22,9 @@ OBJS_format = ahead avro_columns avro_document avro_meaning avro_program avro_re
 	proto_read proto_scalar proto_schema proto_text proto_token schema_cache \
 	schema_columns schema_id schema_store text_rest transcode unavailable value_text
 OBJS_kafka = broker_error client committer consumer consumer_events \
-	consumer_fetch held helper http lookup producer registry registry_answer \
-	registry_http registry_schema side_thread tls_files token token_answer
-OBJS_options = document insert_mode nearest option_positions option_records \
+	consumer_fetch held helper http kerberos lookup producer registry registry_answer \
+	registry_http registry_schema side_thread ticket tls_files token token_answer
+OBJS_options = document insert_mode kerberos_options nearest option_positions option_records \
 	option_schema option_types options property property_table registry_options \
 	server_options token_options url
 OBJS_shmem = crash_count lock_wait slots
@@ -52,7 +52,7 @@ OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/disturb.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade fast_input typed_datum server_options options subscriptions ingest decode avro envelopes change_events schemas documents records protobuf proto_envelopes infer types keys produce look preview comments dead_letters add_columns modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input typed_datum server_options kerberos options subscriptions ingest decode avro envelopes change_events schemas documents records protobuf proto_envelopes infer types keys produce look preview comments dead_letters add_columns modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Tests of features that a server may lack: how to detect the feature, and the
@@ -82,6 +82,9 @@ $(call need,jansson,2.14,libjansson-dev)
 ifneq ($(with_schema_registry),no)
 $(call need,libcurl,7.77,libcurl4-openssl-dev)
 endif
+ifneq ($(with_kerberos),no)
+$(call need,mit-krb5-gssapi,1.18,libkrb5-dev)
+endif
 
 PG_MAJOR := $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
 ifeq ($(PG_MAJOR),)
@@ -93,11 +96,14 @@ endif
 endif
 
 # The client of schema registries needs libcurl; with_schema_registry=no does
-# without both.
+# without both.  Kerberos needs MIT's libraries; with_kerberos=no does without.
 with_schema_registry ?= yes
-LIBRARIES = rdkafka jansson $(if $(filter no,$(with_schema_registry)),,libcurl)
+with_kerberos ?= yes
+LIBRARIES = rdkafka jansson $(if $(filter no,$(with_schema_registry)),,libcurl) \
+	$(if $(filter no,$(with_kerberos)),,mit-krb5-gssapi mit-krb5)
 LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(LIBRARIES)) \
-	$(if $(filter no,$(with_schema_registry)),,-DSI_SCHEMA_REGISTRY)
+	$(if $(filter no,$(with_schema_registry)),,-DSI_SCHEMA_REGISTRY) \
+	$(if $(filter no,$(with_kerberos)),,-DSI_KERBEROS)
 SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LIBRARIES)) -Wl,--version-script=src/exports.map
 
 # The server's own headers do not build without a warning under -Wextra.

@@ -140,7 +140,7 @@ ALTER SERVER si_plain OPTIONS (ADD plugin_library_paths '/tmp/evil.so');
 ALTER SERVER si_plain OPTIONS (ADD "ssl.engine.location" '/tmp/evil.so');
 ALTER SERVER si_plain OPTIONS (ADD ssl_providers 'legacy');
 ALTER SERVER si_plain OPTIONS (ADD sasl_kerberos_kinit_cmd 'touch /tmp/evil');
-ALTER SERVER si_plain OPTIONS (ADD "sasl.kerberos.principal" 'a; touch /tmp/evil');
+ALTER SERVER si_plain OPTIONS (ADD "sasl.kerberos.min.time.before.relogin" '1000');
 ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_config 'principal=admin');
 ALTER SERVER si_plain OPTIONS (ADD enable_sasl_oauthbearer_unsecure_jwt 'true');
 ALTER SERVER si_plain OPTIONS (ADD metadata_broker_list 'broker1');

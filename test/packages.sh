@@ -115,7 +115,7 @@ lint_package()
 # build_package SUITE: in $work/build
 build_package()
 {
-	make_root "$1" "$work/build" build-essential,debhelper,lintian,pkg-config,postgresql-server-dev-all,librdkafka-dev,libjansson-dev,libcurl4-openssl-dev
+	make_root "$1" "$work/build" build-essential,debhelper,lintian,pkg-config,postgresql-server-dev-all,librdkafka-dev,libjansson-dev,libcurl4-openssl-dev,libkrb5-dev
 	server_user=root
 	copy_tree "$work/build/build/stream-ingest"
 	check "$1: the packages are built" enter_root "$work/build" sh -c \

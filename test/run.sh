@@ -377,10 +377,30 @@ get_packages()
 		'python3: command -v python3' \
 		'openssl: command -v openssl' \
 		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
-	case $part in all | tap) get_neighbours; [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
+	case $part in all | tap) get_kdc; get_neighbours; [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
 	case $part in all | fuzz) get_fuzzer ;; esac
 	case $part in all | unit | tap) need_packages "python3-venv: $python -c 'import ensurepip'" ;; esac
 	case $part in all | unit) need_packages 'valgrind: command -v valgrind' ;; esac
+}
+
+# A Kerberos KDC for test/t/283_kerberos.pl, and what makes clients of it.  The
+# packages of the KDC start it as a service when they are installed; here they do not.
+get_kdc()
+{
+	local policy=/usr/sbin/policy-rc.d
+	local wanted=('krb5-kdc: test -x /usr/sbin/krb5kdc' 'krb5-admin-server: test -x /usr/sbin/kadmin.local')
+
+	need_packages 'libsasl2-modules-gssapi-mit: ls /usr/lib/*/sasl2/libgssapiv2.so'
+	[ ! -x /usr/sbin/krb5kdc ] || [ ! -x /usr/sbin/kadmin.local ] || return 0
+	(
+		trap '[ -z "${made:-}" ] || as_root rm -f "$policy"' EXIT
+		[ -e "$policy" ] || {
+			made=1
+			printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+			as_root chmod 755 "$policy"
+		}
+		need_packages "${wanted[@]}"
+	) || exit 1
 }
 
 # libFuzzer and the sanitizers of the compiler that there is.

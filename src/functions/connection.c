@@ -130,6 +130,7 @@ si_connection_check_broker_error(SiConnection *connection, const SiBrokerError *
 			return;
 		case SI_BROKER_ERROR_AUTHENTICATION:
 		case SI_BROKER_ERROR_TOKEN_REFUSED:
+		case SI_BROKER_ERROR_TICKET_REFUSED:
 			ereport(ERROR,
 					(errcode(ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION),
 					 errmsg("Kafka server \"%s\" does not accept the connection: %s",

@@ -15,6 +15,7 @@
 #include "common/words.h"
 #include "kafka/broker_error.h"
 #include "kafka/client.h"
+#include "kafka/ticket.h"
 
 /*
  * A client that is throttled once usually is again: it counts as throttled for
@@ -141,6 +142,28 @@ explain_handshake(SiBrokerErrors *errors, SiBrokerError *broker_error)
 }
 
 /*
+ * Cyrus SASL, which librdkafka uses for Kerberos alone, loads what a package of its own
+ * has; and of libkrb5 it says much before the reason, which then would be cut off.
+ */
+static void
+explain_kerberos(const char *words, SiBrokerError *broker_error)
+{
+	static const char mark[] = "Minor code may provide more information (";
+	const char *at = strstr(words, mark);
+	char		reason[sizeof(broker_error->words)];
+
+	if (strstr(words, "No worthy mechs found") != NULL)
+		strlcpy(broker_error->words,
+				"the SASL library has no mechanism GSSAPI: install libsasl2-modules-gssapi-mit (or cyrus-sasl-gssapi)",
+				sizeof(broker_error->words));
+	if (at == NULL)
+		return;
+	snprintf(reason, sizeof(reason), "Kerberos: %s", at + strlen(mark));
+	reason[strcspn(reason, ")")] = '\0';
+	si_words_copy(broker_error->words, sizeof(broker_error->words), reason);
+}
+
+/*
  * Does the broker refuse our certificate, or the lack of one?  In TLS 1.3 it
  * does so after the handshake, and the library reports a lost connection.
  */
@@ -162,6 +185,7 @@ void
 si_broker_error_note_failure(SiBrokerErrors *errors, int err, const char *words)
 {
 	SiBrokerError broker_error;
+	bool		is_refusal;
 	char	   *after;
 
 	broker_error.kind = si_broker_error_kind(err);
@@ -172,22 +196,24 @@ si_broker_error_note_failure(SiBrokerErrors *errors, int err, const char *words)
 	if (after != NULL)
 		*after = '\0';
 	explain_handshake(errors, &broker_error);
+	if (words != NULL)
+		explain_kerberos(words, &broker_error);
 	if (is_refusal_alert(broker_error.words))
 		broker_error.kind = SI_BROKER_ERROR_AUTHENTICATION;
 
 	pthread_mutex_lock(&errors->lock);
-	if (err == RD_KAFKA_RESP_ERR__AUTHENTICATION || err == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED)
-	{
-		errors->refused_token = true;
-		if (errors->token_failure.kind != SI_BROKER_ERROR_NONE)
-			broker_error = errors->token_failure;
-	}
+	is_refusal = (err == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+				  err == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED);
+	errors->refused_token |= is_refusal;
+	if (errors->token_failure.kind != SI_BROKER_ERROR_NONE &&
+		(is_refusal || si_ticket_is_lacking(broker_error.words)))
+		broker_error = errors->token_failure;
 	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
 	{
 		if (errors->last_failure.kind != SI_BROKER_ERROR_NONE)
 			broker_error = errors->last_failure;
 	}
-	else if (broker_error.kind <= SI_BROKER_ERROR_TOKEN_REFUSED)
+	else if (broker_error.kind <= SI_BROKER_ERROR_TICKET_REFUSED)
 		errors->last_failure = broker_error;
 	pthread_mutex_unlock(&errors->lock);
 

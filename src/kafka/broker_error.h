@@ -25,8 +25,8 @@ typedef struct SiBrokerErrors
 	pthread_mutex_t lock;
 	SiBrokerError gravest;		/* until it is taken */
 	SiBrokerError last_failure; /* of a connection, until data is read */
-	SiBrokerError token_failure;	/* why there is no new token; NONE: there
-									 * is */
+	SiBrokerError token_failure;	/* why there is no new token or ticket;
+									 * NONE: there is */
 	bool		refused_token;	/* or another credential, until taken */
 	const char *refused_certificate;	/* why, until the handshake has failed */
 	int64		throttled_until;	/* in milliseconds of CLOCK_MONOTONIC */
@@ -55,8 +55,8 @@ extern void si_broker_error_note_failure(SiBrokerErrors *errors, int err, const 
 extern void si_broker_error_note_certificate(SiBrokerErrors *errors, int x509_error);
 
 /*
- * Note that there is no new token, which then explains why brokers refuse the old
- * one; or, with kind NONE, that there is one.
+ * Note that there is no new token or ticket, which then explains why brokers refuse the
+ * old one, and why no connection is opened; or, with kind NONE, that there is one.
  */
 extern void si_broker_error_note_token(SiBrokerErrors *errors, const SiBrokerError *news);
 

@@ -42,16 +42,18 @@ static const SiSetting common_fixed[] = {
 	/* idle connections are closed by brokers all the time */
 	{"log.connection.close", "false", false},
 	{"enable.metrics.push", "false", true},
-	/* no kinit by system(), which ignores SIGINT for the whole process */
+	/* no kinit by system(): 0 alone is never, and the command is empty, too */
 	{"sasl.kerberos.min.time.before.relogin", "0", true},
+	{"sasl.kerberos.kinit.cmd", "", true},
 };
 
-/* Does our own client of token endpoints (token.h) read this property? */
+/* Is this property read by token.h or ticket.h, and not by the library? */
 static bool
-is_for_tokens(const char *name)
+is_for_us(const char *name)
 {
 	return strncmp(name, "sasl.oauthbearer.", strlen("sasl.oauthbearer.")) == 0 ||
-		strncmp(name, "https.", strlen("https.")) == 0;
+		strncmp(name, "https.", strlen("https.")) == 0 ||
+		strcmp(name, "sasl.kerberos.keytab") == 0;
 }
 
 /* The library asks for a token; the thread that gets them does not wait for that. */
@@ -115,6 +117,28 @@ check_file(const char *name, const char *path, SiClientFailure *failure)
 	return false;
 }
 
+const char *
+si_client_property(const SiProperty *properties, int n, const char *name)
+{
+	for (int i = n - 1; i >= 0; i--)
+	{
+		if (strcmp(properties[i].name, name) == 0)
+			return properties[i].value;
+	}
+	return NULL;
+}
+
+const char *
+si_client_sasl_mechanism(const SiProperty *properties, int n)
+{
+	const char *protocol = si_client_property(properties, n, "security.protocol");
+
+	/* the protocol's name may be in upper or lower case */
+	if (protocol == NULL || pg_strncasecmp(protocol, "sasl", 4) != 0)
+		return NULL;
+	return si_client_property(properties, n, "sasl.mechanism");
+}
+
 SiProperty *
 si_client_to_kafka(const SiProperty *properties, int n)
 {
@@ -143,7 +167,7 @@ si_client_configure(const SiSetting *defaults, int ndefaults,
 		apply_settings(conf, defaults, ndefaults, failure) &&
 		si_client_set(conf, "client.id", client_id, failure);
 	for (i = 0; ok && i < nproperties; i++)
-		ok = is_for_tokens(properties[i].name) ||
+		ok = is_for_us(properties[i].name) ||
 			((!is_location(properties[i].name) ||
 			  check_file(properties[i].name, properties[i].value, failure)) &&
 			 si_client_set(conf, properties[i].name, properties[i].value, failure));

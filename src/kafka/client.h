@@ -40,6 +40,13 @@ typedef struct SiClientFailure
 struct rd_kafka_conf_s;
 
 /*
+ * The value of a property, of which the last one of a name counts, or NULL; and the SASL
+ * mechanism that the properties use, or NULL if they use none.
+ */
+extern const char *si_client_property(const SiProperty *properties, int n, const char *name);
+extern const char *si_client_sasl_mechanism(const SiProperty *properties, int n);
+
+/*
  * Properties as the library takes them, in UTF-8 but for names of files; palloc'd.  It
  * may throw, so it comes before all that the library or malloc gives.
  */

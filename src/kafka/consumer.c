@@ -33,7 +33,11 @@
 #include "kafka/consumer.h"
 #include "kafka/held.h"
 #include "kafka/helper.h"
+#include "kafka/ticket.h"
 #include "kafka/token.h"
+
+/* A thread that gets tickets ends in so much time, unless it waits for the KDC. */
+#define TICKET_END_MS	100
 
 /* Our defaults; the caller's properties may replace them. */
 static const SiSetting default_settings[] = {
@@ -173,7 +177,7 @@ watch_queue(SiConsumer *consumer, rd_kafka_queue_t *queue, bool on)
 
 /* ---- opening and closing ---- */
 
-/* Free the struct, its descriptor, and helper and token unless they were started. */
+/* Free the struct, its descriptor, and helper, token and ticket unless they were started. */
 static void
 free_consumer(SiConsumer *consumer)
 {
@@ -182,25 +186,29 @@ free_consumer(SiConsumer *consumer)
 	if (consumer->helper != NULL)
 		si_helper_free(consumer->helper);
 	si_token_free(consumer->token);
+	si_ticket_release(consumer->ticket);
 	free(consumer->topic);
 	free(consumer);
 }
 
-/* Allocate the struct and its descriptor; NULL on failure.  The token is its own. */
+/* Allocate the struct and its descriptor; NULL on failure.  Token and ticket are its own. */
 static SiConsumer *
-create_consumer(const char *topic, bool want_headers, SiToken *token, SiClientFailure *failure)
+create_consumer(const char *topic, bool want_headers, SiToken *token, SiTicket *ticket,
+				SiClientFailure *failure)
 {
 	SiConsumer *consumer = calloc(1, sizeof(SiConsumer));
 
 	if (consumer == NULL)
 	{
 		si_token_free(token);
+		si_ticket_release(ticket);
 		failure->sqlstate = ERRCODE_OUT_OF_MEMORY;
 		strlcpy(failure->words, "out of memory", sizeof(failure->words));
 		return NULL;
 	}
 	consumer->want_headers = want_headers;
 	consumer->token = token;
+	consumer->ticket = ticket;
 	si_held_init(&consumer->held);
 	consumer->topic = strdup(topic);
 	consumer->fd = consumer->topic != NULL ? si_client_open_fd() : -1;
@@ -215,6 +223,8 @@ create_consumer(const char *topic, bool want_headers, SiToken *token, SiClientFa
 		free_consumer(consumer);
 		return NULL;
 	}
+	if (ticket != NULL)
+		si_helper_keep_ticket(consumer->helper, ticket);
 	return consumer;
 }
 
@@ -223,8 +233,10 @@ static bool
 create_handle(SiConsumer *consumer, rd_kafka_conf_t *conf,
 			  SiClientFailure *failure)
 {
-	/* these outlive the handle, which the consumer does not */
-	rd_kafka_conf_set_opaque(conf, si_helper_broker_errors(consumer->helper));
+	/* it outlives the handle, which the consumer does not */
+	rd_kafka_conf_set_opaque(conf, consumer->helper);
+	if (consumer->ticket != NULL)
+		si_consumer_register_socket(conf);
 	consumer->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, failure->words,
 								sizeof(failure->words));
 	if (consumer->rk != NULL)
@@ -271,22 +283,42 @@ close_queues(SiConsumer *consumer)
 	si_committer_destroy(&consumer->committer);
 }
 
+/* End the threads of token and ticket, and wait for them until that time. */
+static void
+end_credentials(SiToken *token, SiTicket *ticket, int64 until_ms)
+{
+	if (token != NULL)
+		si_token_end(token);
+	if (ticket != NULL)
+		si_ticket_end(ticket);
+	if (token != NULL)
+		si_token_await(token, Max(until_ms - si_client_now_ms(), 0));
+	/* nothing interrupts a login: one that does not end now ends much later */
+	if (ticket != NULL)
+		si_ticket_await(ticket, TICKET_END_MS);
+}
+
 /* False, and why, if a thread cannot be created. */
 static bool
 start_threads(SiConsumer *consumer, SiClientFailure *failure)
 {
 	int			rc = 0;
 
+	/* a client has one of them at most */
 	if (consumer->token != NULL)
 		rc = si_token_start(consumer->token, consumer->rk, consumer->fd);
+	else if (consumer->ticket != NULL)
+		rc = si_ticket_start(consumer->ticket, consumer->fd);
+	if (rc != 0 && consumer->ticket != NULL)
+		si_ticket_end(consumer->ticket);	/* no connection waits for it */
 	if (rc == 0)
 	{
 		rc = si_helper_start(consumer->helper, consumer->rk);
-		if (rc != 0 && consumer->token != NULL)
+		if (rc != 0)
 		{
-			si_token_end(consumer->token);
-			si_token_await(consumer->token, 0);
+			end_credentials(consumer->token, consumer->ticket, 0);
 			consumer->token = NULL;
+			consumer->ticket = NULL;
 		}
 	}
 	if (rc == 0)
@@ -306,19 +338,22 @@ si_consumer_open(const SiProperty *properties, int nproperties,
 	SiProperty *to_kafka = si_client_to_kafka(properties, nproperties);
 	SiConsumer *consumer;
 	SiToken    *token;
+	SiTicket   *ticket;
 	rd_kafka_conf_t *conf;
 
 	group_id = si_words_to_kafka(group_id);
 	client_id = si_words_to_kafka(client_id);
-	if (!si_token_create(properties, nproperties, &token, &failure))
+	if (!si_token_create(properties, nproperties, &token, &failure) ||
+		!si_ticket_create(properties, nproperties, &ticket, &failure))
 		si_client_report_failure(&failure, "consumer");
 	conf = make_configuration(to_kafka, nproperties, group_id, client_id, &failure);
 	if (conf == NULL)
 	{
 		si_token_free(token);
+		si_ticket_release(ticket);
 		si_client_report_failure(&failure, "consumer");
 	}
-	consumer = create_consumer(topic, want_headers, token, &failure);
+	consumer = create_consumer(topic, want_headers, token, ticket, &failure);
 	if (consumer == NULL || !create_handle(consumer, conf, &failure))
 	{
 		rd_kafka_conf_destroy(conf);
@@ -348,19 +383,23 @@ si_consumer_close(SiConsumer *consumer, int timeout_ms)
 {
 	SiHelper   *helper = consumer->helper;
 	SiToken    *token = consumer->token;
+	SiTicket   *ticket = consumer->ticket;
 	int64		until = si_client_now_ms() + timeout_ms;
 	bool		ended;
 
+	/* a connection that waits for a ticket ends with it */
 	if (token != NULL)
 		si_token_end(token);
+	if (ticket != NULL)
+		si_ticket_end(ticket);
 	si_held_destroy(&consumer->held);
 	close_queues(consumer);
 	consumer->helper = NULL;
 	consumer->token = NULL;
+	consumer->ticket = NULL;
 	si_helper_end(helper);
 	free_consumer(consumer);
 	ended = si_helper_await(helper, timeout_ms);
-	if (token != NULL)
-		si_token_await(token, Max(until - si_client_now_ms(), 0));
+	end_credentials(token, ticket, until);
 	return ended;
 }

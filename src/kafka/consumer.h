@@ -56,6 +56,7 @@ typedef struct SiConsumer
 	 */
 	struct rd_kafka_s *rk;
 	struct SiToken *token;		/* NULL unless it authenticates by tokens */
+	struct SiTicket *ticket;	/* NULL unless it authenticates by Kerberos */
 	struct rd_kafka_queue_s *messages;
 	struct rd_kafka_queue_s *events;
 	struct rd_kafka_queue_s *logs;
@@ -198,8 +199,12 @@ extern SiPublishState si_consumer_publish_state(SiConsumer *consumer);
  */
 extern bool si_consumer_publish_error(SiConsumer *consumer, char *text, size_t size);
 
-/* For this folder: take up events, and have the library produce them. */
+/*
+ * For this folder: take up events, and have the library produce them; and have it open
+ * its sockets with the ticket.
+ */
 extern void si_consumer_serve_events(SiConsumer *consumer);
 extern void si_consumer_register_callbacks(struct rd_kafka_conf_s *conf);
+extern void si_consumer_register_socket(struct rd_kafka_conf_s *conf);
 
 #endif							/* SI_CONSUMER_H */

@@ -24,6 +24,7 @@
 #include "kafka/committer.h"
 #include "kafka/consumer.h"
 #include "kafka/helper.h"
+#include "kafka/ticket.h"
 #include "kafka/token.h"
 
 /*
@@ -40,7 +41,7 @@
 static void
 error_cb(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 {
-	si_broker_error_note_failure(opaque, err, reason);
+	si_broker_error_note_failure(si_helper_broker_errors(opaque), err, reason);
 }
 
 /* A broker delays its responses because of a quota. */
@@ -48,7 +49,14 @@ static void
 throttle_cb(rd_kafka_t *rk, const char *broker, int32_t id, int milliseconds, void *opaque)
 {
 	if (milliseconds > 0)
-		si_broker_error_note_throttle(opaque, milliseconds);
+		si_broker_error_note_throttle(si_helper_broker_errors(opaque), milliseconds);
+}
+
+/* A broker's thread is about to connect, and will authenticate by the ticket. */
+static int
+socket_cb(int domain, int type, int protocol, void *opaque)
+{
+	return si_ticket_open_socket(si_helper_ticket(opaque), domain, type, protocol);
 }
 
 /*
@@ -62,7 +70,7 @@ certificate_cb(rd_kafka_t *rk, const char *broker, int32_t id, int *x509_error, 
 {
 	if (*x509_error == 0)
 		return 1;
-	si_broker_error_note_certificate(opaque, *x509_error);
+	si_broker_error_note_certificate(si_helper_broker_errors(opaque), *x509_error);
 	snprintf(errstr, errstr_size, "refused");
 	return 0;
 }
@@ -96,6 +104,12 @@ si_consumer_register_callbacks(rd_kafka_conf_t *conf)
 	(void) rd_kafka_conf_set_ssl_cert_verify_cb(conf, certificate_cb);
 }
 
+void
+si_consumer_register_socket(rd_kafka_conf_t *conf)
+{
+	rd_kafka_conf_set_socket_cb(conf, socket_cb);
+}
+
 /*
  * Failed connections come as errors too, with their codes, and so do refused
  * certificates.
@@ -114,17 +128,23 @@ note_log(SiConsumer *consumer, rd_kafka_event_t *event)
 	si_broker_error_note_log(si_helper_broker_errors(consumer->helper), text);
 }
 
-/* Take what there is to know of the token; one that brokers refuse is replaced. */
+/* Take what there is to know of token or ticket; one that brokers refuse is replaced. */
 static void
-serve_token(SiConsumer *consumer)
+serve_credentials(SiConsumer *consumer)
 {
 	SiBrokerErrors *errors = si_helper_broker_errors(consumer->helper);
 	SiBrokerError news;
+	bool		is_news = consumer->token != NULL ? si_token_news(consumer->token, &news) :
+		si_ticket_news(consumer->ticket, &news);
 
-	if (si_token_news(consumer->token, &news))
+	if (is_news)
 		si_broker_error_note_token(errors, &news);
-	if (si_broker_error_take_refusal(errors))
+	if (!si_broker_error_take_refusal(errors))
+		return;
+	if (consumer->token != NULL)
 		si_token_renew(consumer->token);
+	else
+		si_ticket_renew(consumer->ticket);
 }
 
 void
@@ -148,8 +168,8 @@ si_consumer_serve_events(SiConsumer *consumer)
 			note_log(consumer, event);
 		rd_kafka_event_destroy(event);
 	}
-	if (consumer->token != NULL)
-		serve_token(consumer);
+	if (consumer->token != NULL || consumer->ticket != NULL)
+		serve_credentials(consumer);
 }
 
 bool

@@ -24,9 +24,10 @@ typedef enum SiBrokerErrorKind
 	SI_BROKER_ERROR_NONE,
 	SI_BROKER_ERROR_TIMEOUT,	/* no answer in time; the reason is unknown */
 	SI_BROKER_ERROR_CONNECTION, /* no connection to (some or all) brokers */
-	SI_BROKER_ERROR_TOKEN_AWAY, /* the token endpoint does not answer */
+	SI_BROKER_ERROR_TOKEN_AWAY, /* token endpoint or KDC do not answer */
 	SI_BROKER_ERROR_AUTHENTICATION,
 	SI_BROKER_ERROR_TOKEN_REFUSED,	/* the token endpoint gives us none */
+	SI_BROKER_ERROR_TICKET_REFUSED, /* the KDC gives us no ticket */
 	SI_BROKER_ERROR_AUTHORIZATION,
 	SI_BROKER_ERROR_TOPIC,		/* unknown topic or partition */
 	SI_BROKER_ERROR_FATAL		/* the consumer cannot be used any more */

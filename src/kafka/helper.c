@@ -35,6 +35,7 @@
 #include "kafka/helper.h"
 #include "kafka/lookup.h"
 #include "kafka/side_thread.h"
+#include "kafka/ticket.h"
 #include "datatype/timestamp.h"
 
 /*
@@ -49,6 +50,7 @@ struct SiHelper
 	/* constant once it runs, except the timeout, which the helper sets */
 	SiLookup	lookup;
 	int			fd;
+	SiTicket   *ticket;			/* NULL unless it authenticates by Kerberos */
 
 	SiBrokerErrors broker_errors;	/* has a lock of its own, below this one */
 
@@ -272,6 +274,7 @@ si_helper_free(SiHelper *helper)
 {
 	si_side_thread_destroy(&helper->side);
 	si_broker_error_destroy(&helper->broker_errors);
+	si_ticket_release(helper->ticket);
 	free(helper->offsets_asked);
 	free(helper->offsets_answered);
 	free(helper->topic_list.topics);
@@ -342,6 +345,18 @@ SiBrokerErrors *
 si_helper_broker_errors(SiHelper *helper)
 {
 	return &helper->broker_errors;
+}
+
+void
+si_helper_keep_ticket(SiHelper *helper, SiTicket *ticket)
+{
+	helper->ticket = si_ticket_hold(ticket);
+}
+
+SiTicket *
+si_helper_ticket(SiHelper *helper)
+{
+	return helper->ticket;
 }
 
 int

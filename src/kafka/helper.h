@@ -21,6 +21,7 @@
 #include "kafka/consumer_values.h"
 
 struct rd_kafka_s;
+struct SiTicket;
 
 typedef struct SiHelper SiHelper;
 
@@ -35,6 +36,10 @@ extern void si_helper_free(SiHelper *helper);
 
 /* Where broker errors are collected; lives as long as the library's handle. */
 extern SiBrokerErrors *si_helper_broker_errors(SiHelper *helper);
+
+/* The ticket of the handle's connections, kept as long as the handle lives; or NULL. */
+extern void si_helper_keep_ticket(SiHelper *helper, struct SiTicket *ticket);
+extern struct SiTicket *si_helper_ticket(SiHelper *helper);
 
 /*
  * Start it with the handle, which it owns from now on unless an error number

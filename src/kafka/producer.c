@@ -33,6 +33,7 @@
 #include "common/words.h"
 #include "kafka/client.h"
 #include "kafka/producer.h"
+#include "kafka/ticket.h"
 #include "kafka/token.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -70,6 +71,8 @@ struct SiProducer
 	rd_kafka_t *rk;
 	rd_kafka_queue_t *events;
 	SiToken    *token;			/* NULL unless it authenticates by tokens */
+	SiTicket   *ticket;			/* NULL unless it authenticates by Kerberos;
+								 * held until the handle is destroyed */
 	int			fd;
 	int64		outstanding;
 
@@ -105,11 +108,19 @@ reap_producers(void)
 		if (producer->has_closer && pthread_tryjoin_np(producer->closer, NULL) == 0)
 		{
 			*link = producer->next;
+			si_ticket_release(producer->ticket);
 			free(producer);
 			continue;
 		}
 		link = &producer->next;
 	}
+}
+
+/* A broker's thread is about to connect, and will authenticate by the ticket. */
+static int
+socket_cb(int domain, int type, int protocol, void *opaque)
+{
+	return si_ticket_open_socket(opaque, domain, type, protocol);
 }
 
 /* Create the library's handle and its queue; false, and why, on failure. */
@@ -127,6 +138,11 @@ create_handle(SiProducer *producer, const SiProperty *properties, int npropertie
 	if (conf == NULL)
 		return false;
 	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
+	if (producer->ticket != NULL)
+	{
+		rd_kafka_conf_set_opaque(conf, producer->ticket);
+		rd_kafka_conf_set_socket_cb(conf, socket_cb);
+	}
 	producer->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, failure->words,
 								sizeof(failure->words));
 	if (producer->rk == NULL)
@@ -145,14 +161,24 @@ create_handle(SiProducer *producer, const SiProperty *properties, int npropertie
 	return true;
 }
 
-/* Start to get tokens, if they are needed; false, and why, on failure. */
+/* Start to get tokens or tickets, if they are needed; false, and why, on failure. */
 static bool
-start_token(SiProducer *producer, SiClientFailure *failure)
+start_credentials(SiProducer *producer, SiClientFailure *failure)
 {
 	int			rc = 0;
 
 	if (producer->token != NULL)
 		rc = si_token_start(producer->token, producer->rk, producer->fd);
+	else if (producer->ticket != NULL)
+	{
+		/* the thread has a reference, too */
+		rc = si_ticket_start(si_ticket_hold(producer->ticket), producer->fd);
+		if (rc != 0)
+		{
+			si_ticket_release(producer->ticket);
+			si_ticket_end(producer->ticket);	/* no connection waits for it */
+		}
+	}
 	if (rc == 0)
 		return true;
 	failure->sqlstate = ERRCODE_INSUFFICIENT_RESOURCES;
@@ -171,6 +197,7 @@ si_producer_open(const SiProperty *properties, int nproperties, const char *clie
 	SiProperty *to_kafka = si_client_to_kafka(properties, nproperties);
 	SiProducer *producer;
 	SiToken    *token;
+	SiTicket   *ticket;
 
 	client_id = si_words_to_kafka(client_id);
 	if (!registered)
@@ -180,17 +207,20 @@ si_producer_open(const SiProperty *properties, int nproperties, const char *clie
 	}
 	reap_producers();
 
-	if (!si_token_create(properties, nproperties, &token, &failure))
+	if (!si_token_create(properties, nproperties, &token, &failure) ||
+		!si_ticket_create(properties, nproperties, &ticket, &failure))
 		si_client_report_failure(&failure, "producer");
 	producer = calloc(1, sizeof(SiProducer));
 	if (producer == NULL)
 	{
 		si_token_free(token);
+		si_ticket_release(ticket);
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
 	}
 	producer->token = token;
+	producer->ticket = ticket;
 	producer->fd = si_client_open_fd();
 	if (producer->fd < 0)
 	{
@@ -199,7 +229,7 @@ si_producer_open(const SiProperty *properties, int nproperties, const char *clie
 		strlcpy(failure.words, "could not create event descriptor", sizeof(failure.words));
 	}
 	else if (create_handle(producer, to_kafka, nproperties, client_id, &failure) &&
-			 start_token(producer, &failure))
+			 start_credentials(producer, &failure))
 	{
 		producer->next = producers;
 		producers = producer;
@@ -208,6 +238,7 @@ si_producer_open(const SiProperty *properties, int nproperties, const char *clie
 	else
 		si_client_close_fd(producer->fd);
 	si_token_free(producer->token);
+	si_ticket_release(producer->ticket);
 	free(producer);
 	si_client_report_failure(&failure, "producer");
 }
@@ -305,6 +336,10 @@ note_error(SiProducer *producer, rd_kafka_event_t *event)
 	if (failure_sqlstate(err) == ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION)
 		note_failure(producer, err, NULL, words);
 
+	/* why there is no ticket is told by its news */
+	if (producer->ticket != NULL && si_ticket_is_lacking(words))
+		return;
+
 	/* "1/1 brokers are down" says less than the error just before */
 	if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || producer->broker_error[0] == '\0')
 		si_words_copy(producer->broker_error, sizeof(producer->broker_error), words);
@@ -329,17 +364,19 @@ note_reports(SiProducer *producer, rd_kafka_event_t *event)
 }
 
 /*
- * Why there is no token.  One that does not come for now only explains why messages
- * time out.
+ * Why there is no token or ticket.  One that does not come for now only explains why
+ * messages time out.
  */
 static void
-serve_token(SiProducer *producer)
+serve_credentials(SiProducer *producer)
 {
 	SiBrokerError news;
+	bool		is_news = producer->token != NULL ? si_token_news(producer->token, &news) :
+		si_ticket_news(producer->ticket, &news);
 
-	if (!si_token_news(producer->token, &news) || news.kind == SI_BROKER_ERROR_NONE)
+	if (!is_news || news.kind == SI_BROKER_ERROR_NONE)
 		return;
-	if (news.kind == SI_BROKER_ERROR_TOKEN_REFUSED)
+	if (news.kind == SI_BROKER_ERROR_TOKEN_REFUSED || news.kind == SI_BROKER_ERROR_TICKET_REFUSED)
 		note_failure(producer, RD_KAFKA_RESP_ERR__AUTHENTICATION, NULL, news.words);
 	strlcpy(producer->broker_error, news.words, sizeof(producer->broker_error));
 }
@@ -359,8 +396,8 @@ serve_events(SiProducer *producer)
 			note_error(producer, event);
 		rd_kafka_event_destroy(event);
 	}
-	if (producer->token != NULL)
-		serve_token(producer);
+	if (producer->token != NULL || producer->ticket != NULL)
+		serve_credentials(producer);
 }
 
 bool
@@ -453,6 +490,8 @@ si_producer_discard(SiProducer *producer)
 	producer->failed = true;
 	if (producer->token != NULL)
 		si_token_end(producer->token);
+	if (producer->ticket != NULL)
+		si_ticket_end(producer->ticket);
 	(void) rd_kafka_purge(producer->rk, RD_KAFKA_PURGE_F_QUEUE |
 						  RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
 	rd_kafka_queue_io_event_enable(producer->events, -1, &one, sizeof(one));
@@ -463,6 +502,8 @@ si_producer_discard(SiProducer *producer)
 	if (producer->token != NULL)
 		si_token_await(producer->token, 0);
 	producer->token = NULL;
+	if (producer->ticket != NULL)
+		si_ticket_await(producer->ticket, 0);
 
 	/* without a thread the handle leaks, which is better than hanging */
 	producer->has_closer = (si_thread_start(&producer->closer, closer_main,

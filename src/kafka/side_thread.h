@@ -9,7 +9,7 @@
  * owns the struct then.  The thread calls no server function, and what it touches is
  * malloc'd.
  *
- * Called by helper, registry and token; si_side_thread_await_at_exit also by the callers
+ * Called by helper, registry, ticket and token; si_side_thread_await_at_exit also by the callers
  * that close these with a short timeout.
  *
  * Copyright (c) 2026, stream_ingest contributors

@@ -320,29 +320,16 @@ bool
 si_token_create(const SiProperty *properties, int nproperties, SiToken **token,
 				SiClientFailure *failure)
 {
-	const char *texts[NTEXTS] = {NULL};
+	const char *mechanism = si_client_sasl_mechanism(properties, nproperties);
+	const char *texts[NTEXTS];
 	const char *lack;
-	bool		uses_sasl = false;
-	bool		wanted = false;
 
 	*token = NULL;
-	for (int i = 0; i < nproperties; i++)
-	{
-		/* the protocol's name may be in upper or lower case */
-		if (strcmp(properties[i].name, "security.protocol") == 0)
-			uses_sasl = (pg_strncasecmp(properties[i].value, "sasl", 4) == 0);
-		if (strcmp(properties[i].name, "sasl.mechanism") == 0)
-			wanted = (strcmp(properties[i].value, "OAUTHBEARER") == 0);
-		for (int t = 0; t < NTEXTS; t++)
-		{
-			if (strcmp(properties[i].name, property_names[t]) == 0)
-				texts[t] = properties[i].value;
-		}
-	}
-
 	/* without SASL the broker would never be sent the token */
-	if (!wanted || !uses_sasl)
+	if (mechanism == NULL || strcmp(mechanism, "OAUTHBEARER") != 0)
 		return true;
+	for (int i = 0; i < NTEXTS; i++)
+		texts[i] = si_client_property(properties, nproperties, property_names[i]);
 	lack = find_lack(texts);
 	if (lack != NULL)
 	{

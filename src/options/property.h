@@ -26,6 +26,9 @@
 #define SI_PROPERTY_CLIENT			0x08	/* for the client, which does not
 											 * hand it to librdkafka */
 
+/* For messages. */
+#define SI_SASL_MECHANISMS	"\"PLAIN\", \"SCRAM-SHA-256\", \"SCRAM-SHA-512\", \"OAUTHBEARER\", \"GSSAPI\""
+
 /* A check beyond librdkafka's own: NULL, or a sentence that says why not. */
 typedef const char *(*SiValueCheck) (const char *value);
 

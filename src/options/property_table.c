@@ -25,6 +25,7 @@
  */
 #include "postgres.h"
 
+#include "options/kerberos_options.h"
 #include "options/property.h"
 #include "options/registry_options.h"
 #include "options/token_options.h"
@@ -35,7 +36,8 @@
 #define CLIENT			SI_PROPERTY_CLIENT
 
 #define LOADS_CODE		"It makes librdkafka load code into the server."
-#define RUNS_PROGRAMS	"Kerberos makes librdkafka run a shell command in the server."
+#define RUNS_PROGRAMS	"It makes librdkafka run a shell command in the server."
+#define KERBEROS_OPTIONS	"Use the options \"sasl_kerberos_keytab\" and \"sasl_kerberos_principal\" of the server: stream_ingest gets the tickets itself."
 #define NEEDS_TOKENS	"Tokens are requested by a client's credentials only."
 #define TOKEN_OPTIONS	"Use the options \"sasl_oauthbearer_token_endpoint_url\" and \"sasl_oauthbearer_client_id\" of the server, and \"sasl_oauthbearer_client_secret\" of the user mapping."
 #define IS_OURS			"stream_ingest sets it itself."
@@ -124,16 +126,14 @@ check_brokers(const char *value)
 static const char *
 check_mechanism(const char *value)
 {
-	static const char *const known[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"};
+	static const char *const known[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"};
 
 	for (int i = 0; i < lengthof(known); i++)
 	{
 		if (strcmp(value, known[i]) == 0)
 			return NULL;
 	}
-	if (pg_strcasecmp(value, "GSSAPI") == 0)
-		return RUNS_PROGRAMS;
-	return "Valid values are \"PLAIN\", \"SCRAM-SHA-256\", \"SCRAM-SHA-512\", \"OAUTHBEARER\".";
+	return "Valid values are " SI_SASL_MECHANISMS ".";
 }
 
 /*
@@ -221,6 +221,11 @@ const SiAllowedProperty si_properties[] = {
 	{"https.ca.pem", NULL, SI_AT_SERVER, CLIENT, 0, 0, check_pem},
 	{"https.ca.location", NULL, SI_AT_SERVER, CLIENT | SUPERUSER_ONLY, 0, 0, NULL},
 
+	/* Kerberos; without the keytab, which a superuser sets, the others are of no use */
+	{"sasl.kerberos.keytab", NULL, SI_AT_SERVER, CLIENT | SUPERUSER_ONLY, 0, 0, si_kerberos_check_keytab},
+	{"sasl.kerberos.principal", NULL, SI_AT_SERVER, 0, 0, 0, si_kerberos_check_principal},
+	{"sasl.kerberos.service.name", NULL, SI_AT_SERVER, 0, 0, 0, si_kerberos_check_service},
+
 	{"group_prefix", NULL, SI_AT_SERVER, OURS, 0, 0, check_kafka_name},
 
 	/* the schema registry */
@@ -268,7 +273,7 @@ static const SiPropertyRefusal refusals[] = {
 	{"interceptors", LOADS_CODE, NULL},
 	{"ssl.engine.*", LOADS_CODE, NULL},
 	{"ssl.providers", LOADS_CODE, NULL},
-	{"sasl.kerberos.*", RUNS_PROGRAMS, "Use a sasl_mechanism such as \"SCRAM-SHA-512\"."},
+	{"sasl.kerberos.*", RUNS_PROGRAMS, KERBEROS_OPTIONS},
 	{"sasl.oauthbearer.*", NEEDS_TOKENS, TOKEN_OPTIONS},
 	{"enable.sasl.oauthbearer.*", NEEDS_TOKENS, TOKEN_OPTIONS},
 	{"metadata.broker.list", "It is another name for \"bootstrap.servers\".",

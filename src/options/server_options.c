@@ -24,6 +24,7 @@
 #include "utils/builtins.h"
 #include "utils/syscache.h"
 
+#include "options/kerberos_options.h"
 #include "options/property.h"
 #include "options/registry_options.h"
 #include "options/server_options.h"
@@ -88,6 +89,15 @@ given_value(const SiGivenOption *given, int ngiven, const char *property)
 	return NULL;
 }
 
+/* Kerberos is the mechanism, whatever the protocol is. */
+static bool
+uses_kerberos(const SiGivenOption *given, int ngiven)
+{
+	const char *mechanism = given_value(given, ngiven, "sasl.mechanism");
+
+	return mechanism != NULL && strcmp(mechanism, "GSSAPI") == 0;
+}
+
 /*
  * Check what concerns several options of a server.  A server without brokers
  * would only fail later and elsewhere, so it is refused, as file_fdw refuses a
@@ -106,20 +116,41 @@ check_server(const SiGivenOption *given, int ngiven)
 						WRAPPER_NAME),
 				 errhint("Give the addresses of one or more brokers, as in OPTIONS (bootstrap_servers 'broker1:9092,broker2:9092').")));
 
-	/* librdkafka's default is Kerberos, which runs a shell command */
+	/* librdkafka's default is Kerberos */
 	if (protocol != NULL && pg_strncasecmp(protocol, "sasl", 4) == 0 &&
 		mechanism == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 				 errmsg("option \"sasl_mechanism\" is required where \"security_protocol\" is \"%s\"",
 						protocol),
-				 errhint("Valid values are \"PLAIN\", \"SCRAM-SHA-256\", \"SCRAM-SHA-512\", \"OAUTHBEARER\".")));
+				 errhint("Valid values are " SI_SASL_MECHANISMS ".")));
 	if (mechanism != NULL && strcmp(mechanism, "OAUTHBEARER") == 0 &&
 		given_value(given, ngiven, "sasl.oauthbearer.token.endpoint.url") == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 				 errmsg("option \"sasl_oauthbearer_token_endpoint_url\" is required where \"sasl_mechanism\" is \"OAUTHBEARER\""),
 				 errhint("Give the URL of the identity provider's token endpoint, and the client's id and secret in \"sasl_oauthbearer_client_id\" and, in a user mapping, \"sasl_oauthbearer_client_secret\".")));
+}
+
+/* Kerberos needs a keytab, and with it a superuser. */
+static void
+check_kerberos(const SiGivenOption *given, int ngiven)
+{
+	static const char *const needed[][2] = {
+		{"sasl.kerberos.keytab", "sasl_kerberos_keytab"},
+		{"sasl.kerberos.principal", "sasl_kerberos_principal"}
+	};
+	if (!uses_kerberos(given, ngiven))
+		return;
+	for (int i = 0; i < lengthof(needed); i++)
+	{
+		if (given_value(given, ngiven, needed[i][0]) == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+					 errmsg("option \"%s\" is required where \"sasl_mechanism\" is \"GSSAPI\"",
+							needed[i][1]),
+					 errhint("Give the file with the key, and whose key it is, in \"sasl_kerberos_keytab\" and \"sasl_kerberos_principal\".")));
+	}
 }
 
 /* The same of a user mapping. */
@@ -174,7 +205,10 @@ si_sql_validator(PG_FUNCTION_ARGS)
 	for (int i = 0; i < ngiven; i++)
 		si_property_check_value(&given[i]);
 	if (where == SI_AT_SERVER)
+	{
 		check_server(given, ngiven);
+		check_kerberos(given, ngiven);
+	}
 	else
 		check_mapping(given, ngiven);
 
@@ -213,7 +247,8 @@ mapping_options(Oid role, Oid server)
  * The properties of a server as the given role uses them: see
  * server_options.h.  Whether that role may use the server is for the caller
  * to ask.  Values were checked when they were given, and superusers' choices
- * hold for every role, so only the allow-lists are checked again.
+ * hold for every role, so only the allow-lists are checked again, and who owns
+ * a server that uses Kerberos.
  */
 SiServerProperties *
 si_server_properties(const char *server, Oid role)
@@ -240,6 +275,8 @@ si_server_properties(const char *server, Oid role)
 	ofserver = read_options(fs->options, SI_AT_SERVER, &nserver);
 	ofmapping = read_options(mapping_options(role, fs->serverid), SI_AT_MAPPING,
 							 &nmapping);
+	if (uses_kerberos(ofserver, nserver))
+		si_kerberos_check_owner(server, fs->owner);
 
 	result = palloc0(sizeof(SiServerProperties));
 	result->server = fs->serverid;

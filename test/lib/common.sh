@@ -217,7 +217,8 @@ need_build_packages()
 		'pkg-config: command -v pkg-config' \
 		'librdkafka-dev: pkg-config --exists rdkafka' \
 		'libjansson-dev: pkg-config --exists jansson' \
-		'libcurl4-openssl-dev: pkg-config --exists libcurl'
+		'libcurl4-openssl-dev: pkg-config --exists libcurl' \
+		'libkrb5-dev: pkg-config --exists mit-krb5-gssapi'
 	find_pg_config
 	if [ -z "$PG_CONFIG" ]; then
 		install_postgresql
