@@ -122,6 +122,17 @@ no_directory_is_a_link()
 	[ -z "$links" ] || { echo "links to directories:"; echo "$links"; return 1; }
 }
 
+# Without what needs libcurl and MIT's Kerberos, as one who lacks them builds it.
+build_without_libraries()
+{
+	local dir=$scratch/without
+
+	copy_tree "$dir"
+	as_server_user nice make -C "$dir" -s -j"$(nproc)" COPT=-O0 MAINTAINER="$maintainer" \
+		with_schema_registry=no with_kerberos=no all &&
+		! readelf -d "$dir/stream_ingest.so" | grep -E "NEEDED.*(libgssapi_krb5|libkrb5|libcurl)"
+}
+
 # As PGXS offers it: the sources are elsewhere, and stay as they are.
 build_in_another_directory()
 {
@@ -147,6 +158,7 @@ run_lint()
 	step 'build with clang' build_with_clang || true
 	run_format
 	step 'private server' no_directory_is_a_link "$scratch/server" || true
+	step 'build without libraries' build_without_libraries || true
 	step 'VPATH build' build_in_another_directory || true
 	step 'lint' as_server_user bash "$tree/test/lint.sh" || true
 }

@@ -151,6 +151,7 @@ explain_kerberos(const char *words, SiBrokerError *broker_error)
 	static const char mark[] = "Minor code may provide more information (";
 	const char *at = strstr(words, mark);
 	char		reason[sizeof(broker_error->words)];
+	int			len = 0;
 
 	if (strstr(words, "No worthy mechs found") != NULL)
 		strlcpy(broker_error->words,
@@ -158,8 +159,14 @@ explain_kerberos(const char *words, SiBrokerError *broker_error)
 				sizeof(broker_error->words));
 	if (at == NULL)
 		return;
-	snprintf(reason, sizeof(reason), "Kerberos: %s", at + strlen(mark));
-	reason[strcspn(reason, ")")] = '\0';
+	at += strlen(mark);
+	for (int depth = 1; at[len] != '\0'; len++)
+	{
+		depth += (at[len] == '(') - (at[len] == ')');
+		if (depth == 0)
+			break;
+	}
+	snprintf(reason, sizeof(reason), "Kerberos: %.*s", len, at);
 	si_words_copy(broker_error->words, sizeof(broker_error->words), reason);
 }
 
