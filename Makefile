@@ -30,7 +30,7 @@ OBJS_options = document insert_mode kerberos_options nearest option_positions op
 OBJS_shmem = crash_count lock_wait slots
 OBJS_catalog = count_changes dead_letter dead_letter_known event fixed_sql position \
 	position_judge progress progress_change session settings subscription_columns \
-	subscriptions transaction unlogged view_below
+	subscriptions token_function transaction unlogged view_below
 OBJS_apply = apply arbiter change_datum column_check column_default convert convert_ahead \
 	convert_batch datum datum_failure decoded_value direct direct_target \
 	event_check extended_json fast_input fast_numeric format isolate jsonb_push key left_out \
@@ -42,7 +42,7 @@ OBJS_process = database_ddl ddl launcher launcher_scan launcher_workers \
 	object_ddl places publisher scanner suspension turn utility worker \
 	worker_apply worker_contact worker_fetch worker_limits worker_partitions \
 	worker_prepare worker_rate worker_run worker_schemas worker_status \
-	worker_stream worker_wait
+	worker_stream worker_token worker_wait
 OBJS_functions = arguments connection destination functions \
 	functions_dead_letters functions_decode functions_look functions_preview \
 	functions_produce functions_steer functions_wait infer infer_columns infer_schema infer_type outbox preview \

@@ -118,6 +118,26 @@ ALTER SERVER si_plain OPTIONS (ADD sasl_mechanism 'OAUTHBEARER',
 ALTER SERVER si_plain OPTIONS (DROP sasl_oauthbearer_token_endpoint_url);
 ALTER SERVER si_plain OPTIONS (DROP sasl_mechanism, DROP sasl_oauthbearer_token_endpoint_url,
   DROP sasl_oauthbearer_client_id, DROP sasl_oauthbearer_scope, DROP sasl_oauthbearer_extensions);
+
+--
+-- a function that gives tokens need not be there yet, as in a dump
+--
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_function 'kafka_token');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_function 'auth.kafka_token()');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_function 'db.auth.kafka_token');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_function '');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_function 'auth.');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_function '"auth.kafka_token');
+CREATE USER MAPPING FOR PUBLIC SERVER si_plain OPTIONS (sasl_oauthbearer_function 'auth.kafka_token');
+ALTER SERVER si_plain OPTIONS (ADD sasl_mechanism 'OAUTHBEARER', ADD sasl_oauthbearer_function 'si_nowhere.kafka_token',
+  ADD sasl_oauthbearer_extensions 'logicalCluster=lkc-1');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_token_endpoint_url 'https://idp.example/token');
+ALTER SERVER si_plain OPTIONS (ADD "sasl.oauthbearer.client.id" 'app');
+ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_scope 'kafka');
+ALTER SERVER si_plain OPTIONS (ADD https_ca_location '/etc/ssl/ca.pem');
+ALTER SERVER si_plain OPTIONS (DROP sasl_oauthbearer_function);
+ALTER SERVER si_plain OPTIONS (SET sasl_oauthbearer_function '"Auth". "my token"');
+ALTER SERVER si_plain OPTIONS (DROP sasl_mechanism, DROP sasl_oauthbearer_function, DROP sasl_oauthbearer_extensions);
 ALTER SERVER si_plain OPTIONS (ADD ssl_ca_pem '/etc/ssl/ca.pem');
 ALTER SERVER si_plain OPTIONS (SET group_prefix 'team a.');
 ALTER SERVER si_plain OPTIONS (SET bootstrap_servers '');

@@ -154,6 +154,12 @@ si_session_begin_batch(SiSavedSession *saved, const SiIdentity *identity,
 		SetUserIdAndSecContext(identity->user, sec_context);
 }
 
+void
+si_session_log_no_plans(void)
+{
+	pin("auto_explain.log_min_duration", "-1");
+}
+
 /*
  * Turn off what the server would end or cancel us by after some time: whatever
  * a later version calls a timeout, a session may set for itself, and zero turns

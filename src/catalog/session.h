@@ -69,6 +69,12 @@ extern void si_session_begin_batch(SiSavedSession *saved, const SiIdentity *iden
  */
 extern void si_session_plan_by_index(void);
 
+/*
+ * Have auto_explain log no plans, whose constants may be secrets; for the current GUC
+ * level.
+ */
+extern void si_session_log_no_plans(void);
+
 /* The settings of a worker's whole life, as far as no batch changes them. */
 extern void si_session_init_worker(void);
 

@@ -73,18 +73,21 @@ typedef RangeTblEntry SiRelationNeeds;	/* requiredPerms is 0 unless a table */
 #define query_needs_compat(query)	((query)->rtable)
 #endif
 
+static inline bool
+has_execute_compat(Oid function, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE) == ACLCHECK_OK;
+#else
+	return pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK;
+#endif
+}
+
 static inline void
 check_execute_privilege_compat(Oid function, Oid role)
 {
-	AclResult	result;
-
-#if PG_VERSION_NUM >= 160000
-	result = object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE);
-#else
-	result = pg_proc_aclcheck(function, role, ACL_EXECUTE);
-#endif
-	if (result != ACLCHECK_OK)
-		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(function));
+	if (!has_execute_compat(function, role))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, get_func_name(function));
 }
 
 /* a role without LOGIN can own a worker since 17 */

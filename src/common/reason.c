@@ -75,6 +75,8 @@ static const char *const sentences[SI_NREASONS] = {
 	"%s; check the options sasl_oauthbearer_... of the server, and sasl_oauthbearer_client_secret of its owner's user mapping",
 	[SI_REASON_TICKET_REFUSED] =
 	"%s; check sasl_kerberos_keytab and sasl_kerberos_principal of the server, which are tried again once a minute",
+	[SI_REASON_TOKEN_FUNCTION] =
+	"%s; correct the function that the option sasl_oauthbearer_function of the server names, which is called again automatically",
 	[SI_REASON_AUTHORIZATION] =
 	"%s; in Kafka, allow the user to read and describe the topic",
 	[SI_REASON_TOPIC] =

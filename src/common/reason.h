@@ -55,6 +55,7 @@ typedef enum SiReason
 	SI_REASON_TOKEN_AWAY,		/* %s: our words */
 	SI_REASON_TOKEN_REFUSED,	/* %s: our words */
 	SI_REASON_TICKET_REFUSED,	/* %s: libkrb5's words */
+	SI_REASON_TOKEN_FUNCTION,	/* %s: our words */
 	SI_REASON_AUTHORIZATION,
 	SI_REASON_TOPIC,
 

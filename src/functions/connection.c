@@ -24,6 +24,7 @@
 #include "utils/acl.h"
 #include "utils/timestamp.h"
 
+#include "catalog/token_function.h"
 #include "common/compat.h"
 #include "functions/connection.h"
 #include "kafka/side_thread.h"
@@ -53,15 +54,16 @@ static const SiProperty query_settings[] = {
 
 /* Open a consumer with the privileges and the user mapping of a role. */
 static void
-open_consumer(SiConnection *connection, Oid role, const SiProperty *more, int nmore)
+open_consumer(SiConnection *connection, const SiProperty *more, int nmore)
 {
-	SiServerProperties *server = si_server_properties(connection->server, role);
+	SiServerProperties *server = si_server_properties(connection->server, connection->role);
 	SiProperty *properties = palloc(sizeof(SiProperty) *
 									(server->nproperties + nmore + lengthof(query_settings)));
 	int			n = server->nproperties;
 
-	if (!has_server_usage_compat(server->server, role))
+	if (!has_server_usage_compat(server->server, connection->role))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, connection->server);
+	connection->server_oid = server->server;
 	si_side_thread_await_at_exit();
 
 	if (n > 0)
@@ -96,15 +98,32 @@ close_after_error(int code, Datum arg)
 	close_consumer((SiConnection *) DatumGetPointer(arg), CLOSE_AFTER_ERROR_MS);
 }
 
+/* If a token is due, have the role's function give one. */
+static void
+serve_token(SiConnection *connection)
+{
+	SiToken    *token = connection->consumer->token;
+	SiFailure  *failure;
+
+	if (si_token_due_ms(token) != 0)
+		return;
+	failure = si_token_function_serve(token, connection->server_oid, connection->role);
+	if (failure != NULL)
+		si_token_function_throw(failure, connection->server);
+	si_connection_restart_timeout(connection);
+}
+
 void
 si_connection_run(const char *server, const char *topic, Oid role, const SiProperty *properties,
 				  int nproperties, SiConnectionWork work, void *arg)
 {
-	SiConnection connection = {.server = server,.topic = topic};
+	SiConnection connection = {.server = server,.topic = topic,.role = role};
 
-	open_consumer(&connection, role, properties, nproperties);
+	si_token_function_refuse_inside();
+	open_consumer(&connection, properties, nproperties);
 	PG_ENSURE_ERROR_CLEANUP(close_after_error, PointerGetDatum(&connection));
 	{
+		serve_token(&connection);
 		work(&connection, arg);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(close_after_error, PointerGetDatum(&connection));
@@ -131,6 +150,7 @@ si_connection_check_broker_error(SiConnection *connection, const SiBrokerError *
 		case SI_BROKER_ERROR_AUTHENTICATION:
 		case SI_BROKER_ERROR_TOKEN_REFUSED:
 		case SI_BROKER_ERROR_TICKET_REFUSED:
+		case SI_BROKER_ERROR_TOKEN_FUNCTION:
 			ereport(ERROR,
 					(errcode(ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION),
 					 errmsg("Kafka server \"%s\" does not accept the connection: %s",
@@ -182,6 +202,7 @@ si_connection_wait(SiConnection *connection)
 	ResetLatch(MyLatch);
 	si_client_drain_fd(connection->consumer->fd);
 	CHECK_FOR_INTERRUPTS();
+	serve_token(connection);
 
 	while (si_consumer_broker_error(connection->consumer, &broker_error))
 		si_connection_check_broker_error(connection, &broker_error);

@@ -28,6 +28,8 @@ typedef struct SiConnection
 {
 	const char *server;
 	const char *topic;			/* NULL: of the cluster as a whole */
+	Oid			server_oid;
+	Oid			role;			/* whose privileges and user mapping count */
 	SiConsumer *consumer;		/* NULL: closed */
 	TimestampTz last_answer;	/* where the time limit counts from */
 	char		broker_error[256];	/* librdkafka's words on why no answer
@@ -53,7 +55,7 @@ extern void si_connection_run(const char *server, const char *topic, Oid role,
 
 /*
  * Wait until the consumer has something, or a tenth of a second, and serve
- * interrupts.  Throws an error that the broker reported, and one when the time
+ * interrupts.  Calls the function that gives tokens when one is due.  Throws an error that the broker reported, and one when the time
  * limit for an answer has passed.
  */
 extern void si_connection_wait(SiConnection *connection);

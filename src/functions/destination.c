@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "catalog/token_function.h"
 #include "common/compat.h"
 #include "functions/destination.h"
 
@@ -92,7 +93,7 @@ same_properties(const SiDestination *destination, const SiServerProperties *prop
 	return true;
 }
 
-/* A copy of the destination with these properties; the old one is freed. */
+/* Give the destination these properties, as the current user has them. */
 static void
 set_properties(SiDestination *destination, const SiServerProperties *properties)
 {
@@ -106,6 +107,8 @@ set_properties(SiDestination *destination, const SiServerProperties *properties)
 	}
 	destination->tls_files = si_tls_files_note(copy, properties->nproperties);
 	MemoryContextSwitchTo(old);
+	destination->role = si_token_properties_function(copy, properties->nproperties) != NULL
+		? GetUserId() : InvalidOid;
 	destination->properties = copy;
 	destination->nproperties = properties->nproperties;
 }
@@ -125,6 +128,18 @@ add_destination(Oid server, Oid mapped)
 	return destination;
 }
 
+/* A token is for the role whose function gave it, so no other one sends by it. */
+static SiDestination *
+find_destination(Oid server, Oid mapped, Oid user)
+{
+	for (SiDestination *d = si_destinations; d != NULL; d = d->next)
+	{
+		if (d->server == server && d->mapped == mapped && (!OidIsValid(d->role) || d->role == user))
+			return d;
+	}
+	return NULL;
+}
+
 SiDestination *
 si_destination_find(const char *name, bool sweep)
 {
@@ -134,6 +149,8 @@ si_destination_find(const char *name, bool sweep)
 	SiDestination *destination;
 	Oid			mapped;
 
+	/* it must not lose the producer that its token is for */
+	si_token_function_refuse_inside();
 	watch_servers();
 	if (!OidIsValid(server))
 		server = si_server_properties(name, user)->server;	/* words the error */
@@ -142,11 +159,7 @@ si_destination_find(const char *name, bool sweep)
 	mapped = SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(user),
 								   ObjectIdGetDatum(server)) ? user : InvalidOid;
 
-	for (destination = si_destinations; destination != NULL; destination = destination->next)
-	{
-		if (destination->server == server && destination->mapped == mapped)
-			break;
-	}
+	destination = find_destination(server, mapped, user);
 	if (destination != NULL && destination->valid)
 		return destination;
 
@@ -183,4 +196,25 @@ si_destination_open(SiDestination *destination)
 	destination->producer =
 		si_producer_open(destination->properties, destination->nproperties,
 						 psprintf("stream_ingest/%s", get_database_name(MyDatabaseId)));
+}
+
+/*
+ * A failure of the function is like brokers that refuse us: a batch whose trigger sends
+ * messages is tried again.
+ */
+void
+si_destination_serve_token(SiDestination *destination)
+{
+	SiToken    *token = si_producer_token(destination->producer);
+	SiFailure  *failure;
+
+	if (si_token_due_ms(token) != 0)
+		return;
+	failure = si_token_function_serve(token, destination->server, destination->role);
+	if (failure == NULL)
+		return;
+	si_destination_close(destination);
+	if (si_failure_kind(failure->sqlerrcode) != SI_ERROR_TEMPORARY)
+		failure->sqlerrcode = ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION;
+	si_token_function_throw(failure, GetForeignServer(destination->server)->servername);
 }

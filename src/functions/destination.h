@@ -26,6 +26,9 @@ typedef struct SiDestination
 {
 	Oid			server;
 	Oid			mapped;			/* InvalidOid: PUBLIC's mapping, or none */
+	Oid			role;			/* the one whose function gives the tokens,
+								 * and who alone may send; InvalidOid: no
+								 * function does */
 	bool		valid;			/* false: read the properties again */
 	MemoryContext context;		/* of this struct and the properties */
 	int			nproperties;
@@ -52,6 +55,12 @@ extern SiDestination *si_destination_find(const char *name, bool sweep);
  * of certificates and keys are not replaced.
  */
 extern void si_destination_open(SiDestination *destination);
+
+/*
+ * If a token is due that a function gives, call it.  Where users' code can run, which
+ * is not the case in a commit.
+ */
+extern void si_destination_serve_token(SiDestination *destination);
 
 /* Close its producer; messages that were not sent are discarded. */
 extern void si_destination_close(SiDestination *destination);

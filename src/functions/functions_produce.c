@@ -66,6 +66,7 @@ si_sql_produce(PG_FUNCTION_ARGS)
 	destination = si_destination_find(NameStr(*PG_GETARG_NAME(0)), si_outbox_is_empty());
 	/* connects while the transaction does other things */
 	si_destination_open(destination);
+	si_destination_serve_token(destination);
 	si_producer_need_topic(destination->producer, outgoing.topic);
 	si_outbox_hold(destination, &outgoing);
 	PG_RETURN_VOID();

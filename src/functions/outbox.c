@@ -18,6 +18,7 @@
 
 #include "common/compat.h"
 #include "functions/outbox.h"
+#include "kafka/token.h"
 
 /* What a transaction may hold. */
 #define MAX_HELD_BYTES	((Size) 1024 * 1024 * 1024)
@@ -229,6 +230,28 @@ wait_for_reports(const SiDestination *destination)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/*
+ * Where users' code ran last, there was a token.  A producer that is opened only now has
+ * none, if a function gives them, and would wait for it in vain: so one that has failed
+ * meanwhile is not replaced, and tells why.
+ */
+static void
+open_destination(SiDestination *destination)
+{
+	SiToken    *token;
+
+	if (OidIsValid(destination->role) && destination->producer != NULL)
+		(void) serve(destination);
+	si_destination_open(destination);
+	token = si_producer_token(destination->producer);
+	if (si_token_function(token) != NULL && !si_token_has_come(token))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("could not send messages to Kafka: the connection was lost after produce() had been called"),
+				 errdetail("A function that gives tokens is not called in a commit."),
+				 errhint("Repeat the transaction.")));
+}
+
 static void
 send_message(const HeldMessage *message)
 {
@@ -238,7 +261,7 @@ send_message(const HeldMessage *message)
 
 	if (!destination->sending)
 	{
-		si_destination_open(destination);
+		open_destination(destination);
 		destination->sending = true;
 	}
 	while ((result = si_producer_send(destination->producer, &message->outgoing,

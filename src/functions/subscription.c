@@ -32,6 +32,7 @@
 
 #include "apply/plan.h"
 #include "catalog/event.h"
+#include "catalog/token_function.h"
 #include "common/compat.h"
 #include "functions/arguments.h"
 #include "functions/subscription.h"
@@ -174,13 +175,14 @@ lock_server(const char *name)
 }
 
 /*
- * The server must be there, be ours, and be open to the owner, and the group
- * be one of its own.
+ * The server must be there, be ours, and be open to the owner; a function that gives
+ * its tokens be one that the owner can call; and the group be one of its own.
  */
 static void
 check_server(SiSubscription *s, const SiOptions *options)
 {
 	SiServerProperties *server;
+	const char *function;
 
 	(void) lock_server(s->server);
 	server = si_server_properties(s->server, s->owner);
@@ -189,6 +191,9 @@ check_server(SiSubscription *s, const SiOptions *options)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for foreign server %s", s->server),
 				 errhint("Grant USAGE on the server to role \"%s\".", s->owner_name)));
+	function = si_token_properties_function(server->properties, server->nproperties);
+	if (function != NULL)
+		si_token_function_check(function, server->server, s->server, s->owner);
 	check_group(s, options, server);
 	if (!OidIsValid(s->server_oid))
 		s->server_oid = server->server;

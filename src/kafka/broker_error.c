@@ -220,7 +220,7 @@ si_broker_error_note_failure(SiBrokerErrors *errors, int err, const char *words)
 		if (errors->last_failure.kind != SI_BROKER_ERROR_NONE)
 			broker_error = errors->last_failure;
 	}
-	else if (broker_error.kind <= SI_BROKER_ERROR_TICKET_REFUSED)
+	else if (broker_error.kind <= SI_BROKER_ERROR_TOKEN_FUNCTION)
 		errors->last_failure = broker_error;
 	pthread_mutex_unlock(&errors->lock);
 

@@ -11,7 +11,8 @@
  * library's frames.  All events make one descriptor readable.
  *
  * Questions go to the member helper (helper.h) directly, offsets to publish to
- * the member committer (committer.h).
+ * the member committer (committer.h), tokens that a function gives to the member
+ * token (token.h).
  *
  * Called by the worker, and by functions that read a topic.
  *
@@ -42,6 +43,7 @@ typedef struct SiConsumer
 {
 	SiHelper   *helper;			/* for questions */
 	SiCommitter committer;		/* for offsets to publish */
+	struct SiToken *token;		/* NULL unless it authenticates by tokens */
 
 	/*
 	 * Readable whenever there may be something to fetch, a broker error or an
@@ -55,7 +57,6 @@ typedef struct SiConsumer
 	 * open:
 	 */
 	struct rd_kafka_s *rk;
-	struct SiToken *token;		/* NULL unless it authenticates by tokens */
 	struct SiTicket *ticket;	/* NULL unless it authenticates by Kerberos */
 	struct rd_kafka_queue_s *messages;
 	struct rd_kafka_queue_s *events;

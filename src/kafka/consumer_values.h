@@ -28,6 +28,7 @@ typedef enum SiBrokerErrorKind
 	SI_BROKER_ERROR_AUTHENTICATION,
 	SI_BROKER_ERROR_TOKEN_REFUSED,	/* the token endpoint gives us none */
 	SI_BROKER_ERROR_TICKET_REFUSED, /* the KDC gives us no ticket */
+	SI_BROKER_ERROR_TOKEN_FUNCTION, /* the user's function gives us none */
 	SI_BROKER_ERROR_AUTHORIZATION,
 	SI_BROKER_ERROR_TOPIC,		/* unknown topic or partition */
 	SI_BROKER_ERROR_FATAL		/* the consumer cannot be used any more */

@@ -243,6 +243,12 @@ si_producer_open(const SiProperty *properties, int nproperties, const char *clie
 	si_client_report_failure(&failure, "producer");
 }
 
+SiToken *
+si_producer_token(const SiProducer *producer)
+{
+	return producer->token;
+}
+
 int
 si_producer_fd(const SiProducer *producer)
 {
@@ -376,7 +382,7 @@ serve_credentials(SiProducer *producer)
 
 	if (!is_news || news.kind == SI_BROKER_ERROR_NONE)
 		return;
-	if (news.kind == SI_BROKER_ERROR_TOKEN_REFUSED || news.kind == SI_BROKER_ERROR_TICKET_REFUSED)
+	if (news.kind != SI_BROKER_ERROR_TOKEN_AWAY)
 		note_failure(producer, RD_KAFKA_RESP_ERR__AUTHENTICATION, NULL, news.words);
 	strlcpy(producer->broker_error, news.words, sizeof(producer->broker_error));
 }

@@ -24,6 +24,8 @@
 /* The size of a message at most, with headers; Kafka's own limit is not higher by much. */
 #define SI_PRODUCER_MAX_BYTES	100000000
 
+struct SiToken;
+
 typedef struct SiProducer SiProducer;
 
 /* A message to be sent, in UTF-8. */
@@ -62,6 +64,9 @@ typedef enum SiSendResult
  */
 extern SiProducer *si_producer_open(const SiProperty *properties, int nproperties,
 									const char *client_id);
+
+/* What it authenticates by, if a function may give the tokens (token.h); or NULL. */
+extern struct SiToken *si_producer_token(const SiProducer *producer);
 
 /* Can it still be used, as far as is known? */
 extern bool si_producer_usable(SiProducer *producer);

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * token.c
- *	  The tokens with which a client authenticates: the thread that gets them.
+ *	  The tokens with which a client authenticates: the thread that gets them, and
+ *	  when one is due.
  *
  * The thread calls no server function: no palloc, no elog.  All that it touches is
  * malloc'd, and it runs with all signals blocked.  The lock guards what both sides
@@ -53,6 +54,7 @@ typedef enum SiTokenText
 	TOKEN_CA_PEM,
 	TOKEN_CA_LOCATION,
 	TOKEN_METHOD,
+	TOKEN_FUNCTION,
 	NTEXTS
 } SiTokenText;
 
@@ -65,6 +67,7 @@ static const char *const property_names[NTEXTS] = {
 	[TOKEN_CA_PEM] = "https.ca.pem",
 	[TOKEN_CA_LOCATION] = "https.ca.location",
 	[TOKEN_METHOD] = "sasl.oauthbearer.method",
+	[TOKEN_FUNCTION] = "sasl.oauthbearer.function",
 };
 
 struct SiToken
@@ -74,7 +77,8 @@ struct SiToken
 	char	   *form;			/* what is posted */
 	const char *extensions[2 * SI_TOKEN_MAX_EXTENSIONS];	/* point into the text */
 	size_t		nextensions;	/* keys and values */
-	SiHttp	   *http;			/* the thread's own */
+	SiHttp	   *http;			/* the thread's own; NULL if a function gives
+								 * the tokens: then there is no thread */
 	rd_kafka_t *rk;
 	int			fd;
 	SiSideThread side;
@@ -103,44 +107,52 @@ static void
 tell(SiToken *token, SiBrokerErrorKind kind, const char *words)
 {
 	token->news.kind = kind;
-	strlcpy(token->news.words, words, sizeof(token->news.words));
+	si_words_copy(token->news.words, sizeof(token->news.words), words);
 	token->is_news = true;
 	si_client_wake_fd(token->fd);
 }
 
-/* No token: say why, and when the next request is due. */
+/* No token: say why, and when the next try is due, not before after_ms. */
 static void
-fail(SiToken *token, const SiTokenAnswer *answer)
+fail(SiToken *token, SiBrokerErrorKind kind, bool passing, int64 after_ms, const char *words)
+{
+	token->retry_ms = token->retry_ms == 0 ? RETRY_MIN_MS
+		: Min(token->retry_ms * 2, passing ? RETRY_AWAY_MS : RETRY_REFUSED_MS);
+	token->due_ms = si_client_now_ms() + Max(token->retry_ms, after_ms);
+	tell(token, kind, words);
+}
+
+/* There was no token in an answer. */
+static void
+fail_by_answer(SiToken *token, const SiTokenAnswer *answer)
 {
 	bool		away = (answer->outcome == SI_TOKEN_AWAY);
 
-	token->retry_ms = token->retry_ms == 0 ? RETRY_MIN_MS
-		: Min(token->retry_ms * 2, away ? RETRY_AWAY_MS : RETRY_REFUSED_MS);
-	token->due_ms = si_client_now_ms() + Max(token->retry_ms, answer->retry_after_s * 1000);
-	tell(token, away ? SI_BROKER_ERROR_TOKEN_AWAY : SI_BROKER_ERROR_TOKEN_REFUSED, answer->words);
+	fail(token, away ? SI_BROKER_ERROR_TOKEN_AWAY : SI_BROKER_ERROR_TOKEN_REFUSED, away,
+		 (int64) answer->retry_after_s * 1000, answer->words);
 }
 
-/* Give the token to the library. */
+/* Give a token, which is valid for life_ms from now_ms on (of 1970), to the library. */
 static void
-hand_over(SiToken *token, SiTokenAnswer *answer, int64 now_s)
+hand_over(SiToken *token, const char *text, int64 now_ms, int64 life_ms)
 {
+	const char *principal = token->texts[TOKEN_CLIENT_ID];
 	char		errstr[256] = "";
 
-	if (rd_kafka_oauthbearer_set_token(token->rk, answer->token,
-									   (now_s + answer->lifetime_s) * 1000,
-									   token->texts[TOKEN_CLIENT_ID],
+	/* the library wants a name, which no broker sees */
+	if (principal == NULL)
+		principal = "stream_ingest";
+	if (rd_kafka_oauthbearer_set_token(token->rk, text, now_ms + life_ms, principal,
 									   token->extensions, token->nextensions,
 									   errstr, sizeof(errstr)) != RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
 		/* its words may quote what it refuses */
-		answer->outcome = SI_TOKEN_REFUSED;
-		strlcpy(answer->words, "librdkafka does not take the token", sizeof(answer->words));
-		fail(token, answer);
+		fail(token, token->texts[TOKEN_FUNCTION] != NULL ? SI_BROKER_ERROR_TOKEN_FUNCTION
+			 : SI_BROKER_ERROR_TOKEN_REFUSED, false, 0, "librdkafka does not take the token");
 		return;
 	}
 	token->got_ms = si_client_now_ms();
-	token->due_ms = token->got_ms +
-		Max(answer->lifetime_s * 10 * REFRESH_PERCENT, MIN_REFRESH_MS);
+	token->due_ms = token->got_ms + Max(life_ms / 100 * REFRESH_PERCENT, MIN_REFRESH_MS);
 	token->retry_ms = 0;
 	tell(token, SI_BROKER_ERROR_NONE, "");
 }
@@ -162,9 +174,9 @@ request_token(SiToken *token)
 	if (token->side.closing)
 		;
 	else if (answer.outcome == SI_TOKEN_FOUND)
-		hand_over(token, &answer, now_s);
+		hand_over(token, answer.token, now_s * 1000, answer.lifetime_s * 1000);
 	else
-		fail(token, &answer);
+		fail_by_answer(token, &answer);
 	free(answer.token);
 }
 
@@ -298,6 +310,8 @@ create_client(SiToken *token)
 static const char *
 find_lack(const char *const *texts)
 {
+	if (texts[TOKEN_FUNCTION] != NULL)
+		return NULL;
 	if (!si_http_is_supported())
 		return "This build of stream_ingest has no HTTP client to request tokens: it was made with with_schema_registry=no.";
 	if (texts[TOKEN_URL] == NULL)
@@ -316,20 +330,49 @@ set_out_of_memory(SiClientFailure *failure)
 	strlcpy(failure->words, "out of memory", sizeof(failure->words));
 }
 
+/* Do these properties want tokens?  Then the texts are what they say of them. */
+static bool
+find_texts(const SiProperty *properties, int nproperties, const char **texts)
+{
+	const char *mechanism = si_client_sasl_mechanism(properties, nproperties);
+
+	for (int i = 0; i < NTEXTS; i++)
+		texts[i] = si_client_property(properties, nproperties, property_names[i]);
+
+	/* without SASL the broker would never be sent the token */
+	return mechanism != NULL && strcmp(mechanism, "OAUTHBEARER") == 0;
+}
+
+const char *
+si_token_properties_function(const SiProperty *properties, int nproperties)
+{
+	const char *texts[NTEXTS];
+
+	return find_texts(properties, nproperties, texts) ? texts[TOKEN_FUNCTION] : NULL;
+}
+
+/* Make what the texts need; false when out of memory. */
+static bool
+fill_token(SiToken *token, const char *const *texts)
+{
+	if (!copy_texts(token, texts))
+		return false;
+	if (texts[TOKEN_FUNCTION] != NULL)
+		return true;
+	token->http = create_client(token);
+	return token->http != NULL;
+}
+
 bool
 si_token_create(const SiProperty *properties, int nproperties, SiToken **token,
 				SiClientFailure *failure)
 {
-	const char *mechanism = si_client_sasl_mechanism(properties, nproperties);
 	const char *texts[NTEXTS];
 	const char *lack;
 
 	*token = NULL;
-	/* without SASL the broker would never be sent the token */
-	if (mechanism == NULL || strcmp(mechanism, "OAUTHBEARER") != 0)
+	if (!find_texts(properties, nproperties, texts))
 		return true;
-	for (int i = 0; i < NTEXTS; i++)
-		texts[i] = si_client_property(properties, nproperties, property_names[i]);
 	lack = find_lack(texts);
 	if (lack != NULL)
 	{
@@ -337,14 +380,13 @@ si_token_create(const SiProperty *properties, int nproperties, SiToken **token,
 		strlcpy(failure->words, lack, sizeof(failure->words));
 		return false;
 	}
-	si_http_init();
+	if (texts[TOKEN_FUNCTION] == NULL)
+		si_http_init();
 	*token = calloc(1, sizeof(SiToken));
 	if (*token != NULL)
 	{
 		si_side_thread_init(&(*token)->side);
-		if (copy_texts(*token, texts))
-			(*token)->http = create_client(*token);
-		if ((*token)->http != NULL)
+		if (fill_token(*token, texts))
 			return true;
 		si_token_free(*token);
 		*token = NULL;
@@ -371,9 +413,11 @@ si_token_free(SiToken *token)
 int
 si_token_start(SiToken *token, rd_kafka_t *rk, int fd)
 {
-	si_side_thread_await_at_exit();
 	token->rk = rk;
 	token->fd = fd;
+	if (si_token_function(token) != NULL)
+		return 0;
+	si_side_thread_await_at_exit();
 	return si_thread_start(&token->side.thread, token_main, token);
 }
 
@@ -411,6 +455,57 @@ si_token_end(SiToken *token)
 void
 si_token_await(SiToken *token, int timeout_ms)
 {
-	if (si_side_thread_await(&token->side, timeout_ms))
+	if (si_token_function(token) != NULL || si_side_thread_await(&token->side, timeout_ms))
 		si_token_free(token);
+}
+
+/* ---- the main thread: tokens that a function gives ---- */
+
+const char *
+si_token_function(const SiToken *token)
+{
+	return token != NULL ? token->texts[TOKEN_FUNCTION] : NULL;
+}
+
+int64
+si_token_due_ms(SiToken *token)
+{
+	int64		due_ms;
+
+	if (si_token_function(token) == NULL)
+		return -1;
+	pthread_mutex_lock(&token->side.lock);
+	due_ms = token->due_ms - si_client_now_ms();
+	pthread_mutex_unlock(&token->side.lock);
+	return Max(due_ms, 0);
+}
+
+bool
+si_token_has_come(SiToken *token)
+{
+	bool		has_come;
+
+	pthread_mutex_lock(&token->side.lock);
+	has_come = (token->got_ms != 0);
+	pthread_mutex_unlock(&token->side.lock);
+	return has_come;
+}
+
+void
+si_token_give(SiToken *token, const char *text, int64 life_ms)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	pthread_mutex_lock(&token->side.lock);
+	hand_over(token, text, (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000, life_ms);
+	pthread_mutex_unlock(&token->side.lock);
+}
+
+void
+si_token_deny(SiToken *token, bool passing, const char *words)
+{
+	pthread_mutex_lock(&token->side.lock);
+	fail(token, SI_BROKER_ERROR_TOKEN_FUNCTION, passing, 0, words);
+	pthread_mutex_unlock(&token->side.lock);
 }

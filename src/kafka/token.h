@@ -8,7 +8,12 @@
  * (librdkafka could do this itself only if built with libcurl, which Debian's is not.)
  * The endpoint is given by properties of the client, which this module alone reads.
  *
- * Called by consumer and producer.
+ * Or a function of the user's gives them.  Then there is no thread: the caller, in whose
+ * process it can run, asks when the next token is due, and hands it over, or says why
+ * there is none.
+ *
+ * Called by consumer and producer; of tokens that a function gives also by the worker
+ * and by the functions that connect.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -35,6 +40,9 @@ typedef struct SiToken SiToken;
 extern bool si_token_create(const SiProperty *properties, int nproperties, SiToken **token,
 							SiClientFailure *failure);
 
+/* The name of the function that gives the tokens for these properties, or NULL. */
+extern const char *si_token_properties_function(const SiProperty *properties, int nproperties);
+
 /* Free one that was never started, or NULL. */
 extern void si_token_free(SiToken *token);
 
@@ -55,6 +63,23 @@ extern bool si_token_news(SiToken *token, SiBrokerError *news);
  * some seconds old.
  */
 extern void si_token_renew(SiToken *token);
+
+/* The function that gives its tokens; NULL: none does. */
+extern const char *si_token_function(const SiToken *token);
+
+/*
+ * In how many milliseconds that function is to be called; 0: now; -1: never, as of NULL.
+ */
+extern int64 si_token_due_ms(SiToken *token);
+
+/* Has it ever given one? */
+extern bool si_token_has_come(SiToken *token);
+
+/* Hand over a token of that function, and for how long it is valid. */
+extern void si_token_give(SiToken *token, const char *text, int64 life_ms);
+
+/* The function gave none; passing: that may change by itself, and soon. */
+extern void si_token_deny(SiToken *token, bool passing, const char *words);
 
 /* Tell it to end: it does not use the handle, nor the descriptor, from now on. */
 extern void si_token_end(SiToken *token);

@@ -38,8 +38,8 @@
 #define LOADS_CODE		"It makes librdkafka load code into the server."
 #define RUNS_PROGRAMS	"It makes librdkafka run a shell command in the server."
 #define KERBEROS_OPTIONS	"Use the options \"sasl_kerberos_keytab\" and \"sasl_kerberos_principal\" of the server: stream_ingest gets the tickets itself."
-#define NEEDS_TOKENS	"Tokens are requested by a client's credentials only."
-#define TOKEN_OPTIONS	"Use the options \"sasl_oauthbearer_token_endpoint_url\" and \"sasl_oauthbearer_client_id\" of the server, and \"sasl_oauthbearer_client_secret\" of the user mapping."
+#define NEEDS_TOKENS	"Tokens are requested by a client's credentials, or given by a function."
+#define TOKEN_OPTIONS	"Use the options \"sasl_oauthbearer_token_endpoint_url\" and \"sasl_oauthbearer_client_id\" of the server, and \"sasl_oauthbearer_client_secret\" of the user mapping; or \"sasl_oauthbearer_function\" of the server."
 #define IS_OURS			"stream_ingest sets it itself."
 #define IS_LOGGING		"stream_ingest sets it itself: what librdkafka logs could show payloads and passwords."
 #define IS_PRODUCING	"It belongs to a producer, which stream_ingest sets up itself."
@@ -218,6 +218,7 @@ const SiAllowedProperty si_properties[] = {
 	{"sasl.oauthbearer.client.secret", NULL, SI_AT_MAPPING, CLIENT | SECRET, 0, 0, si_token_check_text},
 	{"sasl.oauthbearer.scope", NULL, SI_AT_SERVER, CLIENT, 0, 0, si_token_check_text},
 	{"sasl.oauthbearer.extensions", NULL, SI_AT_SERVER | SI_AT_MAPPING, CLIENT, 0, 0, si_token_check_extensions},
+	{"sasl.oauthbearer.function", NULL, SI_AT_SERVER, CLIENT, 0, 0, si_token_check_function},
 	{"https.ca.pem", NULL, SI_AT_SERVER, CLIENT, 0, 0, check_pem},
 	{"https.ca.location", NULL, SI_AT_SERVER, CLIENT | SUPERUSER_ONLY, 0, 0, NULL},
 

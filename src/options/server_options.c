@@ -28,6 +28,7 @@
 #include "options/property.h"
 #include "options/registry_options.h"
 #include "options/server_options.h"
+#include "options/token_options.h"
 
 #define WRAPPER_NAME			"stream_ingest"
 #define DEFAULT_GROUP_PREFIX	"stream_ingest."
@@ -124,12 +125,7 @@ check_server(const SiGivenOption *given, int ngiven)
 				 errmsg("option \"sasl_mechanism\" is required where \"security_protocol\" is \"%s\"",
 						protocol),
 				 errhint("Valid values are " SI_SASL_MECHANISMS ".")));
-	if (mechanism != NULL && strcmp(mechanism, "OAUTHBEARER") == 0 &&
-		given_value(given, ngiven, "sasl.oauthbearer.token.endpoint.url") == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-				 errmsg("option \"sasl_oauthbearer_token_endpoint_url\" is required where \"sasl_mechanism\" is \"OAUTHBEARER\""),
-				 errhint("Give the URL of the identity provider's token endpoint, and the client's id and secret in \"sasl_oauthbearer_client_id\" and, in a user mapping, \"sasl_oauthbearer_client_secret\".")));
+	si_token_options_check_server(given, ngiven);
 }
 
 /* Kerberos needs a keytab, and with it a superuser. */

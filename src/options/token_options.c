@@ -12,6 +12,8 @@
  */
 #include "postgres.h"
 
+#include "utils/varlena.h"
+
 #include "kafka/http.h"
 #include "kafka/token.h"
 #include "options/token_options.h"
@@ -85,4 +87,68 @@ si_token_check_extensions(const char *value)
 		rest = comma != NULL ? comma + 1 : NULL;
 	}
 	return NULL;
+}
+
+/*
+ * Whether there is such a function is asked when it is called: a dump restores servers
+ * before functions.  The name has a schema, so that no search_path takes part.
+ */
+const char *
+si_token_check_function(const char *value)
+{
+	bool		quoted = (strchr(value, '"') != NULL);
+	List	   *names;
+
+	if (SplitIdentifierString(pstrdup(value), '.', &names) && list_length(names) == 2 &&
+		(quoted || strpbrk(value, "()") == NULL))
+		return NULL;
+	return "Valid values are names of functions with their schemas, such as \"auth.kafka_token\", without parentheses.";
+}
+
+/* ---- several options of a server ---- */
+
+/* The options by which tokens are requested, with which no function goes. */
+static const char *const endpoint_properties[] = {
+	"sasl.oauthbearer.method",
+	"sasl.oauthbearer.token.endpoint.url",
+	"sasl.oauthbearer.client.id",
+	"sasl.oauthbearer.scope",
+	"https.ca.pem",
+	"https.ca.location",
+};
+
+/* The option that was given for a property, or NULL. */
+static const SiGivenOption *
+find_given(const SiGivenOption *given, int ngiven, const char *property)
+{
+	for (int i = 0; i < ngiven; i++)
+	{
+		if (strcmp(given[i].property->name, property) == 0)
+			return &given[i];
+	}
+	return NULL;
+}
+
+void
+si_token_options_check_server(const SiGivenOption *given, int ngiven)
+{
+	const SiGivenOption *mechanism = find_given(given, ngiven, "sasl.mechanism");
+	const SiGivenOption *function = find_given(given, ngiven, "sasl.oauthbearer.function");
+
+	for (int i = 0; function != NULL && i < lengthof(endpoint_properties); i++)
+	{
+		const SiGivenOption *other = find_given(given, ngiven, endpoint_properties[i]);
+
+		if (other != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("option \"%s\" does not go with option \"%s\"", function->name, other->name),
+					 errdetail("Tokens are given by a function or requested from a token endpoint, not both.")));
+	}
+	if (mechanism != NULL && strcmp(mechanism->value, "OAUTHBEARER") == 0 && function == NULL &&
+		find_given(given, ngiven, "sasl.oauthbearer.token.endpoint.url") == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+				 errmsg("option \"sasl_oauthbearer_token_endpoint_url\" or \"sasl_oauthbearer_function\" is required where \"sasl_mechanism\" is \"OAUTHBEARER\""),
+				 errhint("Give the URL of the identity provider's token endpoint, and the client's id and secret in \"sasl_oauthbearer_client_id\" and, in a user mapping, \"sasl_oauthbearer_client_secret\"; or the name of a function of your own that gives tokens.")));
 }

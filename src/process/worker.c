@@ -28,7 +28,7 @@
  * This file has the process and its loop, which calls the phases: worker_prepare.c,
  * worker_contact.c, and worker_stream.c with worker_fetch.c, worker_apply.c,
  * worker_limits.c and worker_run.c.  They all use worker_wait.c, worker_partitions.c,
- * worker_rate.c and worker_status.c.
+ * worker_rate.c, worker_status.c and worker_token.c.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -172,6 +172,7 @@ run(SiWorker *worker)
 
 		/* a worker that has much to do does not wait */
 		si_worker_take_requests(worker);
+		si_worker_serve_token(worker);
 	}
 }
 

@@ -6,7 +6,7 @@
  * The state of a worker, by owner, and the functions that one of its files calls in
  * another.  Calls go one way: worker.c calls the phases (prepare, contact, stream),
  * stream calls fetch, apply, limits and run, and all of them call wait, partitions,
- * rate and status, which call none of those.  Included by the worker's files alone.
+ * rate, status and token, which call none of those.  Included by the worker's files alone.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -281,6 +281,14 @@ extern int	si_worker_allowed_messages(SiRate *rate, int rate_limit, int team);
 
 /* Count messages, and show their rate about once a second. */
 extern void si_worker_update_rate(SiRate *rate, int64 messages);
+
+/* ---- worker_token.c ---- */
+
+/* In how many milliseconds a token is due that a function gives; -1: none is. */
+extern long si_worker_token_ms(const SiWorker *worker);
+
+/* If one is due, call the function.  No transaction may be open. */
+extern void si_worker_serve_token(SiWorker *worker);
 
 /* ---- worker_wait.c ---- */
 

@@ -6,7 +6,7 @@
  * All waits of a worker are here.  Each one waits for the process's latch, the
  * consumer's descriptor or a time, with no transaction open, and then takes what
  * came from outside: interrupts, a new configuration, invalidations, and the
- * launcher's requests.
+ * launcher's requests.  A token that is due is got then, too.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -160,6 +160,13 @@ si_worker_check_interrupts(void)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/* The sooner of two times to wait, of which each may be -1: without end. */
+static long
+sooner(long a, long b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 /*
  * Report the statistics of tables that were held back: the server does that with
  * the next transaction, and there may be none for days.  Returns how long until
@@ -185,14 +192,12 @@ void
 si_worker_wait(SiWorker *worker, long timeout_ms)
 {
 	WaitEvent	occurred[4];
-	long		report_ms;
 	int			n;
 
 	Assert(!IsTransactionState());
 	si_worker_announce_state(worker);
-	report_ms = report_statistics(worker);
-	if (report_ms >= 0 && (timeout_ms < 0 || report_ms < timeout_ms))
-		timeout_ms = report_ms;
+	timeout_ms = sooner(timeout_ms, report_statistics(worker));
+	timeout_ms = sooner(timeout_ms, si_worker_token_ms(worker));
 	n = WaitEventSetWait(worker->events, timeout_ms, occurred, lengthof(occurred),
 						 wait_events[worker->wait]);
 	if (n > 0)
@@ -209,6 +214,7 @@ si_worker_wait(SiWorker *worker, long timeout_ms)
 	}
 	AcceptInvalidationMessages();
 	si_worker_take_requests(worker);
+	si_worker_serve_token(worker);
 }
 
 void
