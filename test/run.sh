@@ -402,7 +402,7 @@ get_kdc()
 	local policy=/usr/sbin/policy-rc.d
 	local wanted=('krb5-kdc: test -x /usr/sbin/krb5kdc' 'krb5-admin-server: test -x /usr/sbin/kadmin.local')
 
-	need_packages 'libsasl2-modules-gssapi-mit: ls /usr/lib/*/sasl2/libgssapiv2.so'
+	need_packages 'libsasl2-modules-gssapi-mit: ls /usr/lib/*/sasl2/libgssapiv2.so*'
 	[ ! -x /usr/sbin/krb5kdc ] || [ ! -x /usr/sbin/kadmin.local ] || return 0
 	(
 		trap '[ -z "${made:-}" ] || as_root rm -f "$policy"' EXIT

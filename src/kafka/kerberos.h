@@ -41,8 +41,8 @@ extern bool si_kerberos_is_supported(void);
 
 /*
  * Get a ticket for the principal by its key in the keytab, as that is now, into the
- * cache, which is emptied before, and remains as it is if there is none.  Waits for the KDC: some 20 s for one that does not
- * answer, longer for several.
+ * cache, whose ticket it replaces; it remains as it is if there is none.  Waits for the
+ * KDC: half a minute for one that does not answer, longer for several.
  */
 extern void si_kerberos_login(const char *principal, const char *keytab, const char *cache,
 							  SiKerberosAnswer *answer);

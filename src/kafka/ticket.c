@@ -174,7 +174,7 @@ await_ticket(SiTicket *ticket)
 	found = !ticket->side.closing && si_client_now_ms() < ticket->end_ms;
 	if (!found && !ticket->side.closing && ticket->news.kind == SI_BROKER_ERROR_NONE)
 	{
-		/* the thread still waits for the KDC, and the next connection need not */
+		/* the thread still waits for the KDC; the next connection does not */
 		ticket->is_answered = true;
 		tell(ticket, SI_BROKER_ERROR_TOKEN_AWAY, "no Kerberos ticket: the KDC has not answered");
 	}

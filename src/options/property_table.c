@@ -222,7 +222,7 @@ const SiAllowedProperty si_properties[] = {
 	{"https.ca.pem", NULL, SI_AT_SERVER, CLIENT, 0, 0, check_pem},
 	{"https.ca.location", NULL, SI_AT_SERVER, CLIENT | SUPERUSER_ONLY, 0, 0, NULL},
 
-	/* Kerberos; without the keytab, which a superuser sets, the others are of no use */
+	/* Kerberos: all need the keytab, which a superuser sets */
 	{"sasl.kerberos.keytab", NULL, SI_AT_SERVER, CLIENT | SUPERUSER_ONLY, 0, 0, si_kerberos_check_keytab},
 	{"sasl.kerberos.principal", NULL, SI_AT_SERVER, 0, 0, 0, si_kerberos_check_principal},
 	{"sasl.kerberos.service.name", NULL, SI_AT_SERVER, 0, 0, 0, si_kerberos_check_service},

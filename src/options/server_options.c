@@ -136,6 +136,7 @@ check_kerberos(const SiGivenOption *given, int ngiven)
 		{"sasl.kerberos.keytab", "sasl_kerberos_keytab"},
 		{"sasl.kerberos.principal", "sasl_kerberos_principal"}
 	};
+
 	if (!uses_kerberos(given, ngiven))
 		return;
 	for (int i = 0; i < lengthof(needed); i++)
