@@ -126,12 +126,12 @@ BEGIN
     END LOOP;
 END $$;
 SELECT stream_ingest.create_subscription('upserted', 'si_kafka', 'proto_changes', 'upserted', format => 'protobuf', insert_mode => 'upsert', mapping => '{"op": "$op", "lsn": "$source.lsn", "x": "p.x"}',
-        options => :'by_id'::jsonb || '{"breaker": 0}'),
+        options => :'by_id'::jsonb || '{"breaker": 0, "batch_size": 1}'),
     stream_ingest.create_subscription('inserted', 'si_kafka', 'proto_changes', 'inserted', format => 'protobuf',
-        mapping => '{"was": "$before.name", "old": "$before", "op": "$op", "lsn": "$source.lsn", "source": "$source.table", "rest": "$rest", "o": "$offset"}', options => :'by_id'::jsonb || '{"breaker": 0}') \g /dev/null
+        mapping => '{"was": "$before.name", "old": "$before", "op": "$op", "lsn": "$source.lsn", "source": "$source.table", "rest": "$rest", "o": "$offset"}', options => :'by_id'::jsonb || '{"breaker": 0, "batch_size": 1}') \g /dev/null
 SET ROLE proto_owner;
 SELECT stream_ingest.create_subscription('applied', 'si_kafka', 'proto_changes', format => 'protobuf', fields => 'id int, name text, op text', mapping => '{"op": "$op"}',
-    apply => 'INSERT INTO si_proto_envelopes.applied SELECT id, name, _deleted, op FROM batch', options => :'by_id'::jsonb || '{"breaker": 0}') \g /dev/null
+    apply => 'INSERT INTO si_proto_envelopes.applied SELECT id, name, _deleted, op FROM batch', options => :'by_id'::jsonb || '{"breaker": 0, "batch_size": 1}') \g /dev/null
 RESET ROLE;
 SELECT count(*) AS sent FROM sent \gset
 CALL wait_for(:sent);
@@ -190,8 +190,8 @@ SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions \g
 \! test/mock_broker -c create proto_rows 1
 \copy (SELECT encode(v, 'hex') FROM (VALUES (si_proto_envelopes.f(1, 1) || si_proto_envelopes.f(2, 'a')), (si_proto_envelopes.f(1, 2) || si_proto_envelopes.f(3, 'false')), (si_proto_envelopes.f(1, 1) || si_proto_envelopes.f(3, 'true')), (si_proto_envelopes.f(1, 3) || si_proto_envelopes.f(4, 1))) AS r (v)) TO PROGRAM 'test/produce -t proto_rows -p 0 -x >/dev/null'
 CREATE TABLE rows (id int PRIMARY KEY, v text);
-SELECT stream_ingest.create_subscription('rows', 'si_kafka', 'proto_rows', 'rows', format => 'protobuf', insert_mode => 'upsert', options => '{"deleted_field": "__deleted", "schema": "syntax = \"proto3\"; message R { int32 id = 1; string v = 2; string __deleted = 3; bool gone = 4; }"}'),
-    stream_ingest.create_subscription('gone', 'si_kafka', 'proto_rows', 'versions', format => 'protobuf', insert_mode => 'upsert', options => '{"deleted_field": "gone", "schema": "syntax = \"proto3\"; message R { int32 id = 1; string v = 2; string __deleted = 3; bool gone = 4; }"}') \g /dev/null
+SELECT stream_ingest.create_subscription('rows', 'si_kafka', 'proto_rows', 'rows', format => 'protobuf', insert_mode => 'upsert', options => '{"batch_size": 1, "deleted_field": "__deleted", "schema": "syntax = \"proto3\"; message R { int32 id = 1; string v = 2; string __deleted = 3; bool gone = 4; }"}'),
+    stream_ingest.create_subscription('gone', 'si_kafka', 'proto_rows', 'versions', format => 'protobuf', insert_mode => 'upsert', options => '{"batch_size": 1, "deleted_field": "gone", "schema": "syntax = \"proto3\"; message R { int32 id = 1; string v = 2; string __deleted = 3; bool gone = 4; }"}') \g /dev/null
 CALL wait_for(4);
 SELECT * FROM rows;
 SELECT * FROM versions ORDER BY 1;

@@ -138,7 +138,7 @@ GRANT ALL ON wholes TO protobuf_owner;
 SELECT stream_ingest.create_subscription('appended', 'si_kafka', 'protobuf_modes', 'appended', format => 'protobuf', mapping => '{"o": "$offset"}',
         options => jsonb_build_object('schema', :'record')),
     stream_ingest.create_subscription('current', 'si_kafka', 'protobuf_modes', 'current', format => 'protobuf', insert_mode => 'upsert',
-        options => jsonb_build_object('schema', :'record')) \g /dev/null
+        options => jsonb_build_object('batch_size', 1, 'schema', :'record')) \g /dev/null
 SET ROLE protobuf_owner;
 SELECT stream_ingest.create_subscription('wholes', 'si_kafka', 'protobuf_modes', format => 'protobuf',
         apply => 'INSERT INTO si_protobuf.wholes SELECT value, _deleted FROM batch', options => jsonb_build_object('schema', :'record')) \g /dev/null
