@@ -37,10 +37,14 @@ si_thread_start(pthread_t *thread, void *(*main) (void *), void *arg)
 	return rc;
 }
 
-void
+unsigned long
 si_thread_set_timer_slack(unsigned long ns)
 {
 #ifdef PR_SET_TIMERSLACK
-	(void) prctl(PR_SET_TIMERSLACK, ns);
+	int			before = prctl(PR_GET_TIMERSLACK);
+
+	if (before > 0 && prctl(PR_SET_TIMERSLACK, ns) == 0)
+		return before;
 #endif
+	return 0;
 }

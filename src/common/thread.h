@@ -21,9 +21,10 @@
 extern int	si_thread_start(pthread_t *thread, void *(*main) (void *), void *arg);
 
 /*
- * Say how late a sleep of the calling thread may end that has a timeout; threads that
- * it starts inherit it.  Does nothing where the system has no such setting.
+ * Say how late a sleep of the calling thread may end that has a timeout, in nanoseconds.
+ * Threads that it starts inherit it, also as their default.  Returns what it was, or 0
+ * where the system has no such setting.
  */
-extern void si_thread_set_timer_slack(unsigned long ns);
+extern unsigned long si_thread_set_timer_slack(unsigned long ns);
 
 #endif							/* SI_THREAD_H */

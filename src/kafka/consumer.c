@@ -27,6 +27,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/compat.h"
+#include "common/thread.h"
 #include "common/words.h"
 #include "kafka/client.h"
 #include "kafka/committer.h"
@@ -38,6 +39,16 @@
 
 /* A thread that gets tickets ends in so much time, unless it waits for the KDC. */
 #define TICKET_END_MS	100
+
+/*
+ * How late a sleep of the library's main thread may end.  Before librdkafka 2.4 it rounds
+ * the time until its next timer, which fires every second, down to milliseconds, and
+ * spends the rest in a loop: most of what an idle process takes.  Where it sleeps longer,
+ * no rest is left, and its timers need not be exact.  (An interceptor could set this in
+ * the thread itself, but is freed twice when rd_kafka_new() fails.)
+ */
+#define HAS_EXACT_SLEEP	0x020400ff
+#define MAIN_SLACK_NS	200000000
 
 /* Our defaults; the caller's properties may replace them. */
 static const SiSetting default_settings[] = {
@@ -228,17 +239,24 @@ create_consumer(const char *topic, bool want_headers, SiToken *token, SiTicket *
 	return consumer;
 }
 
-/* The library's handle; it owns the configuration if this succeeds. */
+/*
+ * The library's handle; it owns the configuration if this succeeds.  Its threads inherit
+ * the slack; those of brokers replace it.
+ */
 static bool
 create_handle(SiConsumer *consumer, rd_kafka_conf_t *conf,
 			  SiClientFailure *failure)
 {
+	unsigned long slack = 0;
+
 	/* it outlives the handle, which the consumer does not */
 	rd_kafka_conf_set_opaque(conf, consumer->helper);
-	if (consumer->ticket != NULL)
-		si_consumer_register_socket(conf);
+	if (rd_kafka_version() < HAS_EXACT_SLEEP)
+		slack = si_thread_set_timer_slack(MAIN_SLACK_NS);
 	consumer->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, failure->words,
 								sizeof(failure->words));
+	if (slack > 0)
+		(void) si_thread_set_timer_slack(slack);
 	if (consumer->rk != NULL)
 		return true;
 	failure->sqlstate =

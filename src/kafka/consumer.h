@@ -200,12 +200,8 @@ extern SiPublishState si_consumer_publish_state(SiConsumer *consumer);
  */
 extern bool si_consumer_publish_error(SiConsumer *consumer, char *text, size_t size);
 
-/*
- * For this folder: take up events, and have the library produce them; and have it open
- * its sockets with the ticket.
- */
+/* For this folder: take up events, and have the library produce them and call us. */
 extern void si_consumer_serve_events(SiConsumer *consumer);
 extern void si_consumer_register_callbacks(struct rd_kafka_conf_s *conf);
-extern void si_consumer_register_socket(struct rd_kafka_conf_s *conf);
 
 #endif							/* SI_CONSUMER_H */

@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include <sys/socket.h>
 #include <syslog.h>
 
 #include <librdkafka/rdkafka.h>
@@ -27,15 +28,8 @@
 #include "kafka/ticket.h"
 #include "kafka/token.h"
 
-/*
- * Timer slack of the library's threads.  Before 2.4 its main thread rounds the time
- * until its next timer, which fires every second, down to milliseconds, and spends
- * the rest in a loop: most of what an idle process takes.  Where it sleeps longer, no
- * rest is left; its timers need not be exact.  The others have the system's default.
- */
-#define HAS_EXACT_SLEEP		0x020400ff
-#define MAIN_SLACK_NS		200000000
-#define OTHER_SLACK_NS		50000
+/* The system's default: how late a sleep of a broker's thread may end. */
+#define BROKER_SLACK_NS		50000
 
 /* The only way in which the library reports an assigned partition as missing. */
 static void
@@ -52,11 +46,20 @@ throttle_cb(rd_kafka_t *rk, const char *broker, int32_t id, int milliseconds, vo
 		si_broker_error_note_throttle(si_helper_broker_errors(opaque), milliseconds);
 }
 
-/* A broker's thread is about to connect, and will authenticate by the ticket. */
+/*
+ * A broker's thread is about to connect.  From now on it sleeps as exactly as other
+ * threads do, which the library's are not started with (see create_handle in consumer.c);
+ * and it authenticates by the ticket, if there is one.
+ */
 static int
 socket_cb(int domain, int type, int protocol, void *opaque)
 {
-	return si_ticket_open_socket(si_helper_ticket(opaque), domain, type, protocol);
+	SiTicket   *ticket = si_helper_ticket(opaque);
+
+	(void) si_thread_set_timer_slack(BROKER_SLACK_NS);
+	if (ticket != NULL)
+		return si_ticket_open_socket(ticket, domain, type, protocol);
+	return socket(domain, type | SOCK_CLOEXEC, protocol);
 }
 
 /*
@@ -75,21 +78,6 @@ certificate_cb(rd_kafka_t *rk, const char *broker, int32_t id, int *x509_error, 
 	return 0;
 }
 
-/* Called by each of the library's threads when it begins. */
-static rd_kafka_resp_err_t
-thread_start_cb(rd_kafka_t *rk, rd_kafka_thread_type_t type, const char *name, void *opaque)
-{
-	si_thread_set_timer_slack(type == RD_KAFKA_THREAD_MAIN ? MAIN_SLACK_NS : OTHER_SLACK_NS);
-	return RD_KAFKA_RESP_ERR_NO_ERROR;
-}
-
-/* Called by the main thread while the library makes the handle. */
-static rd_kafka_resp_err_t
-new_cb(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *opaque, char *errstr, size_t size)
-{
-	return rd_kafka_interceptor_add_on_thread_start(rk, "stream_ingest", thread_start_cb, NULL);
-}
-
 void
 si_consumer_register_callbacks(rd_kafka_conf_t *conf)
 {
@@ -97,17 +85,10 @@ si_consumer_register_callbacks(rd_kafka_conf_t *conf)
 							 RD_KAFKA_EVENT_OFFSET_COMMIT);
 	rd_kafka_conf_set_error_cb(conf, error_cb);
 	rd_kafka_conf_set_throttle_cb(conf, throttle_cb);
-	if (rd_kafka_version() < HAS_EXACT_SLEEP)
-		(void) rd_kafka_conf_interceptor_add_on_new(conf, "stream_ingest", new_cb, NULL);
+	rd_kafka_conf_set_socket_cb(conf, socket_cb);
 
 	/* fails where the library was built without TLS */
 	(void) rd_kafka_conf_set_ssl_cert_verify_cb(conf, certificate_cb);
-}
-
-void
-si_consumer_register_socket(rd_kafka_conf_t *conf)
-{
-	rd_kafka_conf_set_socket_cb(conf, socket_cb);
 }
 
 /*
