@@ -165,7 +165,9 @@ give_nothing(ProtobufDecoder *decoder, const SiProtoNode *node, bool null)
 		return true;
 	for (i = 0; i < node->message->nfields; i++)
 	{
-		if (node->children[i] != NULL && !give_nothing(decoder, node->children[i], true))
+		const SiProtoNode *child = node->children[i];
+
+		if (child != NULL && !child->rest && !give_nothing(decoder, child, true))
 			return false;
 	}
 	return true;
