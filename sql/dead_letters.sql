@@ -329,7 +329,7 @@ SELECT stream_ingest.drop_subscription('breaker');
 TRUNCATE policy;
 ALTER TABLE policy ADD CONSTRAINT refuses_all CHECK (id < 0);
 \! awk 'BEGIN { for (i = 0; i < 3000; i++) print i % 50 == 7 ? "bad" : i % 50 == 8 ? "" : "{\"id\": " i "}"; }' | test/produce -t refusing -Z -p 0 >/dev/null
-SELECT stream_ingest.create_subscription('refusing', 'si_kafka', 'refusing', 'policy');
+SELECT stream_ingest.create_subscription('refusing', 'si_kafka', 'refusing', 'policy', options => '{"batch_interval": "300 ms"}');
 SELECT wait_state('refusing', 'stopped');
 SELECT reason ~ '^all \d+ rows were refused alike, so the table or the mapping is wrong: 23514 \(check_violation\), constraint "refuses_all"' AS same,
     last_error_sqlstate FROM stream_ingest.status WHERE name = 'refusing';

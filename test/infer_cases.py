@@ -131,9 +131,11 @@ def make_all_protobuf(rnd, n):
 
     class ProtoMessages(proto_cases.Messages):
         def known(self, name):
-            if name != 'google.type.Date':
+            bounds = {'google.type.Date': ((1, 10000), (1, 13), (1, 29)),
+                      'google.type.TimeOfDay': ((0, 24), (0, 60), (0, 60), (0, 10 ** 9))}.get(name)
+            if bounds is None:
                 return super().known(name)
-            return b''.join(bytes([8 * i]) + proto_cases.varint(rnd.randrange(1, limit)) for i, limit in ((1, 10000), (2, 13), (3, 29)))
+            return b''.join(bytes([8 * i]) + proto_cases.varint(rnd.randrange(*bound)) for i, bound in enumerate(bounds, 1))
 
     schemas = [proto_cases.Schema(rnd, i) for i in range(n)]
     pool = proto_cases.descriptor_pool.DescriptorPool()

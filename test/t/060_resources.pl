@@ -35,8 +35,7 @@ sub cpu_seconds
 	return $ns / 1e9;
 }
 
-# Of each of librdkafka's threads in a process: its name, processor time in seconds,
-# and how often it has waited for something.
+# Of each of librdkafka's threads in a process: how often it has waited for something.
 sub library_threads
 {
 	my ($pid) = @_;
@@ -44,10 +43,8 @@ sub library_threads
 
 	foreach my $task (glob("/proc/$pid/task/*"))
 	{
-		my ($name) = slurp_file("$task/comm") =~ /^(rdk:\S*)/ or next;
-		my ($waits) = slurp_file("$task/status") =~ /^voluntary_ctxt_switches:\s+(\d+)/m;
-
-		$threads{$task} = [ $name, (split ' ', slurp_file("$task/schedstat"))[0] / 1e9, $waits ];
+		slurp_file("$task/comm") =~ /^rdk:/ or next;
+		($threads{$task}) = slurp_file("$task/status") =~ /^voluntary_ctxt_switches:\s+(\d+)/m;
 	}
 	return %threads;
 }
@@ -139,13 +136,10 @@ my @percent = map { (cpu_seconds($pids[$_]) - $before[$_]) / $elapsed * 100 } 0 
 cmp_ok($percent[0] + $percent[1], '<', 0.5,
 	sprintf('idle: the worker takes %.3f %% of a core, the launcher %.3f %%', @percent));
 
-# the thread that fetches does so twice a second, and has a few timers; the main thread has these alone
+# the thread that fetches does so twice a second, and has a few timers; the others have these alone
 my %threads = library_threads($worker);
-my ($main) = grep { $threads{$_}[0] eq 'rdk:main' } keys %threads;
-my $main_percent = ($threads{$main}[1] - $threads_before{$main}[1]) / $elapsed * 100;
-my $most_waits = max(map { ($threads{$_}[2] - $threads_before{$_}[2]) / $elapsed } keys %threads);
+my $most_waits = max(map { ($threads{$_} - $threads_before{$_}) / $elapsed } keys %threads);
 is(join(' ', sort keys %threads), join(' ', sort keys %threads_before), 'it has the same threads');
 cmp_ok($most_waits, '<', 7, sprintf('its fetches wait at the broker: a thread of the library wakes %.1f times a second', $most_waits));
-cmp_ok($main_percent, '<', 0.02, sprintf("the library's main thread sleeps: it takes %.4f %% of a core", $main_percent));
 
 done_testing();
