@@ -61,6 +61,7 @@ static const SiSetting default_settings[] = {
 	{"queued.max.messages.kbytes", "32768", false},
 	{"fetch.max.bytes", "16777216", false},
 	{"max.partition.fetch.bytes", "1048576", false},
+
 	/*
 	 * a broker answers at once when a message arrives; without any, each of
 	 * its answers costs an idle process and the broker time.  Requests for
