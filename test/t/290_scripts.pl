@@ -252,7 +252,7 @@ unlike("$out$err", qr/words of apt/, 'what apt says of an installation that succ
 is(join('', $out =~ /^(.*\bformat\b.*\n)/mg),
 	sprintf("skipped %-32s %s\n", 'format', 'no pgindent: E: Failed to fetch the source  404  Not Found'),
 	'without pgindent one line says that the format is not checked, and why');
-like($out, qr/^ok +VPATH build .*^ok +lint .*\n5 passed, 0 failed\n\z/ms, 'the run goes on, and counts no failure');
+like($out, qr/^ok +VPATH build .*^ok +lint .*\n6 passed, 0 failed\n\z/ms, 'the run goes on, and counts no failure');
 is($status, 0, 'and succeeds');
 is(times_called($calls, 'apt-get source '), 3, 'after it has looked in three suites');
 
@@ -284,10 +284,10 @@ like($err, qr/\nno pgindent: tar[^\n]*\n\z/, 'the last line says what failed');
 
 write_file("$cache/pgindent/typedefs.list", "int\n");
 foreach my $case (
-	[ 'as it should be', 0, qr/^ok +format .*\n6 passed, 0 failed\n\z/ms, 0 ],
+	[ 'as it should be', 0, qr/^ok +format .*\n7 passed, 0 failed\n\z/ms, 0 ],
 	# as pgindent ends when it cannot read a file: that it could be had is certain
-	[ 'not to be read', 3, qr/^FAILED +format .*\n5 passed, 1 failed\n\z/ms, 1 ],
-	[ 'not as it should be', 2, qr/^FAILED +format .*^    shown as a difference\n.*\n5 passed, 1 failed\n\z/ms, 1 ])
+	[ 'not to be read', 3, qr/^FAILED +format .*\n6 passed, 1 failed\n\z/ms, 1 ],
+	[ 'not as it should be', 2, qr/^FAILED +format .*^    shown as a difference\n.*\n6 passed, 1 failed\n\z/ms, 1 ])
 {
 	my ($which, $ends, $expected, $fails) = @$case;
 
