@@ -27,7 +27,7 @@ OBJS_kafka = broker_error client committer consumer consumer_events \
 OBJS_options = document insert_mode kerberos_options nearest option_positions option_records \
 	option_schema option_types options property property_table registry_options \
 	server_options token_options url
-OBJS_shmem = crash_count lock_wait slots
+OBJS_shmem = crash_count lock_wait owners slots
 OBJS_catalog = count_changes dead_letter dead_letter_known event fixed_sql position \
 	position_judge progress progress_change session settings subscription_columns \
 	subscriptions token_function transaction unlogged view_below

@@ -37,6 +37,7 @@
 #include "common/compat.h"
 #include "process/ddl.h"
 #include "process/object_ddl.h"
+#include "shmem/owners.h"
 
 /* So many dependent objects the server lists for a client. */
 #define MAX_LISTED	100
@@ -288,42 +289,25 @@ si_object_ddl_roles_to_drop(const DropRoleStmt *stmt)
 static void
 describe_elsewhere(StringInfo text, Oid role)
 {
-	Oid		   *databases = palloc(sizeof(Oid) * si_guc_max_subscriptions);
-	int			n = 0;
-
-	si_slots_lock(LW_SHARED);
-	for (int i = 0; i < si_guc_max_subscriptions; i++)
-	{
-		const SiSubscriptionSlot *slot = si_slots_subscription(i);
-
-		if (slot->in_use && slot->owner == role && slot->database != MyDatabaseId)
-			databases[n++] = slot->database;
-	}
-	si_slots_unlock();
+	SiOwner    *owners = palloc(sizeof(SiOwner) * SI_MAX_OWNERS);
+	int			n = si_owners_find(role, owners);
 
 	for (int i = 0; i < n; i++)
 	{
-		char	   *database = get_database_name(databases[i]);
-		int			count = 0;
+		char	   *database = get_database_name(owners[i].database);
 
-		/* a dropped database has nothing, and others are told of once */
-		for (int j = 0; j < n; j++)
-		{
-			if (databases[j] == databases[i] && j < i)
-				break;
-			count += databases[j] == databases[i];
-		}
-		if (database != NULL && count > 0)
+		/* a dropped database has nothing */
+		if (database != NULL && owners[i].database != MyDatabaseId)
 			appendStringInfo(text, "%s%d %s in database %s", text->len > 0 ? "\n" : "",
-							 count, count == 1 ? "object" : "objects", database);
+							 owners[i].subscriptions,
+							 owners[i].subscriptions == 1 ? "object" : "objects", database);
 	}
 }
 
 /*
  * As the server does it for objects that it knows: those of this database by
- * their names, and how many there are in others.  What is not in shared memory
- * there, as a disabled subscription, is not found; it is stopped for its
- * owner's sake if it is enabled.
+ * their names, and how many there are in others, where the last scan has found
+ * them.
  */
 void
 si_object_ddl_roles_dropped(const SiNamedObjects *roles)

@@ -41,6 +41,7 @@
 #include "common/compat.h"
 #include "process/scanner.h"
 #include "shmem/crash_count.h"
+#include "shmem/owners.h"
 
 /*
  * What heals by itself is looked at again when as much time has passed as it
@@ -342,14 +343,27 @@ count_lacking(const Finding *findings, int n)
 	return lacking;
 }
 
+/* Whose the subscriptions are. */
+static Oid *
+list_owners(const Finding *findings, int n)
+{
+	Oid		   *owners = palloc(sizeof(Oid) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		owners[i] = findings[i].subscription->owner;
+	return owners;
+}
+
 /* Write the findings of a scan to shared memory. */
 static void
 publish(Finding *findings, int n, bool has_extension, uint64 request)
 {
+	Oid		   *owners = list_owners(findings, n);
 	SiDatabaseSlot *database;
 	int			lacking;
 
 	si_slots_lock(LW_EXCLUSIVE);
+	si_owners_replace(MyDatabaseId, owners, n);
 	free_slots(findings, n);
 
 	/* what can run comes first */

@@ -28,6 +28,7 @@
 #include "storage/lwlock.h"
 
 #define SI_MAX_DATABASES 1024
+#define SI_MAX_OWNERS 1024
 #define SI_PROGRESS_BELLS 64
 
 /*
@@ -173,6 +174,14 @@ typedef struct SiPartitionSlot
 									 * does not */
 } SiPartitionSlot;
 
+/* How many subscriptions a role owns in a database: see owners.h. */
+typedef struct SiOwner
+{
+	Oid			database;		/* InvalidOid: the entry is free */
+	Oid			owner;
+	int			subscriptions;
+} SiOwner;
+
 /* What all settings of a cluster may take in shared memory. */
 #define SI_CLUSTER_SETTINGS_LEN		16384
 
@@ -202,6 +211,7 @@ typedef struct SiShared
 	ConditionVariable bells[SI_PROGRESS_BELLS];
 
 	SiDatabaseSlot databases[SI_MAX_DATABASES];
+	SiOwner		owners[SI_MAX_OWNERS];
 } SiShared;
 
 /* The shared memory, NULL where the library was not preloaded. */

@@ -236,6 +236,28 @@ foreach my $database (qw(postgres second))
 		"a renamed owner is followed in database $database");
 }
 sql('ALTER ROLE "new Heir" RENAME TO heir');
+
+# one that is disabled, in another database, is all that its owner has
+sql(q{
+	CREATE ROLE sleeper LOGIN;
+	CREATE FUNCTION try_drop() RETURNS text LANGUAGE plpgsql AS $$
+	DECLARE
+		why text;
+	BEGIN
+		DROP ROLE sleeper;
+		RAISE 'dropped';
+	EXCEPTION WHEN OTHERS THEN
+		GET STACKED DIAGNOSTICS why = PG_EXCEPTION_DETAIL;
+		RETURN coalesce(nullif(why, ''), SQLERRM);
+	END $$});
+is(sql('SELECT try_drop()'), 'dropped', 'a role without subscriptions can be dropped');
+$node->safe_psql('second', q{
+	GRANT INSERT ON t TO PUBLIC; GRANT USAGE ON FOREIGN SERVER k TO PUBLIC; SET ROLE sleeper;
+	SELECT stream_ingest.create_subscription('asleep', 'k', 'quiet', 't', format => 'raw', mapping => '{"value": "$value"}', enabled => false)});
+ok(poll('SELECT try_drop()', '1 object in database second'), 'the owner of a disabled one in another database cannot');
+$node->safe_psql('second', q{SELECT stream_ingest.drop_subscription('asleep', true)});
+ok(poll('SELECT try_drop()', 'dropped'), 'until it is gone');
+sql('DROP ROLE sleeper; DROP FUNCTION try_drop');
 sql('DROP DATABASE second');
 
 # another's subscription on a server of the role
