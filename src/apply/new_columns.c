@@ -4,7 +4,7 @@
  *	  Columns that the target lacks and a schema describes: unknown_fields =
  *	  add_columns.
  *
- * Names and types come from whoever writes to the topic.  A name reaches the statement
+ * Names and types come from the producers of the topic.  A name reaches the statement
  * as a quoted identifier, and only if it can be a column's as it is; a type is one of
  * a fixed list, written so that no search_path makes another one of it.
  *
@@ -359,7 +359,7 @@ si_new_columns_reach(SiPlan *plan, const SiBatch *batch)
 
 /* ---- adding them ---- */
 
-/* Those that are not there, now that nobody else can add any. */
+/* Those that are not there, now that no other session can add any. */
 static List *
 find_missing(const SiNewColumns *new_columns, Oid target)
 {

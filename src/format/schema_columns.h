@@ -8,8 +8,8 @@
  * format's decoder gives for its field, but for those that no date, time or
  * interval of PostgreSQL's can be: where there is none it is jsonb.
  *
- * Pure C, no server.  Called by functions/infer and apply/new_columns; implemented by the formats that
- * have schemas.
+ * Pure C, no server.  Called by functions/infer and apply/new_columns; implemented by
+ * the formats that have schemas.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -31,7 +31,7 @@ extern bool si_ticket_create(const SiProperty *properties, int nproperties, SiTi
 							 SiClientFailure *failure);
 
 /*
- * Who destroys the library's handle holds a reference until that is done, since the
+ * What destroys the library's handle holds a reference until that is done, since the
  * handle's threads use the ticket.  The last release frees it; NULL is allowed.
  */
 extern SiTicket *si_ticket_hold(SiTicket *ticket);
