@@ -113,6 +113,8 @@ SELECT d.id, s.name, d.topic, d.partition, d.message_offset,
   JOIN stream_ingest.subscription s ON s.id OPERATOR(pg_catalog.=) d.subscription
  CROSS JOIN LATERAL (SELECT pg_catalog.pg_has_role(s.owner, 'USAGE') AS is_owner OFFSET 0) o
  WHERE stream_ingest.may_see(s.owner);
+COMMENT ON COLUMN stream_ingest.subscriptions.format IS
+'how messages are read: json, avro, protobuf, text, csv or raw';
 COMMENT ON COLUMN stream_ingest.dead_letters.message_timestamp IS
 'timestamp of the message, null where it has none or timestamptz does not reach it';
 COMMENT ON COLUMN stream_ingest.dead_letters.value IS

@@ -615,7 +615,7 @@ COMMENT ON COLUMN stream_ingest.subscriptions.target IS
 COMMENT ON COLUMN stream_ingest.subscriptions.apply IS
 'SQL that is run once per batch over the relation "batch"; null with a target';
 COMMENT ON COLUMN stream_ingest.subscriptions.format IS
-'how messages are read: json, text, csv or raw';
+'how messages are read: json, avro, protobuf, text, csv or raw';
 COMMENT ON COLUMN stream_ingest.subscriptions.fields IS
 'columns of "batch" for apply, as they were defined';
 COMMENT ON COLUMN stream_ingest.subscriptions.mapping IS

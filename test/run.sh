@@ -5,7 +5,8 @@
 #   run.sh unit             the decoders, without a server; Avro and Protobuf beside others;
 #                           the thread that decodes ahead, and its instructions
 #   run.sh fuzz             the decoders under libFuzzer and sanitizers
-#   run.sh regress          the SQL tests, on the embedded broker
+#   run.sh regress [TEST...]
+#                           the SQL tests, on the embedded broker, or these of them (sql/TEST.sql)
 #   run.sh tap [FILE...]    the TAP tests of test/t, on real brokers
 #   run.sh lint             compilers, format, rules of the house
 #
@@ -163,12 +164,13 @@ run_lint()
 	step 'lint' as_server_user bash "$tree/test/lint.sh" || true
 }
 
+# run_regress [TEST...]
 run_regress()
 {
 	local log=$scratch/log.regress began=$SECONDS status=0 good bad
 
 	printf '%s\n' ${STREAM_INGEST_CONF:-} >>"$tree/test/regress.conf"
-	as_server_user make -C "$tree" -s installcheck TAP_TESTS= >"$log" 2>&1 || status=$?
+	as_server_user make -C "$tree" -s installcheck TAP_TESTS= ${1:+"REGRESS=$*"} >"$log" 2>&1 || status=$?
 	good=$(lines '\.\.\. +ok|^ok +[0-9]' "$log")
 	bad=$(lines '\.\.\. +FAILED|^not ok ' "$log")
 	[ "$status" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
@@ -498,7 +500,7 @@ if step 'build with gcc' build_extension "$tree" MAINTAINER="$maintainer" COPT="
 	case $part in all | lint) run_lint ;; esac
 	case $part in all | unit) run_unit; run_ahead; run_instructions; run_avro_cases; run_proto_cases ;; esac
 	case $part in all | fuzz) start_fuzz ;; esac
-	case $part in all | regress) run_regress ;; esac
+	case $part in all | regress) run_regress "$@" ;; esac
 	case $part in all | fuzz) finish_fuzz ;; esac
 	case $part in
 		all | tap)
