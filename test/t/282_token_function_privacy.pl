@@ -1,0 +1,69 @@
+# The option sasl_oauthbearer_function, where no broker is needed: a token goes to no server
+# whose owner could not call the function, and the words of a function do not come into
+# the log by the processes that run a parallel query of it.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use StreamIngest qw(sql answer);
+use Test::More;
+
+my $node = StreamIngest::new_node('main');
+
+sub as { my ($role, $sql) = @_; return answer($sql, extra_params => [ '-U', $role ]); }
+
+# What is logged meanwhile.
+sub logged
+{
+	my ($role, $sql) = @_;
+	my $before = length slurp_file($node->logfile);
+
+	as($role, $sql);
+	return substr slurp_file($node->logfile), $before;
+}
+
+sub add_server
+{
+	my ($role, $name, $function) = @_;
+
+	return as($role, qq{CREATE SERVER $name FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '127.0.0.1:1',
+			security_protocol 'SASL_PLAINTEXT', sasl_mechanism 'OAUTHBEARER', sasl_oauthbearer_function '$function');
+		GRANT USAGE ON FOREIGN SERVER $name TO PUBLIC});
+}
+
+sql('CREATE ROLE app LOGIN; CREATE ROLE mallory LOGIN; GRANT USAGE ON FOREIGN DATA WRAPPER stream_ingest TO app, mallory;
+	CREATE SCHEMA private AUTHORIZATION app; CREATE SEQUENCE calls; GRANT ALL ON SEQUENCE calls TO app');
+
+# ---- the schema protects the function, as in SQL ----
+
+is(as('app', q{CREATE FUNCTION private.token() RETURNS TABLE (token text, expires_at timestamptz) LANGUAGE sql AS
+	$$ SELECT 'x', now() + interval '1 h' FROM nextval('public.calls') $$}), '', 'a function in a schema of its own');
+like(as('mallory', 'SELECT * FROM private.token()'), qr/42501.*permission denied for schema private/s, 'which others cannot call');
+is(add_server('mallory', 'hers', 'private.token'), '', 'but may name');
+like(as('app', "SELECT stream_ingest.topics('hers')"), qr/42501.*may not give tokens for a server of role "mallory"/s,
+	'it gives no token for a server whose owner lacks USAGE on the schema');
+is(sql('SELECT is_called FROM calls'), 'f', 'and is not called');
+
+# ---- parallel queries ----
+
+my $parallel = sql("SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')");
+as('app', qq{CREATE FUNCTION private.failing() RETURNS TABLE (token text, expires_at timestamptz) LANGUAGE plpgsql
+	SET $parallel = on AS \$\$
+	DECLARE
+		secret text := 'secret' || ' words';
+	BEGIN
+		EXECUTE format('SELECT max((relname || %L)::int) FROM pg_catalog.pg_class', secret);
+		RETURN QUERY SELECT 'x', now() + interval '1 h';
+	END \$\$});
+is(add_server('app', 'own', 'private.failing'), '', 'a function that fails in a parallel query');
+like(logged('app', 'SELECT private.failing()'), qr/parallel worker.*secret words|secret words.*parallel worker/s, 'is logged by SQL');
+my $log = logged('app', "SELECT stream_ingest.topics('own')");
+like($log, qr/function private\.failing\(\) failed: 22P02/, 'its failure has the SQLSTATE');
+unlike($log, qr/secret words/, 'and its words and statements are not logged');
+
+$node->stop;
+done_testing();
