@@ -160,6 +160,13 @@ si_session_log_no_plans(void)
 	pin("auto_explain.log_min_duration", "-1");
 }
 
+void
+si_session_no_parallel(void)
+{
+	pin("max_parallel_workers_per_gather", "0");
+	pin("max_parallel_maintenance_workers", "0");
+}
+
 /*
  * Turn off what the server would end or cancel us by after some time: whatever
  * a later version calls a timeout, a session may set for itself, and zero turns

@@ -196,13 +196,14 @@ check_rights(const Call *call, Oid function, Oid owner)
 				 errdetail("It is neither that role's own nor a superuser's, and would run with that role's rights."),
 				 errhint("Make that role, or a superuser, the owner of the function.")));
 	check_execute_privilege_compat(function, call->role);
-	if (!has_execute_compat(function, receiver))
+	if (!has_schema_usage_compat(get_func_namespace(function), receiver) ||
+		!has_execute_compat(function, receiver))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("function %s may not give tokens for a server of role \"%s\"", call->shown,
 						GetUserNameFromId(receiver, false)),
-				 errdetail("The owner of the server chooses the brokers that get the token, and lacks EXECUTE on the function."),
-				 errhint("Grant it to that role if the server is the one that the tokens are for.")));
+				 errdetail("The owner of the server chooses the brokers that get the token, and lacks EXECUTE on the function or USAGE on its schema."),
+				 errhint("Grant that to the role if the server is the one that the tokens are for.")));
 }
 
 /* Does its result have the right columns? */
@@ -350,6 +351,7 @@ run_call(void *arg)
 	begin_limit();
 	si_session_begin_batch(&saved, &identity, settings, pinned);
 	si_session_log_no_plans();
+	si_session_no_parallel();
 	function = lock_function(call);
 	check_function(call, function);
 	if (!call->check_only)

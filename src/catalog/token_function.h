@@ -10,7 +10,7 @@
  *
  * Whose function it is matters, since the server's owner chooses the name: it must be
  * that role's own or a superuser's, and the server's owner, whose brokers are sent the
- * token, needs EXECUTE.
+ * token, needs EXECUTE, and USAGE on its schema.
  *
  * Called by the worker, and by the functions that connect or store a subscription.
  *
