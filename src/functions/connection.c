@@ -91,11 +91,29 @@ close_consumer(SiConnection *connection, int timeout_ms)
 		(void) si_consumer_close(consumer, timeout_ms);
 }
 
-/* The same when the query fails or the backend exits. */
+/*
+ * The connection of the query that runs, in its stack.  (PG_ENSURE_ERROR_CLEANUP is not
+ * for users' code, such as a function that gives tokens: what registers a callback of its
+ * own for the exit keeps ours from being taken back.)
+ */
+static SiConnection *running = NULL;
+
+/* before_shmem_exit callback, for a backend that exits within a query. */
 static void
-close_after_error(int code, Datum arg)
+close_at_exit(int code, Datum arg)
 {
-	close_consumer((SiConnection *) DatumGetPointer(arg), CLOSE_AFTER_ERROR_MS);
+	if (running != NULL)
+		close_consumer(running, CLOSE_AFTER_ERROR_MS);
+}
+
+static void
+register_exit(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		before_shmem_exit(close_at_exit, (Datum) 0);
+	registered = true;
 }
 
 /* If a token is due, have the role's function give one. */
@@ -118,15 +136,25 @@ si_connection_run(const char *server, const char *topic, Oid role, const SiPrope
 				  int nproperties, SiConnectionWork work, void *arg)
 {
 	SiConnection connection = {.server = server,.topic = topic,.role = role};
+	SiConnection *outer = running;
 
 	si_token_function_refuse_inside();
+	register_exit();
 	open_consumer(&connection, properties, nproperties);
-	PG_ENSURE_ERROR_CLEANUP(close_after_error, PointerGetDatum(&connection));
+	running = &connection;
+	PG_TRY();
 	{
 		serve_token(&connection);
 		work(&connection, arg);
 	}
-	PG_END_ENSURE_ERROR_CLEANUP(close_after_error, PointerGetDatum(&connection));
+	PG_CATCH();
+	{
+		running = outer;
+		close_consumer(&connection, CLOSE_AFTER_ERROR_MS);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	running = outer;
 	close_consumer(&connection, CLOSE_MS);
 }
 

@@ -38,9 +38,8 @@ typedef struct SiConnection
 
 /*
  * What is done between opening and closing.  It may ask, read, copy, and run
- * our fixed statements, but return only normally or by an ERROR: then
- * PG_ENSURE_ERROR_CLEANUP closes the consumer also when the query is canceled
- * or the backend terminated.
+ * our fixed statements, but return only normally or by an ERROR: then the
+ * consumer is closed also when the query is canceled or the backend terminated.
  */
 typedef void (*SiConnectionWork) (SiConnection *connection, void *arg);
 

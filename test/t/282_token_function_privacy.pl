@@ -1,6 +1,6 @@
 # The option sasl_oauthbearer_function, where no broker is needed: a token goes to no server
-# whose owner could not call the function, and the words of a function do not come into
-# the log by the processes that run a parallel query of it.
+# whose owner could not call the function; the words of a function do not come into the log
+# by the processes that run a parallel query of it; and it may register exit callbacks.
 
 use strict;
 use warnings;
@@ -64,6 +64,16 @@ like(logged('app', 'SELECT private.failing()'), qr/parallel worker.*secret words
 my $log = logged('app', "SELECT stream_ingest.topics('own')");
 like($log, qr/function private\.failing\(\) failed: 22P02/, 'its failure has the SQLSTATE');
 unlike($log, qr/secret words/, 'and its words and statements are not logged');
+
+# ---- a function that registers a callback for the exit of its process ----
+
+sql('GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean) TO app');
+as('app', q{CREATE FUNCTION private.registering() RETURNS TABLE (token text, expires_at timestamptz) LANGUAGE sql AS
+	$$ SELECT 'x', now() + interval '1 h' FROM pg_backup_start('x', true) $$});
+is(add_server('app', 'registering', 'private.registering'), '', 'a function that registers a callback');
+like(as('app', "SET statement_timeout = '3s'; SELECT stream_ingest.topics('registering')"), qr/57014/, 'a query that is canceled');
+is(sql('SELECT pg_sleep(1), 1'), '|1', 'the server lives');
+unlike(slurp_file($node->logfile), qr/not the latest entry|terminated by signal|PANIC|TRAP:/, 'no callback is left');
 
 $node->stop;
 done_testing();
