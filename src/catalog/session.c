@@ -146,6 +146,13 @@ si_session_begin_batch(SiSavedSession *saved, const SiIdentity *identity,
 	pin("auto_explain.log_parameter_max_length", "0");
 	pin("auto_explain.log_nested_statements", "off");
 
+	/*
+	 * The processes of a parallel query log their errors themselves, which may
+	 * quote a value, with the statement.
+	 */
+	pin("max_parallel_workers_per_gather", "0");
+	pin("max_parallel_maintenance_workers", "0");
+
 	/* nobody runs another role's code with all of his session's powers */
 	sec_context = saved->sec_context;
 	if (identity->restricted || identity->user != saved->user)
@@ -158,13 +165,6 @@ void
 si_session_log_no_plans(void)
 {
 	pin("auto_explain.log_min_duration", "-1");
-}
-
-void
-si_session_no_parallel(void)
-{
-	pin("max_parallel_workers_per_gather", "0");
-	pin("max_parallel_maintenance_workers", "0");
 }
 
 /*

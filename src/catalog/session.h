@@ -75,12 +75,6 @@ extern void si_session_plan_by_index(void);
  */
 extern void si_session_log_no_plans(void);
 
-/*
- * Have no statement run in other processes, which log their errors themselves, with the
- * statement, and show it in pg_stat_activity; for the current GUC level.
- */
-extern void si_session_no_parallel(void);
-
 /* The settings of a worker's whole life, as far as no batch changes them. */
 extern void si_session_init_worker(void);
 

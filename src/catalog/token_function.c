@@ -351,7 +351,6 @@ run_call(void *arg)
 	begin_limit();
 	si_session_begin_batch(&saved, &identity, settings, pinned);
 	si_session_log_no_plans();
-	si_session_no_parallel();
 	function = lock_function(call);
 	check_function(call, function);
 	if (!call->check_only)

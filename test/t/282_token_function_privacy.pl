@@ -65,6 +65,19 @@ my $log = logged('app', "SELECT stream_ingest.topics('own')");
 like($log, qr/function private\.failing\(\) failed: 22P02/, 'its failure has the SQLSTATE');
 unlike($log, qr/secret words/, 'and its words and statements are not logged');
 
+# the same of a batch, whose payload a trigger's query may quote
+sql(qq{CREATE TABLE pay (id bigint, v text);
+	CREATE FUNCTION pay() RETURNS trigger LANGUAGE plpgsql SET $parallel = on AS \$\$ BEGIN
+		PERFORM max((relname || NEW.v)::int) FROM pg_catalog.pg_class; RETURN NEW; END \$\$;
+	CREATE TRIGGER t BEFORE INSERT ON pay FOR EACH ROW EXECUTE FUNCTION pay();
+	CREATE SERVER plain FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '127.0.0.1:1');
+	SELECT stream_ingest.create_subscription('pay', 'plain', 't', 'pay');
+	INSERT INTO stream_ingest.dead_letter (subscription, topic, partition, message_offset, value, sqlstate)
+		SELECT id, 't', 0, 5, convert_to('{"id": 1, "v": "' || 'PAY' || 'LOAD"}', 'UTF8'), '22000' FROM stream_ingest.subscription});
+my \$superuser = sql('SELECT current_user');
+unlike(logged(\$superuser, "SELECT stream_ingest.retry_dead_letters('pay')"), qr/PAYLOAD/, 'a batch logs no payload');
+is(sql('SELECT sqlstate FROM stream_ingest.dead_letters'), '22P02', 'but its trigger has failed');
+
 # ---- a function that registers a callback for the exit of its process ----
 
 sql('GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean) TO app');
