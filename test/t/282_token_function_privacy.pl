@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use StreamIngest qw(sql answer);
 use Test::More;
 
-my $node = StreamIngest::new_node('main');
+my $node = StreamIngest::new_node('main', conf => { wal_level => 'replica' });	# for pg_backup_start()
 
 sub as { my ($role, $sql) = @_; return answer($sql, extra_params => [ '-U', $role ]); }
 
@@ -74,8 +74,8 @@ sql(qq{CREATE TABLE pay (id bigint, v text);
 	SELECT stream_ingest.create_subscription('pay', 'plain', 't', 'pay');
 	INSERT INTO stream_ingest.dead_letter (subscription, topic, partition, message_offset, value, sqlstate)
 		SELECT id, 't', 0, 5, convert_to('{"id": 1, "v": "' || 'PAY' || 'LOAD"}', 'UTF8'), '22000' FROM stream_ingest.subscription});
-my \$superuser = sql('SELECT current_user');
-unlike(logged(\$superuser, "SELECT stream_ingest.retry_dead_letters('pay')"), qr/PAYLOAD/, 'a batch logs no payload');
+my $superuser = sql('SELECT current_user');
+unlike(logged($superuser, "SELECT stream_ingest.retry_dead_letters('pay')"), qr/PAYLOAD/, 'a batch logs no payload');
 is(sql('SELECT sqlstate FROM stream_ingest.dead_letters'), '22P02', 'but its trigger has failed');
 
 # ---- a function that registers a callback for the exit of its process ----
