@@ -286,8 +286,7 @@ si_ticket_release(SiTicket *ticket)
 	pthread_mutex_unlock(&ticket->side.lock);
 	if (!last)
 		return;
-	if (ticket->got_ms != 0)
-		si_kerberos_forget(ticket->cache);
+	si_kerberos_forget(ticket->cache);
 	pthread_cond_destroy(&ticket->answered);
 	si_side_thread_destroy(&ticket->side);
 	free(ticket->principal);

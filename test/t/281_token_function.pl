@@ -454,7 +454,7 @@ ok(poll("SELECT count(*) FROM stream_ingest.status WHERE state = 'streaming'", 3
 my ($page) = slurp_file("$FindBin::RealBin/../../doc/providers.md") =~ /```sql run\n(CREATE EXTENSION pgcrypto.*?)```/s;
 $page =~ s/providers_ingest/app/g;
 sql($page =~ s/CREATE SERVER.*//sr);
-my ($token, $life) = split /\|/, done('app', q{SELECT token, expires_at - now() BETWEEN '14 min' AND '15 min' FROM msk.token()});
+my ($token, $life) = split /\|/, done('app', q{SELECT token, expires_at - now() BETWEEN '14 min' AND '16 min' FROM msk.token()});
 ok($life eq 't' && $token =~ /^[A-Za-z0-9_-]+$/, 'the example for MSK gives a token');
 my ($host, $query, $signature) = decode_base64($token =~ tr{-_}{+/}r) =~ m{^https://([^/]+)/\?(.*)&X-Amz-Signature=([0-9a-f]{64})&User-Agent=\w+$};
 my ($key_id, $day, $region) = $query =~ m{X-Amz-Credential=(\w+)%2F(\d{8})%2F([a-z0-9-]+)%2Fkafka-cluster%2Faws4_request};
