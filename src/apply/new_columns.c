@@ -25,7 +25,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 
 #include "apply/column_check.h"
 #include "apply/new_columns.h"
@@ -66,6 +65,7 @@ typedef struct Addition
 	bool		no_room;		/* nothing: they are too many */
 	Oid			role;			/* that adds them */
 	List	   *columns;		/* of NewColumn; NIL: all are there */
+	int			added;			/* with these, since the subscription was enabled */
 	char	   *command;
 	char	   *target;
 	char		words[LOGGED_BYTES];
@@ -221,12 +221,20 @@ is_taken(const SiPlan *plan, const char *name, size_t len)
 
 /*
  * Is there a column of this name, even one that takes no field?  A dropped one counts:
- * it still has the name that was given to it then.
+ * it still has the name that was given to it then.  The catalog's cache is not asked: it
+ * would keep each name that there is no column of.
  */
 static bool
-has_column(Oid target, const char *name)
+has_column(Relation target, const char *name)
 {
-	return SearchSysCacheExists2(ATTNAME, ObjectIdGetDatum(target), CStringGetDatum(name));
+	TupleDesc	desc = RelationGetDescr(target);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* Want a column; where two fields mean the same one, it takes the values of both. */
@@ -258,6 +266,7 @@ static void
 want_columns(SiPlan *plan, const SiSchemaColumns *described)
 {
 	SiNewColumns *new_columns = plan->new_columns;
+	Relation	target = relation_open(plan->subscription->target, NoLock);
 
 	for (int i = 0; i < described->n && list_length(new_columns->wanted) <= SI_NEW_COLUMNS_MOST; i++)
 	{
@@ -268,9 +277,10 @@ want_columns(SiPlan *plan, const SiSchemaColumns *described)
 		if (is_taken(plan, field->name, field->len))
 			continue;
 		name = si_schema_column_name(plan->mapping->decode.match_names, field->name, field->len);
-		if (name != NULL && !has_column(plan->subscription->target, name))
+		if (name != NULL && !has_column(target, name))
 			want_column(new_columns, name, &field->type);
 	}
+	relation_close(target, NoLock);
 }
 
 /*
@@ -305,6 +315,8 @@ asks_for_columns(SiPlan *plan, const SiMessage *message, SiFrame *frame)
 	SiDecodeError error;
 	MemoryContext old;
 
+	/* of the schemas before this one nothing is needed, and a batch may have very many */
+	si_arena_reset(plan->arena);
 	if (!new_columns->routine->describe(&plan->format, new_columns->one_schema ? NULL : message,
 										false, plan->arena, &described, &error))
 	{
@@ -361,7 +373,7 @@ si_new_columns_reach(SiPlan *plan, const SiBatch *batch)
 
 /* Those that are not there, now that no other session can add any. */
 static List *
-find_missing(const SiNewColumns *new_columns, Oid target)
+find_missing(const SiNewColumns *new_columns, Relation target)
 {
 	List	   *missing = NIL;
 	ListCell   *cell;
@@ -437,21 +449,20 @@ alter_target(const SiPlan *plan, const Addition *addition)
 					NameStr(plan->subscription->name), addition->target, addition->words)));
 }
 
-/* Is there room for so many more?  False if not, and where a change goes first (*fenced). */
+/*
+ * Is there room for so many more?  *added: how many they are then, -1 where a change goes
+ * first.  Of what is undone the plan must not know.
+ */
 static bool
-take_room(SiPlan *plan, const SiProgressKey *key, Relation target, int n, bool *fenced)
+take_room(SiPlan *plan, const SiProgressKey *key, Relation target, int n, int *added)
 {
-	int			added;
-
-	*fenced = false;
+	*added = 0;
 	if (RelationGetNumberOfAttributes(target) + n > MaxHeapAttributeNumber)
 		return false;
-	added = si_catalog_add_columns(key->subscription, key->epoch, n);
-	*fenced = (added < 0);
-	if (*fenced)
-		return false;
-	plan->columns_added = added <= SI_NEW_COLUMNS_MOST ? added : added - n;
-	return added <= SI_NEW_COLUMNS_MOST;
+	*added = si_catalog_add_columns(key->subscription, key->epoch, n);
+	if (*added > SI_NEW_COLUMNS_MOST)
+		plan->columns_added = *added - n;
+	return *added >= 0 && *added <= SI_NEW_COLUMNS_MOST;
 }
 
 /* Decide under the lock what is added. */
@@ -462,16 +473,15 @@ make_addition(SiPlan *plan, const SiProgressKey *key, Relation target, Addition 
 	SiIdentity	identity = si_session_identity(s->owner, target->rd_rel->relowner,
 											   plan->options->run_as_owner);
 	List	   *missing;
-	bool		fenced;
 
 	si_column_check_target(target, identity.user);
-	missing = find_missing(plan->new_columns, RelationGetRelid(target));
+	missing = find_missing(plan->new_columns, target);
 	if (missing == NIL)
 		return SI_NEW_COLUMNS_DONE;
-	if (!take_room(plan, key, target, list_length(missing), &fenced))
+	if (!take_room(plan, key, target, list_length(missing), &addition->added))
 	{
-		addition->no_room = !fenced;
-		return fenced ? SI_NEW_COLUMNS_FENCED : SI_NEW_COLUMNS_DONE;
+		addition->no_room = addition->added >= 0;
+		return addition->no_room ? SI_NEW_COLUMNS_DONE : SI_NEW_COLUMNS_FENCED;
 	}
 	addition->role = identity.user;
 	addition->columns = missing;
@@ -510,6 +520,8 @@ si_new_columns_add(SiPlan *plan, const SiProgressKey *key)
 		if (addition.columns != NIL)
 			alter_target(plan, &addition);
 		si_transaction_commit(caller);
+		if (addition.columns != NIL)
+			plan->columns_added = addition.added;
 	}
 	if (addition.no_room)
 		give_up(plan);

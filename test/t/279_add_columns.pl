@@ -245,6 +245,17 @@ arrives('c_many', 251);
 is(sql('SELECT note FROM c_many WHERE id = 251'), 'n', 'more schemas than are remembered');
 drop('c_many');
 
+# of Protobuf: each is named by an id and by indexes, which may be written longer than need be
+my @namings = ('0200', '00');
+foreach my $count ('02', '8200', '828000', '82808000') { push @namings, map { "$count$_" } '8000', '808000', '80808000', '8080808000'; }
+my $proto = 'syntax = "proto3"; message M { int64 id = 1; S sub = 2; message S { int64 x = 1; } }';
+subscribe('p_many', 'protobuf', { schemas => { map { $_ => $proto } 1 .. 15 } }, columns => 'id bigint, sub jsonb', enabled => 'false');
+produce_hex('p_many', map { my $id = $_; map { sprintf('00%08x', $id) . $_ . '0801' } @namings } 1 .. 15);
+sql("SELECT stream_ingest.enable('p_many')");
+arrives('p_many', 270);
+cmp_ok(sql("SELECT batches FROM stream_ingest.counts WHERE name = 'p_many'"), '<', 50, 'what was described takes no room that the messages need');
+drop('p_many');
+
 # ---- names ----
 
 my $long = 'n' x 63;
@@ -452,5 +463,16 @@ is(sql("SELECT stream_ingest.retry_dead_letters('limits')"), '1', 'a dead letter
 is(sql('SELECT string_agg(id::text, $$ $$ ORDER BY id) FROM limits'), '2 3 4 5', 'and adds none itself');
 like(dead_letters('limits'), qr/^0 2203E .* for which no column could be added/, 'the other stays');
 drop('limits');
+
+# what is undone is not counted, in the worker's memory either
+subscribe('undone', 'json', { envelope => 'connect' });
+sql(q{CREATE EVENT TRIGGER no_ddl ON ddl_command_start WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION no_ddl()});
+produce('undone', wrapped([ [ id => 'int64' ], @many[0 .. 29] ], { id => 1, f30 => 'v' }));
+ok(poll("SELECT state FROM stream_ingest.status WHERE name = 'undone' AND state <> 'streaming'", 'stopped'), 'a command that adds 30 columns fails');
+sql('DROP EVENT TRIGGER no_ddl');
+ok(poll("SELECT (SELECT count(*) FROM undone) + (SELECT count(*) FROM stream_ingest.dead_letters WHERE name = 'undone')", '1'), 'it is tried again');
+is(dead_letters('undone'), '', 'and no message is refused, since there is room for 50');
+is(added('undone'), '30', 'the columns are counted once');
+drop('undone');
 
 done_testing();
