@@ -203,7 +203,7 @@ SELECT stream_ingest.drop_subscription(name) FROM stream_ingest.subscriptions \g
 --
 CREATE TABLE times (v bytea);
 INSERT INTO times VALUES (''), (f(1, 23) || f(2, 59) || f(3, 60)), (f(1, 23) || f(2, 59) || f(3, 60) || f(4, 1000)), (f(1, 24)), (f(1, 24) || f(4, 999)), (f(1, 24) || f(3, 1)), (f(1, -1)), (f(2, 60)), (f(3, 61)), (f(4, 1000000000)), (f(4, 999999999)),
-    (f(1, 2147483647) || f(2, 2147483647) || f(3, 2147483647) || f(4, -2147483648)), (f(1, 9) || f(2, 5) || f(3, 1) || f(4, 20000000));
+    (f(1, 2147483647) || f(2, 2147483647) || f(3, 2147483647) || f(4, -2147483648)), (f(1, 9) || f(2, 5) || f(3, 1) || f(4, 20000000)), (f(1, 10) || f(2, 5) || f(3, 7) || f(4, -5));
 SELECT fields -> 't', fields -> 'd' FROM times, stream_ingest.decode('protobuf', f(1, v) || f(2, f(1, 2) || f(2, '\x7f'::bytea)), options => '{"schema": "syntax = \"proto3\"; import \"google/type/timeofday.proto\"; message X { google.type.TimeOfDay t = 1; VariableScaleDecimal d = 2; message VariableScaleDecimal { int32 scale = 1; bytes value = 2; } }"}');
 SELECT fields FROM unnest(ARRAY['int32 scale = 1; bytes value = 2;', 'int32 scale = 1; bytes value = 2; int32 more = 3;', 'int64 scale = 1; bytes value = 2;', 'int32 size = 1; bytes value = 2;', 'int32 scale = 1; repeated bytes value = 2;']) AS declared,
     stream_ingest.decode('protobuf', f(2, f(1, 2) || f(2, '\x7f'::bytea)), options => jsonb_build_object('schema', 'syntax = "proto3"; message X { VariableScaleDecimal d = 2; } message VariableScaleDecimal { ' || declared || ' }', 'message', 'X'));

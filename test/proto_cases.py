@@ -259,7 +259,7 @@ class Messages:
         if name == 'google.type.Date':
             return b''.join(bytes([8 * n]) + varint(rnd.randrange(limit)) for n, limit in ((1, 10000), (2, 13), (3, 32)) if rnd.random() < 0.9)
         if name == 'google.type.TimeOfDay':
-            return b''.join(bytes([8 * n]) + varint(rnd.randrange(limit)) for n, limit in ((1, 25), (2, 61), (3, 62), (4, 10 ** 9 + 1)) if rnd.random() < 0.8)
+            return b''.join(bytes([8 * n]) + varint(rnd.randrange(*bound)) for n, bound in enumerate(((0, 25), (0, 61), (0, 62), (-10 ** 8, 10 ** 9 + 1)), 1) if rnd.random() < 0.8)
         if name == 'confluent.type.Decimal':
             body = bytes(rnd.getrandbits(8) for _ in range(rnd.randrange(12)))
             return b'\x0a' + varint(len(body)) + body + b'\x10\x0a' + rnd.choice([b'', b'\x18' + varint(rnd.randrange(25))])
@@ -375,7 +375,7 @@ def time_of_day(message):
     parts = message.hours, message.minutes, message.seconds
     usecs = ((parts[0] * 60 + parts[1]) * 60 + parts[2]) * 10 ** 6 + message.nanos // 1000
     if min(parts) < 0 or parts[1] > 59 or parts[2] > 60 or not 0 <= message.nanos < 10 ** 9 or usecs > 86400 * 10 ** 6:
-        return '%02d:%02d:%02d.%09d' % (parts + (message.nanos,))
+        return ('%02d:%02d:%02d.%09d' if message.nanos >= 0 else '%02d:%02d:%02d and %d ns') % (parts + (message.nanos,))
     seconds, usecs = divmod(usecs, 10 ** 6)
     text = '%02d:%02d:%02d' % (seconds // 3600, seconds // 60 % 60, seconds % 60)
     return text + ('.%06d' % usecs).rstrip('0') if usecs else text

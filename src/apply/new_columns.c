@@ -260,13 +260,14 @@ want_column(SiNewColumns *new_columns, char *name, const SiColumnType *type)
 
 /*
  * Want what a schema describes, no column takes, and could be a column; no more than it
- * takes to see that they are too many.
+ * takes to see that they are too many.  Returns how many columns the table has room for.
  */
-static void
+static int
 want_columns(SiPlan *plan, const SiSchemaColumns *described)
 {
 	SiNewColumns *new_columns = plan->new_columns;
 	Relation	target = relation_open(plan->subscription->target, NoLock);
+	int			room = MaxHeapAttributeNumber - RelationGetNumberOfAttributes(target);
 
 	for (int i = 0; i < described->n && list_length(new_columns->wanted) <= SI_NEW_COLUMNS_MOST; i++)
 	{
@@ -281,6 +282,7 @@ want_columns(SiPlan *plan, const SiSchemaColumns *described)
 			want_column(new_columns, name, &field->type);
 	}
 	relation_close(target, NoLock);
+	return room;
 }
 
 /*
@@ -314,6 +316,7 @@ asks_for_columns(SiPlan *plan, const SiMessage *message, SiFrame *frame)
 	SiSchemaColumns described = {0};
 	SiDecodeError error;
 	MemoryContext old;
+	int			room;
 
 	/* of the schemas before this one nothing is needed, and a batch may have very many */
 	si_arena_reset(plan->arena);
@@ -329,11 +332,11 @@ asks_for_columns(SiPlan *plan, const SiMessage *message, SiFrame *frame)
 	old = MemoryContextSwitchTo(new_columns->wanted_context);
 	new_columns->wanted = NIL;
 	note_naming(new_columns, frame);
-	want_columns(plan, &described);
+	room = want_columns(plan, &described);
 	MemoryContextSwitchTo(old);
 	if (new_columns->wanted == NIL)
 		remember(new_columns);
-	else if (list_length(new_columns->wanted) > SI_NEW_COLUMNS_MOST - plan->columns_added)
+	else if (list_length(new_columns->wanted) > Min(room, SI_NEW_COLUMNS_MOST - plan->columns_added))
 		give_up(plan);
 	return new_columns->wanted != NIL;
 }

@@ -141,7 +141,10 @@ set_time_of_day(SiProtoReader *reader, const SiProtoFields *fields, SiValue *val
 		value->integer = usecs;
 		return true;
 	}
-	snprintf(made, sizeof(made), "%02" PRId64 ":%02" PRId64 ":%02" PRId64 ".%09" PRId64,
+	/* digits behind the point with a sign would be read as a time zone */
+	snprintf(made, sizeof(made),
+			 nanos < 0 ? "%02" PRId64 ":%02" PRId64 ":%02" PRId64 " and %" PRId64 " ns" :
+			 "%02" PRId64 ":%02" PRId64 ":%02" PRId64 ".%09" PRId64,
 			 hours, minutes, seconds, nanos);
 	return set_text(reader, made, value);
 }
