@@ -65,7 +65,8 @@ typedef struct Addition
 	bool		no_room;		/* nothing: they are too many */
 	Oid			role;			/* that adds them */
 	List	   *columns;		/* of NewColumn; NIL: all are there */
-	int			added;			/* with these, since the subscription was enabled */
+	int			added;			/* with these, since the subscription was
+								 * enabled */
 	char	   *command;
 	char	   *target;
 	char		words[LOGGED_BYTES];
@@ -318,7 +319,10 @@ asks_for_columns(SiPlan *plan, const SiMessage *message, SiFrame *frame)
 	MemoryContext old;
 	int			room;
 
-	/* of the schemas before this one nothing is needed, and a batch may have very many */
+	/*
+	 * of the schemas before this one nothing is needed, and a batch may have
+	 * very many
+	 */
 	si_arena_reset(plan->arena);
 	if (!new_columns->routine->describe(&plan->format, new_columns->one_schema ? NULL : message,
 										false, plan->arena, &described, &error))

@@ -147,8 +147,8 @@ si_session_begin_batch(SiSavedSession *saved, const SiIdentity *identity,
 	pin("auto_explain.log_nested_statements", "off");
 
 	/*
-	 * The processes of a parallel query log their errors themselves, which may
-	 * quote a value, with the statement.
+	 * The processes of a parallel query log their errors themselves, which
+	 * may quote a value, with the statement.
 	 */
 	pin("max_parallel_workers_per_gather", "0");
 	pin("max_parallel_maintenance_workers", "0");

@@ -305,7 +305,10 @@ make_plan(const SiDecoderRoutine *routine, bool tombstone, SiDecodePlan *plan)
 	plan->fields = tombstone ? &whole_key : &whole_value;
 	plan->rest_field = -1;
 
-	/* where the value is no document, its fields are those that no column takes */
+	/*
+	 * where the value is no document, its fields are those that no column
+	 * takes
+	 */
 	if (!tombstone && routine->value == SI_WHOLE_TEXT && routine->fields != SI_FIELDS_ONE)
 		plan->rest_field = 0;
 }

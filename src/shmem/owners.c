@@ -35,7 +35,7 @@ si_owners_replace(Oid database, const Oid *owners, int n)
 	for (int i = 0; i < SI_MAX_OWNERS; i++)
 	{
 		if (si_shared->owners[i].database == database)
-			si_shared->owners[i] = (SiOwner) {InvalidOid};
+			memset(&si_shared->owners[i], 0, sizeof(SiOwner));
 	}
 	for (int i = 0; i < n; i++)
 	{
