@@ -35,7 +35,7 @@ CREATE TABLE subreddit_counts (subreddit text PRIMARY KEY, posts bigint, total n
 CREATE TABLE batches (n bigint);
 SELECT stream_ingest.create_subscription('counter', 'si_kafka', 'a_posts', fields => 'subreddit text, score numeric(10,1), unread int',
     apply => $$
-    INSERT INTO subreddit_counts AS c SELECT subreddit, count(*), sum(score) FROM batch GROUP BY 1
+    INSERT INTO subreddit_counts AS c SELECT subreddit, count(*), sum(coalesce(score, 0)) FROM batch GROUP BY 1
         ON CONFLICT (subreddit) DO UPDATE SET posts = c.posts + excluded.posts, total = c.total + excluded.total;
     INSERT INTO batches SELECT count(*) FROM batch;$$, options => '{"batch_interval": "300 ms"}');
 CREATE TABLE everything (value jsonb, topic text, partition int, "offset" bigint, recent boolean, key text, headers jsonb, deleted boolean);
