@@ -41,7 +41,7 @@ typedef struct SiDeadLetter
 	const SiMessage *message;
 	const SiFailure *failure;
 	int64		former_log;		/* as in SiPlace */
-	TimestampTz retry_at;		/* 0: nobody tries it again by itself */
+	TimestampTz retry_at;		/* 0: it is not retried automatically */
 } SiDeadLetter;
 
 /* Store, or store again with the new reason and one attempt more. */

@@ -153,7 +153,7 @@ si_session_begin_batch(SiSavedSession *saved, const SiIdentity *identity,
 	pin("max_parallel_workers_per_gather", "0");
 	pin("max_parallel_maintenance_workers", "0");
 
-	/* nobody runs another role's code with all of his session's powers */
+	/* no session runs another role's code with all of its own powers */
 	sec_context = saved->sec_context;
 	if (identity->restricted || identity->user != saved->user)
 		sec_context |= SECURITY_RESTRICTED_OPERATION;
@@ -170,7 +170,7 @@ si_session_log_no_plans(void)
 /*
  * Turn off what the server would end or cancel us by after some time: whatever
  * a later version calls a timeout, a session may set for itself, and zero turns
- * off.  Of those of other extensions nobody knows what zero means.
+ * off.  What zero means for those of other extensions is not known.
  */
 static void
 turn_off_timeouts(void)

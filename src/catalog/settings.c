@@ -267,7 +267,7 @@ add_difference(List *settings, const char *name, char *value)
 	return lappend(settings, setting);
 }
 
-/* The same of what nobody has set for the role. */
+/* The same of what was not set for the role. */
 static List *
 add_unless_default(List *settings, struct config_generic *setting, List *cluster)
 {

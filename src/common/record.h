@@ -86,7 +86,7 @@ typedef struct SiRecord
 	SiValue    *old_fields;		/* the same of the row before an update; NULL
 								 * where it does not count */
 	bool		any_field;		/* is one of them present? */
-	SiValue		unknown;		/* name of a top-level field that nobody
+	SiValue		unknown;		/* name of a top-level field that no column
 								 * takes; ABSENT if none, or if not asked for */
 } SiRecord;
 

@@ -184,7 +184,7 @@ si_proto_frame_read(SiFrame *frame, const SiProtoSchema *schema, const SiProtoMe
 	Naming		naming;
 	const SiProtoMessage *message;
 
-	/* a header that nobody needs may be empty */
+	/* a header that is not needed may be empty */
 	if (named != NULL && frame->naming != NULL)
 		return named;
 	naming.nindexes = 0;

@@ -3,7 +3,7 @@
  * restored.c
  *	  A subscription that comes with a dump: its owner, and that it is noticed.
  *
- * In another cluster the OID of its owner is another role's, or nobody's; that
+ * In another cluster the OID of its owner is another role's, or no role's; another
  * role would see the dead letters, and could enable the subscription.  There
  * the owner's name counts, as for everything else that is restored.
  *

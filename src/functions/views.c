@@ -232,7 +232,7 @@ describe_unknown_lag(const WorkerCopy *copy, TimestampTz now)
 }
 
 /*
- * Why a worker does what it does.  Waiting for a lock it can tell nobody, so
+ * Why a worker does what it does.  While it waits for a lock it cannot say so:
  * that is found out here.
  */
 static void
@@ -413,7 +413,7 @@ typedef struct Finding
 	SiState		state;
 	const char *reason;
 	TimestampTz since;			/* 0: not known */
-	TimestampTz retry_at;		/* 0: nobody looks again by himself */
+	TimestampTz retry_at;		/* 0: it is not checked again automatically */
 } Finding;
 
 /* Are all places for subscriptions taken?  Any lock mode. */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * database_ddl.c
- *	  Commands on databases, which want nobody connected there.
+ *	  Commands on databases, which fail while sessions are connected.
  *
  * DROP, RENAME, SET TABLESPACE and the use as a template fail while a session
  * is in the database; our workers are such sessions.  They are stopped for the

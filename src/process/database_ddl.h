@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * database_ddl.h
- *	  Commands on databases, which want nobody connected there.
+ *	  Commands on databases, which fail while sessions are connected.
  *
  * Caller: utility.c, before and after the server runs the command.
  *

@@ -61,7 +61,7 @@ EOT
 	return $self;
 }
 
-# Starts it, or lets a suspended one go on; returns when it answers.
+# Starts it, or lets a suspended one continue; returns when it answers.
 sub resume
 {
 	my ($self) = @_;

@@ -133,7 +133,7 @@ $node->safe_psql('restored', 'CREATE TABLE elsewhere (id bigint, payload text)')
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $node->connstr('restored') ],
 	'restore');
 $kafka->produce('t', count => 500, first => 1000, round_robin => 2);
-is(caught_up($node), 't', 'the original goes on');
+is(caught_up($node), 't', 'the original continues');
 
 $began = time();
 $node->restart;
@@ -160,7 +160,7 @@ $node->safe_psql('restored', "SELECT stream_ingest.enable('s')");
 is(caught_up($node, 'restored'), 't', 'enabled, it catches up');
 is($node->safe_psql('restored', $rows), '1500|1500|1124250', 'nothing is missing, nothing double');
 is( $node->safe_psql('restored', 'SELECT messages, inserted FROM stream_ingest.counts'),
-	'1500|1500', 'counts go on from the dump');
+	'1500|1500', 'counts continue from the dump');
 is( $node->safe_psql('restored',
 		q{SELECT target = 't'::regclass FROM stream_ingest.subscriptions}),
 	't', 'the target was found by its name');
@@ -169,14 +169,14 @@ is($node->safe_psql('postgres', $rows), '1500|1500|1124250', 'nothing is missing
 $node->safe_psql('postgres', 'DROP DATABASE restored');
 
 #
-# A standby reads nothing; promoted, it goes on where the primary was.
+# A standby reads nothing; promoted, it continues where the primary was.
 #
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'base', has_streaming => 1);
 $standby->start;
 $kafka->produce('t', count => 500, first => 1500, round_robin => 2);
-is(caught_up($node), 't', 'the primary goes on');
+is(caught_up($node), 't', 'the primary continues');
 # the worker's commits are asynchronous, so they need not be in the flushed WAL yet
 ok(StreamIngest::poll_until($standby, $rows, '2000|2000|1999000'), 'the standby has its rows');
 is( $standby->safe_psql('postgres', q{SELECT DISTINCT state, split_part(reason, ';', 1) FROM stream_ingest.status}),
@@ -213,7 +213,7 @@ cmp_ok(time() - $began, '<', $seconds, 'fast shutdown');
 
 $standby->promote;
 $kafka->produce('t', count => 500, first => 2000, round_robin => 2);
-ok(StreamIngest::poll_until($standby, $rows, '2500|2500|3123750'), 'the promoted standby goes on, exactly');
+ok(StreamIngest::poll_until($standby, $rows, '2500|2500|3123750'), 'the promoted standby continues, exactly');
 is(caught_up($standby), 't', 'caught up there');
 is( $standby->safe_psql('postgres', q{SELECT messages, inserted FROM stream_ingest.counts WHERE name = 's'}),
 	'2500|2500', 'its counts');

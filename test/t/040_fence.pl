@@ -321,7 +321,7 @@ sub try_fence
 		&& sql("SELECT settings->>'workers' FROM stream_ingest.subscriptions") > 1)
 	{
 		ok(StreamIngest::poll_until($node, "SELECT count(*) > $others FROM t WHERE pid <> $pid"),
-			"$name: the others go on with what they were dealt");
+			"$name: the others continue with what they were dealt");
 	}
 	thaw($pid);
 	wait_for_end($pid);
@@ -350,7 +350,7 @@ sub try_any_moment
 	my $waited = !returned($job, 1);
 	thaw($pid);
 	ok(returned($job, $limit),
-		"$change at any moment: the change returns" . ($waited ? ' when the worker goes on' : ''));
+		"$change at any moment: the change returns" . ($waited ? ' when the worker continues' : ''));
 	my $written = outcome($job);
 
 	StreamIngest::produce_wait($load);

@@ -170,7 +170,7 @@ is(offsets('deleted', 'next_offset'), 100, 'deleted: next_offset stays');
 sql("SELECT stream_ingest.enable('deleted')");
 caught_up('deleted');
 is(sql('SELECT count(*), count(DISTINCT id), max(id), min(id) FILTER (WHERE id >= 100) FROM deleted'), '150|150|199|150',
-	'deleted: enable() goes on at the first offset that there is');
+	'deleted: enable() continues at the first offset that there is');
 is(sql("SELECT gap_messages, messages FROM stream_ingest.counts WHERE name = 'deleted'"), '50|150',
 	'deleted: gap_messages counts what is missing');
 is(sql("SELECT count(*) FROM stream_ingest.gaps WHERE name = 'deleted'"), 1, 'deleted: one gap');
@@ -191,7 +191,7 @@ sql("ROLLBACK PREPARED 'gate'");
 caught_up('overtaken');
 my $lost = sql("SELECT to_offset - from_offset FROM stream_ingest.gaps "
 	  . "WHERE name = 'overtaken' AND to_offset = 1900 AND reason = 'deleted at the broker'");
-cmp_ok($lost, '>', 1000, 'overtaken: on_gap = continue records the gap and goes on');
+cmp_ok($lost, '>', 1000, 'overtaken: on_gap = continue records the gap and continues');
 is(sql('SELECT count(*), count(DISTINCT id), max(id) FROM overtaken'), (2010 - $lost) . '|' . (2010 - $lost) . '|2009',
 	'overtaken: all other messages are there, once');
 is(sql("SELECT gap_messages, messages FROM stream_ingest.counts WHERE name = 'overtaken'"),
@@ -340,7 +340,7 @@ ok( poll(
 $kafka->start;
 $kafka->produce('waited', count => 5, first => 10, partition => 1);
 my $back_at = time();
-ok(poll('SELECT count(*) FROM waited', 16), 'waited: goes on by itself when the broker is back');
+ok(poll('SELECT count(*) FROM waited', 16), 'waited: continues by itself when the broker is back');
 note(sprintf('after %.1f s', time() - $back_at));
 ok(poll("SELECT state, reason FROM stream_ingest.status WHERE name = 'waited'", 'streaming|'), 'waited: streaming again');
 

@@ -250,7 +250,7 @@ $node->safe_psql(
 	SELECT 1 / (SELECT 0 WHERE false);
 	COMMIT;
 });
-# the t of ROLLBACK TO t goes on as a subtransaction, and commits with the rest
+# the t of ROLLBACK TO t continues as a subtransaction, and commits with the rest
 is(values_of('rolled'), 'b d h i', 'what was rolled back was not sent');
 errors_of("BEGIN; SELECT stream_ingest.produce('kafka', 'rolled', 'k'); SELECT 1 / 0; COMMIT");
 is(values_of('rolled'), 'b d h i', 'nor what an error ended');
@@ -419,7 +419,7 @@ my @log = grep { /secret payload/ && /(ERROR|DETAIL|HINT|CONTEXT|LOG|WARNING): /
   split /\n/, slurp_file($node->logfile);
 is(join("\n", @log), '', 'no payload in the log but in the user\'s own statement');
 
-# A session goes on after each of these.
+# A session continues after each of these.
 my $session = start_session();
 send_sql($session, "SELECT stream_ingest.produce('kafka', 'no-such-topic', 'x');");
 send_sql($session, "SELECT stream_ingest.produce('kafka', 'procedure', '5');");

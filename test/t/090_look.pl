@@ -42,7 +42,7 @@ $kafka->produce('a', [ map { "early $_" } 1 .. 20 ], round_robin => 3);
 my $before = answer("SELECT max(message_timestamp) FROM stream_ingest.peek('kafka', 'a', 100)");
 ok(StreamIngest::poll_until($node,
 		"SELECT clock_timestamp() > '$before'::timestamptz + interval '10 ms'"),
-	'the clock goes on');
+	'the clock continues');
 $kafka->produce('a', [ map { "late $_" } 1 .. 20 ], round_robin => 3);
 
 is( answer("SELECT string_agg(DISTINCT split_part(value, ' ', 1), ','), count(*)

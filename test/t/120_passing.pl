@@ -27,7 +27,7 @@ my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka, conf => { deadlock_timeout => '5 s' });
 my $sent = 0;
 
-# A session of its own, while we go on.
+# A session of its own, while we continue.
 sub start_session
 {
 	my ($sql) = @_;

@@ -152,7 +152,7 @@ goes_on('renamed', 'had_another_name');
 sql('GRANT INSERT ON lent TO plain');
 goes_on('lent');
 as_plain(q{CREATE TABLE found (id bigint, payload text); SELECT stream_ingest.alter_subscription('gone', target => 'found')});
-ok(poll('SELECT count(*) FROM found', 1), 'gone: goes on with another target');
+ok(poll('SELECT count(*) FROM found', 1), 'gone: continues with another target');
 
 # a server that may not be used any more, and one that is gone
 sql('REVOKE USAGE ON FOREIGN SERVER kafka FROM plain');
@@ -262,7 +262,7 @@ $kafka->produce('t', ['{"id": 0, "payload": "theirs"}'], partition => 0);
 says('rows', 'streaming|catching_up', "ShareLock on transaction .*, which has changed a row, held by process $pid;");
 $session->query_safe('COMMIT');
 $session->quit;
-ok(poll('SELECT payload FROM rows WHERE id = 0', 'theirs'), 'rows: goes on');
+ok(poll('SELECT payload FROM rows WHERE id = 0', 'theirs'), 'rows: continues');
 
 $session = held(q{SELECT stream_ingest.disable('rows')}, 'ShareLock on transaction [0-9]+, which has changed a row of table stream_ingest.(progress|subscription), held by process PID', 'rows');
 $session->query_safe('ROLLBACK');

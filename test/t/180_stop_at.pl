@@ -180,7 +180,7 @@ my $log_end = -s $node->logfile;
 $node->restart;
 ok( StreamIngest::poll_until(
 		$node, "SELECT state FROM stream_ingest.status WHERE name = 'witness'", 'streaming'),
-	'after a restart the others go on');
+	'after a restart the others continue');
 is( sql("SELECT state, pid IS NULL FROM stream_ingest.status WHERE name IN ('latest1', 'latest3')"),
 	"finished|t\nfinished|t", 'after a restart it is still finished');
 unlike(slurp_file($node->logfile, $log_end), qr/worker \d+ of subscription "latest/, 'and no worker was started');
@@ -205,7 +205,7 @@ foreach my $workers (1, 3)
 	ok( StreamIngest::poll_until($node,
 			"SELECT (SELECT count(*) FROM pg_stat_activity WHERE pid = $pid), count(*) > 0"
 			  . " FROM stream_ingest.status WHERE name = '$name' AND state <> 'finished' AND pid IS NOT NULL", '0|t'),
-		"$workers workers: it goes on after kill -9");
+		"$workers workers: it continues after kill -9");
 	sql("SELECT pg_terminate_backend(pid) FROM stream_ingest.status WHERE name = '$name' AND pid IS NOT NULL");
 	hurry($name);
 	has_finished($name, "$workers workers, killed");

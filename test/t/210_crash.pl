@@ -179,7 +179,7 @@ my $gaps = q{SELECT string_agg(concat_ws(' ', name, partition, from_offset, to_o
 # a clean restart loses nothing
 $node->restart;
 $kafka->produce('fast', ['{"id": 36}'], partition => 0);
-is_soon(q{SELECT sum(next_offset) FROM stream_ingest.offsets}, 222, 'after a clean restart it goes on');
+is_soon(q{SELECT sum(next_offset) FROM stream_ingest.offsets}, 222, 'after a clean restart it continues');
 is(sql($gaps), '', 'and nothing is recorded as lost');
 is(sql('SELECT count(*) FROM always'), 37, 'since nothing is');
 
@@ -188,7 +188,7 @@ sql('CREATE TABLE durable_1 ()');
 StreamIngest::crash($node);
 $node->start;
 $kafka->produce('fast', ['{"id": 37}'], partition => 0);
-is_soon(q{SELECT sum(next_offset) FROM stream_ingest.offsets}, 228, 'after a crash it goes on');
+is_soon(q{SELECT sum(next_offset) FROM stream_ingest.offsets}, 228, 'after a crash it continues');
 is(sql($gaps), <<'END' =~ s/\n\z//r, 'and gaps has the messages whose rows an unlogged target has lost');
 above 0 7 32 unlogged target was emptied
 above 1 3 5 unlogged target was emptied

@@ -221,12 +221,12 @@ is(query($user, q{BEGIN; SELECT stream_ingest.retry_dead_letters('o')}), 1, 'a r
 begin_query($changer, q{SELECT stream_ingest.alter_subscription('o', target => 'others')});
 ok(!ended($changer, 0.5), 'a change waits for a retry that is open');
 query($user, 'ROLLBACK');
-ok(ended($changer, $limit), 'and goes on when it has ended');
+ok(ended($changer, $limit), 'and continues when it has ended');
 query($changer, q{BEGIN; SELECT stream_ingest.alter_subscription('o', target => 'children')});
 begin_query($user, q{SELECT stream_ingest.retry_dead_letters('o')});
 ok(!ended($user, 0.5), 'a retry waits for a change that is open');
 query($changer, 'COMMIT');
-ok(ended($user, $limit), 'and goes on when that has ended');
+ok(ended($user, $limit), 'and continues when that has ended');
 is(sql('SELECT (SELECT count(*) FROM children WHERE id = 1), (SELECT count(*) FROM others)'),
 	'1|0', 'by the settings of that time');
 query($user, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
@@ -242,7 +242,7 @@ make_orphan();
 query($user, q{BEGIN; SELECT stream_ingest.discard_dead_letters('o')});
 is_soon(q{SELECT retry_at < clock_timestamp() FROM stream_ingest.dead_letter}, 't', 'an orphan is due while it is being discarded');
 $kafka->produce("orphans$n", ['{"id": 3}'], partition => 0);
-is_soon(q{SELECT count(*) FROM children WHERE id = 3}, 1, 'the stream goes on');
+is_soon(q{SELECT count(*) FROM children WHERE id = 3}, 1, 'the stream continues');
 $user->{err} = '';
 query($user, q{SELECT stream_ingest.disable('o'); ROLLBACK});
 is($user->{err}, '', 'and the session can change the subscription');
@@ -303,7 +303,7 @@ query($user, q{SELECT stream_ingest.disable('held'); COMMIT});
 is($user->{err}, '', 'the session can change the subscription');
 is(sql(q{SELECT counts_of('held')}), 'messages=4 applied=2 ignored=1 dead_letters=1', 'the stream has applied nothing');
 sql(q{SELECT stream_ingest.enable('held')});
-is_soon(q{SELECT counts_of('held')}, 'messages=7 applied=4 ignored=1 dead_letters=2', 'and goes on when it is enabled');
+is_soon(q{SELECT counts_of('held')}, 'messages=7 applied=4 ignored=1 dead_letters=2', 'and continues when it is enabled');
 sql(q{SELECT stream_ingest.drop_subscription('held', true)});
 
 # What a batch's own trigger discards, and is refused again, is a new dead letter; a retry
@@ -360,7 +360,7 @@ foreach my $end ('ROLLBACK', 'COMMIT', 'seek in the same transaction')
 			q{SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('changer', 'stream_ingest again') AND wait_event = 'transactionid'},
 			1, "retry, $end: who comes to it waits");
 		query($user, $end);
-		ok(ended($changer, $limit), "retry, $end: and goes on when it has ended");
+		ok(ended($changer, $limit), "retry, $end: and continues when it has ended");
 	}
 
 	# a dead letter that is met again is the same message, and one that was retried another

@@ -77,7 +77,7 @@ subscribe('unnoticed', '{"start": "latest"}', 'false');
 # the last commit of ours
 my $wal_writer = StreamIngest::suspend_wal_writer($node);
 sql('SELECT stream_ingest.enable(name) FROM stream_ingest.subscriptions');
-ok(poll(offsets_of($_), 30), "$_: it goes on behind the gap") foreach @gaps;
+ok(poll(offsets_of($_), 30), "$_: it continues behind the gap") foreach @gaps;
 ok(poll(offsets_of($_), 20), "$_: it has its position") foreach 'grown', 'unnoticed';
 
 # a worker that starts finds a new partition at once
@@ -118,7 +118,7 @@ is(sql("SELECT reason ~ '^messages 30 to 34 ' FROM stream_ingest.status WHERE na
 	't', 'agreed: it stops, for what was not agreed to');
 is(gaps_of('agreed'), '20-30 30-35', 'agreed: the gap that was accepted is as it was');
 sql("SELECT stream_ingest.enable('agreed')");
-ok(poll(offsets_of('agreed'), 50), 'agreed: then it goes on');
+ok(poll(offsets_of('agreed'), 50), 'agreed: then it continues');
 is(sql('SELECT count(*), count(DISTINCT id), count(*) FILTER (WHERE id >= 35) FROM agreed'),
 	'35|35|15', 'agreed: all else is there, once');
 is(sql("SELECT string_agg(gap_messages::text, ' ') FROM stream_ingest.counts WHERE name IN ('agreed', 'continued')"),

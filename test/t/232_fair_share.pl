@@ -154,7 +154,7 @@ ok(poll(q{SELECT state FROM stream_ingest.status WHERE name = 'locked_out'}, 'st
 # enabled ones do; but not those that others have, nor all that are free
 sql(q{SET ROLE mallory; SELECT stream_ingest.enable('idle' || n) FROM generate_series(1, 20) n}, $_) foreach qw(second postgres);
 ok(poll(q{SELECT count(*) > 0 FROM stream_ingest.status WHERE reason ~ 'more subscriptions than the 8 of stream_ingest.max_subscriptions;'}, 't'), 'a role takes all slots');
-is(sql(q{SELECT state FROM stream_ingest.status WHERE name = 'locked_out'}), 'streaming', 'a stream that runs goes on');
+is(sql(q{SELECT state FROM stream_ingest.status WHERE name = 'locked_out'}), 'streaming', 'a stream that runs continues');
 $node->restart;
 ok(poll(q{SELECT state FROM stream_ingest.status WHERE name = 'locked_out'}, 'streaming'), 'and comes back after a restart');
 subscribe('victim', 'newcomer');

@@ -256,7 +256,7 @@ sql("SELECT stream_ingest.drop_subscription('secured')");
 
 # ---- a trigger on all tables ----
 
-# It asks us what goes on, so that our statements nest.
+# It asks us what happens, so that our statements nest.
 subscribe('audited', '{"batch_size": 10}');
 sql(q{CREATE TABLE public.audit (who text, n bigint);
 	CREATE FUNCTION public.audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$

@@ -68,7 +68,7 @@ $kafka->produce('t', ['{"id": 2}'], partition => 0);
 foreach my $database (qw(copied restored))
 {
 	$node->safe_psql($database, q{SELECT stream_ingest.enable('s')});
-	becomes($database, 'SELECT count(*) FROM archive.t', 2, "$database: the table that was the target goes on as such");
+	becomes($database, 'SELECT count(*) FROM archive.t', 2, "$database: the table that was the target continues as such");
 	is($node->safe_psql($database, 'SELECT count(*) FROM current.t'), 0, "$database: and not the one that has its former name");
 	$node->safe_psql($database, q{SELECT stream_ingest.disable('s')});
 }

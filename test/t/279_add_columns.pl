@@ -278,7 +278,7 @@ like(dead_letters('x_names'), qr/The field is "ctid", for which no column could 
 is(sql(q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'x_names'::regclass AND attnum > 1 AND attname IN ('good', 'nnn')}), '1',
 	'what can be a column is one all the same, and no name is cut');
 produce('x_names', wrapped([ [ id => 'int64' ] ], { id => 100 }));
-arrives('x_names', 2, 'the stream goes on');
+arrives('x_names', 2, 'the stream continues');
 drop('x_names');
 
 # ---- the mapping ----
@@ -453,7 +453,7 @@ produce('limits', wrapped([ [ id => 'int64' ], @many[0 .. 47] ], { id => 2, f1 =
 arrives('limits', 2, '50 in all are added, by several schemas');
 refuses('limits', 2, 'what asks for more is refused');
 is(added('limits'), '50', 'the columns are counted');
-ok(poll("SELECT state FROM stream_ingest.status WHERE name = 'limits'", 'streaming'), 'and the stream goes on');
+ok(poll("SELECT state FROM stream_ingest.status WHERE name = 'limits'", 'streaming'), 'and the stream continues');
 like(slurp_file($node->logfile), qr/LOG:  subscription "limits" adds no columns for a schema that asks for more than there is room for\n.*DETAIL:  It may add 50 columns until it is enabled again/, 'the log says why');
 sql("SELECT stream_ingest.disable('limits'); SELECT stream_ingest.enable('limits')");
 produce('limits', wrapped([ [ id => 'int64' ], [ g1 => 'string' ] ], { id => 5, g1 => 'v' }));

@@ -419,7 +419,7 @@ behave('ok');
 sql("SELECT stream_ingest.enable('flow')");
 $kafka->produce('flow', count => 20, first => $sent);
 $sent += 20;
-rows_come('flow', $sent, 'and it goes on');
+rows_come('flow', $sent, 'and it continues');
 
 # in a database of its own, for DROP DATABASE
 sub hang_in

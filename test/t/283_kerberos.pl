@@ -275,7 +275,7 @@ like(peeks('kafka'), qr/08004.*install libsasl2-modules-gssapi-mit/s, 'the packa
 $node->restart;
 $kafka->produce('t', count => 1, first => 3000);
 $messages++;
-rows_come('hung', $messages, 'all goes on');
+rows_come('hung', $messages, 'all continues');
 is(sql('SELECT count(*) FROM stream_ingest.dead_letters'), 0, 'no dead letter');
 
 # ---- what must never happen ----

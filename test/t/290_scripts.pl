@@ -252,7 +252,7 @@ unlike("$out$err", qr/words of apt/, 'what apt says of an installation that succ
 is(join('', $out =~ /^(.*\bformat\b.*\n)/mg),
 	sprintf("skipped %-32s %s\n", 'format', 'no pgindent: E: Failed to fetch the source  404  Not Found'),
 	'without pgindent one line says that the format is not checked, and why');
-like($out, qr/^ok +VPATH build .*^ok +lint .*\n6 passed, 0 failed\n\z/ms, 'the run goes on, and counts no failure');
+like($out, qr/^ok +VPATH build .*^ok +lint .*\n6 passed, 0 failed\n\z/ms, 'the run continues, and counts no failure');
 is($status, 0, 'and succeeds');
 is(times_called($calls, 'apt-get source '), 3, 'after it has looked in three suites');
 
@@ -265,7 +265,7 @@ foreach my $script ('examples/quickstart.sh', 'test/run.sh lint')
 }
 
 ($status, $out, $err, $calls) = script("$dir/tree/examples/quickstart.sh", missing => ['make']);
-is($status, 0, 'the quickstart goes on after an installation');
+is($status, 0, 'the quickstart continues after an installation');
 is(asked_for($calls), 'make', 'of what is missing');
 unlike("$out$err", qr/words of apt/, 'without the words of apt');
 like($err, qr/^What stays are the packages that were installed: make\.$/m, 'and says what stays');
