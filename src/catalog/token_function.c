@@ -20,10 +20,10 @@
 #include "access/detoast.h"
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_foreign_server.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
+#include "foreign/foreign.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -167,16 +167,13 @@ lock_function(const Call *call)
 static Oid
 server_owner(Oid server)
 {
-	HeapTuple	tuple = SearchSysCache1(FOREIGNSERVEROID, ObjectIdGetDatum(server));
-	Oid			owner;
+	ForeignServer *found = GetForeignServerExtended(server, FSV_MISSING_OK);
 
-	if (!HeapTupleIsValid(tuple))
+	if (found == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("server with OID %u does not exist", server)));
-	owner = ((Form_pg_foreign_server) GETSTRUCT(tuple))->srvowner;
-	ReleaseSysCache(tuple);
-	return owner;
+	return found->owner;
 }
 
 /*

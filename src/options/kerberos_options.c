@@ -17,17 +17,6 @@
 #include "kafka/kerberos.h"
 #include "options/kerberos_options.h"
 
-static bool
-has_control_character(const char *value)
-{
-	for (const char *p = value; *p != '\0'; p++)
-	{
-		if ((unsigned char) *p < ' ' || *p == 0x7f)
-			return true;
-	}
-	return false;
-}
-
 const char *
 si_kerberos_check_keytab(const char *value)
 {
@@ -37,7 +26,7 @@ si_kerberos_check_keytab(const char *value)
 		return "It is not an absolute path.";
 	if (strlen(value) >= MAXPGPATH)
 		return "It is too long.";
-	if (has_control_character(value))
+	if (si_property_has_control_character(value))
 		return "It contains a control character.";
 	return NULL;
 }
@@ -49,7 +38,7 @@ si_kerberos_check_principal(const char *value)
 		return "It is empty.";
 	if (strlen(value) > 255)
 		return "It is longer than 255 bytes.";
-	if (has_control_character(value))
+	if (si_property_has_control_character(value))
 		return "It contains a control character.";
 	return NULL;
 }
@@ -61,6 +50,33 @@ si_kerberos_check_service(const char *value)
 		value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] != '\0')
 		return "The name of a service has 1 to 63 letters, digits, dots, underscores and hyphens, and no host.";
 	return NULL;
+}
+
+bool
+si_kerberos_is_used(const SiGivenOption *given, int ngiven)
+{
+	return si_property_is_given(given, ngiven, "sasl.mechanism", "GSSAPI");
+}
+
+void
+si_kerberos_options_check_server(const SiGivenOption *given, int ngiven)
+{
+	static const char *const needed[][2] = {
+		{"sasl.kerberos.keytab", "sasl_kerberos_keytab"},
+		{"sasl.kerberos.principal", "sasl_kerberos_principal"}
+	};
+
+	if (!si_kerberos_is_used(given, ngiven))
+		return;
+	for (int i = 0; i < lengthof(needed); i++)
+	{
+		if (si_property_find_given(given, ngiven, needed[i][0]) == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+					 errmsg("option \"%s\" is required where \"sasl_mechanism\" is \"GSSAPI\"",
+							needed[i][1]),
+					 errhint("Give the file with the key, and whose key it is, in \"sasl_kerberos_keytab\" and \"sasl_kerberos_principal\".")));
+	}
 }
 
 void

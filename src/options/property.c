@@ -228,6 +228,38 @@ si_property_check_value(const SiGivenOption *option)
 	}
 }
 
+bool
+si_property_has_control_character(const char *value)
+{
+	for (const char *p = value; *p != '\0'; p++)
+	{
+		if ((unsigned char) *p < ' ' || *p == 0x7f)
+			return true;
+	}
+	return false;
+}
+
+/* ---- several options together ---- */
+
+const SiGivenOption *
+si_property_find_given(const SiGivenOption *given, int ngiven, const char *property)
+{
+	for (int i = 0; i < ngiven; i++)
+	{
+		if (strcmp(given[i].property->name, property) == 0)
+			return &given[i];
+	}
+	return NULL;
+}
+
+bool
+si_property_is_given(const SiGivenOption *given, int ngiven, const char *property, const char *value)
+{
+	const SiGivenOption *option = si_property_find_given(given, ngiven, property);
+
+	return option != NULL && strcmp(option->value, value) == 0;
+}
+
 /* ---- subscriptions ---- */
 
 const char *

@@ -86,6 +86,17 @@ extern void si_property_refuse(const char *name, int where) __attribute__((noret
  */
 extern void si_property_check_value(const SiGivenOption *option);
 
+/* The option that was given for a property, or NULL. */
+extern const SiGivenOption *si_property_find_given(const SiGivenOption *given, int ngiven,
+												   const char *property);
+
+/* Was this value, exactly, given for a property? */
+extern bool si_property_is_given(const SiGivenOption *given, int ngiven,
+								 const char *property, const char *value);
+
+/* For checks of values. */
+extern bool si_property_has_control_character(const char *value);
+
 /*
  * Check one property against the subscription's allow-list and librdkafka;
  * with value NULL only its name.  Returns the property's own name (with dots,

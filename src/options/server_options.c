@@ -78,27 +78,6 @@ read_options(List *options, int where, int *ngiven)
 	return given;
 }
 
-/* The value given for a property, or NULL. */
-static const char *
-given_value(const SiGivenOption *given, int ngiven, const char *property)
-{
-	for (int i = 0; i < ngiven; i++)
-	{
-		if (strcmp(given[i].property->name, property) == 0)
-			return given[i].value;
-	}
-	return NULL;
-}
-
-/* Kerberos is the mechanism, whatever the protocol is. */
-static bool
-uses_kerberos(const SiGivenOption *given, int ngiven)
-{
-	const char *mechanism = given_value(given, ngiven, "sasl.mechanism");
-
-	return mechanism != NULL && strcmp(mechanism, "GSSAPI") == 0;
-}
-
 /*
  * Check what concerns several options of a server.  A server without brokers
  * would only fail later and elsewhere, so it is refused, as file_fdw refuses a
@@ -107,10 +86,9 @@ uses_kerberos(const SiGivenOption *given, int ngiven)
 static void
 check_server(const SiGivenOption *given, int ngiven)
 {
-	const char *protocol = given_value(given, ngiven, "security.protocol");
-	const char *mechanism = given_value(given, ngiven, "sasl.mechanism");
+	const SiGivenOption *protocol = si_property_find_given(given, ngiven, "security.protocol");
 
-	if (given_value(given, ngiven, "bootstrap.servers") == NULL)
+	if (si_property_find_given(given, ngiven, "bootstrap.servers") == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 				 errmsg("option \"bootstrap_servers\" is required for servers of foreign-data wrapper \"%s\"",
@@ -118,36 +96,15 @@ check_server(const SiGivenOption *given, int ngiven)
 				 errhint("Give the addresses of one or more brokers, as in OPTIONS (bootstrap_servers 'broker1:9092,broker2:9092').")));
 
 	/* librdkafka's default is Kerberos */
-	if (protocol != NULL && pg_strncasecmp(protocol, "sasl", 4) == 0 &&
-		mechanism == NULL)
+	if (protocol != NULL && pg_strncasecmp(protocol->value, "sasl", 4) == 0 &&
+		si_property_find_given(given, ngiven, "sasl.mechanism") == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 				 errmsg("option \"sasl_mechanism\" is required where \"security_protocol\" is \"%s\"",
-						protocol),
+						protocol->value),
 				 errhint("Valid values are " SI_SASL_MECHANISMS ".")));
 	si_token_options_check_server(given, ngiven);
-}
-
-/* Kerberos needs a keytab, and with it a superuser. */
-static void
-check_kerberos(const SiGivenOption *given, int ngiven)
-{
-	static const char *const needed[][2] = {
-		{"sasl.kerberos.keytab", "sasl_kerberos_keytab"},
-		{"sasl.kerberos.principal", "sasl_kerberos_principal"}
-	};
-
-	if (!uses_kerberos(given, ngiven))
-		return;
-	for (int i = 0; i < lengthof(needed); i++)
-	{
-		if (given_value(given, ngiven, needed[i][0]) == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-					 errmsg("option \"%s\" is required where \"sasl_mechanism\" is \"GSSAPI\"",
-							needed[i][1]),
-					 errhint("Give the file with the key, and whose key it is, in \"sasl_kerberos_keytab\" and \"sasl_kerberos_principal\".")));
-	}
+	si_kerberos_options_check_server(given, ngiven);
 }
 
 /* The same of a user mapping. */
@@ -202,10 +159,7 @@ si_sql_validator(PG_FUNCTION_ARGS)
 	for (int i = 0; i < ngiven; i++)
 		si_property_check_value(&given[i]);
 	if (where == SI_AT_SERVER)
-	{
 		check_server(given, ngiven);
-		check_kerberos(given, ngiven);
-	}
 	else
 		check_mapping(given, ngiven);
 
@@ -272,7 +226,7 @@ si_server_properties(const char *server, Oid role)
 	ofserver = read_options(fs->options, SI_AT_SERVER, &nserver);
 	ofmapping = read_options(mapping_options(role, fs->serverid), SI_AT_MAPPING,
 							 &nmapping);
-	if (uses_kerberos(ofserver, nserver))
+	if (si_kerberos_is_used(ofserver, nserver))
 		si_kerberos_check_owner(server, fs->owner);
 
 	result = palloc0(sizeof(SiServerProperties));

@@ -43,11 +43,8 @@ si_token_check_text(const char *value)
 {
 	if (value[0] == '\0')
 		return "It is empty.";
-	for (const char *p = value; *p != '\0'; p++)
-	{
-		if ((unsigned char) *p < ' ' || *p == 0x7f)
-			return "It contains a control character.";
-	}
+	if (si_property_has_control_character(value))
+		return "It contains a control character.";
 	return NULL;
 }
 
@@ -117,27 +114,14 @@ static const char *const endpoint_properties[] = {
 	"https.ca.location",
 };
 
-/* The option that was given for a property, or NULL. */
-static const SiGivenOption *
-find_given(const SiGivenOption *given, int ngiven, const char *property)
-{
-	for (int i = 0; i < ngiven; i++)
-	{
-		if (strcmp(given[i].property->name, property) == 0)
-			return &given[i];
-	}
-	return NULL;
-}
-
 void
 si_token_options_check_server(const SiGivenOption *given, int ngiven)
 {
-	const SiGivenOption *mechanism = find_given(given, ngiven, "sasl.mechanism");
-	const SiGivenOption *function = find_given(given, ngiven, "sasl.oauthbearer.function");
+	const SiGivenOption *function = si_property_find_given(given, ngiven, "sasl.oauthbearer.function");
 
 	for (int i = 0; function != NULL && i < lengthof(endpoint_properties); i++)
 	{
-		const SiGivenOption *other = find_given(given, ngiven, endpoint_properties[i]);
+		const SiGivenOption *other = si_property_find_given(given, ngiven, endpoint_properties[i]);
 
 		if (other != NULL)
 			ereport(ERROR,
@@ -145,8 +129,8 @@ si_token_options_check_server(const SiGivenOption *given, int ngiven)
 					 errmsg("option \"%s\" does not go with option \"%s\"", function->name, other->name),
 					 errdetail("Tokens are given by a function or requested from a token endpoint, not both.")));
 	}
-	if (mechanism != NULL && strcmp(mechanism->value, "OAUTHBEARER") == 0 && function == NULL &&
-		find_given(given, ngiven, "sasl.oauthbearer.token.endpoint.url") == NULL)
+	if (si_property_is_given(given, ngiven, "sasl.mechanism", "OAUTHBEARER") && function == NULL &&
+		si_property_find_given(given, ngiven, "sasl.oauthbearer.token.endpoint.url") == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 				 errmsg("option \"sasl_oauthbearer_token_endpoint_url\" or \"sasl_oauthbearer_function\" is required where \"sasl_mechanism\" is \"OAUTHBEARER\""),
