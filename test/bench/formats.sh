@@ -18,27 +18,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 count=${1:-500000}
 rounds=${2:-3}
 
-# subscribe TOPIC ARGUMENTS: the subscription "bench", not yet enabled
-subscribe()
-{
-	sql -c "SELECT stream_ingest.drop_subscription('bench', true)" >/dev/null 2>&1 || true
-	sql -c "SELECT stream_ingest.create_subscription('bench', 'kafka', '$1', $2, enabled => false)" \
-		-c CHECKPOINT >/dev/null
-}
-
-# processor: seconds that the worker's main thread has used
-processor()
-{
-	local pid
-
-	pid=$(sql -c "SELECT pid FROM stream_ingest.status WHERE name = 'bench'")
-	awk -v hz="$(getconf CLK_TCK)" '{ printf "%.2f", ($14 + $15) / hz }' "/proc/$pid/task/$pid/stat"
-}
-
 # report WHAT BASE: a line of what "took" milliseconds
 report()
 {
-	printf '%-16s %7d/s   %s   main thread %s s\n' "$1" $((count * 1000 / took)) "$(ratio "$2" "$took")" "$(processor)"
+	printf '%-16s %7d/s   %s   main thread %s s\n' "$1" $((count * 1000 / took)) "$(ratio "$2" "$took")" "$(worker_seconds)"
 }
 
 # the topics "avro" and "protobuf", each with what "json" has

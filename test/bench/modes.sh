@@ -44,8 +44,8 @@ aggregate_by_hand()
 			DROP TABLE staging; COMMIT"
 }
 
-# subscribe NAME TOPIC ARGUMENTS
-subscribe()
+# subscribe_as NAME TOPIC ARGUMENTS
+subscribe_as()
 {
 	sql -c "SELECT stream_ingest.create_subscription('$1', 'kafka', '$2', $3, enabled => false)" \
 		-c CHECKPOINT >/dev/null
@@ -72,13 +72,13 @@ one_round()
 	make_tables hand_
 
 	for name in new existing; do
-		subscribe "$name" "$name" "'orders', insert_mode => 'upsert'"
+		subscribe_as "$name" "$name" "'orders', insert_mode => 'upsert'"
 		worker=$(milliseconds consume "$name")
 		sql -c CHECKPOINT
 		hand=$(milliseconds orders_by_hand hand_orders "$scratch/$name")
 		report "upsert $name" orders "$worker" "$hand"
 	done
-	subscribe totals new "fields => 'customer text, amount numeric', options => '{\"run_as_owner\": true}',
+	subscribe_as totals new "fields => 'customer text, amount numeric', options => '{\"run_as_owner\": true}',
 		apply => \$\$$(aggregate totals batch)\$\$"
 	worker=$(milliseconds consume totals)
 	sql -c CHECKPOINT
@@ -92,7 +92,7 @@ make_files()
 	for name in new existing; do
 		sql -c "CREATE TABLE rows_$name (id bigint, customer text, amount numeric, quantity int,
 					at timestamptz, note text)"
-		subscribe "rows_$name" "$name" "'rows_$name'"
+		subscribe_as "rows_$name" "$name" "'rows_$name'"
 		consume "rows_$name" >/dev/null
 		sql -c "COPY rows_$name TO '$scratch/$name'"
 	done

@@ -62,24 +62,6 @@ wanted()
 
 # ---- a worker's run ----
 
-# subscribe TOPIC ARGUMENTS: of the name "bench", not yet enabled
-subscribe()
-{
-	sql -c "SELECT stream_ingest.drop_subscription('bench', true)" >/dev/null 2>&1 || true
-	sql -c "SELECT stream_ingest.create_subscription('bench', 'kafka', '$1', $2, enabled => false)" \
-		-c CHECKPOINT >/dev/null
-}
-
-# worker_seconds: of the processor, that the workers' main threads have used
-worker_seconds()
-{
-	local pid
-
-	for pid in $(sql -c "SELECT pid FROM stream_ingest.status WHERE pid IS NOT NULL"); do
-		awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }' "/proc/$pid/task/$pid/stat"
-	done | awk '{ s += $1 } END { print s }'
-}
-
 # rate MS: messages per second
 rate()
 {
