@@ -41,7 +41,7 @@ my $poll_interval = 0.05;
 my %brokers;
 my $first_node;
 
-our @EXPORT_OK = qw(sql poll answer);
+our @EXPORT_OK = qw(sql poll answer rows_come);
 
 # pg_ctl is as patient as the tests
 $ENV{PGCTLTIMEOUT} //= $PostgreSQL::Test::Utils::timeout_default;
@@ -557,6 +557,15 @@ sub _say_why
 	@log = grep { !/LOG:  statement: / } @log;
 	splice(@log, 0, -20) if @log > 20;
 	Test::More::diag(join("\n", $text, 'status:', $status, 'end of the log:', @log));
+	return;
+}
+
+# Tests that so many messages are rows of a table with the column "id", each once.
+sub rows_come
+{
+	my ($name, $count, $what) = @_;
+
+	Test::More::ok(poll("SELECT count(*) || ' ' || count(DISTINCT id) FROM $name", "$count $count"), $what);
 	return;
 }
 

@@ -113,7 +113,7 @@ sub rows_come
 {
 	my ($name, $what) = @_;
 
-	ok(poll("SELECT count(*) || ' ' || count(DISTINCT id) FROM $name", "$messages $messages"), $what);
+	StreamIngest::rows_come($name, $messages, $what);
 	return;
 }
 

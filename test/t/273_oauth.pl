@@ -13,7 +13,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use HttpDouble;
 use MIME::Base64 qw(encode_base64);
-use StreamIngest qw(sql poll answer);
+use StreamIngest qw(sql poll answer rows_come);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -98,15 +98,6 @@ sub subscribe
 
 	sql("CREATE TABLE $name (id bigint, payload text);
 		SELECT stream_ingest.create_subscription('$name', '$server', '$topic', '$name')");
-	return;
-}
-
-# So many messages are rows, each once.
-sub rows_come
-{
-	my ($name, $count, $what) = @_;
-
-	ok(poll("SELECT count(*) || ' ' || count(DISTINCT id) FROM $name", "$count $count"), $what);
 	return;
 }
 

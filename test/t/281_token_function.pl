@@ -13,7 +13,7 @@ use MIME::Base64 qw(decode_base64);
 use POSIX qw(:sys_wait_h);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use StreamIngest qw(sql poll answer);
+use StreamIngest qw(sql poll answer rows_come);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -143,15 +143,6 @@ sub subscribe
 
 	return as($role, "CREATE TABLE IF NOT EXISTS $name (id bigint, payload text);
 		SELECT stream_ingest.create_subscription('$name', '$server', '$topic', '$name')");
-}
-
-# So many messages are rows, each once.
-sub rows_come
-{
-	my ($name, $count, $what) = @_;
-
-	ok(poll("SELECT count(*) || ' ' || count(DISTINCT id) FROM $name", "$count $count"), $what);
-	return;
 }
 
 sub says

@@ -14,7 +14,7 @@ use File::Copy qw(copy);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Kdc;
-use StreamIngest qw(sql poll answer);
+use StreamIngest qw(sql poll answer rows_come);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -89,15 +89,6 @@ sub subscribe
 
 	sql("CREATE TABLE $name (id bigint, payload text);
 		SELECT stream_ingest.create_subscription('$name', '$server', '$topic', '$name')");
-	return;
-}
-
-# So many messages are rows, each once.
-sub rows_come
-{
-	my ($name, $count, $what) = @_;
-
-	ok(poll("SELECT count(*) || ' ' || count(DISTINCT id) FROM $name", "$count $count"), $what);
 	return;
 }
 
