@@ -58,12 +58,13 @@ count()
 	failed=$((failed + $2))
 }
 
-# report LOG NAME PASSED FAILED SECONDS: counts, and shows what failed.
+# report LOG NAME PASSED FAILED SECONDS: counts, and shows what failed, or was measured.
 report()
 {
 	count "$3" "$4"
 	if [ "$4" -eq 0 ]; then
 		printf 'ok      %-32s %5d passed %14d s\n' "$2" "$3" "$5"
+		sed -n 's/^# figure: /    /p' "$1"
 	else
 		printf 'FAILED  %-32s %5d passed %5d failed %d s\n' "$2" "$3" "$4" "$5"
 		# of a long test what failed is far from the end

@@ -42,7 +42,7 @@ sql('CREATE TABLE t (id int, a text)');
 sql("SELECT stream_ingest.create_subscription('s', 'kafka', 't', 't')");
 ok(StreamIngest::poll_until($node, "SELECT sum(next_offset) FROM stream_ingest.offsets", $n + 1), 'all are dealt with');
 my $peak = peak(StreamIngest::worker_pid($node, 's'));
-note("worker: $peak MB");
+note("figure: peak of the worker's resident memory: $peak MB");
 is(sql('SELECT * FROM t'), '2|small', 'the small one is a row');
 is(sql("SELECT count(*), count(value), min(sqlstate) FROM stream_ingest.dead_letters"),
 	"$n|0|54000", 'the large ones are dead letters without a value');
