@@ -71,8 +71,9 @@ mark_level(void)
 		return;
 	if (held.nmarks == held.marks_size)
 	{
+		/* the size follows: a savepoint may catch the error of no memory */
+		held.marks = repalloc(held.marks, sizeof(LevelMark) * held.marks_size * 2);
 		held.marks_size *= 2;
-		held.marks = repalloc(held.marks, sizeof(LevelMark) * held.marks_size);
 	}
 	held.marks[held.nmarks].level = level;
 	held.marks[held.nmarks].first = held.n;

@@ -38,6 +38,8 @@ si_ddl_follow_names_at_commit(void)
 void
 si_ddl_scan_database_at_commit(Oid database)
 {
+	if (OidIsValid(other_database) && other_database != database)
+		scan_all_at_commit = true;
 	other_database = database;
 }
 

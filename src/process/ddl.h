@@ -25,7 +25,7 @@ extern void si_ddl_scan_at_commit(void);
  */
 extern void si_ddl_follow_names_at_commit(void);
 
-/* The same for another database, of which this transaction can name one. */
+/* The same for another database; with a second one, it is for all databases. */
 extern void si_ddl_scan_database_at_commit(Oid database);
 
 /* The same for all databases; a transaction that is prepared does not ask for it. */
