@@ -291,6 +291,20 @@ convert_json(SiDatumMaker *maker, SiDatumColumn *state,
 	return si_datum_from_text(maker, state, maker->document.data, result);
 }
 
+/* Microseconds since 1970 into a column. */
+static bool
+from_usecs(SiDatumMaker *maker, SiDatumColumn *state, int64 usecs, Datum *result)
+{
+	const int64 epoch = USECS_PER_DAY *
+		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
+	TimestampTz timestamp;
+
+	if (pg_sub_s64_overflow(usecs, epoch, &timestamp) ||
+		!IS_VALID_TIMESTAMP(timestamp))
+		return si_datum_out_of_range(maker, state->column);
+	return si_datum_from_timestamptz(maker, state, timestamp, result);
+}
+
 /*
  * The unit of a number is unknown without "epoch_unit", and the input functions
  * would read some numbers as dates (20260131, for one): it is an error then.
@@ -308,7 +322,7 @@ convert_datetime(SiDatumMaker *maker, SiDatumColumn *state,
 		return si_change_datum_moment(maker, state, value, &number) &&
 			convert_input(maker, state, &number, result);
 	if (value->kind == SI_VALUE_INSTANT)
-		return si_datum_from_usecs(maker, state, value->integer, result);
+		return from_usecs(maker, state, value->integer, result);
 	if (value->kind == SI_VALUE_INTEGER ||
 		(value->kind == SI_VALUE_REAL && !si_value_is_quoted(value)))
 	{
@@ -326,7 +340,7 @@ convert_datetime(SiDatumMaker *maker, SiDatumColumn *state,
 	{
 		if (!si_unix_time_parse(value->data, value->len, unit, &usecs))
 			return si_datum_out_of_range(maker, column);
-		return si_datum_from_usecs(maker, state, usecs, result);
+		return from_usecs(maker, state, usecs, result);
 	}
 
 	si_datum_fail(maker, column, ERRCODE_INVALID_DATETIME_FORMAT,
@@ -388,21 +402,6 @@ convert_nested(SiDatumMaker *maker, SiDatumColumn *state,
 	Assert(!isnull);
 
 	return true;
-}
-
-/* Microseconds since 1970 into a column. */
-bool
-si_datum_from_usecs(SiDatumMaker *maker, SiDatumColumn *state, int64 usecs,
-					Datum *result)
-{
-	const int64 epoch = USECS_PER_DAY *
-		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
-	TimestampTz timestamp;
-
-	if (pg_sub_s64_overflow(usecs, epoch, &timestamp) ||
-		!IS_VALID_TIMESTAMP(timestamp))
-		return si_datum_out_of_range(maker, state->column);
-	return si_datum_from_timestamptz(maker, state, timestamp, result);
 }
 
 /*
@@ -499,6 +498,37 @@ bytes_text(SiDatumMaker *maker, SiDatumColumn *state, const char **text, size_t 
 }
 
 /*
+ * Turn a text from the messages' encoding into the database's; false if it
+ * holds a character that the latter lacks.  Does not throw for that, which the
+ * functions that do the same for the client's encoding would.
+ */
+static bool
+to_server(SiDatumMaker *maker, const char **text, size_t *len)
+{
+	StringInfo	converted = &maker->converted;
+	int			done;
+
+	if (!maker->transcode)
+		return true;
+
+	resetStringInfo(converted);
+	enlargeStringInfo(converted, *len * MAX_CONVERSION_GROWTH + 1);
+	done = pg_do_encoding_conversion_buf(maker->conversion,
+										 MESSAGE_ENCODING,
+										 GetDatabaseEncoding(),
+										 (unsigned char *) *text, *len,
+										 (unsigned char *) converted->data,
+										 converted->maxlen, true);
+	if (done != *len)
+		return false;
+
+	*text = converted->data;
+	*len = strlen(converted->data);
+
+	return true;
+}
+
+/*
  * The text of a value, in the database's encoding; not NUL-terminated, and
  * gone with the next value.
  */
@@ -542,7 +572,7 @@ value_text(SiDatumMaker *maker, SiDatumColumn *state, const SiValue *value,
 			break;
 	}
 
-	if (si_datum_to_server(maker, text, len))
+	if (to_server(maker, text, len))
 		return true;
 
 	return si_datum_fail(maker, state->column, ERRCODE_UNTRANSLATABLE_CHARACTER,
@@ -563,37 +593,6 @@ value_to_scratch(SiDatumMaker *maker, SiDatumColumn *state,
 
 	resetStringInfo(&maker->scratch);
 	appendBinaryStringInfo(&maker->scratch, text, len);
-
-	return true;
-}
-
-/*
- * Turn a text from the messages' encoding into the database's; false if it
- * holds a character that the latter lacks.  Does not throw for that, which the
- * functions that do the same for the client's encoding would.
- */
-bool
-si_datum_to_server(SiDatumMaker *maker, const char **text, size_t *len)
-{
-	StringInfo	converted = &maker->converted;
-	int			done;
-
-	if (!maker->transcode)
-		return true;
-
-	resetStringInfo(converted);
-	enlargeStringInfo(converted, *len * MAX_CONVERSION_GROWTH + 1);
-	done = pg_do_encoding_conversion_buf(maker->conversion,
-										 MESSAGE_ENCODING,
-										 GetDatabaseEncoding(),
-										 (unsigned char *) *text, *len,
-										 (unsigned char *) converted->data,
-										 converted->maxlen, true);
-	if (done != *len)
-		return false;
-
-	*text = converted->data;
-	*len = strlen(converted->data);
 
 	return true;
 }

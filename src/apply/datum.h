@@ -96,16 +96,6 @@ extern bool si_datum_from_text(SiDatumMaker *maker, SiDatumColumn *state, char *
 extern bool si_datum_from_timestamptz(SiDatumMaker *maker, SiDatumColumn *state,
 									  TimestampTz timestamp, Datum *result);
 
-/* From microseconds since 1970. */
-extern bool si_datum_from_usecs(SiDatumMaker *maker, SiDatumColumn *state, int64 usecs,
-								Datum *result);
-
-/*
- * Turn a text from UTF-8 into the database's encoding; false if it holds a
- * character that the latter lacks.
- */
-extern bool si_datum_to_server(SiDatumMaker *maker, const char **data, size_t *len);
-
 /* Fill in the failure, in our own words; column may be NULL.  Returns false. */
 extern bool si_datum_fail(SiDatumMaker *maker, const SiColumn *column, int sqlerrcode,
 						  const char *format,...) __attribute__((format(printf, 4, 5)));

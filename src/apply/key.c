@@ -407,8 +407,9 @@ si_key_operator_text(Oid operator)
 	return result;
 }
 
-char *
-si_key_type_text(Oid type)
+/* A type by its own name, without a length, whatever the search_path is. */
+static char *
+type_text(Oid type)
 {
 	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	Form_pg_type form;
@@ -436,7 +437,7 @@ si_key_operand_text(Oid operator, bool left, Oid type, const char *operand)
 	wanted = left ? left_type : right_type;
 	if (wanted == type)
 		return pstrdup(operand);
-	return psprintf("%s::%s", operand, si_key_type_text(wanted));
+	return psprintf("%s::%s", operand, type_text(wanted));
 }
 
 char *

@@ -50,9 +50,6 @@ extern SiKey *si_key_find(Relation target, const SiMapping *mapping, Datum names
 extern char *si_key_operator_text(Oid operator);
 extern char *si_key_collate_text(Oid collation);
 
-/* A type by its own name, without a length, whatever the search_path is. */
-extern char *si_key_type_text(Oid type);
-
 /*
  * The left or right operand of an operator, cast to the operator's own type
  * where it is of another: no operator of that name that is made for just the

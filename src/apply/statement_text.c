@@ -61,8 +61,9 @@ append_value(StringInfo sql, const SiStatementSpec *spec, int column)
 	appendStringInfo(sql, " THEN $%d ELSE b.%s END", column + 1, name);
 }
 
-const char *
-si_statement_text_target(Relation target)
+/* The target's qualified name, quoted. */
+static const char *
+target_text(Relation target)
 {
 	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(target)),
 									  RelationGetRelationName(target));
@@ -74,7 +75,7 @@ si_statement_text_rows(Relation target)
 	bool		routes = target->trigdesc != NULL && target->trigdesc->trig_insert_before_row;
 	bool		only = target->rd_rel->relkind == RELKIND_RELATION && !routes;
 
-	return psprintf("%s%s", only ? "ONLY " : "", si_statement_text_target(target));
+	return psprintf("%s%s", only ? "ONLY " : "", target_text(target));
 }
 
 /* INSERT INTO target AS t (...) SELECT ... FROM batch AS b */
@@ -83,7 +84,7 @@ si_statement_text_insert(StringInfo sql, const SiStatementSpec *spec)
 {
 	const SiMapping *mapping = spec->mapping;
 
-	appendStringInfo(sql, "INSERT INTO %s AS t%s", si_statement_text_target(spec->target),
+	appendStringInfo(sql, "INSERT INTO %s AS t%s", target_text(spec->target),
 					 mapping->ncolumns > 0 ? " (" : "");
 	for (int i = 0; i < mapping->ncolumns; i++)
 		appendStringInfo(sql, "%s%s", i ? ", " : "", quote_identifier(mapping->columns[i].name));

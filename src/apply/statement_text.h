@@ -18,9 +18,6 @@
 #include "apply/statement_spec.h"
 #include "lib/stringinfo.h"
 
-/* The target's qualified name, quoted. */
-extern const char *si_statement_text_target(Relation target);
-
 /*
  * The rows that its key is one of: not those of tables that inherit from it, which the
  * key's index does not know and INSERT does not write to, unless a trigger may divide

@@ -58,7 +58,6 @@ typedef struct SiProtoBuilder
 	SiProtoEnum *enums;
 
 	/* the file that is being read */
-	bool		builtin;
 	SiProtoName package;
 	SiProtoSyntax syntax;
 	SiProtoFeatures features;

@@ -513,7 +513,6 @@ add_builtin(SiProtoBuilder *builder)
 		SiProtoEnum *enums = builder->enums;
 		int			ntypes = builder->ntypes;
 
-		builder->builtin = true;
 		if (!si_proto_read_text(builder, si_proto_builtin[i], strlen(si_proto_builtin[i])))
 			return false;
 		if (!is_given(messages, builder->first_top))

@@ -130,9 +130,10 @@ find_given(const SiFormatOptions *options, const SiSchemaId *id, SiSchemaTexts *
 	return false;
 }
 
-bool
-si_schema_find(const SiFormatOptions *options, const SiSchemaId *id, SiSchemaTexts *texts,
-			   SiDecodeError *error)
+/* The texts of the schema for all messages, or of the one with this id. */
+static bool
+find_texts(const SiFormatOptions *options, const SiSchemaId *id, SiSchemaTexts *texts,
+		   SiDecodeError *error)
 {
 	char		name[SI_SCHEMA_ID_ROOM];
 
@@ -151,7 +152,7 @@ si_schema_of(const SiFormatOptions *options, const SiMessage *message, bool of_k
 	memset(frame, 0, sizeof(*frame));
 	frame->format = SI_WIRE_NONE;
 	return (message == NULL || si_frame_read(options->wire_format, message, of_key, frame, error)) &&
-		si_schema_find(options, &frame->id, texts, error);
+		find_texts(options, &frame->id, texts, error);
 }
 
 void *
@@ -164,7 +165,7 @@ si_schema_program(SiSchemaCache *programs, const SiFormatOptions *options, const
 
 	if (program != NULL)
 		return program;
-	if (si_schema_find(options, id, &texts, error))
+	if (find_texts(options, id, &texts, error))
 		program = make(decoder, &texts, error);
 	if (program != NULL && !si_schema_cache_add(programs, id, program))
 	{

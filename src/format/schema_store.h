@@ -12,7 +12,7 @@
  * for, is remembered with the error that its messages are refused with.
  *
  * Pure C, no server.  Called by apply and the worker; read by the formats
- * that have schemas, through si_schema_find.
+ * that have schemas, through si_schema_of and si_schema_program.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -45,24 +45,18 @@ extern bool si_schema_store_refuse(SiSchemaStore *store, const SiSchemaId *id,
 								   const SiDecodeError *error, int64_t until_ms);
 
 /*
- * Get the texts of the schema that a frame names: the one for all messages, or that
- * of its id.  They live as long as the options, or until the store is filled again.
- * False with *error filled (42704 if there is none, 08006 if the registry was not
- * asked yet, or what the id is refused with).
- */
-extern bool si_schema_find(const SiFormatOptions *options, const SiSchemaId *id,
-						   SiSchemaTexts *texts, SiDecodeError *error);
-
-/*
- * The same of a message, or of its key, whose frame is read; NULL for a message to which
- * only an option's schema applies.  The options must live as long as the texts.
+ * Read the frame of a message, or of its key, and get the texts of the schema that it
+ * names: the one for all messages, or that of its id.  NULL for a message to which only
+ * an option's schema applies.  The texts live as long as the options, or until the store
+ * is filled again.  False with *error filled (42704 if there is none, 08006 if the
+ * registry was not asked yet, or what the id is refused with).
  */
 extern bool si_schema_of(const SiFormatOptions *options, const SiMessage *message, bool of_key,
 						 SiFrame *frame, SiSchemaTexts *texts, SiDecodeError *error);
 
 /*
  * What a decoder has made of the schema with an id; it is made, and kept in the cache, if
- * it is new.  NULL with *error filled: as si_schema_find and make() have it, or 53200.
+ * it is new.  NULL with *error filled: as si_schema_of and make() have it, or 53200.
  */
 extern void *si_schema_program(SiSchemaCache *programs, const SiFormatOptions *options,
 							   const SiSchemaId *id,

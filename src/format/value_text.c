@@ -288,8 +288,9 @@ si_text_append_string(SiTextBuffer *buffer, const char *data, size_t len)
 	si_text_append_byte(buffer, '"');
 }
 
-void
-si_text_append_hex(SiTextBuffer *buffer, const char *data, size_t len)
+/* Bytes in bytea's hex form, without quotes and with a single backslash. */
+static void
+append_hex(SiTextBuffer *buffer, const char *data, size_t len)
 {
 	char	   *at;
 	size_t		i;
@@ -353,7 +354,7 @@ si_text_append_value(SiTextBuffer *buffer, const SiValue *value)
 
 			/* the hex form begins with a backslash, which JSON wants doubled */
 			si_text_append(buffer, "\"\\", 2);
-			si_text_append_hex(buffer, value->data, value->len);
+			append_hex(buffer, value->data, value->len);
 			si_text_append_byte(buffer, '"');
 			break;
 		default:

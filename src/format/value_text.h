@@ -71,9 +71,6 @@ extern void si_text_append_byte(SiTextBuffer *buffer, char byte);
 /* A text in UTF-8 as a JSON string, with its quotes. */
 extern void si_text_append_string(SiTextBuffer *buffer, const char *data, size_t len);
 
-/* Bytes in bytea's hex form, without quotes and with a single backslash. */
-extern void si_text_append_hex(SiTextBuffer *buffer, const char *data, size_t len);
-
 /* Any value but ABSENT, as JSON. */
 extern void si_text_append_value(SiTextBuffer *buffer, const SiValue *value);
 

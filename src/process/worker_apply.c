@@ -67,8 +67,12 @@ up_to_skip(SiWorker *worker, int n, bool *skip)
 	return n;
 }
 
-int
-si_worker_batch_messages(SiWorker *worker, bool *skip)
+/*
+ * The size of the next batch: as many messages as its limits allow.  *skip: it is
+ * one message, which a user wants skipped.
+ */
+static int
+batch_messages(SiWorker *worker, bool *skip)
 {
 	int			n = worker->intake.n - worker->intake.first;
 	int64		bytes = 0;
@@ -497,7 +501,7 @@ void
 si_worker_apply(SiWorker *worker)
 {
 	bool		skip;
-	int			n = si_worker_batch_messages(worker, &skip);
+	int			n = batch_messages(worker, &skip);
 	SiBatch		batch;
 	SiFailure  *failure;
 	instr_time	start,

@@ -31,7 +31,6 @@
 #define SI_RETRY_MIN_MS		1000
 #define SI_LAST_PUBLICATION_MS	2000	/* most that the end of a run waits
 										 * for one */
-#define SI_FETCH_CHUNK		1000	/* messages fetched at a time */
 
 /* A reject limit in percent is of so many messages, kept in so many parts. */
 #define SI_REJECT_WINDOW_PARTS 10
@@ -339,12 +338,6 @@ extern bool si_worker_fetch(SiWorker *worker);
 extern void si_worker_release(SiWorker *worker, int n);
 
 /* ---- worker_apply.c ---- */
-
-/*
- * The size of the next batch: as many messages as its limits allow.  *skip: it is
- * one message, which a user wants skipped.
- */
-extern int	si_worker_batch_messages(SiWorker *worker, bool *skip);
 
 /* Retry the orphans that are due, in a transaction that touches no progress. */
 extern void si_worker_retry_orphans(SiWorker *worker);

@@ -337,7 +337,6 @@ si_slots_make_subscription(Oid database, int32 id, Oid owner, bool runs)
 {
 	SiSubscriptionSlot *slot = si_slots_find_subscription(database, id);
 	int			owned;
-	uint32		generation;
 
 	Assert(LWLockHeldByMeInMode(si_shared->lock, LW_EXCLUSIVE));
 	if (slot != NULL && slot->owner == owner)
@@ -352,9 +351,7 @@ si_slots_make_subscription(Oid database, int32 id, Oid owner, bool runs)
 		return NULL;
 	/* one of its own may be what was given up */
 	owned = count_subscriptions(owner);
-	generation = slot->generation;
 	memset(slot, 0, sizeof(SiSubscriptionSlot));
-	slot->generation = generation + 1;
 	slot->database = database;
 	slot->id = id;
 	change_peers(owner, 1);
@@ -370,7 +367,6 @@ si_slots_free_subscription(SiSubscriptionSlot *slot)
 	Assert(LWLockHeldByMeInMode(si_shared->lock, LW_EXCLUSIVE));
 	change_peers(slot->owner, -1);
 	slot->in_use = false;
-	slot->generation++;
 	si_shared->freed++;
 }
 

@@ -91,7 +91,6 @@ typedef struct SiDatabaseSlot
 typedef struct SiSubscriptionSlot
 {
 	bool		in_use;
-	uint32		generation;
 	bool		seen;			/* mark of the scan that is going on */
 	Oid			database;
 	int32		id;
