@@ -63,23 +63,17 @@ si_count_changes_add(int32 subscription, const SiCounts *change)
 void
 si_count_changes_reset(int32 subscription)
 {
-	Datum		value = Int32GetDatum(subscription);
-
-	(void) si_fixed_sql_execute(&reset_counts_sql, &value, NULL);
+	(void) si_fixed_sql_execute_for(&reset_counts_sql, subscription);
 }
 
 void
 si_count_changes_begin(int32 subscription)
 {
-	Datum		value = Int32GetDatum(subscription);
-
-	(void) si_fixed_sql_execute(&begin_counts_sql, &value, NULL);
+	(void) si_fixed_sql_execute_for(&begin_counts_sql, subscription);
 }
 
 void
 si_count_changes_delete(int32 subscription)
 {
-	Datum		value = Int32GetDatum(subscription);
-
-	(void) si_fixed_sql_execute(&delete_changes_sql, &value, NULL);
+	(void) si_fixed_sql_execute_for(&delete_changes_sql, subscription);
 }

@@ -412,9 +412,7 @@ si_dead_letter_discard(const SiDeadLetterFilter *filter)
 uint64
 si_dead_letter_delete_all(int32 subscription)
 {
-	Datum		value = Int32GetDatum(subscription);
-
-	return si_fixed_sql_execute(&delete_all_sql, &value, NULL);
+	return si_fixed_sql_execute_for(&delete_all_sql, subscription);
 }
 
 /* ---- reading them back ---- */

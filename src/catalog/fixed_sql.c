@@ -179,6 +179,14 @@ si_fixed_sql_execute(SiFixedSql *statement, Datum *values, const char *nulls)
 }
 
 uint64
+si_fixed_sql_execute_for(SiFixedSql *statement, int32 subscription)
+{
+	Datum		value = Int32GetDatum(subscription);
+
+	return si_fixed_sql_execute(statement, &value, NULL);
+}
+
+uint64
 si_fixed_sql_read(SiFixedSql *statement, Datum *values, const char *nulls)
 {
 	uint64		processed;

@@ -79,6 +79,9 @@ extern void si_fixed_sql_suppressed(SiFixedSql *statement, const char *table) __
 /* Begin, run and end, for a statement of which only that number is wanted. */
 extern uint64 si_fixed_sql_execute(SiFixedSql *statement, Datum *values, const char *nulls);
 
+/* The same of a statement whose only argument is a subscription. */
+extern uint64 si_fixed_sql_execute_for(SiFixedSql *statement, int32 subscription);
+
 /* A column of the last result, from 0 and 1; NULL or the default where null. */
 extern char *si_fixed_sql_text(uint64 row, int column);
 extern Datum si_fixed_sql_datum(uint64 row, int column, bool *isnull);

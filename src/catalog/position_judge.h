@@ -4,7 +4,7 @@
  *	  What is to become of a partition.
  *
  * Compares stored progress with what the brokers answered.  Nothing here
- * changes anything.  Called by position.c, and by the worker while it reads.
+ * changes anything.  Called by position.c and upcoming, and by the worker while it reads.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

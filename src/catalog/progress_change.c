@@ -211,15 +211,6 @@ si_progress_set_seek(int32 subscription, const char *topic, int32 partition,
 	return si_fixed_sql_execute(&seek_sql, values, NULL);
 }
 
-/* Run a statement whose argument is the subscription. */
-static void
-run_for_subscription(SiFixedSql *statement, int32 subscription)
-{
-	Datum		value = Int32GetDatum(subscription);
-
-	(void) si_fixed_sql_execute(statement, &value, NULL);
-}
-
 int64
 si_progress_rejected(int32 subscription)
 {
@@ -236,25 +227,25 @@ si_progress_rejected(int32 subscription)
 void
 si_progress_forget_rejected(int32 subscription)
 {
-	run_for_subscription(&forget_rejected_sql, subscription);
+	(void) si_fixed_sql_execute_for(&forget_rejected_sql, subscription);
 }
 
 void
 si_progress_forget_stops(int32 subscription)
 {
-	run_for_subscription(&forget_stops_sql, subscription);
+	(void) si_fixed_sql_execute_for(&forget_stops_sql, subscription);
 }
 
 void
 si_progress_forget_first(int32 subscription)
 {
-	run_for_subscription(&forget_first_sql, subscription);
+	(void) si_fixed_sql_execute_for(&forget_first_sql, subscription);
 }
 
 void
 si_progress_fold(int32 subscription)
 {
-	run_for_subscription(&fold_sql, subscription);
+	(void) si_fixed_sql_execute_for(&fold_sql, subscription);
 }
 
 bool

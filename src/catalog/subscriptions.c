@@ -386,9 +386,7 @@ si_catalog_set_run_since(int32 id, TimestampTz since)
 void
 si_catalog_set_counts_since(int32 id)
 {
-	Datum		value = Int32GetDatum(id);
-
-	(void) si_fixed_sql_execute(&counts_since_sql, &value, NULL);
+	(void) si_fixed_sql_execute_for(&counts_since_sql, id);
 }
 
 void
@@ -416,9 +414,7 @@ si_catalog_add_columns(int32 id, int64 epoch, int n)
 void
 si_catalog_forget_columns(int32 id)
 {
-	Datum		value = Int32GetDatum(id);
-
-	(void) si_fixed_sql_execute(&forget_columns_sql, &value, NULL);
+	(void) si_fixed_sql_execute_for(&forget_columns_sql, id);
 }
 
 char *

@@ -87,19 +87,6 @@ what_is_unlogged(Oid target)
 	return NULL;
 }
 
-/* Run a statement whose argument is the subscription; how many rows it had. */
-static uint64
-run(SiFixedSql *statement, int32 subscription)
-{
-	Datum		value = Int32GetDatum(subscription);
-	uint64		n;
-
-	si_fixed_sql_begin();
-	n = si_fixed_sql_run(statement, &value, NULL);
-	si_fixed_sql_end();
-	return n;
-}
-
 static void
 record_loss(const SiSubscription *subscription, const char *reason)
 {
@@ -121,17 +108,17 @@ si_unlogged_check(const SiSubscription *subscription)
 {
 	const char *reason = NULL;
 
-	if (run(&mark_sql, subscription->id) == 0)
+	if (si_fixed_sql_execute_for(&mark_sql, subscription->id) == 0)
 		return;
 	if (OidIsValid(subscription->target))
 		reason = what_is_unlogged(subscription->target);
 	if (reason != NULL)
 		record_loss(subscription, reason);
-	(void) run(&first_mark_sql, subscription->id);
+	(void) si_fixed_sql_execute_for(&first_mark_sql, subscription->id);
 }
 
 void
 si_unlogged_mark(int32 subscription)
 {
-	(void) run(&mark_sql, subscription);
+	(void) si_fixed_sql_execute_for(&mark_sql, subscription);
 }

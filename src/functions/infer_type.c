@@ -16,6 +16,7 @@
 
 #include "utils/builtins.h"
 
+#include "common/uuid_text.h"
 #include "functions/infer_type.h"
 
 /* The longest string that may be something else than a text. */
@@ -147,16 +148,9 @@ seen_in_datetime(const char *text)
 static bool
 is_uuid(const char *text, size_t len)
 {
-	if (len != 36)
-		return false;
-	for (int i = 0; i < 36; i++)
-	{
-		bool		hyphen = i == 8 || i == 13 || i == 18 || i == 23;
+	unsigned char bytes[SI_UUID_BYTES] = {0};
 
-		if (hyphen ? text[i] != '-' : !isxdigit((unsigned char) text[i]))
-			return false;
-	}
-	return true;
+	return len == SI_UUID_TEXT && si_uuid_read(text, bytes);
 }
 
 static bool

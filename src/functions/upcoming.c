@@ -128,24 +128,12 @@ si_upcoming_read(const SiSubscription *subscription, const SiOptions *options,
 
 /* ---- what a worker does with them ---- */
 
-/* The row of progress of a partition, or NULL. */
-static const SiProgress *
-find_row(const SiProgress *rows, int n, int32 partition)
-{
-	for (int i = 0; i < n; i++)
-	{
-		if (rows[i].partition == partition)
-			return &rows[i];
-	}
-	return NULL;
-}
-
 bool
 si_upcoming_passed(const SiUpcoming *upcoming, const SiMessage *message,
-				   const SiProgress *now, int nnow)
+				   SiProgress *now, int nnow)
 {
-	const SiProgress *before = find_row(upcoming->rows, upcoming->nrows, message->partition);
-	const SiProgress *after = find_row(now, nnow, message->partition);
+	const SiProgress *before = si_position_row(upcoming->rows, upcoming->nrows, message->partition);
+	const SiProgress *after = si_position_row(now, nnow, message->partition);
 
 	/* a row that has not moved may be about to go back (seek) */
 	if (after == NULL || (before != NULL && before->next_offset == after->next_offset))
@@ -156,7 +144,7 @@ si_upcoming_passed(const SiUpcoming *upcoming, const SiMessage *message,
 bool
 si_upcoming_skipped(const SiUpcoming *upcoming, const SiMessage *message)
 {
-	const SiProgress *row = find_row(upcoming->rows, upcoming->nrows, message->partition);
+	const SiProgress *row = si_position_row(upcoming->rows, upcoming->nrows, message->partition);
 
 	for (int i = 0; row != NULL && i < row->nskips; i++)
 	{

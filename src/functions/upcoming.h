@@ -40,7 +40,7 @@ extern void si_upcoming_read(const SiSubscription *subscription, const SiOptions
  * of progress, read again.
  */
 extern bool si_upcoming_passed(const SiUpcoming *upcoming, const SiMessage *message,
-							   const SiProgress *now, int nnow);
+							   SiProgress *now, int nnow);
 
 /* Was skip() called for this message? */
 extern bool si_upcoming_skipped(const SiUpcoming *upcoming, const SiMessage *message);

@@ -93,9 +93,8 @@ si_client_refuse_file(const char *path)
 	return st.st_size > MAX_FILE_SIZE ? "names a file larger than 16 MB" : NULL;
 }
 
-/* Is the value of this property the name of a file? */
-static bool
-is_location(const char *name)
+bool
+si_client_is_location(const char *name)
 {
 	size_t		len = strlen(name);
 	size_t		suffix = strlen(".location");
@@ -147,7 +146,7 @@ si_client_to_kafka(const SiProperty *properties, int n)
 	for (int i = 0; i < n; i++)
 	{
 		converted[i] = properties[i];
-		if (!is_location(properties[i].name))
+		if (!si_client_is_location(properties[i].name))
 			converted[i].value = si_words_to_kafka(properties[i].value);
 	}
 	return converted;
@@ -168,7 +167,7 @@ si_client_configure(const SiSetting *defaults, int ndefaults,
 		si_client_set(conf, "client.id", client_id, failure);
 	for (i = 0; ok && i < nproperties; i++)
 		ok = is_for_us(properties[i].name) ||
-			((!is_location(properties[i].name) ||
+			((!si_client_is_location(properties[i].name) ||
 			  check_file(properties[i].name, properties[i].value, failure)) &&
 			 si_client_set(conf, properties[i].name, properties[i].value, failure));
 	ok = ok && apply_settings(conf, common_fixed, lengthof(common_fixed), failure) &&

@@ -46,6 +46,9 @@ struct rd_kafka_conf_s;
 extern const char *si_client_property(const SiProperty *properties, int n, const char *name);
 extern const char *si_client_sasl_mechanism(const SiProperty *properties, int n);
 
+/* Is the value of this property the name of a file? */
+extern bool si_client_is_location(const char *name);
+
 /*
  * Properties as the library takes them, in UTF-8 but for names of files; palloc'd.  It
  * may throw, so it comes before all that the library or malloc gives.

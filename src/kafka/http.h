@@ -55,6 +55,16 @@ typedef struct SiHttpAnswer
 	long		retry_after_s;	/* 0: none */
 } SiHttpAnswer;
 
+/* A server may wish no longer than this before the next request. */
+#define SI_HTTP_MAX_RETRY_AFTER_S	60
+
+/* May a request that got this status succeed when it is repeated? */
+static inline bool
+si_http_is_passing(long status)
+{
+	return status == 408 || status == 425 || status == 429 || status >= 500;
+}
+
 /* Is this a build with libcurl? */
 extern bool si_http_is_supported(void);
 

@@ -14,9 +14,6 @@
 
 #include "kafka/registry_answer.h"
 
-/* A registry may wish no longer than this. */
-#define MAX_RETRY_AFTER_S	60
-
 /* How Confluent's API says that it has no such schema, and no such subject or version. */
 #define ERROR_NO_SCHEMA		40403
 #define ERROR_FIRST_NONE	40401
@@ -190,12 +187,6 @@ says_unknown(const SiHttpAnswer *http, bool apicurio, SiRegistryPart part)
 	return unknown;
 }
 
-static bool
-is_passing(long status)
-{
-	return status == 408 || status == 425 || status == 429 || status >= 500;
-}
-
 void
 si_registry_read_answer(const SiHttpAnswer *http, bool apicurio, const char *type,
 						SiRegistryPart part, SiRegistryDocument *document,
@@ -210,12 +201,12 @@ si_registry_read_answer(const SiHttpAnswer *http, bool apicurio, const char *typ
 		answer->outcome = SI_REGISTRY_FOUND;	/* an API of before references */
 	else if (http->status == 401 || http->status == 403)
 		si_registry_set_outcome(answer, SI_REGISTRY_REFUSED, "HTTP status %ld", http->status);
-	else if (is_passing(http->status))
+	else if (si_http_is_passing(http->status))
 	{
 		si_registry_set_outcome(answer, SI_REGISTRY_AWAY, "HTTP status %ld", http->status);
 		if (http->retry_after_s > 0)
-			answer->retry_after_s = http->retry_after_s < MAX_RETRY_AFTER_S ?
-				(int) http->retry_after_s : MAX_RETRY_AFTER_S;
+			answer->retry_after_s = http->retry_after_s < SI_HTTP_MAX_RETRY_AFTER_S ?
+				(int) http->retry_after_s : SI_HTTP_MAX_RETRY_AFTER_S;
 	}
 	else
 		si_registry_set_outcome(answer, SI_REGISTRY_NONE, "HTTP status %ld", http->status);

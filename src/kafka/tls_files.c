@@ -46,14 +46,6 @@ struct SiTlsFiles
 /* ---- the files ---- */
 
 static bool
-ends_with(const char *text, const char *end)
-{
-	size_t		len = strlen(text);
-
-	return len >= strlen(end) && strcmp(text +len - strlen(end), end) == 0;
-}
-
-static bool
 is_for_tls(const char *name)
 {
 	return strncmp(name, "ssl.", strlen("ssl.")) == 0 ||
@@ -98,7 +90,7 @@ si_tls_files_note(const SiProperty *properties, int nproperties)
 		property->name = pstrdup(properties[i].name);
 		property->value = pstrdup(properties[i].value);
 		files->nproperties++;
-		if (ends_with(property->name, ".location") && files->n < MAX_FILES)
+		if (si_client_is_location(property->name) && files->n < MAX_FILES)
 			files->paths[files->n++] = property->value;
 	}
 	if (files->n == 0)

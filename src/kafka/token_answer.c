@@ -17,9 +17,6 @@
 #include "common/base64.h"
 #include "kafka/token_answer.h"
 
-/* An endpoint may wish no longer than this before the next request. */
-#define MAX_RETRY_AFTER_S	60
-
 /* Of a token that does not say how long it lives. */
 #define DEFAULT_LIFETIME_S	300
 #define MAX_LIFETIME_S		((int64_t) 30 * 24 * 3600)
@@ -185,12 +182,6 @@ error_code(const SiHttpAnswer *http)
 	return words;
 }
 
-static bool
-is_passing(long status)
-{
-	return status == 408 || status == 425 || status == 429 || status >= 500;
-}
-
 static void
 read_status(const SiHttpAnswer *http, SiTokenAnswer *answer)
 {
@@ -198,10 +189,10 @@ read_status(const SiHttpAnswer *http, SiTokenAnswer *answer)
 		set_outcome(answer, SI_TOKEN_REFUSED,
 					"the token endpoint redirects (HTTP status %ld), which is not followed", http->status);
 	else
-		set_outcome(answer, is_passing(http->status) ? SI_TOKEN_AWAY : SI_TOKEN_REFUSED,
+		set_outcome(answer, si_http_is_passing(http->status) ? SI_TOKEN_AWAY : SI_TOKEN_REFUSED,
 					"the token endpoint answers with HTTP status %ld%s", http->status, error_code(http));
-	answer->retry_after_s = http->retry_after_s < MAX_RETRY_AFTER_S ? http->retry_after_s
-		: MAX_RETRY_AFTER_S;
+	answer->retry_after_s = http->retry_after_s < SI_HTTP_MAX_RETRY_AFTER_S ? http->retry_after_s
+		: SI_HTTP_MAX_RETRY_AFTER_S;
 }
 
 void

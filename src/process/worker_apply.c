@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_inherits.h"
 #include "common/pg_prng.h"
@@ -287,8 +286,7 @@ retry_orphans(SiWorker *worker, void *arg)
 	*fenced = !si_retry_orphans(worker->subscription, worker->options);
 	if (*fenced)
 	{
-		AbortCurrentTransaction();
-		MemoryContextSwitchTo(caller);
+		si_transaction_abort(caller);
 		worker->next_orphans = soon;
 		return;
 	}
