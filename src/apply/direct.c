@@ -6,8 +6,8 @@
  * Rows are formed as tuples of the target when they are added, and kept until
  * the batch ends: a write that fails is repeated with parts of them.  A write
  * first evaluates defaults, if there are any, and routes all its rows, and then
- * inserts partition by partition, up to MAX_BUFFERED rows at a time; so rows of one partition keep the messages'
- * order.
+ * inserts partition by partition, up to MAX_BUFFERED rows at a time; so rows of
+ * one partition keep the messages' order.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

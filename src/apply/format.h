@@ -4,8 +4,8 @@
  *	  A subscription's format: what its decoder has to know.
  *
  * Formats without names of their own (text, csv, raw) get the names of their
- * columns from "header_columns" or from the destination.  Called by plan and
- * the SQL function decode().
+ * columns from "header_columns" or from the destination.  Called by plan, writer and
+ * the SQL functions that decode.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -5,8 +5,8 @@
  *
  * What comes out is bit for bit what the type's input function gives for the
  * value's text (format/value_text); whatever is not certain to be that is left
- * to the input function, which also words the error.  sql/typed.sql compares
- * the two.  Called by datum.
+ * to the input function, which also words the error.  sql/typed_datum.sql
+ * compares the two.  Called by datum.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

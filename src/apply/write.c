@@ -8,10 +8,10 @@
  * fault only if the same statements work over no rows at all.
  *
  * In the modes where nothing depends on keys, a run of rows goes by the direct path
- * (direct.h) or is offered to one statement as it is.  Otherwise the rows are first filtered and reduced
- * (reduce.h), and then written wave by wave.  Everything is decided again for
- * every run of rows, so a halved batch gives what its halves give one after the
- * other.
+ * (direct.h) or is offered to one statement as it is.  Otherwise the rows are first
+ * filtered and reduced (reduce.h), and then written wave by wave.  Everything is
+ * decided again for every run of rows, so a halved batch gives what its halves give
+ * one after the other.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

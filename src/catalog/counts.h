@@ -4,10 +4,10 @@
  *	  The counts of a subscription: what became of its messages.
  *
  * A batch fills in an SiCounts; progress.c adds it to the row of a partition,
- * and dead_letter.c appends one to count_changes.  Both tables have a column
+ * and count_changes.c appends one to count_changes.  Both tables have a column
  * of type bigint for each count, of the same name.
  *
- * Called by apply, progress and dead_letter, and by the functions that retry
+ * Called by apply, progress and count_changes, and by the functions that retry
  * and discard.
  *
  * Copyright (c) 2026, stream_ingest contributors

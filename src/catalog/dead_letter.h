@@ -11,7 +11,7 @@
  * by an ephemeral relation and never as a statement's parameter, which logging
  * would show.
  *
- * Called by ingest and by the functions that retry and discard.
+ * Called by apply and by the functions that retry and discard.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

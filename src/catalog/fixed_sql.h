@@ -10,7 +10,8 @@
  * si_fixed_sql_end();
  *
  * Between begin and end nothing may run that a user wrote, but for triggers that
- * a superuser has put on our tables.  What the column readers return is in the memory context that was current at begin.
+ * a superuser has put on our tables.  What the column readers return is in the
+ * memory context that was current at begin.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

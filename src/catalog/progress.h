@@ -13,7 +13,7 @@
  * Rows are found by ctid: under an old snapshot an update by key would walk
  * all the dead versions of the row.  Their key is compared all the same.
  *
- * Called by ingest and worker, the fence by catalog.
+ * Called by apply and worker, the fence by catalog.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

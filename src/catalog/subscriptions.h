@@ -3,15 +3,16 @@
  * subscriptions.h
  *	  Subscriptions as stored.
  *
- * The only door to the tables subscription and gap.  Every change raises the
- * subscription's epoch, and that of its progress rows, in the same
- * transaction: the fence (see progress.h).  Rows are locked in one order
- * everywhere, the subscription's before those of progress.
+ * The only door to the tables subscription and gap, but that unlogged.c records
+ * what a crash has emptied as a gap.  Every change that a user makes raises the
+ * subscription's epoch, and that of its progress rows, in the same transaction:
+ * the fence (see progress.h).  Rows are locked in one order everywhere, the
+ * subscription's before those of progress.
  *
  * A subscription's row is locked FOR UPDATE by a change, FOR NO KEY UPDATE by
  * a worker that makes or moves rows of progress, stops the subscription or adds
- * columns, and FOR KEY SHARE by what works with its dead letters: the last two do not wait
- * for each other, and a change waits for both.
+ * columns, and FOR KEY SHARE by what works with its dead letters: the last two do
+ * not wait for each other, and a change waits for both.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

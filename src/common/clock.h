@@ -7,7 +7,7 @@
  * at any moment.  A process that waited until a time of that clock would then wait for
  * days, or not at all.  What is shown or stored is the machine's time as ever.
  *
- * Called by process and functions; _PG_init calls si_clock_init.
+ * Called by process, shmem and functions; _PG_init calls si_clock_init.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

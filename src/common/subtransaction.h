@@ -4,7 +4,8 @@
  *	  A subtransaction that returns its error as a value.
  *
  * Called by options (a stored document that no longer parses), apply (a user's
- * code) and functions (decode, preview).
+ * code), catalog (a user's function that gives tokens) and functions (decode,
+ * preview).
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -4,10 +4,10 @@
  *	  Avro messages to records.
  *
  * Each schema that messages name is compiled once, with the plan, into a
- * program (avro_program).  A message is then read once, front to back: what a node takes goes straight into the
- * record's fields, and whatever no node takes is skipped.  A path enters
- * records by field, maps by key and arrays by index; a union is entered without
- * a step, by whichever branch the message has.
+ * program (avro_program).  A message is then read once, front to back: what a node
+ * takes goes straight into the record's fields, and whatever no node takes is
+ * skipped.  A path enters records by field, maps by key and arrays by index; a
+ * union is entered without a step, by whichever branch the message has.
  *
  * A record, array or map that is taken as a whole becomes JSON text, and is read
  * a second time where paths lead into it, too.

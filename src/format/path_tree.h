@@ -4,8 +4,9 @@
  *	  The paths that a plan wants out of a document, as a tree of names.
  *
  * decode_json walks a document and this tree together, decode_avro and
- * decode_protobuf compile it with a schema.  The tree also remembers which member followed which in the
- * message before: that is its only part that changes while messages are read.
+ * decode_protobuf compile it with a schema.  The tree also remembers which member
+ * followed which in the message before: that is its only part that changes while
+ * messages are read.
  * Pure C, no server: the memory is malloc's.
  *
  * Copyright (c) 2026, stream_ingest contributors

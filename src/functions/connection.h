@@ -54,8 +54,9 @@ extern void si_connection_run(const char *server, const char *topic, Oid role,
 
 /*
  * Wait until the consumer has something, or a tenth of a second, and serve
- * interrupts.  Calls the function that gives tokens when one is due.  Throws an error that the broker reported, and one when the time
- * limit for an answer has passed.
+ * interrupts.  Calls the function that gives tokens when one is due.  Throws an
+ * error that the broker reported, and one when the time limit for an answer has
+ * passed.
  */
 extern void si_connection_wait(SiConnection *connection);
 

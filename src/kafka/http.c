@@ -114,7 +114,7 @@ set_protocol(CURL *curl)
 	/* a file of CAs may be replaced */
 	(void) curl_easy_setopt(curl, CURLOPT_CA_CACHE_TIMEOUT, 60L);
 
-	/* nor does it wait for the thread that looks up a name */
+	/* the end of a client does not wait for a thread that looks up a name */
 	done &= curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK;
 #endif
 	done &= curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;

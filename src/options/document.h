@@ -10,7 +10,7 @@
  * Beware in files that include jansson.h: the server exports a function
  * json_object() of its own, which hides jansson's, so objects are created by
  * json_pack("{}"); and utils/builtins.h declares the server's, so a file cannot
- * include both.  Called by options, option_types and option_positions.
+ * include both.  Called within this folder only.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -4,8 +4,8 @@
  *	  The one process per cluster that starts scanners and workers.
  *
  * It is connected to no database and knows everything from shared memory; the
- * only catalog it reads is pg_database, at its start.  Each turn of its loop
- * compares what subscriptions want with what is running:
+ * only catalog it reads is pg_database, where all databases are to be scanned.
+ * Each turn of its loop compares what subscriptions want with what is running:
  *
  *	a scan of a database was requested	-> a scanner goes there, one at a time
  *	a worker is wanted			-> it gets a place (slot), then a process

@@ -27,8 +27,9 @@
  *
  * This file has the process and its loop, which calls the phases: worker_prepare.c,
  * worker_contact.c, and worker_stream.c with worker_fetch.c, worker_apply.c,
- * worker_limits.c and worker_run.c.  They all use worker_wait.c, worker_partitions.c,
- * worker_rate.c, worker_status.c and worker_token.c.
+ * worker_limits.c and worker_run.c.  Two of them use worker_schemas.c, and all of
+ * them worker_wait.c, worker_partitions.c, worker_rate.c, worker_status.c and
+ * worker_token.c.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *

@@ -5,8 +5,9 @@
  *
  * The state of a worker, by owner, and the functions that one of its files calls in
  * another.  Calls go one way: worker.c calls the phases (prepare, contact, stream),
- * stream calls fetch, apply, limits and run, and all of them call wait, partitions,
- * rate, status and token, which call none of those.  Included by the worker's files alone.
+ * stream calls fetch, apply, limits and run, prepare and apply call schemas, and all of
+ * them call wait, partitions, rate, status and token, which call none of those.  Included
+ * by the worker's files alone.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
