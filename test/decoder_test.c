@@ -1438,6 +1438,25 @@ test_large_decimal(void)
 	free(bytes);
 }
 
+/* The path of "deleted_field" has more names than an envelope has fields of its own. */
+static void
+test_long_deleted_field(void)
+{
+	static const char value[] = "{\"schema\": {}, \"payload\": {\"op\": \"c\", \"after\": {\"a\": 1}}}";
+	SiPathStep	steps[512];
+	SiFormatOptions options = {.envelope = SI_ENVELOPE_DEBEZIUM,.ndeleted = 512,.deleted = steps};
+	char		out[200];
+
+	for (int i = 0; i < 512; i++)
+	{
+		steps[i].key = "a";
+		steps[i].key_len = 1;
+		steps[i].index = 0;
+	}
+	decode_format("json", &options, "a ?", value, strlen(value), NULL, out, sizeof(out));
+	is(out, "#1", "a deleted_field of 512 names");
+}
+
 /* ---- without memory ---- */
 
 static int	allocations_left;
@@ -1570,6 +1589,7 @@ main(int argc, char **argv)
 	test_many_columns();
 	test_large_broken();
 	test_large_decimal();
+	test_long_deleted_field();
 	test_without_memory();
 	if (argc > 1 && test_directory(argv[1]) != 0)
 		return 1;

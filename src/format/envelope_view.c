@@ -110,12 +110,12 @@ may_be_missing(const SiDecodePlan *plan, int i)
 
 /*
  * Copy a plan into a view that has room for the envelope's own fields, their
- * steps and names.
+ * steps, among them those of "deleted_field", and names.
  */
 static bool
-copy_plan(SiEnvelopeView *view, const SiDecodePlan *plan, const char *missing)
+copy_plan(SiEnvelopeView *view, const SiDecodePlan *plan, const char *missing, int ndeleted)
 {
-	size_t		nsteps = SI_NOWN * (SI_MAX_PREFIX + 1);
+	size_t		nsteps = SI_NOWN * (SI_MAX_PREFIX + 1) + (size_t) ndeleted;
 	size_t		nnames = 1;
 	int			nfields = plan->nfields * (missing != NULL ? 2 : 1) + SI_NOWN;
 	int			i;
@@ -230,7 +230,7 @@ si_envelope_view_values(SiEnvelopeView *view, const SiDecodePlan *plan,
 	int			nold = row_prefix(wrapped, shape->old_row, old_row);
 	int			i;
 
-	if (!copy_plan(view, plan, shape->missing))
+	if (!copy_plan(view, plan, shape->missing, options->ndeleted))
 		return false;
 	room = view->steps;
 	view->plan.nrow = row_prefix(wrapped, old ? shape->old_row : shape->row, view->row);
@@ -281,7 +281,7 @@ si_envelope_view_row(SiEnvelopeView *view, const SiDecodePlan *plan, const SiFor
 	SiPathStep	row[SI_MAX_PREFIX];
 	int			i;
 
-	if (!copy_plan(view, plan, NULL))
+	if (!copy_plan(view, plan, NULL, 0))
 		return false;
 	room = view->steps;
 	view->plan.rest_field = -1;
@@ -299,7 +299,7 @@ si_envelope_view_keys(SiEnvelopeView *view, const SiDecodePlan *plan, bool wrapp
 	SiPathStep *room;
 	int			i;
 
-	if (!copy_plan(view, plan, NULL))
+	if (!copy_plan(view, plan, NULL, 0))
 		return false;
 	room = view->steps;
 	view->plan.nrow = row_prefix(wrapped, NULL, view->row);
@@ -319,7 +319,7 @@ si_envelope_view_keys(SiEnvelopeView *view, const SiDecodePlan *plan, bool wrapp
 bool
 si_envelope_view_plain_keys(SiEnvelopeView *view, const SiDecodePlan *plan)
 {
-	if (!copy_plan(view, plan, NULL))
+	if (!copy_plan(view, plan, NULL, 0))
 		return false;
 	view->plan = *plan;
 	return true;

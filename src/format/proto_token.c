@@ -38,7 +38,8 @@ pass_comment(SiProtoScan *scan)
 		scan->p = p;
 		return true;
 	}
-	for (p += 2; scan->end - p >= 2; p++)
+	/* to look for the end again wherever one begins would take very long */
+	for (p += 2; !scan->unended && scan->end - p >= 2; p++)
 	{
 		if (p[0] == '*' && p[1] == '/')
 		{
@@ -48,6 +49,7 @@ pass_comment(SiProtoScan *scan)
 		if (*p == '\n')
 			scan->line++;
 	}
+	scan->unended = true;
 	return false;
 }
 

@@ -37,6 +37,7 @@ typedef struct SiProtoScan
 	const char *token;
 	size_t		len;
 	uint64_t	integer;
+	bool		unended;		/* no comment that begins here has an end */
 } SiProtoScan;
 
 /* Begin with a text; the first token is read. */
