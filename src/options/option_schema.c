@@ -13,6 +13,8 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+
 #include "options/option_types.h"
 
 /* A schema's text, or an error that refuses the option's whole value. */
@@ -60,6 +62,7 @@ parse_schemas(const SiOption *option, json_t *value, SiOptions *options)
 	{
 		if (!si_schema_id_parse(key, &schemas[n].id))
 			si_option_refuse(option, value, "A schema's id is a number or a GUID.");
+		CHECK_FOR_INTERRUPTS();
 		for (int i = 0; i < n; i++)
 		{
 			if (si_schema_id_matches(&schemas[i].id, &schemas[n].id))

@@ -12,6 +12,7 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
@@ -387,6 +388,7 @@ parse_names(const SiOption *option, json_t *value, SiOptions *options)
 		if (names[i] == NULL ||
 			strlen(names[i]) < option->min || strlen(names[i]) > option->max)
 			si_option_refuse(option, value, NULL);
+		CHECK_FOR_INTERRUPTS();
 		for (int j = 0; j < i; j++)
 		{
 			if (strcmp(names[i], names[j]) == 0)
