@@ -35,7 +35,7 @@ BEGIN
 END $$;
 
 -- A schema that a role made before the extension came is the extension's
--- owner's from now on, and nobody else makes anything in it.
+-- owner's from now on, and no other role makes anything in it.
 DO $$
 DECLARE
     extension_owner regrole;
@@ -201,7 +201,6 @@ COMMENT ON COLUMN stream_ingest.subscription.system_identifier IS NULL;
 COMMENT ON COLUMN stream_ingest.subscription.database IS NULL;
 COMMENT ON COLUMN stream_ingest.subscription.extension IS NULL;
 COMMENT ON COLUMN stream_ingest.subscription.counts_since IS NULL;
-COMMENT ON COLUMN stream_ingest.progress.rejected IS NULL;
 COMMENT ON COLUMN stream_ingest.progress.stop_offset IS NULL;
 COMMENT ON COLUMN stream_ingest.progress.skips IS NULL;
 COMMENT ON COLUMN stream_ingest.progress.seek_position IS NULL;

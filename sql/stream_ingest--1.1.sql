@@ -325,6 +325,8 @@ AS 'MODULE_PATHNAME', 'si_sql_produce'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.produce(name, text, text, text, jsonb, integer) IS
 'sends a message to a Kafka topic when the transaction commits, which waits for the acknowledgement; a null value is a tombstone';
+
+--
 -- Looking before one leaps
 --
 
@@ -336,8 +338,6 @@ AS 'MODULE_PATHNAME', 'si_sql_decode'
 LANGUAGE C VOLATILE ROWS 1 PARALLEL UNSAFE;
 COMMENT ON FUNCTION stream_ingest.decode(text, bytea, bytea, jsonb, name, jsonb) IS
 'what a message is to a subscription of this format: its operation and all its fields, or why it is bad';
--- Looking before one leaps
---
 
 CREATE FUNCTION stream_ingest.topics(server name)
 RETURNS TABLE (topic text, partitions integer)
@@ -778,12 +778,7 @@ COMMENT ON COLUMN stream_ingest.gaps.reason IS
 COMMENT ON COLUMN stream_ingest.gaps.found_at IS
 'when that was found';
 
--- API: private
-
-
-
-
-
+--
 -- What our upserts call (API: private; outside of them these do nothing)
 --
 

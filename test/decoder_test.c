@@ -946,7 +946,7 @@ test_after_errors(void)
 	free_plan(&plan);
 }
 
-/* Many members that nobody takes, with and without equal keys. */
+/* Many members that no field takes, with and without equal keys. */
 static void
 test_large_rest(void)
 {
@@ -1003,7 +1003,7 @@ static const RowCase row_cases[] = {
 	{"csv, two lines", "csv", "a b", "", NULL, "a", "1,2\n3,4", "! 22P04 message has more than one line"},
 	{"csv, empty", "csv", "a", "", NULL, "a", "", "null"},
 	{"csv, bad UTF-8", "csv", "a", "", NULL, "a", "\xc3", "! 22021 message has bytes that are not valid UTF-8"},
-	{"csv, bad UTF-8 that nobody takes", "csv", "a b", "", NULL, "a", "1,\xff",
+	{"csv, bad UTF-8 that no field takes", "csv", "a b", "", NULL, "a", "1,\xff",
 	"! 22021 message has bytes that are not valid UTF-8"},
 	{"csv, no such column", "csv", "a b", "", NULL, "c a.b a[0] b", "1,2", "-|-|-|=2"},
 	{"csv, twice", "csv", "a b", "", NULL, "b b", "1,\"2\"", "=2|=2"},
@@ -1027,7 +1027,7 @@ static const RowCase row_cases[] = {
 	{"text, an escape is half a character", "text", "a b", "", NULL, "a", "\\303\t", "! 22021 message has escapes that give no valid UTF-8"},
 	{"text, two escapes are one", "text", "a b", "", NULL, "a", "\\303\\251\t", "=\xc3\xa9"},
 	{"text, NUL by number", "text", "a b", "", NULL, "a", "\\0\t", "! 22021 message has escapes that give no valid UTF-8"},
-	{"text, NUL that nobody takes", "text", "a b", "", NULL, "a", "\t\\0", "! 22021 message has escapes that give no valid UTF-8"},
+	{"text, NUL that no field takes", "text", "a b", "", NULL, "a", "\t\\0", "! 22021 message has escapes that give no valid UTF-8"},
 	{"text, end of copy", "text", "a b", "", NULL, "a", "\\.", "! 22P04 message has an end-of-copy marker"},
 	{"text, other bytes", "text", "a b", "|", "NULL", "a b", "NULL|\\|NULL", "null|=|NULL"},
 	{"text, a delimiter that is a hex digit", "text", "a b", "A", NULL, "a b", "\\x4A1A\\x4", "=J1|=<04>"},

@@ -218,7 +218,7 @@ run_bare()
 }
 
 # What must stay as it is of a cluster that runs: its processes, its
-# configuration, what is in it, and that nobody connects to it.
+# configuration, what is in it, and that nothing connects to it.
 cluster()
 {
 	local version

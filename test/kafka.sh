@@ -68,8 +68,7 @@ jars()
 }
 
 # Runs a broker once so that the JVM writes an archive of its loaded classes
-# beside the jars: every later start then takes 1 s less.  Nobody needs it to
-# succeed.
+# beside the jars: every later start then takes 1 s less.  It need not succeed.
 train()
 {
 	local libs=$1 scratch

@@ -253,7 +253,7 @@ run_broker(const char *bootstrap_file, const char *fifo)
 
 	serve(cluster, commands, answers, &awake);
 
-	/* taking the cluster apart would take a second and serve nobody */
+	/* taking the cluster apart would take a second, for nothing */
 	unlink(bootstrap_file);
 	_exit(0);
 }

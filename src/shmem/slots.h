@@ -91,7 +91,7 @@ typedef struct SiDatabaseSlot
 typedef struct SiSubscriptionSlot
 {
 	bool		in_use;
-	bool		seen;			/* mark of the scan that is going on */
+	bool		seen;			/* mark of the scan that is running */
 	Oid			database;
 	int32		id;
 	Oid			owner;

@@ -154,7 +154,7 @@ sub add_sasl
 	return "127.0.0.1:$port";
 }
 
-# A port on which nobody listens, below the range from which the kernel takes ports
+# A port on which nothing listens, below the range from which the kernel takes ports
 # for outgoing connections: from there, those of other tests could take it until the
 # broker listens, and each time that it is started again.
 sub free_port

@@ -111,7 +111,7 @@ port_is_free()
 	! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# Prints a port on which nobody listens, below the range from which the kernel
+# Prints a port on which nothing listens, below the range from which the kernel
 # takes ports for outgoing connections.  Another process may still take it first:
 # callers try again with another one.
 free_port()

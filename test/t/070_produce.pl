@@ -17,7 +17,7 @@ my $kafka = StreamIngest::start_kafka();
 my $node = StreamIngest::new_node('main', kafka => $kafka);
 my $bootstrap = $kafka->bootstrap;
 
-# a server of the wrapper that gives up soon, or when it is said
+# a server of the wrapper that gives up soon, or after the given timeout
 sub create_server
 {
 	my ($name, $address, $options, $timeout) = @_;
@@ -620,7 +620,7 @@ $began = time();
 send_sql($session, "SET ROLE bob; SELECT stream_ingest.produce('sasl', 'mapped', 'bob');");
 (undef, $err) = answer_of($session);
 like($err, qr/08004: could not send messages to Kafka: .*[Aa]uthentication/, 'a wrong password');
-unlike($err, qr/secret/, 'which nobody quotes');
+unlike($err, qr/secret/, 'which no message quotes');
 cmp_ok(time() - $began, '<', 40, 'is reported before anything times out');
 $node->safe_psql('postgres', "ALTER USER MAPPING FOR bob SERVER sasl OPTIONS (SET sasl_password 'b-secret')");
 send_sql($session, "SELECT stream_ingest.produce('sasl', 'mapped', 'bob');");

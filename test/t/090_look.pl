@@ -16,7 +16,7 @@ my $kafka = StreamIngest::start_kafka();
 my $sasl = $kafka->add_sasl('app', 'secret');
 my $node = StreamIngest::new_node('main', kafka => $kafka);
 
-# nobody listens there, nor will the test beside us
+# no broker listens there, nor will one of the test beside us
 my $nowhere = '127.0.0.1:1';
 $node->safe_psql('postgres', <<"EOS");
 CREATE SERVER nowhere FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '$nowhere');
@@ -117,7 +117,7 @@ SKIP:
 my $began = time();
 like(answer("SELECT * FROM stream_ingest.peek('nowhere', 'a')"),
 	qr/08006: Kafka server "nowhere" did not answer within 10 seconds\nDETAIL: .*Connect/,
-	'nobody there: an error with librdkafka\'s words');
+	'no broker there: an error with librdkafka\'s words');
 cmp_ok(time() - $began, '<', 60, 'within its limit');
 
 # ---- it ends at once, and leaves nothing behind
@@ -144,7 +144,7 @@ sub alone
 	return 1;
 }
 
-# Starts a look at nobody in a session of its own; returns it and its process
+# Starts a look at no broker in a session of its own; returns it and its process
 # once the look is under way.
 sub start_looking
 {

@@ -1,6 +1,6 @@
 # Lag is true or it is NULL with a reason: while nothing flows, while the
 # worker waits for a lock, while the broker is stopped, killed or back; and
-# rate, time_lag and catch_up_in say what they are said to say.
+# rate, time_lag and catch_up_in say what the manual has of them.
 use strict;
 use warnings;
 
@@ -77,7 +77,7 @@ comes("SELECT bool_and(time_lag BETWEEN clock_timestamp() - last_message_at - in
 comes("SELECT messages_per_second, catch_up_in FROM stream_ingest.status", '0|',
 	'no rate is shown for what stands still');
 
-# ... and the broker is away: nobody in the worker could say so
+# ... and the broker is away: nothing in the worker could say so
 $kafka->kill9;
 comes($unknown, 't', 'lag of a waiting worker without a broker is not known', $age_limit + $slack);
 like(sql("SELECT reason FROM stream_ingest.status"),
@@ -159,10 +159,10 @@ sub streams_beside
 streams_beside('steady', 'steady messages', properties => ['linger.ms=0']);
 streams_beside('steady_tx', 'steady transactions', transaction => 'each');
 
-# ---- nobody asks ----
+# ---- no worker asks ----
 
 sql("SELECT stream_ingest.disable('s')");
-comes($unknown, 't', 'a disabled subscription has nobody who asks');
+comes($unknown, 't', 'a disabled subscription has no worker that asks');
 like(sql("SELECT state, reason FROM stream_ingest.status"), qr/^disabled\|.*disabled/,
 	'and says that it is disabled');
 # so many that most of them are still to come whenever it is asked

@@ -160,7 +160,7 @@ foreach my $workers (1, 3)
 }
 $listener->quit;
 
-# What was published under the group is all, although nobody is left to do it.  The
+# What was published under the group is all, although no process is left to do it.  The
 # end of a run waits for that for two seconds only, so a slow broker gets more runs.
 my $ends = join("\n", map { "latest3 $_ " . $kafka->end_offset('latest3', $_) } 0 .. 2);
 foreach my $try (1 .. 3)
@@ -282,7 +282,7 @@ has_finished('tx', 'an open transaction at the end');
 is(positions('tx'), '0:21:21', 'the run ends before it');
 is(sql('SELECT count(*), max(id) FROM tx'), '14|23', 'with what was there');
 
-# an end among messages that nobody sees, with nothing behind
+# an end among messages that no reader sees, with nothing behind
 $kafka->create_topic('hole', 1);
 $kafka->produce('hole', count => 10, partition => 0, transaction => 'commit');
 $kafka->produce('hole', count => 5, first => 10, partition => 0, transaction => 'abort');

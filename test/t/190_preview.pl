@@ -1,7 +1,7 @@
 # Preview tells the truth and changes nothing: every kind of bad message shows
 # its own error, and when the subscription is enabled it is just these that
 # become dead letters; before that the database is what it was, and Kafka too.
-# It runs nobody's code with another's rights, disturbs no worker, is not
+# It runs no code with another's rights, disturbs no worker, is not
 # misled by one, and ends at once when it is told to.
 
 use strict;
@@ -20,7 +20,7 @@ my $kafka = StreamIngest::start_kafka();
 my $sasl = $kafka->add_sasl('app', 'secret');
 my $node = StreamIngest::new_node('main', kafka => $kafka);
 
-# nobody listens there
+# no broker listens there
 my $nowhere = '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
 
 # ---- a table that can refuse a row for all these reasons
@@ -131,7 +131,7 @@ my $shown = answer("$listener
 	SELECT partition, message_offset, row_data ->> 'id', sqlstate, replace(error, E'\\n', ' ')
 	  FROM stream_ingest.preview('bad', 1000)");
 my %shown = map { /^(\d+)\|(\d+)\|(.*)$/s ? ("$1.$2" => $3) : ($_ => 'what is this?') } split /\n/, $shown;
-is(scalar(keys %shown), @messages + 10, 'every message is shown once, and nobody is notified');
+is(scalar(keys %shown), @messages + 10, 'every message is shown once, and no session is notified');
 foreach my $i (0 .. $#ways)
 {
 	my ($what, undef, $sqlstate, $words) = @{ $ways[$i] };
@@ -276,7 +276,7 @@ sql("
 	SELECT stream_ingest.create_subscription('away', 'nowhere', 'holes', 'holes', enabled => false)");
 like(answer("SELECT * FROM stream_ingest.preview('away')"),
 	qr/08006: Kafka server "nowhere" did not answer within 10 seconds\nDETAIL: .*\nHINT: .*bootstrap_servers/,
-	'nobody there: an error with a hint');
+	'no broker there: an error with a hint');
 
 my ($in, $out, $err) = ('', '', '');
 my $session = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$in, '>', \$out, '2>', \$err);

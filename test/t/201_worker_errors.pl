@@ -285,7 +285,7 @@ poll("SELECT now() > to_timestamp($slow_since + 40)", 't') if $left > 0;
 my $rows = sql('SELECT count(*) FROM slow');
 cmp_ok($rows, '>', 0, "throttled: $rows rows have come");
 cmp_ok($rows, '<', 200000, 'and not all');
-unlike(log_text(), qr/subscription "slow" is (retrying|stopped)/, 'and nobody says that brokers were away');
+unlike(log_text(), qr/subscription "slow" is (retrying|stopped)/, 'and nothing says that brokers were away');
 
 # ---- a place for the scanner ----
 

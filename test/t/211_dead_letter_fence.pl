@@ -165,7 +165,7 @@ foreach my $what (sort keys %change)
 	# so what it saw is all that ever came
 	my ($rows) = $changer->{out} =~ /rows (\d+)/;
 	is_soon(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'stream_ingest o' AND wait_event = 'advisory'},
-		0, "$what: nobody is left at the gate");
+		0, "$what: no worker is left at the gate");
 	is(sql('SELECT count(*) FROM children'), $rows, "$what: when it has returned nothing arrives any more");
 	is(sql('SELECT count(*) FROM children WHERE id = 1') + sql('SELECT count(*) FROM others WHERE id = 1'),
 		1, "$what: the orphan is there once");

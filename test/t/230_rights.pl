@@ -1,4 +1,4 @@
-# Attacks by roles with as little as each of them needs: nobody becomes a
+# Attacks by roles with as little as each of them needs: no role becomes a
 # superuser by what was made before the extension or beside it, and another
 # server of the same name is not read from.
 
@@ -78,7 +78,7 @@ like(attempt('DEFAULT', 'ALTER EXTENSION stream_ingest UPDATE', 'early'),
 	qr/WARNING:  schema "stream_ingest" belonged to role mallory, and belongs to role \S+ from now on/,
 	'without them it takes the schema away from the role');
 
-# the overloads again, as in an installation that nobody has updated
+# the overloads again, as in an installation that was not updated
 sql('ALTER FUNCTION public.note_row(integer, integer) SET SCHEMA stream_ingest', 'early');
 sql(qq{
 	CREATE SERVER kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '$bootstrap');

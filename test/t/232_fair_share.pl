@@ -208,7 +208,7 @@ ok(poll(q{SELECT count(*) FROM stream_ingest.status WHERE name = 'greedy3' AND r
 
 # one subscription with all the workers
 sql(q{SELECT stream_ingest.disable(name) FROM stream_ingest.subscriptions WHERE name <> 'greedy1'});
-ok(poll($workers, 'greedy1:4'), 'where nobody else wants them, a subscription has as many as it asks for');
+ok(poll($workers, 'greedy1:4'), 'where no other wants them, a subscription has as many as it asks for');
 $kafka->produce('parts', [ map { "{\"id\": $_}" } 9 .. 16 ], round_robin => 4);
 ok(poll('SELECT count(*) FROM greedy1', 16), 'all partitions are read, once');
 sql(q{SELECT stream_ingest.enable('second_one')});

@@ -101,7 +101,7 @@ sub reason
 	note(sql("SELECT state, reason, last_error FROM stream_ingest.status WHERE name = '$name'"));
 	is( sql("SELECT count(*) FROM stream_ingest.dead_letters WHERE name = '$name'"), 0, "$name: no message is blamed");
 	is( sql("SELECT count(*) FROM stream_ingest.subscription WHERE name = '$name' AND stop_state IS NOT NULL"),
-		0, "$name: nobody has to enable it");
+		0, "$name: it need not be enabled");
 	return;
 }
 
@@ -274,7 +274,7 @@ arrived('audited', 'an audit of all tables does not stop it');
 is(sql("SELECT count(*) > 0 FROM audit"), 't', 'audited: the trigger has fired');
 is(sql("SELECT string_agg(DISTINCT who, ',') FROM audited"), 'plain', 'audited: rows are still written by the owner alone');
 is( sql("SET ROLE plain; BEGIN; DO \$\$BEGIN PERFORM stream_ingest.disable('audited'); PERFORM stream_ingest.enable('audited'); END\$\$; SELECT current_user; COMMIT"),
-	'plain', 'audited: and nobody else becomes another role by it');
+	'plain', 'audited: and no session becomes another role by it');
 
 # ... and then fails.
 sql(q{CREATE OR REPLACE FUNCTION public.audit() RETURNS trigger LANGUAGE plpgsql AS

@@ -171,7 +171,7 @@ is(sql(q{SELECT string_agg(DISTINCT server, ',') FROM stream_ingest.subscription
 is(sql(q{SELECT count(*) FROM stream_ingest.status WHERE name = 's' AND state IN ('catching_up', 'streaming')}), 8,
 	'the workers run under it');
 
-# options are followed, to where nobody listens and back
+# options are followed, to where no broker listens and back
 sql(q{ALTER SERVER k2 OPTIONS (SET bootstrap_servers '127.0.0.1:1')});
 ok(poll(q{SELECT bool_and(state IN ('connecting', 'retrying')) FROM stream_ingest.status WHERE name = 's'}, 't'), 'a new address is followed');
 sql(qq{ALTER SERVER k2 OPTIONS (SET bootstrap_servers '$bootstrap')});

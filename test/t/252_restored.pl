@@ -71,7 +71,7 @@ sql('CREATE DATABASE template_copy TEMPLATE postgres', 'template1');
 is_a_copy('template_copy', 'TEMPLATE');
 sql('ALTER DATABASE template_copy ALLOW_CONNECTIONS false');
 sql('CREATE DATABASE copy_of_closed TEMPLATE template_copy');
-is_a_copy('copy_of_closed', 'TEMPLATE that nobody can connect to');
+is_a_copy('copy_of_closed', 'TEMPLATE that no role can connect to');
 
 # ---- who can ask for a scan ----
 

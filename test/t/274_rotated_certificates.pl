@@ -131,7 +131,7 @@ like($session->query_safe($produced =~ s/\{\}/{"id": -3}/r), qr/committed/, 'by 
 $sent++;
 is(sql("SELECT $broken FROM stream_ingest.status"), 't', 'and the reason stays');
 
-# nobody writes into the pipe, so what opens it waits for ever
+# nothing writes into the pipe, so what opens it waits for ever
 unlink("$dir/client.pem");
 POSIX::mkfifo("$dir/client.pem", 0600) or die "mkfifo: $!";
 flows_until("SELECT $broken FROM stream_ingest.status" =~ s/ssl.certificate.location failed/ssl.certificate.location names no regular file/r,

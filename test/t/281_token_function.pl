@@ -1,5 +1,5 @@
 # The option sasl_oauthbearer_function: a user's function gives the tokens, and a real broker
-# checks them.  It runs as the role that connects and as nobody else, whoever owns the server;
+# checks them.  It runs as the role that connects and as no other, whoever owns the server;
 # its tokens are refreshed while messages flow; whatever it returns, throws or hangs in
 # costs no message, and passes by itself; neither its tokens nor its words are shown.
 
@@ -124,7 +124,7 @@ done('app', $owned);
 
 sub behave { my ($mode, $life) = @_; sql("UPDATE auth.mode SET mode = '$mode', life = " . ($life // 3600)); return; }
 sub calls { return sql('SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM auth.calls'); }
-sub never_by_others { is(sql('SELECT is_called FROM auth.calls_of_others'), 'f', "$_[0]: nobody else has run it"); return; }
+sub never_by_others { is(sql('SELECT is_called FROM auth.calls_of_others'), 'f', "$_[0]: no other role has run it"); return; }
 
 # A server of that role, for all.
 sub add_server
