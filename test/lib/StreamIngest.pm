@@ -240,13 +240,6 @@ sub delete_records
 	return;
 }
 
-sub begin_offset
-{
-	my ($self, $topic, $partition) = @_;
-
-	return (split ' ', $self->_admin('offsets', $topic, $partition))[0];
-}
-
 sub end_offset
 {
 	my ($self, $topic, $partition) = @_;

@@ -9,7 +9,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(poll);
 use Test::More;
 
 my $kafka = StreamIngest::start_kafka();
@@ -17,8 +17,6 @@ my $node = StreamIngest::new_node('main', kafka => $kafka);
 my $bootstrap = $kafka->bootstrap;
 
 sub sql { return $node->safe_psql($_[1] // 'postgres', $_[0]); }
-
-sub poll { return StreamIngest::poll_until($node, @_); }
 
 # Runs statements as a role; returns what was wrong, or "".
 sub attempt

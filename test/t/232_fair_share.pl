@@ -8,7 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(poll);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -19,8 +19,6 @@ my $node = StreamIngest::new_node('main', kafka => $kafka,
 my $bootstrap = $kafka->bootstrap;
 
 sub sql { return $node->safe_psql($_[1] // 'postgres', $_[0]); }
-
-sub poll { return StreamIngest::poll_until($node, @_); }
 
 # A transaction that stays open in a session of its own.
 sub hold

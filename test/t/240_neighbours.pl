@@ -12,7 +12,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql poll);
 use Test::More;
 
 my $secret = 'payload-of-nobody-else';
@@ -51,10 +51,6 @@ my $node = StreamIngest::new_node(
 	'main',
 	kafka => $kafka,
 	conf => { map { %{ $neighbour{$_} } } @present });
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
-
-sub poll { return StreamIngest::poll_until($node, @_); }
 
 # Rows, upserts and deletes, dead letters and their retry, SQL of one's own:
 # for a role without rights but on single columns.

@@ -9,7 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(sql poll);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -21,10 +21,6 @@ my $node = StreamIngest::new_node(
 	conf => { wal_level => 'logical', max_replication_slots => 4, max_wal_senders => 4 });
 my %sent;
 my $timeout = $PostgreSQL::Test::Utils::timeout_default;
-
-sub sql { return $node->safe_psql('postgres', $_[0]); }
-
-sub poll { return StreamIngest::poll_until($node, @_); }
 
 sub subscribe
 {

@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Utils;
-use StreamIngest;
+use StreamIngest qw(poll);
 use Test::More;
 
 my $kafka = StreamIngest::start_kafka();
@@ -29,8 +29,6 @@ sub sql
 
 	return $node->safe_psql('postgres', $sql, %opt);
 }
-
-sub poll { return StreamIngest::poll_until($node, @_); }
 
 # 'app.nobody' is set nowhere: null, or empty where a session has known the name.
 my $settings = join(', ', map { "'$_', nullif(current_setting('$_', true), '')" } @noted);
