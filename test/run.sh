@@ -33,6 +33,7 @@ set -euo pipefail
 
 passed=0
 failed=0
+fuzz_formats=(json text avro protobuf documents envelope records)
 fuzz_pids=()
 declare -A tap_names=() tap_began=()
 tap_jobs=${TAP_JOBS:-2}
@@ -294,7 +295,7 @@ start_fuzz()
 {
 	local format
 
-	for format in json text avro protobuf documents envelope; do
+	for format in "${fuzz_formats[@]}"; do
 		(cd "$tree" && as_server_user env TMPDIR="$scratch/fuzz" CLANG="$(find_clang)" \
 			sh test/fuzz/run.sh "${FUZZ_SECONDS:-60}" "$format") >"$scratch/log.fuzz_$format" 2>&1 &
 		fuzz_pids+=($!)
@@ -305,7 +306,7 @@ finish_fuzz()
 {
 	local format began=$SECONDS status
 
-	for format in json text avro protobuf documents envelope; do
+	for format in "${fuzz_formats[@]}"; do
 		status=0
 		wait "${fuzz_pids[0]}" || status=1
 		fuzz_pids=("${fuzz_pids[@]:1}")
@@ -390,7 +391,6 @@ get_packages()
 		'maven: command -v mvn' \
 		'bzip2: command -v bzip2' \
 		'python3: command -v python3' \
-		'openssl: command -v openssl' \
 		'clang: compgen -c clang | grep -qE "^clang(-[0-9]+)?$"'
 	case $part in all | tap) get_kdc; get_neighbours; [ -z "${STREAM_INGEST_FULL:-}" ] || get_other_extensions ;; esac
 	case $part in all | fuzz) get_fuzzer ;; esac

@@ -79,7 +79,7 @@ table_size()
 }
 
 # The table's size costs nothing to look at, unlike its count: it has grown,
-# and then has not for two seconds.
+# and then has not for three seconds.
 has_rows() { [ "$(table_size)" -gt 0 ]; }
 
 # watch_table COUNT PID: sets peer_seconds
