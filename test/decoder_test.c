@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <jansson.h>
 
@@ -1457,6 +1458,193 @@ test_long_deleted_field(void)
 	is(out, "#1", "a deleted_field of 512 names");
 }
 
+/* ---- work ---- */
+
+#define WIDE	1600
+#define TOO_MUCH_WORK	"! 54000 the message takes too much work to be decoded"
+
+/* A text of any length, made of parts. */
+typedef struct Text
+{
+	char	   *data;
+	size_t		len;
+} Text;
+
+static Text
+new_text(void)
+{
+	Text		text = {malloc(8 * 1024 * 1024), 0};
+
+	return text;
+}
+
+static void add(Text *text, const char *format,...)
+			__attribute__((format(printf, 2, 3)));
+
+static void
+add(Text *text, const char *format,...)
+{
+	va_list		arguments;
+
+	va_start(arguments, format);
+	text->len += (size_t) vsprintf(text->data + text->len, format, arguments);
+	va_end(arguments);
+}
+
+static void
+add_bytes(Text *text, const char *bytes, size_t len)
+{
+	memcpy(text->data + text->len, bytes, len);
+	text->len += len;
+}
+
+/* A count or length as Avro has it. */
+static void
+add_long(Text *text, uint64_t number)
+{
+	char		byte;
+
+	for (number *= 2; number >= 0x80; number >>= 7)
+	{
+		byte = (char) (number | 0x80);
+		add_bytes(text, &byte, 1);
+	}
+	byte = (char) number;
+	add_bytes(text, &byte, 1);
+}
+
+/* Decode the message by a plan of as many columns as a table can have: m.a.c0, m.a.c1 and so on. */
+static void
+decode_wide(const char *format, const char *schema, SiMatchNames match_names,
+			SiEnvelopeKind envelope, const Text *message, char *out, size_t size)
+{
+	static SiPathStep steps[WIDE][3];
+	static SiWantedField fields[WIDE];
+	static char names[WIDE][16];
+	int			first = envelope == SI_ENVELOPE_NONE ? 0 : 2;
+	SiDecodePlan plan = {.nfields = WIDE,.fields = fields,.rest_field = -1,.match_names = match_names};
+	SiFormatOptions options = {.wire_format = SI_WIRE_NONE,.schema = schema,.envelope = envelope};
+	SiDecoder  *decoder;
+
+	for (int i = 0; i < WIDE; i++)
+	{
+		SiPathStep	outer = {"m", 1, 0};
+		SiPathStep	middle = {"a", 1, 0};
+		SiPathStep	inner = {names[i], (size_t) sprintf(names[i], "c%d", i), 0};
+		SiWantedField field = {.nsteps = 3 - first,.steps = &steps[i][first],.own_name = first == 2};
+
+		steps[i][0] = outer;
+		steps[i][1] = middle;
+		steps[i][2] = inner;
+		fields[i] = field;
+	}
+	decoder = si_decoder_create(format, &plan, &options);
+	decode_bytes(decoder, message->data, message->len, NULL, out, size);
+	si_decoder_destroy(decoder);
+}
+
+/* A member or key that comes again and again, with all columns below it. */
+static void
+test_repeated_members(void)
+{
+	Text		text = new_text();
+	char		out[WIDE * 2 + 100];
+
+	add(&text, "{\"m\":{\"a\":1");
+	for (int i = 0; i < 140000; i++)
+		add(&text, ",\"a\":{}");
+	add(&text, "}}");
+	decode_wide("json", NULL, SI_MATCH_EXACT, SI_ENVELOPE_NONE, &text, out, sizeof(out));
+	is(out, TOO_MUCH_WORK, "a member of JSON 140,000 times");
+
+	text.len = 0;
+	add_bytes(&text, "\002\002m", 3);
+	add_long(&text, 140000);
+	for (int i = 0; i < 140000; i++)
+		add_bytes(&text, "\002a", 3);
+	add_bytes(&text, "\0", 2);
+	decode_wide("avro", "{\"type\": \"map\", \"values\": {\"type\": \"map\", \"values\": "
+				"{\"type\": \"map\", \"values\": \"null\"}}}",
+				SI_MATCH_EXACT, SI_ENVELOPE_NONE, &text, out, sizeof(out));
+	is(out, TOO_MUCH_WORK, "a key of an Avro map 140,000 times");
+
+	text.len = 0;
+	for (int i = 0; i < 140000; i++)
+		add_bytes(&text, "\012\005\012\001a\022", 7);
+	decode_wide("protobuf", "syntax = \"proto3\"; message M { map<string, N> m = 1; message N { int32 c0 = 1; } }",
+				SI_MATCH_EXACT, SI_ENVELOPE_NONE, &text, out, sizeof(out));
+	is(out, TOO_MUCH_WORK, "a key of a Protobuf map 140,000 times");
+	free(text.data);
+}
+
+static void
+test_large_decimals(void)
+{
+	static const char schema[] = "{\"type\": \"array\", \"items\": "
+		"{\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": 9}}";
+	SiFormatOptions options = {.schema = schema,.wire_format = SI_WIRE_NONE};
+	char		decimal[4096];
+	char		out[300];
+	Text		text = new_text();
+
+	memset(decimal, 0x55, sizeof(decimal));
+	add_long(&text, 1000);
+	for (int i = 0; i < 1000; i++)
+	{
+		add_long(&text, sizeof(decimal));
+		add_bytes(&text, decimal, sizeof(decimal));
+	}
+	add_long(&text, 0);
+	decode_format("avro", &options, "$value", text.data, text.len, NULL, out, sizeof(out));
+	is(out, TOO_MUCH_WORK, "1,000 decimals of 4 kB");
+	free(text.data);
+}
+
+/* What is empty on the wire, and what is read again at every depth. */
+static void
+test_protobuf_work(void)
+{
+	SiFormatOptions options = {.wire_format = SI_WIRE_NONE};
+	Text		schema = new_text();
+	Text		text = new_text();
+	char		out[300];
+
+	add(&schema, "syntax = \"proto2\"; message List { repeated Wide wide = 1; } message Wide {");
+	for (int i = 1; i <= 20000; i++)
+		add(&schema, "optional bool f%d = %d;", i, i);
+	add(&schema, "}");
+	for (int i = 0; i < 12000; i++)
+		add_bytes(&text, "\012", 2);
+	options.schema = schema.data;
+	options.message = "List";
+	decode_format("protobuf", &options, "$value", text.data, text.len, NULL, out, sizeof(out));
+	is(out, TOO_MUCH_WORK, "12,000 messages of 20,000 fields each, none of which is there");
+
+	schema.len = text.len = 0;
+	add(&schema, "syntax = \"proto2\"; message Deep {");
+	for (int i = 0; i < 95; i++)
+	{
+		add(&schema, "optional group G%d = 1 {", i);
+		add_bytes(&text, "\013", 1);
+	}
+	add(&schema, "optional int32 x = 2;");
+	for (int i = 0; i < 1300000; i++)
+		add_bytes(&text, "\020\001", 2);
+	for (int i = 0; i < 95; i++)
+	{
+		add(&schema, "}");
+		add_bytes(&text, "\014", 1);
+	}
+	add(&schema, "}");
+	options.message = "Deep";
+	decode_format("protobuf", &options, "$value", text.data, text.len, NULL, out, sizeof(out));
+	is(out, TOO_MUCH_WORK, "2.6 MB in 95 groups around one another");
+	free(schema.data);
+	free(text.data);
+}
+
+/* ---- large schemas ---- */
+
 /* ---- without memory ---- */
 
 static int	allocations_left;
@@ -1590,6 +1778,9 @@ main(int argc, char **argv)
 	test_large_broken();
 	test_large_decimal();
 	test_long_deleted_field();
+	test_repeated_members();
+	test_large_decimals();
+	test_protobuf_work();
 	test_without_memory();
 	if (argc > 1 && test_directory(argv[1]) != 0)
 		return 1;

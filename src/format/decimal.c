@@ -104,6 +104,9 @@ set_large(SiArena *arena, const char *data, size_t len, int scale, SiValue *valu
 	size_t		sign = (bytes[0] & 0x80) != 0;
 	size_t		zeroes = scale < 0 ? (size_t) -scale : 0;
 
+	/* its digits are divided from all words that are left, and then written */
+	if (!si_arena_work(arena, nwords * nlimbs / 2 + nlimbs * LIMB_DIGITS + (size_t) abs(scale)))
+		return false;
 	words = si_arena_alloc(arena, (nwords + nlimbs) * sizeof(uint32_t));
 	made = si_arena_alloc(arena, nlimbs * LIMB_DIGITS + (size_t) abs(scale) + 4);
 

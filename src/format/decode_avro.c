@@ -237,6 +237,10 @@ walk_entry(Walk *walk, const SiAvroNode *node, const char *p)
 	if (member < 0)
 		return si_avro_skip(&walk->reader, node->type->items, p);
 	paths = &tree->nodes[tree->members[member].node];
+
+	/* once for each time that the map has the same key */
+	if (!si_arena_work(walk->reader.arena, (uint64_t) (paths->end_below - paths->first_field)))
+		return si_avro_refuse(&walk->reader, p, SI_AVRO_NO_MEMORY);
 	for (i = paths->first_field; i < paths->end_below; i++)
 		memset(&walk->record->fields[tree->fields[i].number], 0, sizeof(SiValue));
 	return walk_node(walk, node->children[member - node->paths->first_member], p);

@@ -151,12 +151,10 @@ resolve(Walk *walk, const SiJsonToken *token, const char **data, size_t *len)
 	if (!token->escaped)
 		return true;
 	plain = walk_alloc(walk, token->len);
-
 	if (plain == NULL)
 		return false;
 	*len = si_json_unescape(token->data, token->len, plain);
 	*data = plain;
-
 	return true;
 }
 
@@ -191,6 +189,9 @@ take_value(Walk *walk, const SiPathNode *node, const SiJsonToken *token)
 	const SiPathField *end = &walk->tree->fields[node->end_own];
 	SiValue		value;
 
+	/* which a member that comes again makes again */
+	if (end - field > 1 && !si_arena_work(walk->arena, (uint64_t) (end - field)))
+		walk->out_of_memory = true;
 	value.kind = token->kind;
 	value.data = token->data;
 	value.len = token->len;
@@ -200,14 +201,14 @@ take_value(Walk *walk, const SiPathNode *node, const SiJsonToken *token)
 		{
 			for (; field < end; field++)
 				take_string_with_nul(walk, field, token);
-			return true;
+			return !walk->out_of_memory;
 		}
 		if (!resolve(walk, token, &value.data, &value.len))
 			return false;
 	}
 	for (; field < end; field++)
 		walk->record->fields[field->number] = value;
-	return true;
+	return !walk->out_of_memory;
 }
 
 /* Forget what was taken at a node and below it. */
@@ -231,6 +232,8 @@ forget_branch(Walk *walk, const SiPathNode *node)
 {
 	const SiPathNode *row = &walk->tree->nodes[walk->tree->watched];
 
+	if (!si_arena_work(walk->arena, (uint64_t) (node->end_below - node->first_field)))
+		walk->out_of_memory = true;
 	forget_values(walk, node);
 	if (!walk->tree->watch || row < node || row->first_field < node->first_field ||
 		row->end_below > node->end_below)

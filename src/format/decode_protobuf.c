@@ -163,6 +163,8 @@ give_nothing(ProtobufDecoder *decoder, const SiProtoNode *node, bool null)
 		return false;
 	if (node->list || node->part || !node->entered)
 		return true;
+	if (!si_arena_work(decoder->reader.arena, (uint64_t) node->message->nfields))
+		return si_proto_fault(&decoder->reader, decoder->reader.start, SI_PROTO_NO_MEMORY) != NULL;
 	for (i = 0; i < node->message->nfields; i++)
 	{
 		const SiProtoNode *child = node->children[i];
@@ -173,14 +175,21 @@ give_nothing(ProtobufDecoder *decoder, const SiProtoNode *node, bool null)
 	return true;
 }
 
-/* Give the fields at and below a node nothing at all. */
-static void
+/*
+ * Give the fields at and below a node nothing at all: work for each time that a message has
+ * the same key.
+ */
+static bool
 forget(ProtobufDecoder *decoder, const SiPathNode *paths)
 {
+	SiProtoReader *reader = &decoder->reader;
 	int			i;
 
+	if (!si_arena_work(reader->arena, (uint64_t) (paths->end_below - paths->first_field)))
+		return si_proto_fault(reader, reader->start, SI_PROTO_NO_MEMORY) != NULL;
 	for (i = paths->first_field; i < paths->end_below; i++)
 		memset(&decoder->record->fields[decoder->tree.fields[i].number], 0, sizeof(SiValue));
+	return true;
 }
 
 /* ---- lists ---- */
@@ -208,7 +217,8 @@ give_entry(ProtobufDecoder *decoder, const SiProtoNode *node, const SiProtoItem 
 		child = node->children[member - node->paths->first_member];
 		if (child->field->kind == SI_PROTO_UNRESOLVED)
 			return si_proto_refuse_type(reader, child->field, item->data);
-		forget(decoder, child->paths);
+		if (!forget(decoder, child->paths))
+			return false;
 		if (si_proto_get(reader, &entry, child->field, &value))
 			done = give_value(decoder, child, &value);
 		else if (child->message != NULL)

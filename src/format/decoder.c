@@ -54,6 +54,12 @@
  */
 #define MOST_OF_MESSAGE(size)	((size_t) 64 * 1024 * 1024 + 16 * (size))
 
+/*
+ * So much work may one message make, about a second's, which nothing interrupts: any
+ * that only reads it, even several times, makes far less.
+ */
+#define MOST_WORK(size)			(UINT64_C(200000000) + 4 * (uint64_t) (size))
+
 #define ALIGNMENT		((size_t) 16)
 #define align_up(size)	(((size) + ALIGNMENT - 1) & ~(ALIGNMENT - 1))
 
@@ -76,7 +82,10 @@ struct SiArena
 	size_t		next_size;		/* of the next chunk to make */
 	size_t		opened;			/* size of the chunks up to the current one */
 	size_t		most;			/* no chunk is opened to use more */
-	bool		exceeded;		/* one was refused for that */
+	uint64_t	worked;			/* steps of work so far */
+	uint64_t	most_work;		/* no more of them are made */
+	bool		exceeded;		/* a chunk was refused for that */
+	bool		overworked;		/* or work was */
 };
 
 struct SiDecoder
@@ -121,6 +130,7 @@ si_arena_create(void)
 	{
 		arena->next_size = FIRST_CHUNK;
 		arena->most = SIZE_MAX;
+		arena->most_work = UINT64_MAX;
 	}
 	return arena;
 }
@@ -187,15 +197,27 @@ si_arena_left(const SiArena *arena)
 	return arena->most > used ? arena->most - used : 0;
 }
 
-/* Let so much more be used, if that is less than the limit that there is. */
+bool
+si_arena_work(SiArena *arena, uint64_t steps)
+{
+	arena->worked += steps;
+	if (arena->worked > arena->most_work)
+		arena->overworked = true;
+	return arena->worked <= arena->most_work;
+}
+
+/* Let so much more be used and done, if that is less than the limits that there are. */
 static void
-limit_arena(SiArena *arena, size_t most)
+limit_arena(SiArena *arena, size_t most, uint64_t most_work)
 {
 	size_t		used = si_arena_used(arena);
 
 	if (arena->most > used && most < arena->most - used)
 		arena->most = used + most;
+	if (arena->most_work > arena->worked && most_work < arena->most_work - arena->worked)
+		arena->most_work = arena->worked + most_work;
 	arena->exceeded = false;
+	arena->overworked = false;
 }
 
 void
@@ -479,19 +501,24 @@ bool
 si_decoder_decode(SiDecoder *decoder, const SiMessage *message,
 				  SiArena *arena, SiRecord *record, SiDecodeError *error)
 {
-	size_t		most = MOST_OF_MESSAGE(message->key_len + message->value_len);
+	size_t		size = message->key_len + message->value_len;
 	size_t		outer = arena->most;	/* of the message whose string this is */
+	uint64_t	outer_work = arena->most_work;
 	bool		decoded;
 
-	limit_arena(arena, most);
+	limit_arena(arena, MOST_OF_MESSAGE(size), MOST_WORK(size));
 	decoded = decode_message(decoder, message, arena, record, error);
 	arena->most = outer;
-	if (decoded || !arena->exceeded || !si_decode_error_is_memory(error))
+	arena->most_work = outer_work;
+	if (decoded || !si_decode_error_is_memory(error))
 		return decoded;
+	if (arena->overworked)
+		return si_decoder_fail(error, "54000", "the message takes too much work to be decoded");
+	if (!arena->exceeded)
+		return false;
 	si_decoder_fail(error, "54000", "the message is too large when it is decoded");
 	snprintf(error->detail, sizeof(error->detail),
-			 "Of its %zu bytes no more than %zu may be made.",
-			 message->key_len + message->value_len, most);
+			 "Of its %zu bytes no more than %zu may be made.", size, MOST_OF_MESSAGE(size));
 	return false;
 }
 

@@ -40,6 +40,12 @@ extern size_t si_arena_used(const SiArena *arena);
 /* How many more may be: while a message is decoded they are limited. */
 extern size_t si_arena_left(const SiArena *arena);
 
+/*
+ * Take account of work on a message that can be far more than its size says, in steps of
+ * a few nanoseconds.  False, as where memory is out, when there have been too many.
+ */
+extern bool si_arena_work(SiArena *arena, uint64_t steps);
+
 /* Forget all allocations, keep the memory for the next batch. */
 extern void si_arena_reset(SiArena *arena);
 extern void si_arena_destroy(SiArena *arena);
