@@ -59,12 +59,13 @@ is_text(const Remembered *remembered, const SiValue *schema)
 
 /* Read a schema into a place whose memory is new. */
 static bool
-read_schema(Remembered *remembered, const SiValue *schema, SiDecodeError *error)
+read_schema(Remembered *remembered, const SiValue *schema, SiMatchNames match_names,
+			SiDecodeError *error)
 {
 	char	   *text;
 
-	if (!si_connect_type_parse(schema->data, schema->len, remembered->memory, &remembered->type,
-							   error))
+	if (!si_connect_type_parse(schema->data, schema->len, match_names, remembered->memory,
+							   &remembered->type, error))
 		return false;
 	text = si_arena_alloc(remembered->memory, schema->len);
 
@@ -79,7 +80,8 @@ read_schema(Remembered *remembered, const SiValue *schema, SiDecodeError *error)
 
 /* The place of a schema, which is read if it is not remembered; NULL with *error. */
 static Remembered *
-find_schema(SiConnectSchemas *schemas, const SiValue *schema, SiDecodeError *error)
+find_schema(SiConnectSchemas *schemas, const SiValue *schema, SiMatchNames match_names,
+			SiDecodeError *error)
 {
 	Remembered *found;
 	int			i;
@@ -101,7 +103,7 @@ find_schema(SiConnectSchemas *schemas, const SiValue *schema, SiDecodeError *err
 		si_decoder_fail(error, "53200", "out of memory");
 		return NULL;
 	}
-	if (!read_schema(found, schema, error))
+	if (!read_schema(found, schema, match_names, error))
 	{
 		si_arena_destroy(found->memory);
 		memset(found, 0, sizeof(Remembered));
@@ -150,7 +152,7 @@ si_connect_schemas_apply(SiConnectSchemas *schemas, const SiValue *schema, int v
 
 	if (schema->kind != SI_VALUE_OBJECT)
 		return true;
-	remembered = find_schema(schemas, schema, error);
+	remembered = find_schema(schemas, schema, plan->match_names, error);
 	if (remembered == NULL)
 		return false;
 	if (remembered->fields[view] == NULL &&

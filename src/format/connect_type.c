@@ -56,6 +56,7 @@ typedef struct Parser
 {
 	SiArena    *memory;
 	SiDecodeError *error;
+	SiMatchNames match_names;
 	int			ntypes;
 	int			depth;
 } Parser;
@@ -107,6 +108,57 @@ set_meaning(Parser *parser, const json_t *schema, SiConnectType *type)
 	return type->meaning != SI_CONNECT_DECIMAL || set_scale(parser, schema, type);
 }
 
+/* Of a name as match_names has it; 0 for one that no name matches. */
+static uint32_t
+hash_folded(SiMatchNames match_names, const char *name, size_t len)
+{
+	char		folded[SI_MATCH_ROOM];
+	size_t		n = match_names == SI_MATCH_EXACT ? 0 :
+		si_match_names_fold(match_names, name, len, folded);
+	uint32_t	hash = 0;
+	size_t		i;
+
+	for (i = 0; i < n; i++)
+		hash = hash * 31 + (unsigned char) folded[i];
+	return hash;
+}
+
+static int
+compare_name(const SiConnectField *field, const char *name, size_t len)
+{
+	if (field->name_len != len)
+		return field->name_len > len ? 1 : -1;
+	return memcmp(field->name, name, len);
+}
+
+static int
+compare_fields(const void *left, const void *right)
+{
+	const SiConnectField *a = *(const SiConnectField *const *) left;
+	const SiConnectField *b = *(const SiConnectField *const *) right;
+	int			result = compare_name(a, b->name, b->name_len);
+
+	return result != 0 ? result : (a > b) - (a < b);
+}
+
+/* A document may have millions of members, and each is looked for. */
+static bool
+sort_fields(Parser *parser, SiConnectType *type)
+{
+	size_t		n = (size_t) type->nfields;
+	size_t		i;
+
+	if (n == 0)
+		return true;
+	type->sorted = si_arena_alloc(parser->memory, n * sizeof(SiConnectField *));
+	if (type->sorted == NULL)
+		return out_of_memory(parser);
+	for (i = 0; i < n; i++)
+		type->sorted[i] = &type->fields[i];
+	qsort(type->sorted, n, sizeof(SiConnectField *), compare_fields);
+	return true;
+}
+
 /* Read the fields of a struct. */
 static bool
 parse_fields(Parser *parser, const json_t *given, SiConnectType *type)
@@ -132,12 +184,13 @@ parse_fields(Parser *parser, const json_t *given, SiConnectType *type)
 			return out_of_memory(parser);
 		memcpy(copy, json_string_value(name), field->name_len);
 		field->name = copy;
+		field->folded = hash_folded(parser->match_names, copy, field->name_len);
 		if (!parse_type(parser, json_array_get(given, i), &field->type))
 			return false;
 		type->nfields++;
 		type->holds_meaning |= field->type->holds_meaning;
 	}
-	return true;
+	return sort_fields(parser, type);
 }
 
 /* Read what a type is made of. */
@@ -181,10 +234,10 @@ parse_type(Parser *parser, const json_t *schema, const SiConnectType **result)
 }
 
 bool
-si_connect_type_parse(const char *text, size_t len, SiArena *memory, const SiConnectType **type,
-					  SiDecodeError *error)
+si_connect_type_parse(const char *text, size_t len, SiMatchNames match_names, SiArena *memory,
+					  const SiConnectType **type, SiDecodeError *error)
 {
-	Parser		parser = {.memory = memory,.error = error};
+	Parser		parser = {.memory = memory,.error = error,.match_names = match_names};
 	json_error_t verdict;
 	json_t	   *schema;
 	bool		no_memory;
@@ -207,14 +260,20 @@ si_connect_type_parse(const char *text, size_t len, SiArena *memory, const SiCon
 const SiConnectType *
 si_connect_type_field(const SiConnectType *type, const char *name, size_t len)
 {
-	int			i;
+	int			low = 0;
+	int			high = type->nfields;
 
-	for (i = 0; i < type->nfields; i++)
+	while (low < high)
 	{
-		if (type->fields[i].name_len == len && memcmp(type->fields[i].name, name, len) == 0)
-			return type->fields[i].type;
+		int			middle = low + (high - low) / 2;
+
+		if (compare_name(type->sorted[middle], name, len) < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	return NULL;
+	return low < type->nfields && compare_name(type->sorted[low], name, len) == 0 ?
+		type->sorted[low]->type : NULL;
 }
 
 /* The type of the field that match_names finds by a name; the last one wins. */
@@ -224,13 +283,15 @@ find_folded(const SiConnectType *type, const SiPathStep *step, SiMatchNames matc
 	char		wanted[SI_MATCH_ROOM];
 	char		folded[SI_MATCH_ROOM];
 	size_t		len = si_match_names_fold(match_names, step->key, step->key_len, wanted);
+	uint32_t	hash = hash_folded(match_names, step->key, step->key_len);
 	int			i;
 
 	for (i = type->nfields - 1; len > 0 && i >= 0; i--)
 	{
 		const SiConnectField *field = &type->fields[i];
 
-		if (si_match_names_fold(match_names, field->name, field->name_len, folded) == len &&
+		if (field->folded == hash &&
+			si_match_names_fold(match_names, field->name, field->name_len, folded) == len &&
 			memcmp(folded, wanted, len) == 0)
 			return field->type;
 	}

@@ -49,6 +49,8 @@ typedef struct SiConnectField
 {
 	const char *name;
 	size_t		name_len;
+	uint32_t	folded;			/* hash of the name that match_names makes of
+								 * it */
 	const SiConnectType *type;
 } SiConnectField;
 
@@ -60,19 +62,23 @@ struct SiConnectType
 	bool		holds_meaning;	/* is anything within it not plain? */
 	int			nfields;		/* of a struct */
 	const SiConnectField *fields;
+	const SiConnectField **sorted;	/* by name; of equal ones the first stays
+									 * first */
 	const SiConnectType *items; /* of an array or the values of a map, or NULL */
 };
 
 /*
- * Read a schema, whose text is a JSON object.  False with *error filled if it is
- * larger than the limits, or its decimals are, or when out of memory.
+ * Read a schema, whose text is a JSON object and whose types are looked for by this
+ * rule.  False with *error filled if it is larger than the limits, or its decimals
+ * are, or when out of memory.
  */
-extern bool si_connect_type_parse(const char *text, size_t len, SiArena *memory,
-								  const SiConnectType **type, SiDecodeError *error);
+extern bool si_connect_type_parse(const char *text, size_t len, SiMatchNames match_names,
+								  SiArena *memory, const SiConnectType **type,
+								  SiDecodeError *error);
 
 /*
  * The type at the end of a path, or NULL where the schema has none.  The last
- * step is matched by this rule.  A scalar, such as a key may be, is its only
+ * step is matched by this rule, the schema's or none.  A scalar, such as a key may be, is its only
  * field itself.
  */
 extern const SiConnectType *si_connect_type_find(const SiConnectType *type,
