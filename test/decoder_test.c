@@ -1683,6 +1683,20 @@ test_wide_connect_schema(void)
 	free(text.data);
 }
 
+static void
+test_date_range(void)
+{
+	static const char value[] = "{\"schema\": {\"fields\": [{\"field\": \"after\", \"fields\": ["
+		"{\"field\": \"d\", \"type\": \"int32\", \"name\": \"io.debezium.time.Date\"}]}]}, "
+		"\"payload\": {\"op\": \"c\", \"after\": {\"d\": 9223372036854775807}}}";
+	SiFormatOptions options = {.envelope = SI_ENVELOPE_DEBEZIUM};
+	char		out[300];
+
+	decode_format("json", &options, "$value", value, strlen(value), NULL, out, sizeof(out));
+	is(out, "! 22008 a date or time in the message is no whole number, or out of range",
+	   "days beyond 32 bits");
+}
+
 /* ---- large schemas ---- */
 
 /* ---- without memory ---- */
@@ -1822,6 +1836,7 @@ main(int argc, char **argv)
 	test_large_decimals();
 	test_protobuf_work();
 	test_wide_connect_schema();
+	test_date_range();
 	test_without_memory();
 	if (argc > 1 && test_directory(argv[1]) != 0)
 		return 1;

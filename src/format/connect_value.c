@@ -102,6 +102,8 @@ take_count(const SiConnectType *type, SiArena *arena, SiValue *value, SiDecodeEr
 	if (fits && (type->meaning == SI_CONNECT_TIMESTAMP || type->meaning == SI_CONNECT_INSTANT) &&
 		type->unit != SI_CONNECT_NANOS && si_value_take_infinity(count, value))
 		return true;
+	if (type->meaning == SI_CONNECT_DATE)
+		fits = fits && count >= INT32_MIN && count <= INT32_MAX;
 	if (type->meaning > SI_CONNECT_DATE)
 		fits = fits && to_usecs(type->unit, &count);
 	if (type->meaning == SI_CONNECT_TIME)
