@@ -1697,6 +1697,49 @@ test_date_range(void)
 	   "days beyond 32 bits");
 }
 
+/* A long path to the array of records, in a message that is as deep. */
+static void
+test_deep_records(void)
+{
+	static SiPathStep steps[900];
+	SiRecordsPath path = {.nsteps = 900,.steps = steps};
+	SiFormatOptions options = {.records = &path};
+	SiArena    *arena = si_arena_create();
+	SiRecords	records;
+	SiDecodeError error;
+	SiMessage	message = {0};
+	SiDecoder  *decoder;
+	Text		text = new_text();
+	Plan		plan;
+	double		begin;
+	bool		found = false;
+
+	for (int i = 0; i < 900; i++)
+	{
+		steps[i].key = "a";
+		steps[i].key_len = 1;
+		add(&text, "{\"a\":");
+	}
+	add(&text, "[7");
+	for (int i = 0; i < 2000000; i++)
+		add_bytes(&text, ",1", 2);
+	add(&text, "]");
+	for (int i = 0; i < 900; i++)
+		add(&text, "}");
+	message.value = text.data;
+	message.value_len = text.len;
+	make_plan(&plan, "$value");
+	decoder = si_decoder_create("json", &plan.plan, &options);
+	begin = seconds();
+	ok(si_decoder_begin_records(decoder, &message, arena, &records, &error) &&
+	   si_json_records_next(&records, &found, &error) && found && *records.record.value == '7' &&
+	   seconds() - begin < 2, "records at the end of 900 names, in %.1f s", seconds() - begin);
+	si_decoder_destroy(decoder);
+	si_arena_destroy(arena);
+	free_plan(&plan);
+	free(text.data);
+}
+
 /* ---- large schemas ---- */
 
 /* ---- without memory ---- */
@@ -1837,6 +1880,7 @@ main(int argc, char **argv)
 	test_protobuf_work();
 	test_wide_connect_schema();
 	test_date_range();
+	test_deep_records();
 	test_without_memory();
 	if (argc > 1 && test_directory(argv[1]) != 0)
 		return 1;

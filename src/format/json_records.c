@@ -59,24 +59,39 @@ is_named(const SiJsonToken *key, const SiPathStep *step, SiArena *arena, bool *o
 	return len == step->key_len && memcmp(name, step->key, len) == 0;
 }
 
-/*
- * Find the member or element of a step in the container at p: *found is ABSENT if
- * there is none.  The document is known to be right.
- */
-static bool
-take_step(SiJsonScan *scan, const char *p, const SiPathStep *step, SiArena *arena,
-		  SiJsonToken *found)
+/* What is followed through a document that is known to be right. */
+typedef struct Search
 {
-	char		open = step->key != NULL ? '{' : '[';
-	char		close = step->key != NULL ? '}' : ']';
-	bool		out_of_memory = false;
+	SiJsonScan *scan;
+	const SiRecordsPath *path;
+	SiArena    *arena;
+	bool		out_of_memory;
+	SiJsonToken found;			/* at the path's end; ABSENT if there is nothing */
+} Search;
+
+/*
+ * Follow the steps from this one on into the value at p; of equal names the last one
+ * counts.  Every byte is read once, whatever the number of steps.  Recurses no deeper
+ * than both path and document are.
+ */
+static const char *
+follow_steps(Search *search, int at, const char *p)
+{
+	SiJsonScan *scan = search->scan;
+	const SiPathStep *step = &search->path->steps[at];
 	bool		more = false;
 	int			index;
 
-	found->kind = SI_VALUE_ABSENT;
-	if (*p != open)
-		return true;
-	p = si_json_enter(scan, p, close, &more);
+	search->found.kind = SI_VALUE_ABSENT;
+	if (at == search->path->nsteps)
+		return si_json_read_value(scan, p, &search->found);
+	if (*p != (step->key != NULL ? '{' : '['))
+	{
+		p = si_json_read_value(scan, p, &search->found);
+		search->found.kind = SI_VALUE_ABSENT;
+		return p;
+	}
+	p = si_json_enter(scan, p, step->key != NULL ? '}' : ']', &more);
 	for (index = 0; p != NULL && more; index++)
 	{
 		SiJsonToken token;
@@ -86,19 +101,17 @@ take_step(SiJsonScan *scan, const char *p, const SiPathStep *step, SiArena *aren
 		{
 			p = si_json_read_key(scan, p, &token);
 			if (p == NULL)
-				break;
-			named = is_named(&token, step, arena, &out_of_memory);
+				return NULL;
+			named = is_named(&token, step, search->arena, &search->out_of_memory);
 			p = si_json_pass_colon(scan, p);
 		}
+		if (p == NULL || search->out_of_memory)
+			return NULL;
+		p = named ? follow_steps(search, at + 1, p) : si_json_read_value(scan, p, &token);
 		if (p != NULL)
-			p = si_json_read_value(scan, p, &token);
-		if (p == NULL || out_of_memory)
-			break;
-		if (named)
-			*found = token;
-		p = si_json_next(scan, p, close, &more);
+			p = si_json_next(scan, p, step->key != NULL ? '}' : ']', &more);
 	}
-	return !out_of_memory;
+	return p;
 }
 
 /* Follow the path through the document at p to the array, which *p is then. */
@@ -107,26 +120,20 @@ find_array(SiRecords *records, const SiRecordsPath *path, SiArena *arena, const 
 		   SiDecodeError *error)
 {
 	SiJsonScan *scan = &records->scan;
+	Search		search = {scan, path, arena};
 	SiJsonToken token;
 	const char *end = si_json_read_value(scan, *p, &token);
-	int			i;
 
 	if (end == NULL || !si_json_finish(scan, end))
 		return refuse_text(scan, error);
-	for (i = 0; i < path->nsteps && token.kind != SI_VALUE_ABSENT; i++)
-	{
-		SiJsonToken container = token;
-
-		token.kind = SI_VALUE_ABSENT;
-		if ((container.kind == SI_VALUE_OBJECT || container.kind == SI_VALUE_ARRAY) &&
-			!take_step(scan, container.data, &path->steps[i], arena, &token))
-			return si_decoder_fail(error, "53200", "out of memory");
-	}
-	if (token.kind == SI_VALUE_ABSENT)
+	(void) follow_steps(&search, 0, *p);
+	if (search.out_of_memory)
+		return si_decoder_fail(error, "53200", "out of memory");
+	if (search.found.kind == SI_VALUE_ABSENT)
 		return si_decoder_fail(error, "22023",
 							   "there is nothing at the path of the option \"records\"");
-	*p = token.data;
-	return token.kind == SI_VALUE_ARRAY || refuse_kind(&token, error);
+	*p = search.found.data;
+	return search.found.kind == SI_VALUE_ARRAY || refuse_kind(&search.found, error);
 }
 
 bool
