@@ -1742,6 +1742,24 @@ test_deep_records(void)
 
 /* ---- large schemas ---- */
 
+/* A name that is made anew for each of its many uses. */
+static void
+test_long_namespace(void)
+{
+	SiFormatOptions options = {.wire_format = SI_WIRE_NONE};
+	Text		schema = new_text();
+	char		out[300];
+
+	add(&schema, "{\"type\": \"record\", \"name\": \"R\", \"namespace\": \"%0100000d\", \"fields\": [", 0);
+	for (int i = 0; i < 1000; i++)
+		add(&schema, "%s{\"name\": \"f%d\", \"type\": [\"null\", \"R\"]}", i == 0 ? "" : ",", i);
+	add(&schema, "]}");
+	options.schema = schema.data;
+	decode_format("avro", &options, "$value", "", 0, NULL, out, sizeof(out));
+	is(out, "! 54000 invalid Avro schema: a name is too long", "a namespace of 100 kB");
+	free(schema.data);
+}
+
 /* ---- without memory ---- */
 
 static int	allocations_left;
@@ -1881,6 +1899,7 @@ main(int argc, char **argv)
 	test_wide_connect_schema();
 	test_date_range();
 	test_deep_records();
+	test_long_namespace();
 	test_without_memory();
 	if (argc > 1 && test_directory(argv[1]) != 0)
 		return 1;

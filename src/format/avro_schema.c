@@ -40,6 +40,7 @@ typedef struct Parser
 	int			nesting;
 	char		place[128];		/* where we are: fields[2].type.items */
 	size_t		place_len;
+	char		full[SI_AVRO_MAX_FULL_NAME + 1];	/* the last name looked up */
 	SiDecodeError *error;
 } Parser;
 
@@ -85,18 +86,21 @@ allocate(Parser *parser, size_t count, size_t size)
 	return memory;
 }
 
+/* A copy with a NUL behind it, in the arena. */
+static const char *
+copy_text(Parser *parser, const char *text, size_t len)
+{
+	char	   *copy = allocate(parser, len + 1, 1);
+
+	return copy != NULL ? memcpy(copy, text, len) : NULL;
+}
+
 static bool
 copy_name(Parser *parser, const json_t *json, SiAvroName *name)
 {
-	size_t		len = json_string_length(json);
-	char	   *copy = allocate(parser, len + 1, 1);
-
-	if (copy == NULL)
-		return false;
-	memcpy(copy, json_string_value(json), len);
-	name->data = copy;
-	name->len = len;
-	return true;
+	name->len = json_string_length(json);
+	name->data = copy_text(parser, json_string_value(json), name->len);
+	return name->data != NULL;
 }
 
 /* Go to a part of the schema; returns what leave() needs to come back. */
@@ -184,24 +188,23 @@ find_primitive(const char *name)
 	return NULL;
 }
 
-/* A name as the schema's table of names has it; in the arena. */
+/* A name as the schema's table of names has it, in the parser until the next one is made. */
 static char *
 full_name(Parser *parser, const char *name, const char *namespace)
 {
 	size_t		len = strlen(name) + 1;
 	size_t		prefix = strchr(name, '.') == NULL && namespace[0] != '\0' ?
 		strlen(namespace) + 1 : 0;
-	char	   *full = allocate(parser, prefix + len, 1);
 
-	if (full == NULL)
-		return NULL;
+	if (prefix + len > sizeof(parser->full))
+		return refuse(parser, "54000", "a name is too long");
 	if (prefix > 0)
 	{
-		memcpy(full, namespace, prefix - 1);
-		full[prefix - 1] = '.';
+		memcpy(parser->full, namespace, prefix - 1);
+		parser->full[prefix - 1] = '.';
 	}
-	memcpy(full + prefix, name, len);
-	return full;
+	memcpy(parser->full + prefix, name, len);
+	return parser->full;
 }
 
 static const SiAvroType *
@@ -269,10 +272,10 @@ define(Parser *parser, const json_t *json, const SiAvroType *type,
 		return false;
 	}
 	dot = strrchr(full, '.');
+	*namespace = "";
 	if (dot != NULL)
-		*dot = '\0';
-	*namespace = dot != NULL ? full : "";
-	return true;
+		*namespace = copy_text(parser, full, (size_t) (dot - full));
+	return *namespace != NULL;
 }
 
 static bool

@@ -25,6 +25,9 @@
 #define SI_AVRO_MAX_TYPES		20000
 #define SI_AVRO_MAX_NESTING		100
 
+/* Of a name with its namespace, which is made for every use of the name. */
+#define SI_AVRO_MAX_FULL_NAME	2000
+
 typedef struct SiAvroSchema SiAvroSchema;
 
 /*
