@@ -1760,6 +1760,39 @@ test_long_namespace(void)
 	free(schema.data);
 }
 
+/* A path of 1,000 names in a type of 20,000 fields that has itself in it. */
+static void
+test_long_paths(void)
+{
+	static const char expected[] = "! 54000 the schema is too large for the paths that lead into it";
+	SiFormatOptions options = {.wire_format = SI_WIRE_NONE};
+	Text		schema = new_text();
+	Text		path = new_text();
+	char		out[300];
+
+	add(&path, "a");
+	for (int i = 1; i < 1000; i++)
+		add(&path, ".a");
+	add(&schema, "{\"type\": \"record\", \"name\": \"R\", \"fields\": [{\"name\": \"a\", \"type\": \"R\"}");
+	for (int i = 0; i < 20000; i++)
+		add(&schema, ",{\"name\": \"f%d\", \"type\": \"int\"}", i);
+	add(&schema, "]}");
+	options.schema = schema.data;
+	decode_format("avro", &options, path.data, "", 0, NULL, out, sizeof(out));
+	is(out, expected, "a path of 1,000 names in an Avro record of 20,000 fields");
+
+	schema.len = 0;
+	add(&schema, "syntax = \"proto3\"; message R { R a = 1;");
+	for (int i = 2; i < 20000; i++)
+		add(&schema, "int32 f%d = %d;", i, i);
+	add(&schema, "}");
+	options.schema = schema.data;
+	decode_format("protobuf", &options, path.data, "", 0, NULL, out, sizeof(out));
+	is(out, expected, "and in a Protobuf message");
+	free(schema.data);
+	free(path.data);
+}
+
 /* ---- without memory ---- */
 
 static int	allocations_left;
@@ -1900,6 +1933,7 @@ main(int argc, char **argv)
 	test_date_range();
 	test_deep_records();
 	test_long_namespace();
+	test_long_paths();
 	test_without_memory();
 	if (argc > 1 && test_directory(argv[1]) != 0)
 		return 1;

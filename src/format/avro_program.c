@@ -19,6 +19,7 @@ struct SiAvroProgram
 	SiAvroSchema *schema;
 	SiArena    *memory;			/* of the nodes */
 	SiAvroNode **of_type;		/* lists of nodes, by the type's number */
+	uint64_t	nchildren;		/* room for so many was made, or searched */
 	SiAvroNode *root;
 };
 
@@ -84,8 +85,11 @@ compile_children(SiAvroProgram *program, SiAvroNode *node)
 	int			n = count_children(node);
 	int			i;
 
+	program->nchildren += (uint64_t) n;
 	if (n == 0)
 		return true;
+	if (program->nchildren > SI_PATH_MOST_CHILDREN)
+		return false;
 	node->children = si_arena_alloc(program->memory, (size_t) n * sizeof(SiAvroNode *));
 	if (node->children == NULL)
 		return false;
@@ -125,8 +129,8 @@ set_takers(const SiAvroProgram *program, SiAvroNode *node)
 
 /*
  * Make the node, or find it: a type may come to the same node of the tree by
- * several branches.  NULL when out of memory.  Recurses no deeper than paths are
- * long, but for unions, which are never within one another.
+ * several branches.  NULL when out of memory, or with too many children.  Recurses no
+ * deeper than paths are long, but for unions, which are never within one another.
  */
 static SiAvroNode *
 compile(SiAvroProgram *program, const SiAvroType *type, SiPathNode *paths)
@@ -138,6 +142,7 @@ compile(SiAvroProgram *program, const SiAvroType *type, SiPathNode *paths)
 	{
 		if (node->paths == paths)
 			return node;
+		program->nchildren++;
 	}
 	node = si_arena_alloc(program->memory, sizeof(SiAvroNode));
 	if (node == NULL)
@@ -193,7 +198,9 @@ si_avro_program_make(const SiSchemaTexts *schema, SiPathTree *tree, SiDecodeErro
 	program->schema = si_avro_schema_parse(schema, error);
 	if (program->schema != NULL && make_nodes(program, tree))
 		return program;
-	if (program->schema != NULL)
+	if (program->schema != NULL && program->nchildren > SI_PATH_MOST_CHILDREN)
+		si_decoder_fail(error, "54000", "the schema is too large for the paths that lead into it");
+	else if (program->schema != NULL)
 		si_decoder_fail(error, "53200", "out of memory");
 	si_avro_program_free(program);
 	return NULL;

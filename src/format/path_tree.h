@@ -18,6 +18,12 @@
 
 #include "format/decoder.h"
 
+/*
+ * Where paths meet a schema, so many children of values may be looked at, one for each
+ * field of each record: paths and schema may be large, but not all of both together.
+ */
+#define SI_PATH_MOST_CHILDREN	16000000
+
 /* A named child of a node. */
 typedef struct SiPathMember
 {

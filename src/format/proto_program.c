@@ -20,12 +20,14 @@ struct SiProtoProgram
 	const SiProtoMessage *named;	/* that all messages are, or NULL */
 	SiArena    *memory;			/* of the nodes */
 	SiProtoNode **roots;		/* by the number of their message */
+	uint64_t	nchildren;		/* of all of them; see SI_PATH_MOST_CHILDREN */
 };
 
 typedef struct Compiler
 {
 	SiArena    *memory;
 	const SiPathTree *tree;
+	uint64_t	nchildren;		/* room for so many was made */
 } Compiler;
 
 static SiProtoNode *compile(Compiler *compiler, const SiProtoField *field,
@@ -108,6 +110,9 @@ compile_children(Compiler *compiler, SiProtoNode *node)
 		if (!node->entered)
 			return true;
 	}
+	compiler->nchildren += (uint64_t) n;
+	if (compiler->nchildren > SI_PATH_MOST_CHILDREN)
+		return false;
 	node->children = si_arena_alloc(compiler->memory, (size_t) n * sizeof(SiProtoNode *));
 	if (node->children == NULL)
 		return false;
@@ -115,7 +120,10 @@ compile_children(Compiler *compiler, SiProtoNode *node)
 	return node->list ? compile_items(compiler, node, n) : compile_fields(compiler, node);
 }
 
-/* Make a node; NULL when out of memory.  Recurses as deep as paths are long. */
+/*
+ * Make a node; NULL when out of memory, or with too many children.  Recurses as deep as
+ * paths are long.
+ */
 static SiProtoNode *
 compile(Compiler *compiler, const SiProtoField *field, const SiProtoMessage *message,
 		bool list, SiPathNode *paths)
@@ -183,22 +191,27 @@ si_proto_program_message(const SiProtoProgram *program, SiFrame *frame, SiDecode
 	return si_proto_frame_read(frame, program->schema, program->named, error);
 }
 
-/* Compile a message; NULL when out of memory. */
+/* Compile a message; NULL with *error filled. */
 static SiProtoNode *
-make_root(SiProtoProgram *program, const SiProtoMessage *message)
+make_root(SiProtoProgram *program, const SiProtoMessage *message, SiDecodeError *error)
 {
-	Compiler	compiler;
+	Compiler	compiler = {.tree = program->tree,.nchildren = program->nchildren};
+	SiProtoNode *root = NULL;
 
 	if (program->memory == NULL)
 		program->memory = si_arena_create();
 	if (program->roots == NULL)
 		program->roots = calloc((size_t) si_proto_schema_ntypes(program->schema) + 1,
 								sizeof(SiProtoNode *));
-	if (program->memory == NULL || program->roots == NULL)
-		return NULL;
 	compiler.memory = program->memory;
-	compiler.tree = program->tree;
-	return compile(&compiler, NULL, message, false, program->tree->nodes);
+	if (program->memory != NULL && program->roots != NULL)
+		root = compile(&compiler, NULL, message, false, program->tree->nodes);
+	program->nchildren = compiler.nchildren;
+	if (root == NULL && compiler.nchildren > SI_PATH_MOST_CHILDREN)
+		si_decoder_fail(error, "54000", "the schema is too large for the paths that lead into it");
+	else if (root == NULL)
+		si_decoder_fail(error, "53200", "out of memory");
+	return root;
 }
 
 const SiProtoNode *
@@ -212,10 +225,8 @@ si_proto_program_root(SiProtoProgram *program, SiFrame *frame, SiDecodeError *er
 	root = program->roots != NULL ? program->roots[message->number] : NULL;
 	if (root != NULL)
 		return root;
-	root = make_root(program, message);
-	if (root == NULL)
-		si_decoder_fail(error, "53200", "out of memory");
-	else
+	root = make_root(program, message, error);
+	if (root != NULL)
 		program->roots[message->number] = root;
 	return root;
 }
