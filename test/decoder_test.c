@@ -1793,6 +1793,67 @@ test_long_paths(void)
 	free(path.data);
 }
 
+/* Two blocks of three letters each after which a hash by FNV-1a ends in the same 16 bits. */
+static uint16_t
+find_blocks(uint16_t hash, char blocks[2][4])
+{
+	static char seen[65536][4];
+	uint16_t	end;
+
+	memset(seen, 0, sizeof(seen));
+	for (int i = 0; i < 26 * 26 * 26; i++)
+	{
+		sprintf(blocks[1], "%c%c%c", 'a' + i / 676, 'a' + i / 26 % 26, 'a' + i % 26);
+		end = hash;
+		for (int j = 0; j < 3; j++)
+			end = (uint16_t) ((end ^ (unsigned) blocks[1][j]) * 16777619u);
+		if (seen[end][0] != '\0')
+		{
+			memcpy(blocks[0], seen[end], 4);
+			return end;
+		}
+		memcpy(seen[end], blocks[1], 4);
+	}
+	return 0;
+}
+
+/* Names of types that a common hash does not tell from one another. */
+static void
+test_colliding_names(void)
+{
+	SiFormatOptions options = {.wire_format = SI_WIRE_NONE,.message = "Row"};
+	char		blocks[15][2][4];
+	uint16_t	hash = (uint16_t) 2166136261u;
+	Text		schema = new_text();
+	char		out[300];
+	double		begin;
+
+	for (int i = 0; i < 15; i++)
+		hash = find_blocks(hash, blocks[i]);
+	add(&schema, "syntax = \"proto3\"; message Row { string a = 1; }");
+	for (int i = 0; i < 19900; i++)
+	{
+		add(&schema, "message ");
+		for (int j = 0; j < 15; j++)
+			add(&schema, "%s", blocks[j][i >> j & 1]);
+		add(&schema, "{}");
+	}
+	add(&schema, "message Fields {");
+	for (int i = 1; i < 20000; i++)
+	{
+		for (int j = 0; j < 15; j++)
+			add(&schema, "%s", blocks[j][(i % 8000 + 20000) >> j & 1]);
+		add(&schema, " f%d = %d;", i, i);
+	}
+	add(&schema, "}");
+	options.schema = schema.data;
+	begin = seconds();
+	decode_format("protobuf", &options, "a", "\012\001x", 3, NULL, out, sizeof(out));
+	is(out, "'x'", "types with colliding names");
+	ok(seconds() - begin < 2, "are read in %.1f s", seconds() - begin);
+	free(schema.data);
+}
+
 /* ---- without memory ---- */
 
 static int	allocations_left;
@@ -1934,6 +1995,7 @@ main(int argc, char **argv)
 	test_deep_records();
 	test_long_namespace();
 	test_long_paths();
+	test_colliding_names();
 	test_without_memory();
 	if (argc > 1 && test_directory(argv[1]) != 0)
 		return 1;

@@ -27,28 +27,27 @@ struct SiProtoSchema
 	SiArena    *arena;			/* all types and names */
 	Entry	   *entries;		/* hash table */
 	size_t		nentries;
+	uint64_t	seed;			/* of its hashes, which no schema can know */
 	SiProtoMessage *first;		/* of the main file */
 	int			ntypes;
 };
 
 /* ---- finding names ---- */
 
-#define HASH_START	2166136261u
-
 /* Continue a hash by a part of a name. */
-static uint32_t
-hash_part(uint32_t hash, const char *name, size_t len)
+static uint64_t
+hash_part(uint64_t hash, const char *name, size_t len)
 {
 	while (len-- > 0)
-		hash = (hash ^ (unsigned char) *name++) * 16777619u;
+		hash = (hash ^ (unsigned char) *name++) * UINT64_C(1099511628211);
 	return hash;
 }
 
 /* The slot of a name, which is free if there is no such type. */
 static Entry *
-find_hashed(const SiProtoSchema *schema, uint32_t hash, const char *name, size_t len)
+find_hashed(const SiProtoSchema *schema, uint64_t hash, const char *name, size_t len)
 {
-	size_t		slot = hash & (schema->nentries - 1);
+	size_t		slot = (hash * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (schema->nentries - 1);
 
 	while (schema->entries[slot].name != NULL &&
 		   (schema->entries[slot].name->len != len ||
@@ -60,7 +59,7 @@ find_hashed(const SiProtoSchema *schema, uint32_t hash, const char *name, size_t
 static Entry *
 find_entry(const SiProtoSchema *schema, const char *name, size_t len)
 {
-	return find_hashed(schema, hash_part(HASH_START, name, len), name, len);
+	return find_hashed(schema, hash_part(schema->seed, name, len), name, len);
 }
 
 const SiProtoMessage *
@@ -134,8 +133,8 @@ static const Entry *
 find_type(const SiProtoSchema *schema, const SiProtoMessage *scope, const SiProtoName *name)
 {
 	char		full[2 * SI_PROTO_MAX_FULL_NAME + 2];
-	uint32_t	hashes[SI_PROTO_MAX_FULL_NAME + 1]; /* of what is before a dot */
-	uint32_t	hash = HASH_START;
+	uint64_t	hashes[SI_PROTO_MAX_FULL_NAME + 1]; /* of what is before a dot */
+	uint64_t	hash = schema->seed;
 	size_t		len = scope->name.len;
 	size_t		i;
 
@@ -153,7 +152,7 @@ find_type(const SiProtoSchema *schema, const SiProtoMessage *scope, const SiProt
 		const Entry *found;
 		size_t		start = len > 0 ? len + 1 : 0;
 
-		hash = len > 0 ? hashes[len] : HASH_START;
+		hash = len > 0 ? hashes[len] : schema->seed;
 		memcpy(full + start, name->data, name->len);
 		found = find_hashed(schema, hash_part(hash, name->data, name->len), full,
 							start + name->len);
@@ -533,6 +532,13 @@ si_proto_schema_parse(const SiSchemaTexts *texts, SiDecodeError *error)
 	int			i;
 
 	builder.error = error;
+
+	/*
+	 * a stranger's names that were made to have one hash would be searched one by one;
+	 * of an address a stranger knows nothing
+	 */
+	if (schema != NULL)
+		schema->seed = (uint64_t) (uintptr_t) schema * UINT64_C(0x9E3779B97F4A7C15);
 	if (schema != NULL)
 		schema->arena = builder.arena = si_arena_create();
 	done = builder.arena != NULL || si_proto_out_of_memory(&builder);
