@@ -18,11 +18,15 @@
 /* A search through messages, each of which is looked at once. */
 #define SEEN_ROOM		65536	/* well beyond SI_PROTO_MAX_TYPES */
 
+/* All searches look at so many fields, and then no further: about a second's work. */
+#define MOST_SEARCHED	UINT64_C(100000000)
+
 typedef struct Search
 {
 	const SiProtoMessage **seen;	/* a hash table */
 	const SiProtoMessage **todo;
 	int			ntodo;
+	uint64_t	searched;		/* fields, and the places of the table */
 } Search;
 
 /* What values are; an unsigned number of 64 bits may be beyond bigint. */
@@ -79,6 +83,7 @@ begin_search(Search *search, SiArena *memory)
 {
 	search->seen = si_arena_alloc(memory, SEEN_ROOM * sizeof(SiProtoMessage *));
 	search->todo = si_arena_alloc(memory, SEEN_ROOM * sizeof(SiProtoMessage *));
+	search->searched = 0;
 	return search->seen != NULL && search->todo != NULL;
 }
 
@@ -98,19 +103,23 @@ look_at(Search *search, const SiProtoMessage *message)
 
 /*
  * Does a message, or one in it, have a field whose type is not known?  To take it as a
- * whole would be an error.
+ * whole would be an error.  One that there is no time to look through counts as such.
  */
 static bool
 lacks_type(Search *search, const SiProtoMessage *message)
 {
 	const SiProtoField *field;
 
+	if (search->searched > MOST_SEARCHED)
+		return true;
 	memset(search->seen, 0, SEEN_ROOM * sizeof(SiProtoMessage *));
+	search->searched += SEEN_ROOM / 2;
 	search->ntodo = 0;
 	look_at(search, message);
 	while (search->ntodo > 0)
 	{
 		message = search->todo[--search->ntodo];
+		search->searched += (uint64_t) message->nfields;
 		for (field = message->first; field != NULL; field = field->next)
 		{
 			if (field->kind == SI_PROTO_UNRESOLVED)
