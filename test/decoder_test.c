@@ -1473,7 +1473,7 @@ typedef struct Text
 static Text
 new_text(void)
 {
-	Text		text = {malloc(8 * 1024 * 1024), 0};
+	Text text = {malloc(8 * 1024 * 1024), 0};
 
 	return text;
 }
@@ -1487,7 +1487,8 @@ add(Text *text, const char *format,...)
 	va_list		arguments;
 
 	va_start(arguments, format);
-	text->len += (size_t) vsprintf(text->data + text->len, format, arguments);
+	text	  ->len += (size_t) vsprintf(text->data + text->len, format, arguments);
+
 	va_end(arguments);
 }
 
@@ -1495,7 +1496,7 @@ static void
 add_bytes(Text *text, const char *bytes, size_t len)
 {
 	memcpy(text->data + text->len, bytes, len);
-	text->len += len;
+	text	  ->len += len;
 }
 
 /* A count or length as Avro has it. */
@@ -1547,7 +1548,7 @@ decode_wide(const char *format, const char *schema, SiMatchNames match_names,
 static void
 test_repeated_members(void)
 {
-	Text		text = new_text();
+	Text text = new_text();
 	char		out[WIDE * 2 + 100];
 
 	add(&text, "{\"m\":{\"a\":1");
@@ -1557,7 +1558,8 @@ test_repeated_members(void)
 	decode_wide("json", NULL, SI_MATCH_EXACT, SI_ENVELOPE_NONE, &text, out, sizeof(out));
 	is(out, TOO_MUCH_WORK, "a member of JSON 140,000 times");
 
-	text.len = 0;
+	text.		len = 0;
+
 	add_bytes(&text, "\002\002m", 3);
 	add_long(&text, 140000);
 	for (int i = 0; i < 140000; i++)
@@ -1568,7 +1570,8 @@ test_repeated_members(void)
 				SI_MATCH_EXACT, SI_ENVELOPE_NONE, &text, out, sizeof(out));
 	is(out, TOO_MUCH_WORK, "a key of an Avro map 140,000 times");
 
-	text.len = 0;
+	text.		len = 0;
+
 	for (int i = 0; i < 140000; i++)
 		add_bytes(&text, "\012\005\012\001a\022", 7);
 	decode_wide("protobuf", "syntax = \"proto3\"; message M { map<string, N> m = 1; message N { int32 c0 = 1; } }",
@@ -1583,9 +1586,9 @@ test_large_decimals(void)
 	static const char schema[] = "{\"type\": \"array\", \"items\": "
 		"{\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": 9}}";
 	SiFormatOptions options = {.schema = schema,.wire_format = SI_WIRE_NONE};
-	char		decimal[4096];
+	char decimal[4096];
 	char		out[300];
-	Text		text = new_text();
+	Text text = new_text();
 
 	memset(decimal, 0x55, sizeof(decimal));
 	add_long(&text, 1000);
@@ -1606,7 +1609,7 @@ test_protobuf_work(void)
 {
 	SiFormatOptions options = {.wire_format = SI_WIRE_NONE};
 	Text		schema = new_text();
-	Text		text = new_text();
+	Text text = new_text();
 	char		out[300];
 
 	add(&schema, "syntax = \"proto2\"; message List { repeated Wide wide = 1; } message Wide {");
@@ -1621,6 +1624,7 @@ test_protobuf_work(void)
 	is(out, TOO_MUCH_WORK, "12,000 messages of 20,000 fields each, none of which is there");
 
 	schema.len = text.len = 0;
+
 	add(&schema, "syntax = \"proto2\"; message Deep {");
 	for (int i = 0; i < 95; i++)
 	{
@@ -1655,7 +1659,7 @@ static void
 test_wide_connect_schema(void)
 {
 	SiFormatOptions options = {.envelope = SI_ENVELOPE_DEBEZIUM};
-	Text		text = new_text();
+	Text text = new_text();
 	char		out[WIDE * 2 + 100];
 	double		begin;
 
@@ -1670,7 +1674,8 @@ test_wide_connect_schema(void)
 	decode_format("json", &options, "$value", text.data, text.len, NULL, out, 100);
 	ok(out[0] == '{' && seconds() - begin < 2, "400,000 members of 19,000 fields, in %.1f s", seconds() - begin);
 
-	text.len = 0;
+	text.		len = 0;
+
 	add(&text, "{\"schema\": {\"fields\": [{\"field\": \"after\", \"fields\": [");
 	for (int i = 0; i < 19000; i++)
 		add(&text, "%s{\"field\": \"AbcDefGhiJklMnoPqrAbcDefGhiJklMnoPqr%06d\", \"type\": \"bytes\"}",
@@ -1709,7 +1714,7 @@ test_deep_records(void)
 	SiDecodeError error;
 	SiMessage	message = {0};
 	SiDecoder  *decoder;
-	Text		text = new_text();
+	Text text = new_text();
 	Plan		plan;
 	double		begin;
 	bool		found = false;
@@ -1728,6 +1733,7 @@ test_deep_records(void)
 		add(&text, "}");
 	message.value = text.data;
 	message.value_len = text.len;
+
 	make_plan(&plan, "$value");
 	decoder = si_decoder_create("json", &plan.plan, &options);
 	begin = seconds();

@@ -66,7 +66,8 @@ typedef struct Search
 	const SiRecordsPath *path;
 	SiArena    *arena;
 	bool		out_of_memory;
-	SiJsonToken found;			/* at the path's end; ABSENT if there is nothing */
+	SiJsonToken found;			/* at the path's end; ABSENT if there is
+								 * nothing */
 } Search;
 
 /*

@@ -405,7 +405,11 @@ scan_part(SiProtoReader *reader, const Scan *scan, const SiProtoItem *part)
 			return false;
 		if (item.wire == SI_WIRE_END)
 			return si_proto_fault(reader, begin, SI_PROTO_BAD_GROUP) != NULL;
-		/* what is in a group is read again where it is entered, and so at every depth */
+
+		/*
+		 * what is in a group is read again where it is entered, and so at
+		 * every depth
+		 */
 		if (item.wire == SI_WIRE_GROUP && !si_arena_work(reader->arena, item.len))
 			return si_proto_fault(reader, begin, SI_PROTO_NO_MEMORY) != NULL;
 		field = si_proto_find_field(scan->fields->type, item.number);
@@ -443,7 +447,10 @@ si_proto_collect(SiProtoReader *reader, const SiProtoMessage *type, const SiProt
 	if (++reader->depth > SI_PROTO_MAX_DEPTH)
 		return si_proto_fault(reader, value->item.data, SI_PROTO_TOO_DEEP) != NULL;
 
-	/* whoever collects the fields looks at all of the type's, be the message empty */
+	/*
+	 * the caller looks at all fields of the type, even if the message is
+	 * empty
+	 */
 	if (!si_arena_work(reader->arena, (uint64_t) type->nfields))
 		return si_proto_fault(reader, value->item.data, SI_PROTO_NO_MEMORY) != NULL;
 	if (!reserve_slots(reader, type->nfields + type->noneofs, value->item.data))

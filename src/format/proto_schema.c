@@ -534,8 +534,8 @@ si_proto_schema_parse(const SiSchemaTexts *texts, SiDecodeError *error)
 	builder.error = error;
 
 	/*
-	 * a stranger's names that were made to have one hash would be searched one by one;
-	 * of an address a stranger knows nothing
+	 * a stranger's names that were made to have one hash would be searched
+	 * one by one; of an address a stranger knows nothing
 	 */
 	if (schema != NULL)
 		schema->seed = (uint64_t) (uintptr_t) schema * UINT64_C(0x9E3779B97F4A7C15);
