@@ -228,9 +228,10 @@ SiSubscription *
 si_catalog_find(const char *name, bool lock)
 {
 	NameData	value;
-	Datum		argument = NameGetDatum(&value);
+	Datum		argument;
 
 	namestrcpy(&value, name);
+	argument = NameGetDatum(&value);
 	si_subscription_select(&find_sql, "WHERE s.name = $1");
 	si_subscription_select(&find_locked_sql, "WHERE s.name = $1 FOR UPDATE");
 	return read_one(lock ? &find_locked_sql : &find_sql, &argument, !lock);
