@@ -1473,45 +1473,45 @@ typedef struct Text
 static Text
 new_text(void)
 {
-	Text text = {malloc(8 * 1024 * 1024), 0};
+	Text		built = {malloc(8 * 1024 * 1024), 0};
 
-	return text;
+	return built;
 }
 
-static void add(Text *text, const char *format,...)
+static void add(Text *built, const char *format,...)
 			__attribute__((format(printf, 2, 3)));
 
 static void
-add(Text *text, const char *format,...)
+add(Text *built, const char *format,...)
 {
 	va_list		arguments;
 
 	va_start(arguments, format);
-	text	  ->len += (size_t) vsprintf(text->data + text->len, format, arguments);
+	built->len += (size_t) vsprintf(built->data + built->len, format, arguments);
 
 	va_end(arguments);
 }
 
 static void
-add_bytes(Text *text, const char *bytes, size_t len)
+add_bytes(Text *built, const char *bytes, size_t len)
 {
-	memcpy(text->data + text->len, bytes, len);
-	text	  ->len += len;
+	memcpy(built->data + built->len, bytes, len);
+	built->len += len;
 }
 
 /* A count or length as Avro has it. */
 static void
-add_long(Text *text, uint64_t number)
+add_long(Text *built, uint64_t number)
 {
 	char		byte;
 
 	for (number *= 2; number >= 0x80; number >>= 7)
 	{
 		byte = (char) (number | 0x80);
-		add_bytes(text, &byte, 1);
+		add_bytes(built, &byte, 1);
 	}
 	byte = (char) number;
-	add_bytes(text, &byte, 1);
+	add_bytes(built, &byte, 1);
 }
 
 /* Decode the message by a plan of as many columns as a table can have: m.a.c0, m.a.c1 and so on. */
@@ -1548,36 +1548,36 @@ decode_wide(const char *format, const char *schema, SiMatchNames match_names,
 static void
 test_repeated_members(void)
 {
-	Text text = new_text();
+	Text		built = new_text();
 	char		out[WIDE * 2 + 100];
 
-	add(&text, "{\"m\":{\"a\":1");
+	add(&built, "{\"m\":{\"a\":1");
 	for (int i = 0; i < 140000; i++)
-		add(&text, ",\"a\":{}");
-	add(&text, "}}");
-	decode_wide("json", NULL, SI_MATCH_EXACT, SI_ENVELOPE_NONE, &text, out, sizeof(out));
+		add(&built, ",\"a\":{}");
+	add(&built, "}}");
+	decode_wide("json", NULL, SI_MATCH_EXACT, SI_ENVELOPE_NONE, &built, out, sizeof(out));
 	is(out, TOO_MUCH_WORK, "a member of JSON 140,000 times");
 
-	text.		len = 0;
+	built.len = 0;
 
-	add_bytes(&text, "\002\002m", 3);
-	add_long(&text, 140000);
+	add_bytes(&built, "\002\002m", 3);
+	add_long(&built, 140000);
 	for (int i = 0; i < 140000; i++)
-		add_bytes(&text, "\002a", 3);
-	add_bytes(&text, "\0", 2);
+		add_bytes(&built, "\002a", 3);
+	add_bytes(&built, "\0", 2);
 	decode_wide("avro", "{\"type\": \"map\", \"values\": {\"type\": \"map\", \"values\": "
 				"{\"type\": \"map\", \"values\": \"null\"}}}",
-				SI_MATCH_EXACT, SI_ENVELOPE_NONE, &text, out, sizeof(out));
+				SI_MATCH_EXACT, SI_ENVELOPE_NONE, &built, out, sizeof(out));
 	is(out, TOO_MUCH_WORK, "a key of an Avro map 140,000 times");
 
-	text.		len = 0;
+	built.len = 0;
 
 	for (int i = 0; i < 140000; i++)
-		add_bytes(&text, "\012\005\012\001a\022", 7);
+		add_bytes(&built, "\012\005\012\001a\022", 7);
 	decode_wide("protobuf", "syntax = \"proto3\"; message M { map<string, N> m = 1; message N { int32 c0 = 1; } }",
-				SI_MATCH_EXACT, SI_ENVELOPE_NONE, &text, out, sizeof(out));
+				SI_MATCH_EXACT, SI_ENVELOPE_NONE, &built, out, sizeof(out));
 	is(out, TOO_MUCH_WORK, "a key of a Protobuf map 140,000 times");
-	free(text.data);
+	free(built.data);
 }
 
 static void
@@ -1586,21 +1586,21 @@ test_large_decimals(void)
 	static const char schema[] = "{\"type\": \"array\", \"items\": "
 		"{\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": 9}}";
 	SiFormatOptions options = {.schema = schema,.wire_format = SI_WIRE_NONE};
-	char decimal[4096];
+	char		number[4096];
 	char		out[300];
-	Text text = new_text();
+	Text		built = new_text();
 
-	memset(decimal, 0x55, sizeof(decimal));
-	add_long(&text, 1000);
+	memset(number, 0x55, sizeof(number));
+	add_long(&built, 1000);
 	for (int i = 0; i < 1000; i++)
 	{
-		add_long(&text, sizeof(decimal));
-		add_bytes(&text, decimal, sizeof(decimal));
+		add_long(&built, sizeof(number));
+		add_bytes(&built, number, sizeof(number));
 	}
-	add_long(&text, 0);
-	decode_format("avro", &options, "$value", text.data, text.len, NULL, out, sizeof(out));
+	add_long(&built, 0);
+	decode_format("avro", &options, "$value", built.data, built.len, NULL, out, sizeof(out));
 	is(out, TOO_MUCH_WORK, "1,000 decimals of 4 kB");
-	free(text.data);
+	free(built.data);
 }
 
 /* What is empty on the wire, and what is read again at every depth. */
@@ -1609,7 +1609,7 @@ test_protobuf_work(void)
 {
 	SiFormatOptions options = {.wire_format = SI_WIRE_NONE};
 	Text		schema = new_text();
-	Text text = new_text();
+	Text		built = new_text();
 	char		out[300];
 
 	add(&schema, "syntax = \"proto2\"; message List { repeated Wide wide = 1; } message Wide {");
@@ -1617,34 +1617,34 @@ test_protobuf_work(void)
 		add(&schema, "optional bool f%d = %d;", i, i);
 	add(&schema, "}");
 	for (int i = 0; i < 12000; i++)
-		add_bytes(&text, "\012", 2);
+		add_bytes(&built, "\012", 2);
 	options.schema = schema.data;
 	options.message = "List";
-	decode_format("protobuf", &options, "$value", text.data, text.len, NULL, out, sizeof(out));
+	decode_format("protobuf", &options, "$value", built.data, built.len, NULL, out, sizeof(out));
 	is(out, TOO_MUCH_WORK, "12,000 messages of 20,000 fields each, none of which is there");
 
-	schema.len = text.len = 0;
+	schema.len = built.len = 0;
 
 	add(&schema, "syntax = \"proto2\"; message Deep {");
 	for (int i = 0; i < 95; i++)
 	{
 		add(&schema, "optional group G%d = 1 {", i);
-		add_bytes(&text, "\013", 1);
+		add_bytes(&built, "\013", 1);
 	}
 	add(&schema, "optional int32 x = 2;");
 	for (int i = 0; i < 1300000; i++)
-		add_bytes(&text, "\020\001", 2);
+		add_bytes(&built, "\020\001", 2);
 	for (int i = 0; i < 95; i++)
 	{
 		add(&schema, "}");
-		add_bytes(&text, "\014", 1);
+		add_bytes(&built, "\014", 1);
 	}
 	add(&schema, "}");
 	options.message = "Deep";
-	decode_format("protobuf", &options, "$value", text.data, text.len, NULL, out, sizeof(out));
+	decode_format("protobuf", &options, "$value", built.data, built.len, NULL, out, sizeof(out));
 	is(out, TOO_MUCH_WORK, "2.6 MB in 95 groups around one another");
 	free(schema.data);
-	free(text.data);
+	free(built.data);
 }
 
 /* Seconds of the processor, which a slow machine has as any other. */
@@ -1659,33 +1659,33 @@ static void
 test_wide_connect_schema(void)
 {
 	SiFormatOptions options = {.envelope = SI_ENVELOPE_DEBEZIUM};
-	Text text = new_text();
+	Text		built = new_text();
 	char		out[WIDE * 2 + 100];
 	double		begin;
 
-	add(&text, "{\"schema\": {\"fields\": [{\"field\": \"after\", \"fields\": [");
+	add(&built, "{\"schema\": {\"fields\": [{\"field\": \"after\", \"fields\": [");
 	for (int i = 0; i < 19000; i++)
-		add(&text, "%s{\"field\": \"%06d\", \"type\": \"bytes\"}", i == 0 ? "" : ",", i);
-	add(&text, "]}]}, \"payload\": {\"op\": \"c\", \"after\": {\"x\": 1");
+		add(&built, "%s{\"field\": \"%06d\", \"type\": \"bytes\"}", i == 0 ? "" : ",", i);
+	add(&built, "]}]}, \"payload\": {\"op\": \"c\", \"after\": {\"x\": 1");
 	for (int i = 0; i < 400000; i++)
-		add(&text, ",\"%06d\":1", 18990 + i % 10);
-	add(&text, "}}}");
+		add(&built, ",\"%06d\":1", 18990 + i % 10);
+	add(&built, "}}}");
 	begin = seconds();
-	decode_format("json", &options, "$value", text.data, text.len, NULL, out, 100);
+	decode_format("json", &options, "$value", built.data, built.len, NULL, out, 100);
 	ok(out[0] == '{' && seconds() - begin < 2, "400,000 members of 19,000 fields, in %.1f s", seconds() - begin);
 
-	text.		len = 0;
+	built.len = 0;
 
-	add(&text, "{\"schema\": {\"fields\": [{\"field\": \"after\", \"fields\": [");
+	add(&built, "{\"schema\": {\"fields\": [{\"field\": \"after\", \"fields\": [");
 	for (int i = 0; i < 19000; i++)
-		add(&text, "%s{\"field\": \"AbcDefGhiJklMnoPqrAbcDefGhiJklMnoPqr%06d\", \"type\": \"bytes\"}",
+		add(&built, "%s{\"field\": \"AbcDefGhiJklMnoPqrAbcDefGhiJklMnoPqr%06d\", \"type\": \"bytes\"}",
 			i == 0 ? "" : ",", i);
-	add(&text, ",{\"field\": \"C7\", \"type\": \"bytes\"}]}]}, \"payload\": {\"op\": \"c\", \"after\": {\"C7\": \"AA==\"}}}");
+	add(&built, ",{\"field\": \"C7\", \"type\": \"bytes\"}]}]}, \"payload\": {\"op\": \"c\", \"after\": {\"C7\": \"AA==\"}}}");
 	begin = seconds();
-	decode_wide("json", NULL, SI_MATCH_SNAKE_CASE, SI_ENVELOPE_DEBEZIUM, &text, out, sizeof(out));
+	decode_wide("json", NULL, SI_MATCH_SNAKE_CASE, SI_ENVELOPE_DEBEZIUM, &built, out, sizeof(out));
 	ok(strstr(out, "|bytes <00>|") != NULL && seconds() - begin < 2,
 	   "1,600 columns by match_names among 19,000 fields, in %.1f s", seconds() - begin);
-	free(text.data);
+	free(built.data);
 }
 
 static void
@@ -1714,7 +1714,7 @@ test_deep_records(void)
 	SiDecodeError error;
 	SiMessage	message = {0};
 	SiDecoder  *decoder;
-	Text text = new_text();
+	Text		built = new_text();
 	Plan		plan;
 	double		begin;
 	bool		found = false;
@@ -1723,16 +1723,16 @@ test_deep_records(void)
 	{
 		steps[i].key = "a";
 		steps[i].key_len = 1;
-		add(&text, "{\"a\":");
+		add(&built, "{\"a\":");
 	}
-	add(&text, "[7");
+	add(&built, "[7");
 	for (int i = 0; i < 2000000; i++)
-		add_bytes(&text, ",1", 2);
-	add(&text, "]");
+		add_bytes(&built, ",1", 2);
+	add(&built, "]");
 	for (int i = 0; i < 900; i++)
-		add(&text, "}");
-	message.value = text.data;
-	message.value_len = text.len;
+		add(&built, "}");
+	message.value = built.data;
+	message.value_len = built.len;
 
 	make_plan(&plan, "$value");
 	decoder = si_decoder_create("json", &plan.plan, &options);
@@ -1743,12 +1743,12 @@ test_deep_records(void)
 	si_decoder_destroy(decoder);
 	si_arena_destroy(arena);
 	free_plan(&plan);
-	free(text.data);
+	free(built.data);
 }
 
 /* ---- large schemas ---- */
 
-/* A name that is made anew for each of its many uses. */
+/* A name that is made for each of its many uses. */
 static void
 test_long_namespace(void)
 {

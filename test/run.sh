@@ -33,7 +33,6 @@ set -euo pipefail
 
 passed=0
 failed=0
-fuzz_formats=(json text avro protobuf documents envelope records)
 fuzz_pids=()
 declare -A tap_names=() tap_began=()
 tap_jobs=${TAP_JOBS:-2}
@@ -290,12 +289,23 @@ run_proto_cases()
 	run_cases proto_cases "$venv" "${PROTO_MESSAGES:-10000}"
 }
 
+# fuzz_formats: what test/fuzz has a harness for
+fuzz_formats()
+{
+	local harness
+
+	for harness in "$tree"/test/fuzz/decode_*_fuzz.c; do
+		harness=${harness##*/decode_}
+		echo "${harness%_fuzz.c}"
+	done
+}
+
 # start_fuzz, finish_fuzz: in the background, while other tests run.
 start_fuzz()
 {
 	local format
 
-	for format in "${fuzz_formats[@]}"; do
+	for format in $(fuzz_formats); do
 		(cd "$tree" && as_server_user env TMPDIR="$scratch/fuzz" CLANG="$(find_clang)" \
 			sh test/fuzz/run.sh "${FUZZ_SECONDS:-60}" "$format") >"$scratch/log.fuzz_$format" 2>&1 &
 		fuzz_pids+=($!)
@@ -306,7 +316,7 @@ finish_fuzz()
 {
 	local format began=$SECONDS status
 
-	for format in "${fuzz_formats[@]}"; do
+	for format in $(fuzz_formats); do
 		status=0
 		wait "${fuzz_pids[0]}" || status=1
 		fuzz_pids=("${fuzz_pids[@]:1}")

@@ -78,8 +78,8 @@ extern bool si_connect_type_parse(const char *text, size_t len, SiMatchNames mat
 
 /*
  * The type at the end of a path, or NULL where the schema has none.  The last
- * step is matched by this rule, the schema's or none.  A scalar, such as a key may be, is its only
- * field itself.
+ * step is matched by this rule, the schema's or none.  A scalar, such as a key may be,
+ * is its only field itself.
  */
 extern const SiConnectType *si_connect_type_find(const SiConnectType *type,
 												 const SiPathStep *steps, int nsteps,

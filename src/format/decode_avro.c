@@ -226,7 +226,6 @@ walk_entry(Walk *walk, const SiAvroNode *node, const char *p)
 	const SiPathNode *paths;
 	SiValue		key;
 	int			member;
-	int			i;
 
 	p = si_avro_read_string(&walk->reader, p, &key);
 	if (p == NULL)
@@ -241,8 +240,7 @@ walk_entry(Walk *walk, const SiAvroNode *node, const char *p)
 	/* once for each time that the map has the same key */
 	if (!si_arena_work(walk->reader.arena, (uint64_t) (paths->end_below - paths->first_field)))
 		return si_avro_refuse(&walk->reader, p, SI_AVRO_NO_MEMORY);
-	for (i = paths->first_field; i < paths->end_below; i++)
-		memset(&walk->record->fields[tree->fields[i].number], 0, sizeof(SiValue));
+	si_path_tree_forget(tree, paths, walk->record);
 	return walk_node(walk, node->children[member - node->paths->first_member], p);
 }
 

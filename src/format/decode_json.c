@@ -211,21 +211,11 @@ take_value(Walk *walk, const SiPathNode *node, const SiJsonToken *token)
 	return !walk->out_of_memory;
 }
 
-/* Forget what was taken at a node and below it. */
-static void
-forget_values(const Walk *walk, const SiPathNode *node)
-{
-	int			i;
-
-	for (i = node->first_field; i < node->end_below; i++)
-		memset(&walk->record->fields[walk->tree->fields[i].number], 0,
-			   sizeof(SiValue));
-}
-
 /*
- * The same where members were entered: if the row is there, also of its members that no
- * field took.  A node comes before those below it; the fields alone do not tell, since a
- * node below may have all that the row has.
+ * Forget what was taken at a node and below it, where members were entered: if the row
+ * is there, also of its members that no field took.  A node comes before those
+ * below it; the fields alone do not tell, since a node below may have all that the row
+ * has.
  */
 static void
 forget_branch(Walk *walk, const SiPathNode *node)
@@ -234,7 +224,7 @@ forget_branch(Walk *walk, const SiPathNode *node)
 
 	if (!si_arena_work(walk->arena, (uint64_t) (node->end_below - node->first_field)))
 		walk->out_of_memory = true;
-	forget_values(walk, node);
+	si_path_tree_forget(walk->tree, node, walk->record);
 	if (!walk->tree->watch || row < node || row->first_field < node->first_field ||
 		row->end_below > node->end_below)
 		return;
@@ -571,7 +561,7 @@ walk_again(const Walk *walk, SiDecodeError *error)
 						 &document, &len, error))
 		return false;
 
-	forget_values(walk, walk->tree->nodes);
+	si_path_tree_forget(walk->tree, walk->tree->nodes, walk->record);
 	memset(&walk->record->unknown, 0, sizeof(SiValue));
 	p = begin_walk(&again, walk->tree, document, len, walk->arena, walk->record);
 	if (walk_document(&again, p))

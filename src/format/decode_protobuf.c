@@ -183,12 +183,10 @@ static bool
 forget(ProtobufDecoder *decoder, const SiPathNode *paths)
 {
 	SiProtoReader *reader = &decoder->reader;
-	int			i;
 
 	if (!si_arena_work(reader->arena, (uint64_t) (paths->end_below - paths->first_field)))
 		return si_proto_fault(reader, reader->start, SI_PROTO_NO_MEMORY) != NULL;
-	for (i = paths->first_field; i < paths->end_below; i++)
-		memset(&decoder->record->fields[decoder->tree.fields[i].number], 0, sizeof(SiValue));
+	si_path_tree_forget(&decoder->tree, paths, decoder->record);
 	return true;
 }
 

@@ -16,6 +16,8 @@
 #ifndef SI_PATH_TREE_H
 #define SI_PATH_TREE_H
 
+#include <string.h>
+
 #include "format/decoder.h"
 
 /*
@@ -122,6 +124,14 @@ static inline bool
 si_path_tree_watches(const SiPathTree *tree, const SiPathNode *node)
 {
 	return tree->watch && node == &tree->nodes[tree->watched];
+}
+
+/* Forget what a record has taken at a node and below it. */
+static inline void
+si_path_tree_forget(const SiPathTree *tree, const SiPathNode *node, SiRecord *record)
+{
+	for (int i = node->first_field; i < node->end_below; i++)
+		memset(&record->fields[tree->fields[i].number], 0, sizeof(SiValue));
 }
 
 /* Free what a tree holds, but not the tree itself. */

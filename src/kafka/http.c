@@ -29,6 +29,9 @@
 /* A connection may take this part of the time for an answer. */
 #define CONNECT_PART	3
 
+/* A server may wish no longer than this before the next request. */
+#define MAX_RETRY_AFTER_S	60
+
 struct SiHttp
 {
 	SiHttpOptions options;
@@ -208,7 +211,7 @@ read_answer(SiHttp *http, SiHttpAnswer *answer)
 	(void) curl_easy_getinfo(http->curl, CURLINFO_CONTENT_TYPE, &content_type);
 	(void) curl_easy_getinfo(http->curl, CURLINFO_RETRY_AFTER, &retry_after);
 	answer->content_type = content_type;
-	answer->retry_after_s = (long) Min(retry_after, (curl_off_t) INT_MAX);
+	answer->retry_after_s = (long) Min(retry_after, (curl_off_t) MAX_RETRY_AFTER_S);
 }
 
 /* What this request asks for; the form, which libcurl does not copy, must stay. */

@@ -55,9 +55,6 @@ typedef struct SiHttpAnswer
 	long		retry_after_s;	/* 0: none */
 } SiHttpAnswer;
 
-/* A server may wish no longer than this before the next request. */
-#define SI_HTTP_MAX_RETRY_AFTER_S	60
-
 /* May a request that got this status succeed when it is repeated? */
 static inline bool
 si_http_is_passing(long status)

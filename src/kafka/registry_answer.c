@@ -204,9 +204,7 @@ si_registry_read_answer(const SiHttpAnswer *http, bool apicurio, const char *typ
 	else if (si_http_is_passing(http->status))
 	{
 		si_registry_set_outcome(answer, SI_REGISTRY_AWAY, "HTTP status %ld", http->status);
-		if (http->retry_after_s > 0)
-			answer->retry_after_s = http->retry_after_s < SI_HTTP_MAX_RETRY_AFTER_S ?
-				(int) http->retry_after_s : SI_HTTP_MAX_RETRY_AFTER_S;
+		answer->retry_after_s = (int) http->retry_after_s;
 	}
 	else
 		si_registry_set_outcome(answer, SI_REGISTRY_NONE, "HTTP status %ld", http->status);

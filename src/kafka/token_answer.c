@@ -191,8 +191,7 @@ read_status(const SiHttpAnswer *http, SiTokenAnswer *answer)
 	else
 		set_outcome(answer, si_http_is_passing(http->status) ? SI_TOKEN_AWAY : SI_TOKEN_REFUSED,
 					"the token endpoint answers with HTTP status %ld%s", http->status, error_code(http));
-	answer->retry_after_s = http->retry_after_s < SI_HTTP_MAX_RETRY_AFTER_S ? http->retry_after_s
-		: SI_HTTP_MAX_RETRY_AFTER_S;
+	answer->retry_after_s = http->retry_after_s;
 }
 
 void

@@ -31,12 +31,18 @@ consume()
 		-c "SELECT stream_ingest.wait_until_caught_up('$1', '30 min')"
 }
 
-# subscribe TOPIC ARGUMENTS: of the name "bench", not yet enabled
+# subscribe_as NAME TOPIC ARGUMENTS: not yet enabled
+subscribe_as()
+{
+	sql -c "SELECT stream_ingest.create_subscription('$1', 'kafka', '$2', $3, enabled => false)" \
+		-c CHECKPOINT >/dev/null
+}
+
+# subscribe TOPIC ARGUMENTS: of the name "bench", instead of the one before
 subscribe()
 {
 	sql -c "SELECT stream_ingest.drop_subscription('bench', true)" >/dev/null 2>&1 || true
-	sql -c "SELECT stream_ingest.create_subscription('bench', 'kafka', '$1', $2, enabled => false)" \
-		-c CHECKPOINT >/dev/null
+	subscribe_as bench "$1" "$2"
 }
 
 # worker_seconds: of the processor, that the workers' main threads have used

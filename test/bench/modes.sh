@@ -44,13 +44,6 @@ aggregate_by_hand()
 			DROP TABLE staging; COMMIT"
 }
 
-# subscribe_as NAME TOPIC ARGUMENTS
-subscribe_as()
-{
-	sql -c "SELECT stream_ingest.create_subscription('$1', 'kafka', '$2', $3, enabled => false)" \
-		-c CHECKPOINT >/dev/null
-}
-
 # report WHAT TABLE WORKER HAND: times in ms, of the two in turn
 report()
 {
