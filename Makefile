@@ -52,7 +52,7 @@ OBJS = src/stream_ingest.o $(foreach folder,$(FOLDERS),$(OBJS_$(folder):%=src/$(
 TEST_PROGRAMS = test/mock_broker test/produce test/kafka_admin test/fail_malloc.so test/disturb.so test/neighbour.so test/fast_input_test.so test/typed_datum_test.so
 
 # pg_regress and TAP start servers and brokers of their own
-REGRESS = upgrade fast_input typed_datum server_options kerberos options subscriptions ingest decode avro envelopes change_events schemas documents records protobuf proto_envelopes infer types keys produce look preview comments dead_letters add_columns modes apply targets steering stop_at odd stored
+REGRESS = upgrade fast_input typed_datum server_options urls kerberos options subscriptions ingest decode avro envelopes change_events schemas documents records protobuf proto_envelopes infer types keys produce look preview comments dead_letters add_columns modes apply targets steering stop_at odd stored
 REGRESS_OPTS = --encoding=UTF8 --temp-instance=./tmp_check_regress --temp-config=$(top)/test/regress.conf
 
 # Tests of features that a server may lack: how to detect the feature, and the

@@ -136,13 +136,6 @@ SELECT stream_ingest.decode('json', '{}', headers => '{"a": "\\x1"}');
 --
 -- options of servers and user mappings
 --
-ALTER SERVER si_kafka OPTIONS (ADD schema_registry_url 'registry:8081');
-ALTER SERVER si_kafka OPTIONS (ADD schema_registry_url 'http://user:secret@registry:8081');
-ALTER SERVER si_kafka OPTIONS (ADD schema_registry_url 'https://registry?token=secret');
-ALTER SERVER si_kafka OPTIONS (ADD schema_registry_url 'https://');
-ALTER SERVER si_kafka OPTIONS (ADD schema_registry_url 'https://a, ftp://b');
-ALTER SERVER si_kafka OPTIONS (ADD schema_registry_url 'https://a,https://b,https://c,https://d');
-ALTER SERVER si_kafka OPTIONS (ADD schema_registry_url '');
 ALTER SERVER si_kafka OPTIONS (ADD schema_registry_api 'glue');
 ALTER SERVER si_kafka OPTIONS (ADD schema_registry_timeout '61 s');
 ALTER SERVER si_kafka OPTIONS (ADD schema_registry_timeout 'soon');

@@ -102,9 +102,6 @@ ALTER SERVER si_plain OPTIONS (ADD reconnect_backoff_max_ms '60001');
 ALTER SERVER si_plain OPTIONS (ADD sasl_mechanism 'plain');
 ALTER SERVER si_plain OPTIONS (ADD sasl_mechanism 'GSSAPI');
 ALTER SERVER si_plain OPTIONS (ADD sasl_mechanism 'OAUTHBEARER');
-ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_token_endpoint_url 'file:///etc/passwd');
-ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_token_endpoint_url 'https://app:secret@idp.example/token');
-ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_token_endpoint_url 'https://idp.example/to ken');
 ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_method 'default');
 ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_extensions 'auth=x');
 ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_extensions 'logicalCluster');
@@ -112,12 +109,6 @@ ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_extensions 'a=b,c1=d');
 ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_client_secret 's3cret');
 ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_client_id '');
 ALTER SERVER si_plain OPTIONS (ADD https_ca_pem '/etc/ssl/ca.pem');
-ALTER SERVER si_plain OPTIONS (ADD sasl_mechanism 'OAUTHBEARER',
-  ADD sasl_oauthbearer_token_endpoint_url 'https://idp.example/token?policy=a', ADD sasl_oauthbearer_client_id 'app',
-  ADD sasl_oauthbearer_scope 'kafka', ADD sasl_oauthbearer_extensions 'logicalCluster=lkc-1,identityPoolId=pool-1');
-ALTER SERVER si_plain OPTIONS (DROP sasl_oauthbearer_token_endpoint_url);
-ALTER SERVER si_plain OPTIONS (DROP sasl_mechanism, DROP sasl_oauthbearer_token_endpoint_url,
-  DROP sasl_oauthbearer_client_id, DROP sasl_oauthbearer_scope, DROP sasl_oauthbearer_extensions);
 
 --
 -- a function that gives tokens need not be there yet, as in a dump
@@ -131,7 +122,6 @@ ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_function '"auth.kafka_token'
 CREATE USER MAPPING FOR PUBLIC SERVER si_plain OPTIONS (sasl_oauthbearer_function 'auth.kafka_token');
 ALTER SERVER si_plain OPTIONS (ADD sasl_mechanism 'OAUTHBEARER', ADD sasl_oauthbearer_function 'si_nowhere.kafka_token',
   ADD sasl_oauthbearer_extensions 'logicalCluster=lkc-1');
-ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_token_endpoint_url 'https://idp.example/token');
 ALTER SERVER si_plain OPTIONS (ADD "sasl.oauthbearer.client.id" 'app');
 ALTER SERVER si_plain OPTIONS (ADD sasl_oauthbearer_scope 'kafka');
 ALTER SERVER si_plain OPTIONS (ADD https_ca_location '/etc/ssl/ca.pem');
