@@ -89,6 +89,20 @@ are_defaults_simple(Relation target, const SiMapping *mapping)
 	return true;
 }
 
+/* Does no CHECK constraint look at the rows before its own, or have an effect? */
+static bool
+are_checks_simple(Relation target)
+{
+	const TupleConstr *constraints = RelationGetDescr(target)->constr;
+
+	for (int i = 0; constraints != NULL && i < constraints->num_check; i++)
+	{
+		if (contain_volatile_functions(stringToNode(constraints->check[i].ccbin)))
+			return false;
+	}
+	return true;
+}
+
 bool
 si_direct_possible(Relation target, const SiMapping *mapping, const PlannedStmt *insert)
 {
@@ -99,6 +113,7 @@ si_direct_possible(Relation target, const SiMapping *mapping, const PlannedStmt 
 		check_enable_rls(RelationGetRelid(target), InvalidOid, true) == RLS_NONE &&
 		target->rd_rules == NULL &&
 		!has_special_trigger(target) &&
+		are_checks_simple(target) &&
 		are_defaults_simple(target, mapping);
 }
 

@@ -94,7 +94,14 @@ my %targets = (
 		 CREATE FUNCTION fine(bigint) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS
 			'BEGIN INSERT INTO log VALUES (\$1); RETURN \$1 % 10 <> 3; END';
 		 CREATE TABLE t (id bigint CHECK (fine(id)), n int NOT NULL, s text)",
-		'direct'
+		'statement'
+	],
+	# a CHECK that counts the rows before its own
+	looking => [
+		"CREATE FUNCTION few(int) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS
+			'BEGIN RETURN (SELECT count(*) FROM t WHERE n = \$1) < 30; END';
+		 CREATE TABLE t (id bigint, n int, s text, CHECK (few(n)))",
+		'statement'
 	],
 	bounded => [
 		"CREATE TABLE t (id bigint PRIMARY KEY, n int NOT NULL CHECK (n BETWEEN 0 AND 40), s text) PARTITION BY RANGE (id);
