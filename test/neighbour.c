@@ -27,6 +27,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "optimizer/planner.h"
+#include "storage/ipc.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
@@ -35,6 +36,7 @@ PG_MODULE_MAGIC;
 
 extern void _PG_init(void);
 extern Datum crash_if(PG_FUNCTION_ARGS);
+extern Datum end_late(PG_FUNCTION_ARGS);
 
 /* a query's permissions have a list of their own since 16 */
 #if PG_VERSION_NUM >= 160000
@@ -163,6 +165,27 @@ crash_if(PG_FUNCTION_ARGS)
 	if (strcmp(text_to_cstring(word), text_to_cstring(PG_GETARG_TEXT_PP(1))) == 0)
 		raise(SIGSEGV);
 	PG_RETURN_TEXT_P(word);
+}
+
+/* Called at exit just before the server forgets the process, as on a busy machine. */
+static void
+wait_at_exit(int code, Datum arg)
+{
+	pg_usleep(500 * 1000);
+}
+
+/* end_late(): 1, and the process that calls it stays known to the server for a while at its end. */
+PG_FUNCTION_INFO_V1(end_late);
+
+Datum
+end_late(PG_FUNCTION_ARGS)
+{
+	static bool registered = false;
+
+	if (!registered)
+		on_shmem_exit(wait_at_exit, (Datum) 0);
+	registered = true;
+	PG_RETURN_INT32(1);
 }
 
 void

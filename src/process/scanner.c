@@ -453,6 +453,7 @@ note_error(ErrorData *edata)
 		prev_emit_log_hook(edata);
 }
 
+/* Registered before the process connects, so called after it has left the database. */
 static void
 detach_scanner(int code, Datum arg)
 {
@@ -480,7 +481,7 @@ si_scanner_main(Datum arg)
 	si_slots_lock(LW_EXCLUSIVE);
 	si_shared->scanner_pid = MyProcPid;
 	si_slots_unlock();
-	before_shmem_exit(detach_scanner, (Datum) 0);
+	on_shmem_exit(detach_scanner, (Datum) 0);
 	prev_emit_log_hook = emit_log_hook;
 	emit_log_hook = note_error;
 

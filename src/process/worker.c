@@ -85,7 +85,9 @@ static SiWorkerSlot *volatile my_slot = NULL;
 
 /*
  * Give the slot back, as the last of the exit callbacks: the transaction has ended
- * by then, and its locks are released.
+ * by then, its locks are released, and the server no longer counts this process
+ * among those in the database.  Else DROP DATABASE (FORCE), which waits for our slots
+ * only, would meet a process that the database's owner may not end.
  */
 static void
 detach_slot(int code, Datum arg)
@@ -279,7 +281,7 @@ attach_slot(int index, SiWorker *worker, Oid *database, Oid *owner)
 
 	si_worker_my_slot = index;
 	my_worker = worker;
-	before_shmem_exit(detach_slot, (Datum) 0);
+	on_shmem_exit(detach_slot, (Datum) 0);
 }
 
 /*

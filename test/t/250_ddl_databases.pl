@@ -238,6 +238,19 @@ $session->query('SELECT 1');
 goes_through('DROP DATABASE work WITH (FORCE)', 'work');
 eval { $session->quit };
 
+# by that owner, while the server is slow to forget a worker that has ended
+sql('CREATE DATABASE slow OWNER keeper');
+sql(qq{
+	CREATE EXTENSION stream_ingest;
+	CREATE SERVER kafka FOREIGN DATA WRAPPER stream_ingest OPTIONS (bootstrap_servers '$bootstrap');
+	CREATE FUNCTION end_late() RETURNS int LANGUAGE c AS '$FindBin::RealBin/../neighbour';
+	CREATE TABLE t (value text, n int DEFAULT end_late());
+	SELECT stream_ingest.create_subscription('slow', 'kafka', 'load', 't', format => 'raw', mapping => '{"value": "\$value"}')},
+	'slow');
+$node->poll_query_until('slow', 'SELECT count(*) > 0 FROM t') or die 'no rows';
+is_left_alone('slow');
+is((attempt('DROP DATABASE slow WITH (FORCE)', role => 'keeper'))[0], '', 'goes through: DROP DATABASE slow WITH (FORCE)');
+
 # what is left works
 is(workers('work'), '', 'all workers are gone');
 $kafka->create_topic('after', 1);
