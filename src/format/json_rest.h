@@ -6,7 +6,8 @@
  *
  * The decoder adds members while it reads a document, then makes the object of
  * them.  Pure C, no server: the memory is the arena's, and members point into
- * the document.  Called by decode_json alone.
+ * the document.  Called by decode_json, and for other text formats whose fields
+ * have names.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
