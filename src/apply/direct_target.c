@@ -89,18 +89,17 @@ are_defaults_simple(Relation target, const SiMapping *mapping)
 	return true;
 }
 
-/* Does no CHECK constraint look at the rows before its own, or have an effect? */
-static bool
-are_checks_simple(Relation target)
+bool
+si_direct_checks_contain(Relation relation, bool (*functions) (Node *))
 {
-	const TupleConstr *constraints = RelationGetDescr(target)->constr;
+	const TupleConstr *constraints = RelationGetDescr(relation)->constr;
 
 	for (int i = 0; constraints != NULL && i < constraints->num_check; i++)
 	{
-		if (contain_volatile_functions(stringToNode(constraints->check[i].ccbin)))
-			return false;
+		if (functions(stringToNode(constraints->check[i].ccbin)))
+			return true;
 	}
-	return true;
+	return false;
 }
 
 bool
@@ -113,7 +112,7 @@ si_direct_possible(Relation target, const SiMapping *mapping, const PlannedStmt 
 		check_enable_rls(RelationGetRelid(target), InvalidOid, true) == RLS_NONE &&
 		target->rd_rules == NULL &&
 		!has_special_trigger(target) &&
-		are_checks_simple(target) &&
+		!si_direct_checks_contain(target, contain_volatile_functions) &&
 		are_defaults_simple(target, mapping);
 }
 

@@ -3,7 +3,7 @@
  * direct_target.h
  *	  Which targets the direct path serves, and who may write to them.
  *
- * Called by writer and direct.
+ * Called by writer, direct and left_out.
  *
  * Copyright (c) 2026, stream_ingest contributors
  *
@@ -30,10 +30,18 @@
  * - triggers before each row, which may look at the rows before theirs, and
  *	 triggers with transition tables;
  * - a column outside the mapping whose default is volatile (nextval() apart),
- *	 or whose type is a domain without a default.
+ *	 or whose type is a domain without a default;
+ * - a volatile CHECK constraint, which may look at the rows before its own, or
+ *	 have an effect.
  */
 extern bool si_direct_possible(Relation target, const SiMapping *mapping,
 							   const PlannedStmt *insert);
+
+/*
+ * Has a CHECK constraint of the table functions of this kind?  As
+ * contain_volatile_functions() or contain_mutable_functions() tell of an expression.
+ */
+extern bool si_direct_checks_contain(Relation relation, bool (*functions) (Node *));
 
 /* The mapping's column for an attribute, or NULL. */
 extern const SiColumn *si_direct_column(const SiMapping *mapping, AttrNumber attnum);

@@ -10,12 +10,12 @@
  */
 #include "postgres.h"
 
-#include "access/tupdesc.h"
 #include "executor/executor.h"
 #include "optimizer/optimizer.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "apply/direct_target.h"
 #include "apply/left_out.h"
 #include "common/failure.h"
 
@@ -56,20 +56,6 @@ si_left_out_possible(const ResultRelInfo *relation)
 		  triggers->trig_insert_after_statement);
 }
 
-/* Does the check of no constraint have an effect, or depend on anything but the row? */
-static bool
-constraints_are_harmless(Relation relation)
-{
-	const TupleConstr *constraints = RelationGetDescr(relation)->constr;
-
-	for (int i = 0; i < constraints->num_check; i++)
-	{
-		if (contain_mutable_functions(stringToNode(constraints->check[i].ccbin)))
-			return false;
-	}
-	return true;
-}
-
 /* Is this the constraint's own error, of a row that may be left out? */
 static bool
 may_leave_out(SiLeftOut *left_out, const ResultRelInfo *relation, ErrorData *error)
@@ -81,7 +67,9 @@ may_leave_out(SiLeftOut *left_out, const ResultRelInfo *relation, ErrorData *err
 	if (left_out->relation != relid)
 	{
 		left_out->relation = relid;
-		left_out->harmless = constraints_are_harmless(relation->ri_RelationDesc);
+		/* no check has an effect, or depends on anything but the row */
+		left_out->harmless = !si_direct_checks_contain(relation->ri_RelationDesc,
+													   contain_mutable_functions);
 	}
 	return left_out->harmless;
 }
